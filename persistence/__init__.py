@@ -1,0 +1,9 @@
+"""Durable term, vote, log and snapshots: the storage contract and its implementations.
+
+Lives in ``persistence/`` at the repository root, and is imported as ``raft_actors.persistence``.
+"""
+
+if __name__ == "persistence":
+    # From the repository root (or with it on sys.path) this folder would also import under its bare
+    # name: a second copy of every class, whose isinstance checks fail against the first.
+    raise ImportError("import raft_actors.persistence instead of persistence: run 'pip install -e .' first")
