@@ -1,0 +1,1 @@
+"""Raft for Trio programs: a replicated, durable, linearizable log, built from actors."""
