@@ -1,0 +1,197 @@
+"""What a node needs of a disk: the durability contract.
+
+A storage keeps one node's term and vote, its log and its latest snapshot (Raft paper, Figure 2 "persistent state", and
+§7). One node writes it, one call at a time per method group below; the calls may overlap each other and are carried out
+in the order in which they were made.
+
+What every implementation guarantees:
+
+- When `write` returns, all of it is durable: it survives a crash of the process, the kernel or the power. When it
+  raises, or is cancelled, none, some or all of it may be: the caller must stop and never use the storage again.
+- `write` is atomic over a crash: all writes of one call, or a prefix of them.
+- A snapshot takes effect only with its `CommitSnapshot`. A crash before leaves the old snapshot and log.
+- What is read back is what was written, or `StorageCorrupt` is raised. Never silently less.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import attrs
+
+from raft_actors.entries import EntryBatch
+from raft_actors.messages import SnapshotMetadata
+
+
+@attrs.frozen
+class StoreIdentity:
+    """Whose store it is; written on first use and compared at every later one."""
+
+    cluster_id: str
+    node_id: str
+
+
+@attrs.frozen
+class HardState:
+    """The term a node is in and whom it voted for in that term: what it must never forget (Figure 2)."""
+
+    term: int = 0
+    voted_for: str | None = None
+
+
+@attrs.frozen
+class TermRun:
+    """From `first_index` on (to the next run), stored entries are of `term`."""
+
+    term: int
+    first_index: int
+
+
+@attrs.frozen
+class Recovered:
+    """What a store held when it was opened.
+
+    Attributes:
+        hard_state: term and vote.
+        snapshot: the latest complete snapshot, or None.
+        first_index: index of the first entry kept (1 where nothing was compacted; the one after the snapshot where no
+            entry is kept).
+        last_index: index of the last entry; `first_index - 1` where the log holds none.
+        term_runs: the term of every entry in `first_index … last_index`, ascending. Short: one run a term.
+        tail: the last entries, in batches, up to about the number of bytes that was asked for; the first batch is cut
+            so that none is below `first_index`.
+    """
+
+    hard_state: HardState
+    snapshot: SnapshotMetadata | None
+    first_index: int
+    last_index: int
+    term_runs: tuple[TermRun, ...]
+    tail: tuple[EntryBatch, ...]
+
+
+@attrs.frozen
+class LogWrite:
+    """One change of term, vote and log; its parts take effect in this order.
+
+    Attributes:
+        hard_state: the new term and vote, or None to keep them.
+        truncate_from: remove all entries from this index on (it may fall inside a stored batch), or None.
+        entries: batches to append, contiguous with each other and with the log.
+    """
+
+    hard_state: HardState | None = None
+    truncate_from: int | None = None
+    entries: tuple[EntryBatch, ...] = ()
+
+
+@attrs.frozen
+class CommitSnapshot:
+    """Make a written snapshot the current one, and forget the log and snapshot that it replaces, in one step.
+
+    Attributes:
+        snapshot_id: as `begin_snapshot` returned it.
+        first_index: entries below are forgotten; at most one beyond the snapshot's index.
+        discard_log: forget all entries (the snapshot came from a leader whose log ours does not match).
+    """
+
+    snapshot_id: int
+    first_index: int
+    discard_log: bool = False
+
+
+Write = LogWrite | CommitSnapshot
+
+
+@attrs.frozen
+class StorageStatistics:
+    """Counters and sizes of a storage.
+
+    Attributes:
+        commits: durable transactions since it was opened.
+        written_bytes: payload bytes of entries and snapshot chunks in them.
+        stored_bytes: size of the store on disk (or in memory) now, in bytes.
+    """
+
+    commits: int
+    written_bytes: int
+    stored_bytes: int
+
+
+class SnapshotReader(ABC):
+    """Reads one complete snapshot. While it is open, that snapshot stays readable even if a newer one replaces it."""
+
+    metadata: SnapshotMetadata
+    chunk_count: int
+
+    @abstractmethod
+    async def read_chunk(self, sequence: int) -> bytes:
+        """Chunk number `sequence`, counted from 0, as it was written.
+
+        Raises:
+            StorageCorrupt: it fails its checksum or is missing.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the snapshot. May be called twice."""
+
+
+class Storage(ABC):
+    """One node's durable state. See the module's text for the contract."""
+
+    @abstractmethod
+    async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
+        """Open (or create) the store, take it for this process alone, and return what it holds.
+
+        Costs the same for any length of log: no more than `tail_bytes` of entries (but at least the last batch) is read.
+
+        Raises:
+            StorageLocked: somebody else has it open.
+            StorageMismatch: it belongs to another node or cluster.
+            StorageVersionError: a newer version of this library wrote it.
+            StorageReadOnly, StorageFull, StorageCorrupt, StorageFailed: as they say.
+        """
+
+    @abstractmethod
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Make all of `writes` durable, in order, as one transaction where that is cheaper.
+
+        Raises:
+            StorageError: nothing may be acknowledged, and the storage must not be used again.
+        """
+
+    @abstractmethod
+    async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
+        """Durable entries from exactly `first_index` on: as many whole batches up to `last_index` as fit `max_bytes`,
+        at least one. The first and last are cut to the range asked for.
+
+        Raises:
+            KeyError: `first_index` is not in the log (compacted, or not yet written).
+            StorageCorrupt, StorageFailed: as they say.
+        """
+
+    @abstractmethod
+    async def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
+        """Start writing a snapshot and return its id. Any number may be under way; the id is never used again."""
+
+    @abstractmethod
+    async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
+        """Add chunk number `sequence` (0, 1, 2, …) to a snapshot that was begun. Durable with its `CommitSnapshot`."""
+
+    @abstractmethod
+    async def discard_snapshot(self, snapshot_id: int) -> None:
+        """Give up a snapshot that was begun and not committed."""
+
+    @abstractmethod
+    async def open_snapshot(self) -> SnapshotReader | None:
+        """A reader of the latest complete snapshot, or None where there is none."""
+
+    @abstractmethod
+    def statistics(self) -> StorageStatistics:
+        """Counters so far."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the store and let others open it. What was asked before is finished first. May be called twice."""

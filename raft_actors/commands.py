@@ -1,0 +1,95 @@
+"""How an application's commands become bytes and commands again."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar, get_args
+
+import attrs
+import cattrs
+from cattrs.preconf.msgpack import make_converter
+from cattrs.strategies import configure_tagged_union
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.strict import forbid_coercion
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra")
+
+
+class CommandCodec(Protocol[T]):
+    """Turns commands into bytes and back. `decode(encode(c))` must equal `c` on every node of the cluster."""
+
+    def encode(self, command: T) -> bytes:
+        """Return the command's bytes.
+
+        Raises:
+            TypeError: the value is no command of this state machine.
+        """
+
+    def decode(self, data: bytes) -> T:
+        """Return the command that `data` encodes.
+
+        Raises:
+            ValueError: the bytes are no command of this state machine.
+        """
+
+
+class _RawBytes:
+    """Commands are bytes already."""
+
+    def encode(self, command: bytes) -> bytes:
+        if type(command) is not bytes:
+            raise TypeError(f"a command must be bytes, not {type(command).__name__}: set StateMachine.commands for others")
+        return command
+
+    def decode(self, data: bytes) -> bytes:
+        return data
+
+
+RAW_BYTES: CommandCodec[bytes] = _RawBytes()
+"""The codec of state machines whose commands are raw bytes."""
+
+
+@attrs.frozen
+class _AttrsCommands(Generic[T]):
+    """Commands are attrs classes; a class's name is its tag on the wire."""
+
+    classes: tuple[type, ...]
+    union: Any
+    converter: cattrs.preconf.msgpack.MsgpackConverter
+
+    def encode(self, command: T) -> bytes:
+        if type(command) not in self.classes:
+            names = ", ".join(cls.__name__ for cls in self.classes)
+            raise TypeError(f"{type(command).__name__} is no command of this state machine (it takes {names})")
+        return self.converter.dumps(command, unstructure_as=self.union)
+
+    def decode(self, data: bytes) -> T:
+        try:
+            command: T = self.converter.loads(data, self.union)
+        except Exception as error:  # cattrs and msgpack raise whatever the bytes provoke
+            raise ValueError(f"no command of this state machine: {error}") from error
+        return command
+
+
+def attrs_commands(commands: Any) -> CommandCodec[Any]:
+    """Make the codec for an attrs class or a union of attrs classes (`Add | Reset`), as msgpack.
+
+    Classes are told apart by name, so renaming one, or removing a field without a default, breaks old logs.
+    Values are taken strictly: a field declared `int` refuses "7".
+
+    Raises:
+        ConfigurationError: one of them is no attrs class, or two share a name.
+    """
+    classes = get_args(commands) or (commands,)
+    for cls in classes:
+        if not (isinstance(cls, type) and attrs.has(cls)):
+            raise ConfigurationError(f"{cls!r} is no attrs class: attrs_commands takes attrs classes or a union of them")
+    if len({cls.__name__ for cls in classes}) != len(classes):
+        raise ConfigurationError("two commands of one state machine can't have the same class name")
+    converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
+    forbid_coercion(converter)
+    if len(classes) == 1:
+        return _AttrsCommands(classes, classes[0], converter)
+    configure_tagged_union(commands, converter, tag_name="$")
+    return _AttrsCommands(classes, commands, converter)

@@ -1,0 +1,111 @@
+"""Settings: what every node of a cluster must agree on, and what one node chooses for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from raft_actors.errors import ConfigurationError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _frozen_addresses(voters: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(sorted(voters.items()))
+
+
+@attrs.frozen
+class ClusterConfig:
+    """What all nodes of one cluster share.
+
+    Attributes:
+        cluster_id: the cluster's name. Nodes of other clusters are refused, and so are their stores.
+        voters: node id → address, for every voting member. The id is the identity; an address may change between
+            runs. What an address looks like is the transport's affair (`host:port` for TCP; unused in memory).
+    """
+
+    cluster_id: str
+    voters: Mapping[str, str] = attrs.field(converter=_frozen_addresses)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.cluster_id or len(self.cluster_id) > 255:
+            raise ConfigurationError("cluster_id must have 1 to 255 characters")
+        if not self.voters:
+            raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
+        for node_id in self.voters:
+            if not isinstance(node_id, str) or not node_id or len(node_id) > 255:
+                raise ConfigurationError(f"node id {node_id!r} must be a string of 1 to 255 characters")
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """What one node chooses for itself. The defaults suit a local network; sizes are bytes, times seconds.
+
+    Attributes:
+        election_timeout_s: a follower that hears no leader for a time drawn from this range starts an election
+            (§5.2, §9.3). Shorter: faster failover, more needless elections on a slow or busy machine.
+        heartbeat_interval_s: how often an idle leader speaks. At most half of the shortest election timeout.
+        check_quorum: a leader that has not heard from a majority for the longest election timeout steps down, so
+            that its proposers get an answer instead of waiting for a partition to heal (dissertation §6.2).
+        max_command_bytes: the largest encoded command. Must be the same on every node.
+        max_append_bytes: entries in one AppendEntries message; a single larger command still goes, alone.
+        max_inflight_appends: AppendEntries sent to one follower and not yet answered.
+        max_inflight_bytes: the same in bytes; more is not sent until answers come.
+        max_uncommitted_bytes: commands accepted by a leader and not yet applied; beyond it `propose` waits and
+            `propose_nowait` is refused.
+        max_pending_proposals: the same as a number of proposals and reads.
+        inbox_capacity: messages waiting for the node; peers' messages beyond it are dropped and counted.
+        log_cache_bytes: recent entries kept in memory; older ones are read from storage when a follower needs them.
+        snapshot_entries: take a snapshot when this many entries were applied since the last one; None: never.
+        snapshot_bytes: the same in bytes of commands; None: never.
+        trailing_entries: entries kept behind a snapshot, so that a follower slightly behind needs no snapshot.
+        snapshot_chunk_bytes: how much of a snapshot is in memory at a time, on either side.
+        apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
+        shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
+        seed: of the node's random numbers (election timeouts). None draws one from the operating system.
+    """
+
+    election_timeout_s: tuple[float, float] = (0.4, 0.8)
+    heartbeat_interval_s: float = 0.1
+    check_quorum: bool = True
+    max_command_bytes: int = 8 * MIB
+    max_append_bytes: int = 1 * MIB
+    max_inflight_appends: int = 64
+    max_inflight_bytes: int = 16 * MIB
+    max_uncommitted_bytes: int = 64 * MIB
+    max_pending_proposals: int = 65_536
+    inbox_capacity: int = 8_192
+    log_cache_bytes: int = 32 * MIB
+    snapshot_entries: int | None = 200_000
+    snapshot_bytes: int | None = 128 * MIB
+    trailing_entries: int = 10_000
+    snapshot_chunk_bytes: int = 256 * KIB
+    apply_slice_s: float = 0.005
+    shutdown_timeout_s: float = 5.0
+    seed: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        shortest, longest = self.election_timeout_s
+        if not 0 < shortest < longest:
+            raise ConfigurationError(
+                f"election_timeout_s must be a range (shortest, longest) with 0 < shortest < longest, not {self.election_timeout_s}"
+            )
+        if not 0 < self.heartbeat_interval_s <= shortest / 2:
+            raise ConfigurationError(
+                f"heartbeat_interval_s ({self.heartbeat_interval_s}) must be positive and at most half of the shortest "
+                f"election timeout ({shortest}): raise election_timeout_s or beat more often"
+            )
+        self._check_positive()
+        if self.max_command_bytes > self.max_uncommitted_bytes:
+            raise ConfigurationError("max_uncommitted_bytes must have room for one command of max_command_bytes")
+
+    def _check_positive(self) -> None:
+        may_be_zero = {"trailing_entries", "seed", "apply_slice_s", "shutdown_timeout_s"}
+        for field in attrs.fields(NodeConfig):
+            value = getattr(self, field.name)
+            if field.name in ("election_timeout_s", "check_quorum") or value is None:
+                continue
+            if value < 0 and field.name != "seed" or (value == 0 and field.name not in may_be_zero):
+                raise ConfigurationError(f"{field.name} must be positive, not {value}")

@@ -1,0 +1,132 @@
+"""Log entries, in the form they keep from proposal to disk.
+
+The log is a sequence of *batches*: runs of consecutive entries of one term and one kind, encoded once by the leader
+that created them. The same bytes are sent, stored, read back and forwarded, and are taken apart only where a state
+machine applies them. A batch of one is an ordinary entry.
+
+Encoded form, big-endian:
+
+    crc32 of all that follows  u32
+    first index                u64
+    term                       u64
+    kind                       u8
+    count of entries           u32
+    length of each command     u32 × count
+    the commands, concatenated
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import attrs
+
+_CHECKSUM = struct.Struct(">I")
+_HEADER = struct.Struct(">QQBI")
+_PREFIX = _CHECKSUM.size + _HEADER.size
+_LENGTH = 4
+
+#: Bytes that a batch of `n` commands needs beyond the commands themselves: `BATCH_OVERHEAD + n * ENTRY_OVERHEAD`.
+BATCH_OVERHEAD = _PREFIX
+ENTRY_OVERHEAD = _LENGTH
+
+
+class EntryKind(enum.IntEnum):
+    """What an entry is for."""
+
+    NOOP = 0
+    """Starts a leader's term, or marks a point for a read; never reaches the state machine (Raft paper §8)."""
+    COMMAND = 1
+    """A command for the state machine."""
+
+
+@attrs.frozen
+class Entry:
+    """One entry taken out of its batch."""
+
+    index: int
+    term: int
+    kind: EntryKind
+    command: bytes
+
+
+@attrs.frozen
+class EntryBatch:
+    """Consecutive entries `first_index … last_index` of one term and kind, with their encoded bytes.
+
+    Make one with `encode` or `decode`: the fields repeat what `data` says.
+    """
+
+    first_index: int = attrs.field(eq=False)
+    last_index: int = attrs.field(eq=False)
+    term: int = attrs.field(eq=False)
+    kind: EntryKind = attrs.field(eq=False)
+    data: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def encode(cls, first_index: int, term: int, kind: EntryKind, commands: Sequence[bytes]) -> EntryBatch:
+        """Encode one or more commands as the entries from `first_index` on."""
+        count = len(commands)
+        header = _HEADER.pack(first_index, term, kind, count)
+        lengths = struct.pack(f">{count}I", *map(len, commands))
+        body = b"".join((header, lengths, *commands))
+        data = _CHECKSUM.pack(zlib.crc32(body)) + body
+        return cls(first_index, first_index + count - 1, term, kind, data)
+
+    @classmethod
+    def decode(cls, data: bytes) -> EntryBatch:
+        """Check and open an encoded batch.
+
+        Raises:
+            ValueError: the checksum, a length or a field is wrong; the message says which.
+        """
+        if len(data) < _PREFIX:
+            raise ValueError(f"an entry batch of {len(data)} bytes is shorter than its header")
+        first_index, term, kind, count = _HEADER.unpack_from(data, _CHECKSUM.size)
+        if _CHECKSUM.unpack_from(data)[0] != zlib.crc32(memoryview(data)[_CHECKSUM.size :]):
+            raise ValueError(f"the entry batch that says it starts at index {first_index} fails its checksum")
+        if not first_index or not term or not count or len(data) < _PREFIX + count * _LENGTH:
+            raise ValueError(f"impossible entry batch: index {first_index}, term {term}, {count} entries")
+        lengths = struct.unpack_from(f">{count}I", data, _PREFIX)
+        if _PREFIX + count * _LENGTH + sum(lengths) != len(data):
+            raise ValueError(f"the commands of the entry batch at index {first_index} do not fill it")
+        return cls(first_index, first_index + count - 1, term, EntryKind(kind), data)
+
+    def __len__(self) -> int:
+        """How many entries the batch holds."""
+        return self.last_index - self.first_index + 1
+
+    @property
+    def size(self) -> int:
+        """Encoded size in bytes."""
+        return len(self.data)
+
+    def commands(self) -> list[bytes]:
+        """Each entry's command, in order of index."""
+        data, count = self.data, len(self)
+        start = _PREFIX + count * _LENGTH
+        if count == 1:
+            return [data[start:]]
+        ends = list(accumulate(struct.unpack_from(f">{count}I", data, _PREFIX), initial=start))
+        return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+    def entries(self) -> Iterator[Entry]:
+        """Each entry on its own, in order of index."""
+        for offset, command in enumerate(self.commands()):
+            yield Entry(self.first_index + offset, self.term, self.kind, command)
+
+    def since(self, index: int) -> EntryBatch:
+        """The part from `index` on (the batch itself where that is all of it)."""
+        if index <= self.first_index:
+            return self
+        return EntryBatch.encode(index, self.term, self.kind, self.commands()[index - self.first_index :])
+
+    def before(self, index: int) -> EntryBatch:
+        """The part below `index`, which must not be empty (the batch itself where that is all of it)."""
+        if index > self.last_index:
+            return self
+        return EntryBatch.encode(self.first_index, self.term, self.kind, self.commands()[: index - self.first_index])

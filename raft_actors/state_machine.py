@@ -1,0 +1,54 @@
+"""What an application gives the cluster: a deterministic state machine.
+
+Every replica applies the same commands in the same order (Raft paper §2), so `apply` may depend on the command and
+the state alone: no clock, no randomness, no I/O, no iteration over a `set` of strings.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from raft_actors.commands import RAW_BYTES, CommandCodec
+
+CommandT = TypeVar("CommandT")
+ResultT = TypeVar("ResultT")
+
+
+class StateMachine(ABC, Generic[CommandT, ResultT]):
+    """A replicated state machine. All methods are called on the Trio thread, never two at once.
+
+    By default commands are raw bytes. For attrs classes set `commands`:
+
+        class Counter(StateMachine[Add | Reset, int]):
+            commands = attrs_commands(Add | Reset)
+    """
+
+    commands: ClassVar[CommandCodec[Any]] = RAW_BYTES
+    """How commands become bytes at `propose` and commands again at `apply`."""
+
+    @abstractmethod
+    def apply(self, command: CommandT) -> ResultT:
+        """Carry out one committed command and return its result, which the proposer gets.
+
+        Runs on the Trio thread between two checkpoints: heartbeats wait while it computes, so keep each call well
+        below the election timeout. An exception is part of the outcome: the proposer gets it as the cause of a
+        `CommandFailed`, every replica meets the same one, and the next command goes on. So raise before changing
+        anything, or leave the state as you want it.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> Iterable[bytes]:
+        """Return the state as it is at this call, as chunks of bytes of any size.
+
+        The iterable is drawn from lazily while later commands are applied, so take what it needs before returning
+        (a shallow copy of a dict, say) and encode chunk by chunk.
+        """
+
+    @abstractmethod
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        """Replace the whole state by a snapshot that some replica's `snapshot` wrote.
+
+        The chunks hold the same bytes in the same order, cut in other places.
+        """

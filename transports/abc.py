@@ -1,0 +1,90 @@
+"""What a node needs of a network, and what it does not count on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from raft_actors.messages import Message
+
+Deliver = Callable[[str, Message], bool]
+"""`deliver(sender, message)`: hand a received message to the node. Never blocks; False: its inbox was full, dropped."""
+
+
+@attrs.frozen
+class Endpoint:
+    """The node a transport works for.
+
+    Attributes:
+        cluster_id: peers of another cluster are refused.
+        node_id: this node.
+        peers: node id → address of every other member.
+        deliver: where received messages go.
+        max_message_bytes: no honest message is larger once encoded; refuse one before reading it.
+    """
+
+    cluster_id: str
+    node_id: str
+    peers: Mapping[str, str]
+    deliver: Deliver
+    max_message_bytes: int
+
+
+@attrs.define
+class PeerStatistics:
+    """Counters of the traffic with one peer, since the transport started."""
+
+    connected: bool = False
+    sent_messages: int = 0
+    sent_bytes: int = 0
+    received_messages: int = 0
+    received_bytes: int = 0
+    dropped_messages: int = 0
+    """Messages to this peer that found its queue full or no connection."""
+    queued_messages: int = 0
+    queued_bytes: int = 0
+    connects: int = 0
+    """Connections to this peer that completed their handshake."""
+
+
+@attrs.define
+class TransportStatistics:
+    """A snapshot of a transport's counters."""
+
+    peers: dict[str, PeerStatistics] = attrs.field(factory=dict)
+    protocol_errors: int = 0
+    """Connections closed because of what came over them."""
+    refused_handshakes: int = 0
+    """Connections refused: another cluster, an unknown node, another protocol version."""
+
+
+class Transport(ABC):
+    """Carries messages between the nodes of a cluster.
+
+    NOT guaranteed, and never relied on by a node: that a message arrives, once, in order, soon, or that its loss is
+    noticed. Guaranteed: a message that arrives is whole and unaltered, comes from the peer it is said to come from, and
+    was sent to this node of this cluster. One slow, dead or hostile peer delays no other.
+    """
+
+    @abstractmethod
+    async def run(
+        self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Carry messages until cancelled; `started()` once peers can reach this node.
+
+        A transport runs for one node at a time; after `run` has ended it may run again.
+
+        Raises:
+            ListenError: the address can't be listened on.
+        """
+
+    @abstractmethod
+    def send_nowait(self, to: str, message: Message) -> bool:
+        """Queue a message to a peer, without blocking. False: it was dropped at once (queue full, not running)."""
+
+    @abstractmethod
+    def statistics(self) -> TransportStatistics:
+        """Counters so far."""
