@@ -1,0 +1,81 @@
+# Everything runs from .venv in this folder, which each target sets up for itself: a fresh machine needs
+# Python 3.11 or newer and make. Another Python: make test PYTHON=python3.13
+PYTHON ?= python3
+JOBS ?= 2
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CODE := $(wildcard raft_actors transports persistence tests benchmarks)
+CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test coverage check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+# Two installs into one .venv at once would break it.
+.NOTPARALLEL:
+
+help:  ## Show this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed-cli  ## See a cluster at work
+	$(BIN)/raft-actors demo
+
+test: .venv/.installed-test  ## Run all tests, on JOBS (2) cores
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+coverage: .venv/.installed-test  ## Run all tests, and show which lines and branches they miss
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
+
+check: ruff mypy pyright flake8-async lint-imports  ## Run every linter and type checker
+
+ruff: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+mypy: .venv/.installed-dev
+	$(BIN)/mypy $(addprefix -p ,$(CHECKED_PACKAGES))
+
+# Without the setting it asks the network for a newer release of itself.
+pyright: .venv/.installed-dev
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+flake8-async: .venv/.installed-dev
+	$(BIN)/flake8 $(CODE)
+
+lint-imports: .venv/.installed-dev
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev  ## Format the code, and mend what ruff can mend safely
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-test  ## Measure throughput and latency (BENCH_ARGS=...)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+wheel: .venv/.installed-test  ## Build sdist and wheel into dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+
+clean:  ## Remove the environment and everything built or cached
+	rm -rf .venv build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each extra, so that the demo need not wait for the linters. Each is newer than what it was
+# installed from; --no-build-isolation has the pinned setuptools build the package.
+.venv/.installed-%: pyproject.toml setup.py constraints.txt | .venv/.created
+	$(PIP) install --quiet --constraint constraints.txt setuptools
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$*]'
+	@touch $@
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { \
+		echo "error: '$(PYTHON)' lacks the venv module: install it (Debian: apt install python3-venv)," \
+			"or take another: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
