@@ -63,10 +63,12 @@ clean:  ## Remove the environment and everything built or cached
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra, so that the demo need not wait for the linters. Each is newer than what it was
-# installed from; --no-build-isolation has the pinned setuptools build the package.
+# installed from; --no-build-isolation has the pinned setuptools build the package. The one warning left out
+# is setuptools' banner about folders with a package's name.
 .venv/.installed-%: pyproject.toml setup.py constraints.txt | .venv/.created
 	$(PIP) install --quiet --constraint constraints.txt setuptools
-	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$*]'
+	PYTHONWARNINGS=ignore $(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
+		--editable '.[$*]'
 	@touch $@
 
 .venv/.created:
