@@ -1,7 +1,8 @@
 """Lists the packages; everything else about the build stands in pyproject.toml.
 
 Static discovery can't serve this layout: it would find ``transports`` and ``persistence`` inside
-``raft_actors`` only through the symlinks there, which an sdist or a Windows checkout doesn't have.
+``raft_actors`` only through the symlinks there. Those are for tools that read the source tree; an sdist
+has none, nor has a checkout on Windows, and both install all the same.
 """
 
 from setuptools import find_packages, setup
