@@ -44,7 +44,7 @@ flake8-async: .venv/.installed-dev
 	$(BIN)/flake8 $(CODE)
 
 lint-imports: .venv/.installed-dev
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: .venv/.installed-dev  ## Format the code, and mend what ruff can mend safely
 	$(BIN)/ruff check --fix-only .
@@ -75,7 +75,7 @@ clean:  ## Remove the environment and everything built or cached
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' || { \
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "error: '$(PYTHON)' lacks the venv module: install it (Debian: apt install python3-venv)," \
 			"or take another: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
