@@ -1,1 +1,101 @@
-"""Raft for Trio programs: a replicated, durable, linearizable log, built from actors."""
+"""Raft for Trio programs: a replicated, durable, linearizable log, from actors that pass messages.
+
+async with open_node("n1", cluster=…, state_machine=…, storage=…, transport=…) as node:
+    await node.wait_leader()
+    result = await node.propose(command)
+"""
+
+from raft_actors.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
+from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
+from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.errors import (
+    CommandFailed,
+    CommandTooLarge,
+    ConfigurationError,
+    InternalError,
+    LeadershipLost,
+    ListenError,
+    NodeStopped,
+    NotLeader,
+    Overloaded,
+    ProposalError,
+    ProtocolError,
+    RaftError,
+    StateMachineError,
+    StorageCorrupt,
+    StorageError,
+    StorageFailed,
+    StorageFull,
+    StorageLocked,
+    StorageMismatch,
+    StorageReadOnly,
+    StorageVersionError,
+    SubscriberTooSlow,
+    TransportError,
+)
+from raft_actors.events import (
+    CommitAdvanced,
+    Event,
+    EventChannel,
+    LeaderChanged,
+    RoleChanged,
+    SnapshotInstalled,
+    SnapshotTaken,
+)
+from raft_actors.messages import SnapshotMetadata
+from raft_actors.node import Node
+from raft_actors.opening import open_node, run_node
+from raft_actors.proposals import PendingProposal
+from raft_actors.state_machine import StateMachine
+from raft_actors.status import NodeStatistics, NodeStatus
+from raft_actors.transitions import RoleName
+
+__all__ = [
+    "RAW_BYTES",
+    "AppliedCommand",
+    "AppliedLog",
+    "AppliedSnapshot",
+    "ClusterConfig",
+    "CommandCodec",
+    "CommandFailed",
+    "CommandTooLarge",
+    "CommitAdvanced",
+    "ConfigurationError",
+    "Event",
+    "EventChannel",
+    "InternalError",
+    "LeaderChanged",
+    "LeadershipLost",
+    "ListenError",
+    "Node",
+    "NodeConfig",
+    "NodeStatistics",
+    "NodeStatus",
+    "NodeStopped",
+    "NotLeader",
+    "Overloaded",
+    "PendingProposal",
+    "ProposalError",
+    "ProtocolError",
+    "RaftError",
+    "RoleChanged",
+    "RoleName",
+    "SnapshotInstalled",
+    "SnapshotMetadata",
+    "SnapshotTaken",
+    "StateMachine",
+    "StateMachineError",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageFailed",
+    "StorageFull",
+    "StorageLocked",
+    "StorageMismatch",
+    "StorageReadOnly",
+    "StorageVersionError",
+    "SubscriberTooSlow",
+    "TransportError",
+    "attrs_commands",
+    "open_node",
+    "run_node",
+]

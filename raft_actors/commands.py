@@ -13,7 +13,6 @@ from raft_actors.errors import ConfigurationError
 from raft_actors.strict import forbid_coercion
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra")
 
 
 class CommandCodec(Protocol[T]):
@@ -39,7 +38,9 @@ class _RawBytes:
 
     def encode(self, command: bytes) -> bytes:
         if type(command) is not bytes:
-            raise TypeError(f"a command must be bytes, not {type(command).__name__}: set StateMachine.commands for others")
+            raise TypeError(
+                f"a command must be bytes, not {type(command).__name__}: set StateMachine.commands for others"
+            )
         return command
 
     def decode(self, data: bytes) -> bytes:
@@ -84,7 +85,9 @@ def attrs_commands(commands: Any) -> CommandCodec[Any]:
     classes = get_args(commands) or (commands,)
     for cls in classes:
         if not (isinstance(cls, type) and attrs.has(cls)):
-            raise ConfigurationError(f"{cls!r} is no attrs class: attrs_commands takes attrs classes or a union of them")
+            raise ConfigurationError(
+                f"{cls!r} is no attrs class: attrs_commands takes attrs classes or a union of them"
+            )
     if len({cls.__name__ for cls in classes}) != len(classes):
         raise ConfigurationError("two commands of one state machine can't have the same class name")
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)

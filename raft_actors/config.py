@@ -90,7 +90,8 @@ class NodeConfig:
         shortest, longest = self.election_timeout_s
         if not 0 < shortest < longest:
             raise ConfigurationError(
-                f"election_timeout_s must be a range (shortest, longest) with 0 < shortest < longest, not {self.election_timeout_s}"
+                "election_timeout_s must be a range (shortest, longest) with 0 < shortest < longest, not "
+                f"{self.election_timeout_s}"
             )
         if not 0 < self.heartbeat_interval_s <= shortest / 2:
             raise ConfigurationError(
@@ -107,5 +108,5 @@ class NodeConfig:
             value = getattr(self, field.name)
             if field.name in ("election_timeout_s", "check_quorum") or value is None:
                 continue
-            if value < 0 and field.name != "seed" or (value == 0 and field.name not in may_be_zero):
+            if field.name != "seed" and (value < 0 or (value == 0 and field.name not in may_be_zero)):
                 raise ConfigurationError(f"{field.name} must be positive, not {value}")

@@ -21,7 +21,7 @@ import enum
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import attrs
 
@@ -112,7 +112,7 @@ class EntryBatch:
         if count == 1:
             return [data[start:]]
         ends = list(accumulate(struct.unpack_from(f">{count}I", data, _PREFIX), initial=start))
-        return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [data[a:b] for a, b in pairwise(ends)]
 
     def entries(self) -> Iterator[Entry]:
         """Each entry on its own, in order of index."""

@@ -77,7 +77,8 @@ class CommandTooLarge(ProposalError, ValueError):
         self.size = size
         self.limit = limit
         super().__init__(
-            f"the command has {size:,} bytes and max_command_bytes is {limit:,}: split it, or raise the limit on every node"
+            f"the command has {size:,} bytes and max_command_bytes is {limit:,}: split it, or raise the limit on every "
+            "node"
         )
 
 

@@ -12,8 +12,7 @@ import cattrs
 
 def forbid_coercion(converter: cattrs.Converter) -> None:
     """Make `converter` take int, float, str, bytes and bool only as exactly that."""
-    for primitive in (int, str, bytes, bool):
-        converter.register_structure_hook_func(lambda cls, p=primitive: cls is p, _exactly)
+    converter.register_structure_hook_func(lambda cls: cls in (int, str, bytes, bool), _exactly)
     converter.register_structure_hook_func(lambda cls: cls is float, _number)
 
 

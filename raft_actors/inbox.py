@@ -1,0 +1,75 @@
+"""What waits in a node's inbox: everything that a role decides on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from raft_actors.effects import Persist, Send
+from raft_actors.messages import Message, SnapshotMetadata
+from raft_actors.proposals import PendingProposals, PendingRead
+
+
+@attrs.frozen
+class Received:
+    """A message from a peer, whose id the transport vouches for."""
+
+    sender: str
+    message: Message
+
+
+@attrs.frozen
+class Durable:
+    """A `Persist` effect, and all that were asked before it, are on disk."""
+
+    persisted: Persist
+
+
+@attrs.frozen
+class TimerFired:
+    """The role's deadline has passed (unless it was moved meanwhile)."""
+
+
+@attrs.frozen
+class ChunkStored:
+    """The installer has an answer for the leader whose snapshot chunk it handled."""
+
+    term: int
+    reply: Send
+
+
+@attrs.frozen
+class SnapshotReceived:
+    """All chunks of a leader's snapshot are written, ready to be committed."""
+
+    term: int
+    leader: str
+    snapshot: SnapshotMetadata
+    snapshot_id: int
+    chunks: int
+
+
+@attrs.frozen
+class SnapshotWritten:
+    """All chunks of a snapshot of this node's own state are written, ready to be committed."""
+
+    snapshot: SnapshotMetadata
+    snapshot_id: int
+
+
+@attrs.frozen
+class Proposed:
+    """An application proposes commands."""
+
+    proposal: PendingProposals
+
+
+@attrs.frozen
+class Queried:
+    """An application wants a linearizable read."""
+
+    read: PendingRead[Any]
+
+
+InboxItem = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Proposed | Queried

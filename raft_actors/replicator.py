@@ -1,0 +1,201 @@
+"""The replicator: brings one follower's log in line with the leader's, for as long as the leadership lasts.
+
+It owns that follower's `Progress`; nobody else changes it, so it may await storage in the middle of its work and find
+everything as it left it. What to send next is decided there; here it is fetched (from memory, or from storage for a
+follower far behind) and sent. Sending never blocks: what the transport drops is sent again, as if the network had
+lost it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from raft_actors.actor import Actor, MailboxFull
+from raft_actors.effects import Beat, WakeReplicators
+from raft_actors.entries import EntryBatch
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+)
+from raft_actors.persistence.abc import SnapshotReader, Storage
+from raft_actors.progress import Progress, ProgressState
+from raft_actors.state import RaftState
+from raft_actors.transports.abc import Transport
+
+ReplicatorMessage = WakeReplicators | Beat | Message
+
+#: Replies waiting for a replicator beyond its window of unanswered appends; more are as good as lost on the way.
+_SPARE_CAPACITY = 64
+
+#: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded.
+_CHUNK_PATIENCE = 10
+
+
+class Replicator(Actor[ReplicatorMessage]):
+    """Feeds one follower. See the module's text."""
+
+    def __init__(self, peer: str, state: RaftState, *, transport: Transport, storage: Storage) -> None:
+        config = state.config
+        super().__init__(name=f"replicator to {peer}", capacity=config.max_inflight_appends + _SPARE_CAPACITY)
+        self.peer = peer
+        self.progress = Progress(
+            next_index=state.log.last_index + 1,
+            max_inflight=config.max_inflight_appends,
+            max_inflight_bytes=config.max_inflight_bytes,
+        )
+        self._state = state
+        self._term = state.term
+        self._transport = transport
+        self._storage = storage
+        self._snapshot: SnapshotReader | None = None
+        self._next_chunk = 0
+        self._beat_due = True
+        self._silent_beats = 0
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            WakeReplicators: lambda _: None,
+            Beat: self._on_beat,
+            AppendEntriesAccepted: self._on_accepted,
+            AppendEntriesRejected: self._on_rejected,
+            InstallSnapshotReply: self._on_snapshot_reply,
+        }
+
+    def notify(self, message: ReplicatorMessage) -> None:
+        """Tell it, or let it go: a replicator whose mailbox is full will look at the log anyway, and ask again."""
+        try:
+            self.tell(message)
+        except MailboxFull:
+            return
+
+    async def run(self) -> None:
+        """Feed the follower until cancelled, which the end of the leadership does."""
+        try:
+            self._send_heartbeat()
+            await super().run()
+        finally:
+            self._close_snapshot()
+
+    async def receive(self, messages: list[ReplicatorMessage]) -> None:
+        """Note what the follower said, then send what may be sent."""
+        for message in messages:
+            self._handlers[type(message)](message)
+        await self._send_what_is_due()
+        if self._beat_due:
+            self._send_heartbeat()
+
+    # --- what it is told -------------------------------------------------------------------------------------
+
+    def _on_beat(self, _message: Beat) -> None:
+        self._beat_due = True
+        self._silent_beats += 1
+        if self.progress.state is not ProgressState.SNAPSHOT or self._silent_beats >= _CHUNK_PATIENCE:
+            self._silent_beats = 0
+            self.progress.heartbeat_due()
+
+    def _on_accepted(self, message: AppendEntriesAccepted) -> None:
+        self.progress.accepted(message.match_index)
+
+    def _on_rejected(self, message: AppendEntriesRejected) -> None:
+        self.progress.rejected(message, self._state.log)
+
+    def _on_snapshot_reply(self, message: InstallSnapshotReply) -> None:
+        self._silent_beats = 0
+        if message.installed:
+            if message.snapshot.index > self.progress.match_index:
+                self.progress.snapshot_installed(message.snapshot.index)
+                self._close_snapshot()
+        elif self._snapshot is not None and message.snapshot == self._snapshot.metadata:
+            wanted = message.next_sequence
+            # An answer that asks for the chunk that is on its way is a duplicate: two chains would run from it.
+            if wanted not in (self._next_chunk, self._snapshot.chunk_count):
+                self._next_chunk = wanted
+                self.progress.probe_sent = False
+
+    # --- what it sends ---------------------------------------------------------------------------------------
+
+    async def _send_what_is_due(self) -> None:
+        progress, log = self.progress, self._state.log
+        if progress.state is ProgressState.PROBE and not progress.probe_sent:
+            if self._previous_term() is None:
+                progress.snapshot_needed()
+            else:
+                progress.probe_sent = self._send_append(())
+        while progress.may_append(log.last_index):
+            if not await self._send_entries():
+                break
+        if progress.state is ProgressState.SNAPSHOT and not progress.probe_sent:
+            await self._send_chunk()
+
+    def _previous_term(self) -> int | None:
+        """Term of the entry before the next one; None where the next one (or that) is compacted away."""
+        log, next_index = self._state.log, self.progress.next_index
+        return None if next_index < log.first_index else log.term_at(next_index - 1)
+
+    async def _send_entries(self) -> bool:
+        """Send one message with entries. False: nothing more can be sent now."""
+        progress, log = self.progress, self._state.log
+        if self._previous_term() is None:
+            progress.snapshot_needed()
+            return False
+        limit = self._state.config.max_append_bytes
+        entries = log.recent(progress.next_index, log.last_index, limit)
+        if entries is None:
+            try:
+                stored = await self._storage.read_entries(progress.next_index, log.durable_index, limit)
+            except KeyError:
+                # Compacted while the read was on its way.
+                progress.snapshot_needed()
+                return False
+            entries = list(stored)
+            if self._previous_term() is None:
+                progress.snapshot_needed()
+                return False
+        if not self._send_append(tuple(entries)):
+            return False
+        progress.append_sent(entries[-1].last_index, sum(batch.size for batch in entries))
+        return True
+
+    def _send_append(self, entries: tuple[EntryBatch, ...]) -> bool:
+        previous = self.progress.next_index - 1
+        term = self._previous_term()
+        if term is None:
+            return False
+        message = AppendEntries(self._term, previous, term, self._state.commit_index, entries)
+        sent = self._transport.send_nowait(self.peer, message)
+        if sent:
+            self._beat_due = False
+        return sent
+
+    def _send_heartbeat(self) -> None:
+        """Say that the leader lives. While a snapshot is sent, nothing is known to match but the empty log."""
+        self._beat_due = False
+        if self.progress.state is ProgressState.SNAPSHOT or self._previous_term() is None:
+            self._transport.send_nowait(self.peer, AppendEntries(self._term, 0, 0, self._state.commit_index))
+        else:
+            sent = self._send_append(())
+            if sent and self.progress.state is ProgressState.PROBE:
+                self.progress.probe_sent = True
+
+    async def _send_chunk(self) -> None:
+        if self._snapshot is None:
+            self._snapshot = await self._storage.open_snapshot()
+            self._next_chunk = 0
+            if self._snapshot is None:
+                # Taken, but not yet committed: until the next heartbeat.
+                self.progress.snapshot_abandoned()
+                self.progress.probe_sent = True
+                return
+        reader, sequence = self._snapshot, self._next_chunk
+        data = await reader.read_chunk(sequence)
+        done = sequence + 1 == reader.chunk_count
+        message = InstallSnapshot(self._term, reader.metadata, sequence, data, done)
+        self.progress.probe_sent = self._transport.send_nowait(self.peer, message)
+
+    def _close_snapshot(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None

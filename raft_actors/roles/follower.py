@@ -1,0 +1,122 @@
+"""The follower: answers candidates and leaders, and starts an election when it hears neither (§5.2, §5.3)."""
+
+from __future__ import annotations
+
+from raft_actors.effects import Apply, Become, Effect, Send, StoreChunk
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import InternalError
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_actors.roles.role import Role
+from raft_actors.transitions import RoleName
+
+
+class Follower(Role):
+    """Passive: it only answers, and waits for its election timeout."""
+
+    name = RoleName.FOLLOWER
+
+    def start(self, now: float) -> list[Effect]:
+        """Wait for a leader for a whole election timeout."""
+        self.deadline = self.state.election_deadline(now)
+        return []
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        """No word from a leader: stand for election."""
+        return [Become(RoleName.CANDIDATE)]
+
+    def on_request_vote(self, sender: str, message: RequestVote, now: float) -> list[Effect]:
+        """Vote for the first candidate of the term whose log is at least as up-to-date (§5.2, §5.4.1)."""
+        state = self.state
+        free = state.voted_for in (None, sender)
+        if free and state.log.is_up_to_date(message.last_log_index, message.last_log_term):
+            state.vote_for(sender)
+            self.deadline = state.election_deadline(now)
+            return [state.reply(sender, RequestVoteReply(state.term, granted=True))]
+        return [state.reply(sender, RequestVoteReply(state.term, granted=False))]
+
+    # --- log -------------------------------------------------------------------------------------------------
+
+    def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
+        """AppendEntries RPC of Figure 2: check the entry before, remove conflicts, append, advance the commit index."""
+        state = self.state
+        state.follow(sender)
+        self.deadline = state.election_deadline(now)
+        if message.entries and state.unsynced_bytes > state.config.max_uncommitted_bytes:
+            return []  # the disk does not keep up: as good as lost on the way, and the leader will send it again
+        if not self._has_entry_before(message):
+            return [state.reply(sender, self._rejection(message))]
+        truncate_from, new = self._merge(message.entries)
+        effects: list[Effect] = []
+        accepted = AppendEntriesAccepted(state.term, message.last_index)
+        if new:
+            effects.append(state.persist(Send(sender, accepted), truncate_from=truncate_from, entries=tuple(new)))
+        elif message.last_index <= state.log.durable_index:
+            effects.append(state.reply(sender, accepted))
+        else:
+            # All of it is on its way to the disk; an ack will follow each write. Till then, no more than what is there.
+            effects.append(state.reply(sender, AppendEntriesAccepted(state.term, state.log.durable_index)))
+        commit_index = min(message.leader_commit, message.last_index)
+        if commit_index > state.commit_index:
+            state.commit(commit_index)
+            effects.append(Apply(commit_index))
+        return effects
+
+    def _has_entry_before(self, message: AppendEntries) -> bool:
+        """Whether this log holds the entry before the sent ones. What is committed always matches (§5.4, Figure 3)."""
+        index, term = message.prev_log_index, self.state.log.term_at(message.prev_log_index)
+        if index > self.state.commit_index:
+            return term == message.prev_log_term
+        if term not in (None, message.prev_log_term):
+            raise InternalError(
+                f"the leader of term {message.term} has term {message.prev_log_term} at index {index}, "
+                f"where an entry of term {term} is committed"
+            )
+        return True
+
+    def _rejection(self, message: AppendEntries) -> AppendEntriesRejected:
+        """Say what is here instead, so that the leader can skip a whole term (§5.3)."""
+        state, index = self.state, message.prev_log_index
+        if index > state.log.last_index:
+            return AppendEntriesRejected(state.term, index, None, state.log.last_index + 1)
+        first = max(state.log.first_index_of_term(index), state.commit_index + 1)
+        return AppendEntriesRejected(state.term, index, state.log.term_at(index), first)
+
+    def _merge(self, batches: tuple[EntryBatch, ...]) -> tuple[int | None, list[EntryBatch]]:
+        """Bring the log in memory in line with the leader's; return where it was cut, if it was, and what is new."""
+        state, log = self.state, self.state.log
+        truncate_from: int | None = None
+        new: list[EntryBatch] = []
+        for batch in batches:
+            if batch.last_index <= state.commit_index:
+                continue
+            conflict = log.conflict_with(batch)
+            if conflict is not None:
+                if conflict <= state.commit_index:
+                    raise InternalError(f"the leader of term {state.term} contradicts the committed entry {conflict}")
+                log.truncate(conflict)
+                truncate_from = conflict
+            if batch.last_index > log.last_index:
+                fresh = batch.since(log.last_index + 1)
+                log.append(fresh)
+                new.append(fresh)
+        return truncate_from, new
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    def on_install_snapshot(self, sender: str, message: InstallSnapshot, now: float) -> list[Effect]:
+        """InstallSnapshot RPC of Figure 13: collect the chunks, unless all that they say is known here."""
+        state = self.state
+        state.follow(sender)
+        self.deadline = state.election_deadline(now)
+        if message.snapshot.index <= state.commit_index:
+            known = InstallSnapshotReply(state.term, message.snapshot, message.sequence + 1, installed=True)
+            return [state.persist(Send(sender, known))]  # committed here, and durable once all before it is
+        return [StoreChunk(sender, message)]

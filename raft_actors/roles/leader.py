@@ -1,0 +1,235 @@
+"""The leader: appends, replicates, commits (§5.3, §5.4), and steps down when it has lost touch with the majority."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from raft_actors import inbox as items
+from raft_actors.effects import Apply, Beat, Become, Effect, Feed, Refuse, WakeReplicators
+from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
+from raft_actors.errors import InternalError, LeadershipLost, Overloaded
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+)
+from raft_actors.proposals import PendingOutcome, PendingProposals, PendingRead
+from raft_actors.quorum import quorum_value
+from raft_actors.replicator import Replicator
+from raft_actors.roles.role import Role, Services
+from raft_actors.state import RaftState
+from raft_actors.transitions import RoleName
+
+
+class Leader(Role):
+    """The leader of one term.
+
+    Attributes:
+        term: the term that it leads; the state's own may be higher already when it leaves.
+        match_index: follower → last entry known to be durable there (Figure 2). Its own is `Log.durable_index`: the
+            leader's disk is one vote like any other, written in parallel with sending (dissertation §10.2.1).
+        last_contact: follower → when it last answered, on Trio's clock.
+        awaiting: proposals and reads whose entry is not committed yet, in log order.
+    """
+
+    name = RoleName.LEADER
+
+    def __init__(self, state: RaftState) -> None:
+        super().__init__(state)
+        self.term = state.term
+        self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
+        self.last_contact: dict[str, float] = {}
+        self.awaiting: deque[PendingOutcome[Any]] = deque()
+        self._proposed: list[PendingProposals] = []
+        self._queried: list[PendingRead[Any]] = []
+
+    def hire(self, nursery: trio.Nursery, services: Services, perform: dict[type[Any], Callable[[Any], None]]) -> None:
+        """Start a replicator for each follower; they end with this leadership."""
+        replicators = {
+            peer: Replicator(peer, self.state, transport=services.transport, storage=services.storage)
+            for peer in self.state.peers
+        }
+        for replicator in replicators.values():
+            nursery.start_soon(replicator.run, name=f"replicator {self.state.node_id} → {replicator.peer}")
+
+        def tell_all(message: WakeReplicators | Beat) -> None:
+            for replicator in replicators.values():
+                replicator.notify(message)
+
+        perform[WakeReplicators] = tell_all
+        perform[Beat] = tell_all
+        perform[Feed] = lambda feed: replicators[feed.peer].notify(feed.reply)
+
+    def start(self, now: float) -> list[Effect]:
+        """Lead: an entry of this term is needed before anything older can be known to be committed (§5.4.2, §8)."""
+        state = self.state
+        state.follow(state.node_id)
+        self.deadline = now + state.config.heartbeat_interval_s
+        self.last_contact = dict.fromkeys(state.peers, now)
+        noop = EntryBatch.encode(state.log.last_index + 1, state.term, EntryKind.NOOP, [b""])
+        return self._append([noop])
+
+    # --- time ------------------------------------------------------------------------------------------------
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        """A heartbeat is due. A leader that a majority has not answered for long steps down (dissertation §6.2)."""
+        self.deadline = now + self.state.config.heartbeat_interval_s
+        contacts = {**self.last_contact, self.state.node_id: now}
+        silence = now - quorum_value(contacts, self.state.voters)
+        if self.state.config.check_quorum and silence > self.state.config.election_timeout_s[1]:
+            self.state.leader = None
+            return [Become(RoleName.FOLLOWER)]
+        return [Beat()]
+
+    # --- proposals and reads ---------------------------------------------------------------------------------
+
+    def on_proposed(self, item: items.Proposed, now: float) -> list[Effect]:
+        """Collect it for the batch at the end of the step."""
+        limit = self.state.config.max_uncommitted_bytes
+        if self.state.unsynced_bytes > limit:
+            # A majority can commit without this disk; were more taken on all the same, memory would fill behind it.
+            text = f"this leader's disk is {self.state.unsynced_bytes:,} bytes behind (max_uncommitted_bytes {limit:,})"
+            return [Refuse(item.proposal, Overloaded(text))]
+        self._proposed.append(item.proposal)
+        return []
+
+    def on_queried(self, item: items.Queried, now: float) -> list[Effect]:
+        """Collect it for the batch at the end of the step."""
+        self._queried.append(item.read)
+        return []
+
+    def end_of_step(self, now: float) -> list[Effect]:
+        """Append what was proposed during the step as few batches, and place the reads behind it.
+
+        A read is answered when an entry that was appended after the read arrived has been committed and applied here:
+        had another leader committed anything meanwhile, that entry could not commit in this term (§8).
+        """
+        if not self._proposed and not self._queried:
+            return []
+        proposed, queried = self._proposed, self._queried
+        self._proposed, self._queried = [], []
+        batches = self._encode(proposed) if proposed else []
+        last_index = batches[-1].last_index if batches else self.state.log.last_index
+        if queried and not batches:
+            last_index += 1
+            batches = [EntryBatch.encode(last_index, self.state.term, EntryKind.NOOP, [b""])]
+        for read in queried:
+            read.index = read.last_index = last_index
+        self.awaiting += proposed
+        self.awaiting += queried
+        return self._append(batches)
+
+    def _encode(self, proposed: list[PendingProposals]) -> list[EntryBatch]:
+        """Give each proposal its indexes, and encode all commands in batches of about `max_append_bytes`."""
+        index = first_index = self.state.log.last_index + 1
+        commands: list[bytes] = []
+        size = 0
+        for proposal in proposed:
+            proposal.index = index
+            index += len(proposal.commands)
+            proposal.last_index = index - 1
+            commands += proposal.commands
+            size += proposal.size
+        if size <= self.state.config.max_append_bytes:
+            return [EntryBatch.encode(first_index, self.state.term, EntryKind.COMMAND, commands)]
+        return self._encode_split(first_index, commands)
+
+    def _encode_split(self, first_index: int, commands: list[bytes]) -> list[EntryBatch]:
+        limit = self.state.config.max_append_bytes
+        batches: list[EntryBatch] = []
+        start, size = 0, BATCH_OVERHEAD
+        for position, command in enumerate(commands):
+            needed = len(command) + ENTRY_OVERHEAD
+            if position > start and size + needed > limit:
+                batches.append(self._command_batch(first_index + start, commands[start:position]))
+                start, size = position, BATCH_OVERHEAD
+            size += needed
+        batches.append(self._command_batch(first_index + start, commands[start:]))
+        return batches
+
+    def _command_batch(self, first_index: int, commands: list[bytes]) -> EntryBatch:
+        return EntryBatch.encode(first_index, self.state.term, EntryKind.COMMAND, commands)
+
+    def _append(self, batches: list[EntryBatch]) -> list[Effect]:
+        for batch in batches:
+            self.state.log.append(batch)
+        return [self.state.persist(entries=tuple(batches)), WakeReplicators()]
+
+    # --- replies ---------------------------------------------------------------------------------------------
+
+    def on_durable(self, item: items.Durable, now: float) -> list[Effect]:
+        """Its own disk has caught up: count it."""
+        return super().on_durable(item, now) + self._advance_commit()
+
+    def on_append_entries_accepted(self, sender: str, message: AppendEntriesAccepted, now: float) -> list[Effect]:
+        """Count it, and let the replicator send more."""
+        self.last_contact[sender] = now
+        if message.match_index > self.state.log.last_index:
+            raise InternalError(
+                f"{sender!r} claims to match up to {message.match_index}, this log ends at {self.state.log.last_index}"
+            )
+        effects: list[Effect] = [Feed(sender, message)]
+        if message.match_index > self.match_index[sender]:
+            self.match_index[sender] = message.match_index
+            effects += self._advance_commit()
+        return effects
+
+    def on_append_entries_rejected(self, sender: str, message: AppendEntriesRejected, now: float) -> list[Effect]:
+        """Let the replicator go back to where the logs agree."""
+        return self._feed(sender, message, now)
+
+    def on_install_snapshot_reply(self, sender: str, message: InstallSnapshotReply, now: float) -> list[Effect]:
+        """Let the replicator send the next chunk. An installed snapshot counts as a match, however late it is told."""
+        effects = self._feed(sender, message, now)
+        if message.installed and message.snapshot.index > self.match_index[sender]:
+            self.match_index[sender] = message.snapshot.index
+            effects += self._advance_commit()
+        return effects
+
+    def _feed(self, sender: str, message: Message, now: float) -> list[Effect]:
+        self.last_contact[sender] = now
+        return [Feed(sender, message)]
+
+    def _advance_commit(self) -> list[Effect]:
+        """Commit what a majority holds, if the last of it is of this term (§5.3, §5.4.2, Figure 8)."""
+        state = self.state
+        matches = {**self.match_index, state.node_id: state.log.durable_index}
+        index = int(quorum_value(matches, state.voters))
+        if index <= state.commit_index or state.log.term_at(index) != state.term:
+            return []
+        state.commit(index)
+        committed: list[PendingOutcome[Any]] = []
+        awaiting = self.awaiting
+        while awaiting and awaiting[0].last_index <= index:
+            committed.append(awaiting.popleft())
+        return [Apply(index, tuple(committed))]
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def leave(self) -> list[Effect]:
+        """Tell every proposer what is known: nothing was proposed, or the outcome is open."""
+        effects: list[Effect] = [
+            Refuse(outcome, LeadershipLost(self.term, None if isinstance(outcome, PendingRead) else outcome.index))
+            for outcome in self.awaiting
+        ]
+        waiting: list[PendingOutcome[Any]] = [*self._proposed, *self._queried]
+        effects += [Refuse(outcome, self.not_leader()) for outcome in waiting]
+        self.awaiting.clear()
+        self._proposed.clear()
+        self._queried.clear()
+        return effects
+
+    def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
+        """Impossible: a term has one leader (§5.2, Figure 3)."""
+        raise InternalError(f"{sender!r} and this node {self.state.node_id!r} both lead term {message.term}")
+
+    def on_install_snapshot(self, sender: str, message: InstallSnapshot, now: float) -> list[Effect]:
+        """Impossible: a term has one leader (§5.2, Figure 3)."""
+        raise InternalError(f"{sender!r} and this node {self.state.node_id!r} both lead term {message.term}")
