@@ -7,3 +7,34 @@ if __name__ == "persistence":
     # From the repository root (or with it on sys.path) this folder would also import under its bare
     # name: a second copy of every class, whose isinstance checks fail against the first.
     raise ImportError("import raft_actors.persistence instead of persistence: run 'pip install -e .' first")
+
+from raft_actors.persistence.abc import (
+    CommitSnapshot,
+    HardState,
+    LogWrite,
+    Recovered,
+    SnapshotReader,
+    Storage,
+    StorageStatistics,
+    StoreIdentity,
+    TermRun,
+    Write,
+)
+from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+from raft_actors.persistence.sqlite import SqliteStorage
+
+__all__ = [
+    "CommitSnapshot",
+    "HardState",
+    "LogWrite",
+    "MemoryDisk",
+    "MemoryStorage",
+    "Recovered",
+    "SnapshotReader",
+    "SqliteStorage",
+    "Storage",
+    "StorageStatistics",
+    "StoreIdentity",
+    "TermRun",
+    "Write",
+]

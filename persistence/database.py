@@ -1,0 +1,358 @@
+"""What the storage's thread does with SQLite: every statement on the log and on snapshots.
+
+All of it runs on the one thread that made the connection. The appends of a busy leader are a single statement, its own
+transaction: the sqlite3 module lets go of the GIL around every call and may wait milliseconds to get it back from a
+busy Trio thread, so calls, not rows, are what a commit costs.
+
+What is checked: the store's row and each snapshot chunk by a checksum of their own, each batch by the one that it was
+encoded with; that batches follow one another without a gap and are of the terms that the store's row says; that the
+log's last batch is not older than that row. What SQLite itself finds damaged is reported as such.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import StorageFailed, StorageMismatch
+from raft_actors.messages import SnapshotMetadata
+from raft_actors.persistence import batches, schema
+from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity, Write
+from raft_actors.persistence.garbage import Garbage
+from raft_actors.persistence.log_state import LogState
+from raft_actors.persistence.sqlite_errors import corrupt, storage_error
+
+#: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.
+MAX_ROWS = 999 // schema.BATCH_COLUMNS
+
+# Once so much has been written to the write-ahead log, it is moved to the database. Larger: fewer syncs, but a longer
+# pause for each, and more to read after a crash.
+_CHECKPOINT_BYTES = 8 * 1024 * 1024
+
+# Under load, garbage is collected after each so many pieces of work; else when none came for a while.
+_WORK_PER_SLICE = 4
+_IDLE_S = 0.005
+
+
+@attrs.frozen
+class Step:
+    """One write of a transaction, with the state of the log once it is done."""
+
+    write: Write
+    after: LogState
+    chunks: int = 0
+    size: int = 0
+
+
+@attrs.frozen
+class Opened:
+    """What opening found."""
+
+    state: LogState
+    tail: tuple[EntryBatch, ...]
+
+
+@cache
+def _insert(rows: int) -> str:
+    row = f"(?{', ?' * (schema.BATCH_COLUMNS - 1)})"
+    return f"INSERT INTO batches VALUES {', '.join([row] * rows)}"
+
+
+class Database:
+    """One open store. Made anywhere, used on one thread.
+
+    Attributes:
+        commits: durable transactions so far.
+        written_bytes: payload bytes in them.
+        failed: the first write that failed; nothing is written after it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commits = 0
+        self.written_bytes = 0
+        self.failed: Exception | None = None
+        self._opened: sqlite3.Connection | None = None
+        self._row: schema.StoreRow
+        self._commit_number = 0
+        self._garbage: Garbage
+        self._work_since_slice = 0
+        self._wal_bytes = 0
+
+    # --- opening and closing -------------------------------------------------------------------------------------
+
+    def open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
+        """Open or create the store; see `Storage.open` for what it checks and raises."""
+        try:
+            with self._mapping("opening it"):
+                return self._open(identity, tail_bytes)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
+        _make_folder(self.path.parent)
+        self._opened = connection = schema.connect(self.path)
+        if schema.is_empty(connection):
+            schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
+            _sync_folder(self.path.parent)
+        else:
+            schema.check_version(connection, self.path)
+        self._row = row = schema.load(connection, self.path)
+        if row.identity != identity:
+            raise StorageMismatch(
+                f"{self.path} belongs to node {row.identity.node_id!r} of cluster {row.identity.cluster_id!r}, not to "
+                f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
+            )
+        state, self._commit_number = batches.bounds(connection, self.path, row)
+        tail = batches.tail(connection, self.path, state, tail_bytes)
+        self._garbage = Garbage(connection, state.first_index)
+        self._garbage.find_snapshots(keep=row.snapshot_id)
+        return Opened(state, tuple(tail))
+
+    def close(self) -> None:
+        """Move the write-ahead log to the database and close it, so that the next open finds one whole file."""
+        connection = self._opened
+        if connection is None:
+            return
+        try:
+            if self.failed is None:
+                with self._mapping("closing it"):
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._opened = self._opened, None
+        if connection is not None:
+            connection.close()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[EntryBatch]) -> None:
+        """Append batches of the log's last term: one statement, which is its own transaction."""
+        number = self._commit_number + 1
+        parameters = _parameters(entries, number)
+        with self._writing("appending entries") as connection:
+            connection.execute(_insert(len(entries)), parameters)
+        self._committed(number, sum([len(batch.data) for batch in entries]), rows=len(entries))
+
+    def transact(self, steps: Sequence[Step]) -> None:
+        """Carry out any writes, as one transaction."""
+        number = self._commit_number + 1
+        row, payload, rows = self._row, 0, 0
+        with self._writing("writing term, vote or log") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for step in steps:
+                row = attrs.evolve(
+                    row,
+                    hard_state=step.after.hard_state,
+                    first_index=step.after.first_index,
+                    term_runs=step.after.term_runs,
+                )
+                if isinstance(step.write, CommitSnapshot):
+                    row = self._commit_snapshot(connection, step, step.write, row)
+                else:
+                    self._write_log(connection, step.write, number)
+                    payload += sum(batch.size for batch in step.write.entries)
+                    rows += len(step.write.entries)
+            row = attrs.evolve(row, commit_number=number)
+            connection.execute(schema.SAVE_STORE, row.parameters())
+            connection.execute("COMMIT")
+        previous, self._row = self._row, row
+        self._committed(number, payload, rows=rows + 4)
+        self._garbage.first_index = row.first_index
+        if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
+            self._garbage.add_snapshot(previous.snapshot_id)
+
+    def _write_log(self, connection: sqlite3.Connection, write: LogWrite, number: int) -> None:
+        if write.truncate_from is not None:
+            batches.truncate(connection, self.path, write.truncate_from, number)
+        for start in range(0, len(write.entries), MAX_ROWS):
+            some = write.entries[start : start + MAX_ROWS]
+            connection.execute(_insert(len(some)), _parameters(some, number))
+
+    def _commit_snapshot(
+        self, connection: sqlite3.Connection, step: Step, write: CommitSnapshot, row: schema.StoreRow
+    ) -> schema.StoreRow:
+        if step.after.last_index < step.after.first_index:
+            # What lies above the snapshot must go now: new entries will take its place. What lies below can wait.
+            batches.delete_from(connection, step.after.first_index)
+        return attrs.evolve(
+            row,
+            snapshot_id=write.snapshot_id,
+            snapshot=step.after.snapshot,
+            snapshot_chunks=step.chunks,
+            snapshot_bytes=step.size,
+        )
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def read_entries(
+        self, state: LogState, first_index: int, last_index: int, max_bytes: int
+    ) -> tuple[EntryBatch, ...]:
+        """See `Storage.read_entries`; `state` is the log's when this was asked."""
+        with self._mapping("reading entries"):
+            found = batches.read(self._connection(), self.path, state, first_index, last_index, max_bytes)
+            return tuple(found)
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
+        """Give out an id, in a row that lets the next open find what a crash leaves of this snapshot."""
+        with self._writing("beginning a snapshot") as connection:
+            insert = "INSERT INTO snapshots (last_index, last_term) VALUES (?, ?)"
+            snapshot_id = connection.execute(insert, (metadata.index, metadata.term)).lastrowid
+        self._committed(self._commit_number, 0, rows=1)
+        if snapshot_id is None:
+            raise StorageFailed(f"{self.path}: SQLite gave no id to a snapshot")
+        return snapshot_id
+
+    def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
+        """Add a chunk to a snapshot that was begun."""
+        chunk_id = snapshot_id << 32 | sequence
+        with self._writing("writing a snapshot") as connection:
+            row = (chunk_id, _chunk_checksum(chunk_id, data), data)
+            connection.execute("INSERT INTO chunks VALUES (?, ?, ?)", row)
+        self._committed(self._commit_number, len(data), rows=1)
+
+    def discard_snapshot(self, snapshot_id: int) -> None:
+        """Let a snapshot's chunks be deleted by and by."""
+        self._garbage.add_snapshot(snapshot_id)
+
+    def pin_snapshot(self, reader: object) -> tuple[int, SnapshotMetadata, int] | None:
+        """Keep the current snapshot's chunks for `reader`; returns the snapshot's id, metadata and count of chunks."""
+        row = self._row
+        if row.snapshot_id is None or row.snapshot is None:
+            return None
+        self._garbage.pin(row.snapshot_id, reader)
+        return row.snapshot_id, row.snapshot, row.snapshot_chunks
+
+    def unpin_snapshot(self, reader: object) -> None:
+        """Undo `pin_snapshot`, if that was done."""
+        self._garbage.unpin(reader)
+
+    def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
+        """See `SnapshotReader.read_chunk`."""
+        chunk_id = snapshot_id << 32 | sequence
+        with self._mapping("reading a snapshot"):
+            select = "SELECT checksum, data FROM chunks WHERE chunk_id = ?"
+            found = self._connection().execute(select, (chunk_id,)).fetchone()
+        if found is None:
+            raise corrupt(self.path, f"chunk {sequence} of snapshot {snapshot_id} is missing")
+        checksum, data = found
+        if not isinstance(data, bytes) or _chunk_checksum(chunk_id, data) != checksum:
+            raise corrupt(self.path, f"chunk {sequence} of snapshot {snapshot_id} fails its checksum")
+        return data
+
+    # --- between pieces of work ----------------------------------------------------------------------------------
+
+    def between(self) -> float | None:
+        """After each piece of work: move the write-ahead log when it is long, and collect garbage now and then."""
+        if self._opened is None or self.failed is not None:
+            return None
+        if self._wal_bytes >= _CHECKPOINT_BYTES:
+            self._upkeep(self._checkpoint)
+        self._work_since_slice += 1
+        if self._work_since_slice >= _WORK_PER_SLICE and self._garbage:
+            return self.idle()
+        return _IDLE_S if self._garbage else None
+
+    def idle(self) -> float | None:
+        """Collect a slice of garbage."""
+        self._work_since_slice = 0
+        self._upkeep(self._collect)
+        return 0.0 if self._garbage and self.failed is None else None
+
+    def _upkeep(self, work: Callable[[], None]) -> None:
+        # Its failure is the next caller's to hear: `failed` refuses all that comes after.
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - kept in `failed`
+            self.failed = self.failed or error
+
+    def _collect(self) -> None:
+        with self._writing("deleting what a snapshot replaced"):
+            self._wal_bytes += self._garbage.collect_slice()
+
+    def _checkpoint(self) -> None:
+        with self._writing("moving the write-ahead log to the database") as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._wal_bytes = 0
+
+    # --- how each piece of work is wrapped -----------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise StorageFailed(f"{self.path} is not open")
+        return self._opened
+
+    @contextmanager
+    def _mapping(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise storage_error(self.path, doing, error) from error
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
+        """What fails in here is the last thing tried: its outcome is unknown, and a retry could revive or lose it."""
+        if self.failed is not None:
+            raise StorageFailed(
+                f"{self.path} takes no more writes since one failed ({self.failed}): start the node again"
+            ) from self.failed
+        try:
+            with self._mapping(doing):
+                yield self._connection()
+        except BaseException as error:
+            self.failed = error if isinstance(error, Exception) else StorageFailed(repr(error))
+            raise
+
+    def _committed(self, number: int, payload: int, *, rows: int) -> None:
+        self._commit_number = number
+        self.commits += 1
+        self.written_bytes += payload
+        # An estimate: whole pages are written, at least the one that the row begins in.
+        self._wal_bytes += payload + (1 + rows // 8) * schema.PAGE_SIZE
+
+
+def _parameters(entries: Sequence[EntryBatch], number: int) -> list[Any]:
+    parameters: list[Any] = []
+    for batch in entries:
+        data = batch.data
+        parameters += (batch.first_index, batch.last_index, batch.term, number, len(data), data)
+    return parameters
+
+
+def _chunk_checksum(chunk_id: int, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(chunk_id.to_bytes(8, "big")))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders can't be opened there, and need no sync
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

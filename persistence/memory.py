@@ -1,0 +1,323 @@
+"""A storage without a disk: for tests, and for simulations of whole clusters.
+
+The state lives in a `MemoryDisk`, apart from the storage that uses it, as files live apart from a process. A test
+crashes a node by cancelling it and calling `disk.cut_power()`, then opens a new `MemoryStorage` on the same disk.
+Nothing runs on a thread and nothing depends on real time, so a simulation with this storage repeats itself exactly.
+
+Like the real one, a write becomes durable some time after it was asked for: after `write_delay_s` seconds of Trio's
+clock, at least one checkpoint. What was asked for is carried out in order, also where its caller was cancelled; what
+was asked for and not yet carried out is lost with the power.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import attrs
+import outcome
+import trio
+from typing_extensions import override
+
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import InternalError, StorageFailed, StorageLocked, StorageMismatch
+from raft_actors.messages import SnapshotMetadata
+from raft_actors.persistence.abc import (
+    LogWrite,
+    Recovered,
+    SnapshotReader,
+    Storage,
+    StorageStatistics,
+    StoreIdentity,
+    Write,
+)
+from raft_actors.persistence.log_state import BegunSnapshot, LogState
+
+T = TypeVar("T")
+
+_first_index = attrgetter("first_index")
+_last_index = attrgetter("last_index")
+
+
+@attrs.define(eq=False)
+class MemoryDisk:
+    """What is left of a node while it is down.
+
+    Attributes:
+        write_delay_s: how long each write takes, in seconds of Trio's clock; `math.inf` for a disk that hangs. Writes
+            take their turns.
+        before_write: called with what is about to be written; raise `StorageFailed` (or any `StorageError`) in it, and
+            that write fails and the storage takes no more.
+        commits: writes carried out, in all runs.
+    """
+
+    write_delay_s: float = 0.0
+    before_write: Callable[[Sequence[Write]], None] | None = None
+    commits: int = attrs.field(default=0, init=False)
+    identity: StoreIdentity | None = attrs.field(default=None, init=False)
+    state: LogState = attrs.field(factory=LogState, init=False, repr=False)
+    batches: list[EntryBatch] = attrs.field(factory=list, init=False, repr=False)
+    snapshot_chunks: tuple[bytes, ...] = attrs.field(default=(), init=False, repr=False)
+    next_snapshot_id: int = attrs.field(default=1, init=False, repr=False)
+    holder: MemoryStorage | None = attrs.field(default=None, init=False, repr=False)
+
+    def cut_power(self) -> None:
+        """Crash whoever has the disk open: what is not durable yet is lost, and the disk can be opened again."""
+        holder, self.holder = self.holder, None
+        if holder is not None:
+            holder.lose_power()
+
+
+@attrs.define(eq=False)
+class _Pending:
+    work: Callable[[], Any]
+    result: outcome.Outcome[Any] | None = None
+
+
+@attrs.define(eq=False)
+class _Begun(BegunSnapshot):
+    data: list[bytes] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class MemoryStorage(Storage):
+    """Keeps a node's state in `disk`. Deterministic: work is done in the task that asks, in the order of asking."""
+
+    disk: MemoryDisk = attrs.field(factory=MemoryDisk)
+    _pending: deque[_Pending] = attrs.field(factory=deque[_Pending], init=False, repr=False)
+    _begun: dict[int, _Begun] = attrs.field(factory=dict[int, _Begun], init=False, repr=False)
+    _planned: LogState = attrs.field(factory=LogState, init=False, repr=False)
+    _busy_until_s: float = attrs.field(default=0.0, init=False, repr=False)
+    _failure: Exception | None = attrs.field(default=None, init=False, repr=False)
+    _commits: int = attrs.field(default=0, init=False, repr=False)
+    _written_bytes: int = attrs.field(default=0, init=False, repr=False)
+
+    # --- opening and closing -------------------------------------------------------------------------------------
+
+    @override
+    async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
+        await trio.lowlevel.checkpoint()
+        disk = self.disk
+        if disk.holder is not None:
+            raise StorageLocked("this memory disk is open already: close that storage, or cut_power()")
+        if disk.identity is None:
+            disk.identity = identity
+        elif disk.identity != identity:
+            raise StorageMismatch(
+                f"this memory disk belongs to node {disk.identity.node_id!r} of cluster {disk.identity.cluster_id!r}, "
+                f"not to node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a disk of its own"
+            )
+        disk.holder = self
+        self._failure = None
+        self._pending.clear()
+        self._begun.clear()
+        self._planned = state = disk.state
+        return Recovered(
+            hard_state=state.hard_state,
+            snapshot=state.snapshot,
+            first_index=state.first_index,
+            last_index=state.last_index,
+            term_runs=state.term_runs,
+            tail=self._tail(tail_bytes),
+        )
+
+    def lose_power(self) -> None:
+        """Called by `MemoryDisk.cut_power`: forget what is not durable."""
+        self._failure = StorageFailed("the power was cut")
+        lost = outcome.Error(self._failure)
+        while self._pending:
+            self._pending.popleft().result = lost
+
+    @override
+    def statistics(self) -> StorageStatistics:
+        disk = self.disk
+        stored = sum(batch.size for batch in disk.batches) + sum(map(len, disk.snapshot_chunks))
+        return StorageStatistics(self._commits, self._written_bytes, stored)
+
+    @override
+    async def aclose(self) -> None:
+        if self.disk.holder is self:
+            self._carry_out_until(None)
+            self.disk.holder = None
+        await trio.lowlevel.checkpoint()
+
+    # --- the log -------------------------------------------------------------------------------------------------
+
+    @override
+    async def write(self, writes: Sequence[Write]) -> None:
+        self._check_usable()
+        state = self._planned
+        steps: list[tuple[Write, LogState]] = []
+        for write in writes:
+            if isinstance(write, LogWrite):
+                state = state.after_log_write(write)
+            else:
+                begun = BegunSnapshot.among(self._begun, write.snapshot_id)
+                state = state.after_commit_snapshot(write, begun.metadata)
+            steps.append((write, state))
+        self._planned = state
+        await self._in_turn(partial(self._write, steps), self.disk.write_delay_s)
+
+    def _write(self, steps: Sequence[tuple[Write, LogState]]) -> None:
+        disk = self.disk
+        if disk.before_write is not None:
+            try:
+                disk.before_write([write for write, _ in steps])
+            except Exception as error:
+                self._failure = error
+                raise
+        for write, after in steps:
+            if isinstance(write, LogWrite):
+                if write.truncate_from is not None:
+                    self._truncate(write.truncate_from)
+                disk.batches += write.entries
+                self._written_bytes += sum([len(batch.data) for batch in write.entries])
+            else:
+                disk.snapshot_chunks = tuple(self._begun.pop(write.snapshot_id).data)
+            if after.first_index != disk.state.first_index or after.last_index < after.first_index:
+                self._forget_outside(after)
+            disk.state = after
+        self._commits += 1
+        disk.commits += 1
+
+    def _truncate(self, index: int) -> None:
+        batches = self.disk.batches
+        position = bisect.bisect_left(batches, index, key=_last_index)
+        if position < len(batches):
+            straddling = batches[position]
+            batches[position:] = [straddling.before(index)] if straddling.first_index < index else []
+
+    def _forget_outside(self, state: LogState) -> None:
+        batches = self.disk.batches
+        if state.last_index < state.first_index:
+            batches.clear()
+        else:
+            del batches[: bisect.bisect_left(batches, state.first_index, key=_last_index)]
+
+    @override
+    async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
+        self._check_usable()
+        state = self._planned
+        if not state.first_index <= first_index <= state.last_index:
+            raise KeyError(f"the log holds entries {state.first_index} to {state.last_index}, not {first_index}")
+        last_index = min(max(first_index, last_index), state.last_index)
+        return await self._in_turn(partial(self._read, first_index, last_index, max_bytes))
+
+    def _read(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
+        batches, found = self.disk.batches, list[EntryBatch]()
+        position = bisect.bisect_left(batches, first_index, key=_last_index)
+        while position < len(batches) and batches[position].first_index <= last_index:
+            batch = batches[position]
+            max_bytes -= batch.size
+            if max_bytes < 0 and found:
+                break
+            found.append(batch.since(first_index).before(last_index + 1))
+            position += 1
+        return tuple(found)
+
+    def _tail(self, max_bytes: int) -> tuple[EntryBatch, ...]:
+        state, batches = self.disk.state, self.disk.batches
+        position = len(batches)
+        while position and (position == len(batches) or batches[position - 1].size <= max_bytes):
+            position -= 1
+            max_bytes -= batches[position].size
+        return tuple(batch.since(state.first_index) for batch in batches[position:])
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    @override
+    async def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
+        self._check_usable()
+        snapshot_id = self.disk.next_snapshot_id
+        self.disk.next_snapshot_id += 1
+        self._begun[snapshot_id] = _Begun(metadata)
+        await self._in_turn(_nothing)
+        return snapshot_id
+
+    @override
+    async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
+        self._check_usable()
+        begun = self._begun.get(snapshot_id)
+        BegunSnapshot.among(self._begun, snapshot_id).add_chunk(sequence, data)
+        if begun is not None:
+            begun.data.append(bytes(data))
+        self._written_bytes += len(data)
+        await self._in_turn(_nothing, self.disk.write_delay_s)
+
+    @override
+    async def discard_snapshot(self, snapshot_id: int) -> None:
+        self._check_usable()
+        self._begun.pop(snapshot_id, None)
+        await self._in_turn(_nothing)
+
+    @override
+    async def open_snapshot(self) -> SnapshotReader | None:
+        self._check_usable()
+        return await self._in_turn(self._open_snapshot)
+
+    def _open_snapshot(self) -> SnapshotReader | None:
+        snapshot = self.disk.state.snapshot
+        return None if snapshot is None else _MemorySnapshotReader(self, snapshot, self.disk.snapshot_chunks)
+
+    # --- carrying out in order -----------------------------------------------------------------------------------
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise StorageFailed(f"the storage takes no more calls since one failed: {self._failure}") from self._failure
+        if self.disk.holder is not self:
+            raise StorageFailed("the memory disk is not open")
+
+    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0) -> T:
+        """Carry out `work` after all that was asked before, `delay_s` after that; it stays asked for if cancelled."""
+        pending = _Pending(work)
+        self._pending.append(pending)
+        if delay_s:
+            self._busy_until_s = max(self._busy_until_s, trio.current_time()) + delay_s
+        if self._busy_until_s > trio.current_time():
+            await trio.sleep_until(self._busy_until_s)
+        else:
+            await trio.lowlevel.checkpoint()
+        self._carry_out_until(pending)
+        if pending.result is None:
+            raise InternalError("a memory disk's work got lost")
+        result: T = pending.result.unwrap()
+        return result
+
+    def _carry_out_until(self, last: _Pending | None) -> None:
+        while self._pending and (last is None or last.result is None):
+            pending = self._pending.popleft()
+            if self._failure is not None:
+                pending.result = outcome.Error(self._failure)
+            else:
+                pending.result = outcome.capture(pending.work)
+
+
+def _nothing() -> None: ...
+
+
+class _MemorySnapshotReader(SnapshotReader):
+    """Holds the chunks themselves, which outlive their place on the disk."""
+
+    def __init__(self, storage: MemoryStorage, metadata: SnapshotMetadata, chunks: tuple[bytes, ...]) -> None:
+        self.metadata = metadata
+        self.chunk_count = len(chunks)
+        self._storage = storage
+        self._chunks = chunks
+        self._closed = False
+
+    @override
+    async def read_chunk(self, sequence: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise InternalError("this snapshot reader is closed")
+        if not 0 <= sequence < self.chunk_count:
+            raise KeyError(f"the snapshot has {self.chunk_count} chunks, and no number {sequence}")
+        return self._chunks[sequence]
+
+    @override
+    def close(self) -> None:
+        self._closed = True

@@ -1,0 +1,107 @@
+"""Turns what the sqlite3 module raises into this library's errors, each naming the file and the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from raft_actors.errors import (
+    InternalError,
+    RaftError,
+    StorageCorrupt,
+    StorageError,
+    StorageFailed,
+    StorageFull,
+    StorageLocked,
+    StorageReadOnly,
+)
+
+_RESTORE = (
+    "restore the file from a backup of this very node's last state, or remove the node from the cluster and add it "
+    "again with an empty store"
+)
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_REFUSED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+# Extended codes of SQLITE_IOERR that are about what the disk holds; not all builds of Python name them.
+_IOERR_DATA = sqlite3.SQLITE_IOERR | (32 << 8)
+_IOERR_CORRUPTFS = sqlite3.SQLITE_IOERR | (33 << 8)
+
+
+def corrupt(path: Path, finding: str) -> StorageCorrupt:
+    """The error for a store whose contents can't be what was written."""
+    return StorageCorrupt(f"{path}: {finding}: {_RESTORE}")
+
+
+def locked(path: Path) -> StorageLocked:
+    """The error for a store that somebody else has open."""
+    return StorageLocked(f"{path} is open in another process, or by another node of this one: close that first")
+
+
+def read_only(path: Path) -> StorageReadOnly:
+    """The error for a store, or a folder, that can't be written."""
+    return StorageReadOnly(f"{path}: the file, its folder or its file system is read-only: make both writable")
+
+
+def full(path: Path) -> StorageFull:
+    """The error for a disk or quota without room."""
+    return StorageFull(f"{path}: the disk or a quota is full: free some room, then start the node again")
+
+
+def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
+    """The error to raise for what the sqlite3 module (or the system) raised while `doing` something to `path`.
+
+    Returns:
+        A `StorageError` of the fitting kind; an `InternalError` where the statement itself was wrong.
+    """
+    if isinstance(error, OSError):
+        return _os_error(path, doing, error)
+    extended = getattr(error, "sqlite_errorcode", None)
+    if extended is None:
+        if isinstance(error, sqlite3.OperationalError):  # text that is no UTF-8: we never wrote that
+            return corrupt(path, f"{error}, met while {doing}")
+        return InternalError(f"{path}: {error!r} while {doing}")
+    code = extended & 0xFF
+    if code in _CORRUPT or extended in (_IOERR_DATA, _IOERR_CORRUPTFS):
+        return corrupt(path, f"SQLite reports “{error}”, met while {doing}")
+    if code in _REFUSED:
+        # Our statements are constant: where one is refused, the tables are not the ones we made.
+        return corrupt(path, f"its tables are not as this library makes them ({error}), met while {doing}")
+    if code in _LOCKED:
+        return locked(path)
+    return _unwritable(path, code) or _failed(path, doing, f"{error} ({getattr(error, 'sqlite_errorname', extended)})")
+
+
+def _unwritable(path: Path, code: int) -> StorageError | None:
+    if code in _READ_ONLY or (code == sqlite3.SQLITE_CANTOPEN and not _writable(path)):
+        return read_only(path)
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
+        return full(path)
+    return None
+
+
+def _os_error(path: Path, doing: str, error: OSError) -> StorageError:
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return read_only(path)
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return full(path)
+    return _failed(path, doing, str(error))
+
+
+def _failed(path: Path, doing: str, text: str) -> StorageFailed:
+    return StorageFailed(f"{path}: {text}, met while {doing}: see the system's log about the disk, then start again")
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except (OSError, AttributeError):  # gone, or a system without statvfs
+        return False
+
+
+def _writable(path: Path) -> bool:
+    target = path if path.exists() else path.parent
+    return os.access(target, os.W_OK) and os.access(path.parent, os.W_OK)
