@@ -1,0 +1,196 @@
+"""The commands that a node answers by itself, without the log: the connection's, and what clients ask to get going."""
+
+from __future__ import annotations
+
+from raft_actors.service.data import SYNTAX_ERROR
+from raft_actors.service.glob import MAX_PATTERN_BYTES, compile_glob
+from raft_actors.service.info import REDIS_VERSION, info_text
+from raft_actors.service.keyvalue import NOT_AN_INTEGER
+from raft_actors.service.operations import parse_integer
+from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString, Text
+from raft_actors.service.resp import Request
+from raft_actors.service.session import Context, Session
+
+_PONG = SimpleString("PONG")
+
+
+def wrong_arity(name: str, request: Request) -> ErrorReply:
+    """What Redis says to a known subcommand with the wrong number of arguments."""
+    subcommand = request[1].lower().decode(errors="surrogateescape")
+    return ErrorReply(f"ERR wrong number of arguments for '{name}|{subcommand}' command")
+
+
+def unknown_subcommand(name: str, request: Request) -> ErrorReply:
+    """What Redis says to an unknown subcommand."""
+    subcommand = request[1][:128].decode(errors="surrogateescape")
+    return ErrorReply(f"ERR unknown subcommand '{subcommand}'. Try {name.upper()} HELP.")
+
+
+async def ping(_context: Context, _session: Session, request: Request) -> Reply:
+    """PING [message]"""
+    if len(request) > 2:
+        return ErrorReply("ERR wrong number of arguments for 'ping' command")
+    return request[1] if len(request) == 2 else _PONG
+
+
+async def echo(_context: Context, _session: Session, request: Request) -> Reply:
+    """ECHO message"""
+    return request[1]
+
+
+async def select(_context: Context, _session: Session, request: Request) -> Reply:
+    """SELECT index"""
+    index = parse_integer(request[1])
+    if index is None:
+        return NOT_AN_INTEGER
+    return OK if index == 0 else ErrorReply("ERR DB index is out of range")
+
+
+async def quit_(_context: Context, session: Session, _request: Request) -> Reply:
+    """QUIT"""
+    session.closing = True
+    return OK
+
+
+async def refuse_browser(_context: Context, session: Session, _request: Request) -> Reply:
+    """A line of HTTP: nothing that follows may be taken for a command."""
+    session.closing = True
+    return ErrorReply("ERR this is a Redis service, and no web server")
+
+
+async def reset(_context: Context, session: Session, _request: Request) -> Reply:
+    """RESET"""
+    session.protocol = 2
+    session.name = b""
+    return SimpleString("RESET")
+
+
+# --- HELLO and CLIENT ---------------------------------------------------------------------------------------
+
+
+def _acceptable_name(name: bytes) -> bool:
+    return all(33 <= character <= 126 for character in name)
+
+
+_BAD_NAME = ErrorReply("ERR Client names cannot contain spaces, newlines or special characters.")
+
+
+async def hello(context: Context, session: Session, request: Request) -> Reply:
+    """HELLO [version [SETNAME name]]"""
+    protocol, name = session.protocol, session.name
+    if len(request) > 1:
+        version = parse_integer(request[1])
+        if version is None:
+            return ErrorReply("ERR Protocol version is not an integer or out of range")
+        if version not in (2, 3):
+            return ErrorReply("NOPROTO unsupported protocol version")
+        protocol = version
+    words = request[2:]
+    while words:
+        option = words[0].upper()
+        if option == b"SETNAME" and len(words) > 1:
+            name = words[1]
+            if not _acceptable_name(name):
+                return _BAD_NAME
+            words = words[2:]
+        elif option == b"AUTH" and len(words) > 2:
+            return ErrorReply("ERR HELLO with AUTH is not supported: this service knows no users or passwords")
+        else:
+            return ErrorReply(f"ERR Syntax error in HELLO option '{words[0].decode(errors='surrogateescape')}'")
+    session.protocol, session.name = protocol, name
+    return {
+        b"server": b"redis",  # what clients look for; the truth stands in INFO
+        b"version": REDIS_VERSION.encode(),
+        b"proto": protocol,
+        b"id": session.number,
+        b"mode": b"standalone",
+        b"role": b"master" if context.node.status().role == "leader" else b"replica",
+        b"modules": [],
+    }
+
+
+async def client(_context: Context, session: Session, request: Request) -> Reply:
+    """CLIENT ID | GETNAME | SETNAME name | SETINFO attribute value"""
+    reply: Reply
+    match request[1].upper(), len(request):
+        case b"ID", 2:
+            reply = session.number
+        case b"GETNAME", 2:
+            reply = session.name or None
+        case b"SETNAME", 3:
+            reply = _set_name(session, request[2])
+        case b"SETINFO", 4:
+            reply = _check_information(request[2], request[3])
+        case ((b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO"), _):
+            reply = wrong_arity("client", request)
+        case _:
+            reply = unknown_subcommand("client", request)
+    return reply
+
+
+def _set_name(session: Session, name: bytes) -> Reply:
+    if not _acceptable_name(name):
+        return _BAD_NAME
+    session.name = name
+    return OK
+
+
+def _check_information(attribute: bytes, value: bytes) -> Reply:
+    # Client libraries announce themselves; nothing here shows it, so it is checked and forgotten.
+    spelling = attribute.decode(errors="surrogateescape")
+    if attribute.upper() not in (b"LIB-NAME", b"LIB-VER"):
+        return ErrorReply(f"ERR Unrecognized option '{spelling}'")
+    if not _acceptable_name(value):
+        return ErrorReply(f"ERR {spelling} cannot contain spaces, newlines or special characters.")
+    return OK
+
+
+# --- INFO, CONFIG and RAFT.WAIT -----------------------------------------------------------------------------
+
+
+async def info(context: Context, _session: Session, request: Request) -> Reply:
+    """INFO [section …]"""
+    return Text(info_text(context, {section.lower().decode(errors="replace") for section in request[1:]}))
+
+
+async def config(context: Context, _session: Session, request: Request) -> Reply:
+    """CONFIG GET pattern [pattern …]"""
+    if request[1].upper() != b"GET":
+        return unknown_subcommand("config", request)
+    if len(request) == 2:
+        return wrong_arity("config", request)
+    if max(map(len, request[2:])) > MAX_PATTERN_BYTES:
+        return SYNTAX_ERROR
+    patterns = [compile_glob(pattern.lower()) for pattern in request[2:]]
+    limits = context.config.limits
+    settings: dict[bytes, int | bytes] = {
+        b"appendonly": b"yes",  # every acknowledged write is durable
+        b"appendfsync": b"always",
+        b"databases": b"1",
+        b"maxclients": b"%d" % context.config.max_connections,
+        b"proto-max-bulk-len": b"%d" % limits.max_bulk_bytes,
+        b"save": b"",
+        b"timeout": b"0",
+    }
+    return {name: value for name, value in settings.items() if any(pattern.fullmatch(name) for pattern in patterns)}
+
+
+async def raft_wait(context: Context, _session: Session, request: Request) -> Reply:
+    """RAFT.WAIT LEADER | RAFT.WAIT APPLIED index
+
+    Answers, as late as it takes, with the leader's id, or with the index once this node has applied the entry
+    there.
+    """
+    match request[1].upper(), len(request):
+        case b"LEADER", 2:
+            return (await context.node.wait_leader()).encode()
+        case b"APPLIED", 3:
+            index = parse_integer(request[2])
+            if index is None or index < 0:
+                return NOT_AN_INTEGER
+            await context.node.wait_applied(index)
+            return index
+        case ((b"LEADER" | b"APPLIED"), _):
+            return wrong_arity("raft.wait", request)
+        case _:
+            return unknown_subcommand("raft.wait", request)

@@ -1,0 +1,225 @@
+"""The table of the commands that the service knows, and how a request finds its command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import attrs
+
+from raft_actors.service import admin, data
+from raft_actors.service.replies import ErrorReply, Reply, SetReply, SimpleString
+from raft_actors.service.resp import Request
+from raft_actors.service.session import Context, Session
+
+_UNLIMITED = 1 << 62
+
+
+@attrs.frozen
+class Command:
+    """What is known of a command before it is asked for.
+
+    Attributes:
+        name: in lower case.
+        arity: as Redis counts: arguments with the name; negative: at least so many.
+        summary: one line, for COMMAND DOCS.
+        flags: as COMMAND INFO names them.
+        keys: first and last argument that is a key, and the step between; all 0 without keys; last −1: to the
+            end.
+        fewest: the arity as a range.
+        most: the same.
+    """
+
+    name: str
+    arity: int
+    summary: str
+    flags: tuple[str, ...]
+    keys: tuple[int, int, int]
+    fewest: int = attrs.field(init=False)
+    most: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "fewest", abs(self.arity))
+        object.__setattr__(self, "most", self.arity if self.arity > 0 else _UNLIMITED)
+
+    def describe(self) -> Reply:
+        """The entry of COMMAND INFO."""
+        flags = SetReply(tuple(map(SimpleString, self.flags)))
+        none = SetReply(())
+        return [self.name.encode(), self.arity, flags, *self.keys, none, none, [], []]
+
+
+@attrs.frozen
+class Write(Command):
+    """Goes through the log. `prepare` gives the bytes for it."""
+
+    prepare: Callable[[Request], bytes | ErrorReply] = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class Read(Command):
+    """A linearizable read of the state machine. `prepare` gives the query."""
+
+    prepare: Callable[[Request], data.Query | ErrorReply] = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class Local(Command):
+    """Answered by this node alone, whatever its role."""
+
+    answer: Callable[[Context, Session, Request], Awaitable[Reply]] = attrs.field(kw_only=True)
+    waits: bool = attrs.field(default=False, kw_only=True)
+    """Whether the answer may be long in coming."""
+
+
+def _write(
+    name: str,
+    arity: int,
+    summary: str,
+    prepare: Callable[[Request], bytes | ErrorReply],
+    keys: tuple[int, int, int] = (1, 1, 1),
+) -> Write:
+    return Write(name, arity, summary, ("write", "denyoom"), keys, prepare=prepare)
+
+
+def _read(
+    name: str,
+    arity: int,
+    summary: str,
+    prepare: Callable[[Request], data.Query | ErrorReply],
+    keys: tuple[int, int, int] = (1, 1, 1),
+) -> Read:
+    return Read(name, arity, summary, ("readonly",), keys, prepare=prepare)
+
+
+def _local(
+    name: str,
+    arity: int,
+    summary: str,
+    answer: Callable[[Context, Session, Request], Awaitable[Reply]],
+    *,
+    waits: bool = False,
+) -> Local:
+    return Local(name, arity, summary, ("loading", "stale"), (0, 0, 0), answer=answer, waits=waits)
+
+
+_ALL, _PAIRS, _NO_KEYS = (1, -1, 1), (1, -1, 2), (0, 0, 0)
+
+
+def _command_table() -> dict[str, Command]:
+    entries: Iterable[Command] = (
+        _write("set", -3, "Set a key to a value [NX | XX] [GET]", data.prepare_set),
+        _write("setnx", 3, "Set a key that does not exist yet", data.prepare_setnx),
+        _write("getset", 3, "Set a key and return its old value", data.prepare_getset),
+        _write("mset", -3, "Set many keys at once", data.prepare_mset, _PAIRS),
+        _write("del", -2, "Delete keys", data.prepare_del, _ALL),
+        _write("incr", 2, "Add one to an integer", data.prepare_incr),
+        _write("incrby", 3, "Add to an integer", data.prepare_incrby),
+        _write("decr", 2, "Subtract one from an integer", data.prepare_decr),
+        _write("decrby", 3, "Subtract from an integer", data.prepare_decrby),
+        _write("append", 3, "Append to a value", data.prepare_append),
+        _write("flushall", -1, "Delete all keys", data.prepare_flushall, _NO_KEYS),
+        _read("get", 2, "The value of a key", data.prepare_get),
+        _read("mget", -2, "The values of many keys", data.prepare_mget, _ALL),
+        _read("exists", -2, "How many of the keys exist", data.prepare_exists, _ALL),
+        _read("strlen", 2, "The length of a value", data.prepare_strlen),
+        _read("type", 2, "The type of a value: string or none", data.prepare_type),
+        _read("dbsize", 1, "How many keys there are", data.prepare_dbsize, _NO_KEYS),
+        _read("keys", 2, "All keys that match a pattern", data.prepare_keys, _NO_KEYS),
+        _read("scan", -2, "Some of the keys, from a cursor on", data.prepare_scan, _NO_KEYS),
+        _local("ping", -1, "Answer PONG, or the argument", admin.ping),
+        _local("echo", 2, "Answer the argument", admin.echo),
+        _local("info", -1, "What this node knows of itself and its cluster", admin.info),
+        _local("hello", -1, "Choose the protocol's version", admin.hello),
+        _local("client", -2, "This connection's name and number", admin.client),
+        _local("config", -2, "Settings, to be read only", admin.config),
+        _local("select", 2, "Choose a database: there is only 0", admin.select),
+        _local("command", -1, "The commands of this service", command_),
+        _local("reset", 1, "Make this connection as new", admin.reset),
+        _local("quit", -1, "Close this connection", admin.quit_),
+        _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local),
+        _local("raft.wait", -2, "Wait for LEADER, or until an index is APPLIED here", admin.raft_wait, waits=True),
+    )
+    return {command.name: command for command in entries}
+
+
+def find(request: Request) -> Command | ErrorReply:
+    """The command that a request names, or what is wrong: an unknown name, too few or too many arguments."""
+    name = request[0]
+    command = COMMANDS.get(name) or COMMANDS.get(name.lower())
+    if command is None:
+        return _unknown(request)
+    if not command.fewest <= len(request) <= command.most:
+        return ErrorReply(f"ERR wrong number of arguments for '{command.name}' command")
+    return command
+
+
+_LONGEST_SHOWN = 128
+
+
+def _unknown(request: Request) -> ErrorReply:
+    """Redis's text, with as many of the arguments as fit."""
+    shown = b""
+    for argument in request[1:]:
+        if len(shown) >= _LONGEST_SHOWN:
+            break
+        shown += b"'%b' " % argument[: _LONGEST_SHOWN - len(shown)]
+    name = request[0][:_LONGEST_SHOWN]
+    text = b"ERR unknown command '%b', with args beginning with: %b" % (name, shown)
+    return ErrorReply(text.decode(errors="surrogateescape"))
+
+
+# --- the two local commands that need the table -------------------------------------------------------------
+
+
+async def command_(_context: Context, _session: Session, request: Request) -> Reply:
+    """COMMAND [COUNT | LIST | INFO [name …] | DOCS [name …]]"""
+    if len(request) == 1:
+        return [command.describe() for command in _TABLE.values()]
+    names = [name.lower().decode(errors="replace") for name in request[2:]]
+    match request[1].upper():
+        case b"COUNT" if not names:
+            return len(_TABLE)
+        case b"LIST" if not names:
+            return [name.encode() for name in _TABLE]
+        case b"INFO":
+            chosen = [_TABLE.get(name) for name in names] if names else list(_TABLE.values())
+            return [command and command.describe() for command in chosen]
+        case b"DOCS":
+            known = [_TABLE[name] for name in names or _TABLE if name in _TABLE]
+            return {
+                command.name.encode(): {b"summary": command.summary.encode(), b"arity": command.arity}
+                for command in known
+            }
+        case b"COUNT" | b"LIST":
+            return admin.wrong_arity("command", request)
+        case _:
+            return admin.unknown_subcommand("command", request)
+
+
+async def raft_local(context: Context, _session: Session, request: Request) -> Reply:
+    """RAFT.LOCAL command [argument …]: any read command, on what this node has applied so far.
+
+    May be stale.
+    """
+    command = find(request[1:])
+    if isinstance(command, ErrorReply):
+        return command
+    if not isinstance(command, Read):
+        return ErrorReply("ERR RAFT.LOCAL takes a command that reads data")
+    query = command.prepare(request[1:])
+    if isinstance(query, ErrorReply):
+        return query
+    reply = query(context.machine)
+    return await reply.reply() if isinstance(reply, data.Listing) else reply
+
+
+_TABLE = _command_table()
+COMMANDS: dict[bytes, Command] = {
+    spelling.encode(): command for command in _TABLE.values() for spelling in (command.name, command.name.upper())
+} | {
+    # Lines of HTTP. A web page can make a browser send these, with commands of its choice in the lines after
+    # them.
+    line: _local(line.decode(), -1, "Closes the connection", admin.refuse_browser)
+    for line in (b"post", b"host:")
+}
+"""Commands by name in lower and in upper case, which is how clients spell them."""

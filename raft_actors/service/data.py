@@ -1,0 +1,218 @@
+"""The commands on data: from a request to what the log gets, or to what is asked of the state machine.
+
+`prepare_…` functions take a request whose number of arguments was checked. Those of writes return the bytes for the
+log, those of reads a query; both return an `ErrorReply` where the arguments themselves can't be right. In which order
+mistakes are found follows Redis 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from raft_actors.service.glob import MAX_PATTERN_BYTES, matching
+from raft_actors.service.keyvalue import NOT_AN_INTEGER, KeyValue
+from raft_actors.service.operations import (
+    HIGHEST_INTEGER,
+    LOWEST_INTEGER,
+    Operation,
+    SetOption,
+    many,
+    operation,
+    parse_integer,
+    set_value,
+)
+from raft_actors.service.replies import ErrorReply, Reply, SimpleString
+from raft_actors.service.resp import Request
+
+
+@attrs.frozen
+class Listing:
+    """Keys of which those that match make the reply. Matching is left for after the read: it can take long.
+
+    Attributes:
+        cursor: SCAN's, or None where the reply is the bare list.
+    """
+
+    keys: list[bytes]
+    pattern: bytes
+    cursor: int | None = None
+
+    async def reply(self) -> Reply:
+        """The finished reply; other tasks run in between."""
+        found = await matching(self.keys, self.pattern)
+        return found if self.cursor is None else [b"%d" % self.cursor, found]
+
+
+Query = Callable[[KeyValue], Reply | Listing]
+
+SYNTAX_ERROR = ErrorReply("ERR syntax error")
+_PATTERN_TOO_LONG = ErrorReply(f"ERR a pattern of more than {MAX_PATTERN_BYTES} bytes is refused")
+_HIGHEST_CURSOR = 2**64 - 1
+
+# --- writes -------------------------------------------------------------------------------------------------
+
+_SET_OPTIONS = {b"NX": SetOption.IF_ABSENT, b"XX": SetOption.IF_PRESENT, b"GET": SetOption.RETURN_OLD}
+_EXPIRY_OPTIONS = frozenset({b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL"})
+
+
+def prepare_set(request: Request) -> bytes | ErrorReply:
+    """SET key value [NX | XX] [GET]"""
+    key, value = request[1], request[2]
+    if len(request) == 3:
+        return set_value(key, value)
+    options = SetOption(0)
+    for word in request[3:]:
+        name = word.upper()
+        if name in _EXPIRY_OPTIONS:
+            return ErrorReply(f"ERR SET with {name.decode()} is not supported: keys of this service do not expire")
+        if name not in _SET_OPTIONS:
+            return SYNTAX_ERROR
+        options |= _SET_OPTIONS[name]
+    if SetOption.IF_ABSENT in options and SetOption.IF_PRESENT in options:
+        return SYNTAX_ERROR
+    return operation(Operation.SET_WITH_OPTIONS, key, value, int(options))
+
+
+def prepare_setnx(request: Request) -> bytes:
+    """SETNX key value"""
+    return operation(Operation.SET_IF_ABSENT, request[1], request[2])
+
+
+def prepare_getset(request: Request) -> bytes:
+    """GETSET key value"""
+    return operation(Operation.SET_WITH_OPTIONS, request[1], request[2], int(SetOption.RETURN_OLD))
+
+
+def prepare_mset(request: Request) -> bytes | ErrorReply:
+    """MSET key value [key value …]"""
+    if len(request) % 2 == 0:
+        return ErrorReply("ERR wrong number of arguments for 'mset' command")
+    return many(Operation.SET_MANY, request[1:])
+
+
+def prepare_del(request: Request) -> bytes:
+    """DEL key [key …]"""
+    return many(Operation.DELETE, request[1:])
+
+
+def prepare_incr(request: Request) -> bytes:
+    """INCR key"""
+    return operation(Operation.INCREMENT, request[1], 1)
+
+
+def prepare_decr(request: Request) -> bytes:
+    """DECR key"""
+    return operation(Operation.INCREMENT, request[1], -1)
+
+
+def prepare_incrby(request: Request) -> bytes | ErrorReply:
+    """INCRBY key increment"""
+    amount = parse_integer(request[2])
+    return NOT_AN_INTEGER if amount is None else operation(Operation.INCREMENT, request[1], amount)
+
+
+def prepare_decrby(request: Request) -> bytes | ErrorReply:
+    """DECRBY key decrement"""
+    amount = parse_integer(request[2])
+    if amount is None:
+        return NOT_AN_INTEGER
+    if amount == LOWEST_INTEGER:  # its negative is no 64-bit integer
+        return ErrorReply("ERR decrement would overflow")
+    return operation(Operation.INCREMENT, request[1], -amount)
+
+
+def prepare_append(request: Request) -> bytes:
+    """APPEND key value"""
+    return operation(Operation.APPEND, request[1], request[2])
+
+
+def prepare_flushall(request: Request) -> bytes | ErrorReply:
+    """FLUSHALL [ASYNC | SYNC]"""
+    if len(request) > 2 or (len(request) == 2 and request[1].upper() not in (b"ASYNC", b"SYNC")):
+        return SYNTAX_ERROR
+    return operation(Operation.CLEAR)
+
+
+# --- reads --------------------------------------------------------------------------------------------------
+
+
+def prepare_get(request: Request) -> Query:
+    """GET key"""
+    key = request[1]
+    return lambda machine: machine.get(key)
+
+
+def prepare_mget(request: Request) -> Query:
+    """MGET key [key …]"""
+    keys = request[1:]
+    return lambda machine: list(map(machine.get, keys))
+
+
+def prepare_exists(request: Request) -> Query:
+    """EXISTS key [key …]: a key that is named twice counts twice."""
+    keys = request[1:]
+    return lambda machine: sum(machine.get(key) is not None for key in keys)
+
+
+def prepare_strlen(request: Request) -> Query:
+    """STRLEN key"""
+    key = request[1]
+    return lambda machine: len(machine.get(key) or b"")
+
+
+_STRING, _NONE = SimpleString("string"), SimpleString("none")
+
+
+def prepare_type(request: Request) -> Query:
+    """TYPE key"""
+    key = request[1]
+    return lambda machine: _NONE if machine.get(key) is None else _STRING
+
+
+def prepare_dbsize(_request: Request) -> Query:
+    """DBSIZE"""
+    return len
+
+
+def prepare_keys(request: Request) -> Query | ErrorReply:
+    """KEYS pattern"""
+    pattern = request[1]
+    if len(pattern) > MAX_PATTERN_BYTES:
+        return _PATTERN_TOO_LONG
+    return lambda machine: Listing(machine.keys(), pattern)
+
+
+def prepare_scan(request: Request) -> Query | ErrorReply:
+    """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"""
+    digits = request[1]
+    if not digits.isdigit() or len(digits) > 20 or (cursor := int(digits)) > _HIGHEST_CURSOR:
+        return ErrorReply("ERR invalid cursor")
+    pattern, count, only_type = b"*", 10, b"string"
+    words = request[2:]
+    for name, value in zip(words[::2], words[1::2], strict=False):
+        match name.upper():
+            case b"MATCH":
+                pattern = value
+            case b"COUNT":
+                number = parse_integer(value)
+                if number is None:
+                    return NOT_AN_INTEGER
+                if number < 1:
+                    return SYNTAX_ERROR
+                count = min(number, HIGHEST_INTEGER)
+            case b"TYPE":
+                only_type = value.lower()
+            case _:
+                return SYNTAX_ERROR
+    if len(words) % 2:
+        return SYNTAX_ERROR
+    if len(pattern) > MAX_PATTERN_BYTES:
+        return _PATTERN_TOO_LONG
+
+    def query(machine: KeyValue) -> Listing:
+        following, found = machine.scan(cursor, count)
+        return Listing(found if only_type == b"string" else [], pattern, following)
+
+    return query

@@ -1,0 +1,93 @@
+"""The answer to INFO: sections of `name:value` lines, in the form that Redis clients take apart."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+import trio
+
+from raft_actors.service.session import Context
+
+REDIS_VERSION = "7.0.0"
+"""The version of Redis whose commands and errors this service follows."""
+
+_Lines = Iterator[tuple[str, object]]
+_ANY_SECTION = frozenset({"all", "everything", "default"})
+
+
+def info_text(context: Context, wanted: set[str]) -> str:
+    """The sections called `wanted` (in lower case); all where none is named."""
+    chosen = [
+        f"# {title}\r\n" + "".join(f"{name}:{value}\r\n" for name, value in lines(context))
+        for title, lines in _SECTIONS.items()
+        if not wanted or title.lower() in wanted or wanted & _ANY_SECTION
+    ]
+    return "\r\n".join(chosen)
+
+
+def _server(context: Context) -> _Lines:
+    yield "redis_version", REDIS_VERSION
+    yield "redis_mode", "standalone"
+    yield "raft_actors_version", metadata.version("raft-actors")
+    yield "python_version", platform.python_version()
+    yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield "arch_bits", sys.maxsize.bit_length() + 1
+    yield "process_id", os.getpid()
+    yield "uptime_in_seconds", int(trio.current_time() - context.started_at)
+
+
+def _clients(context: Context) -> _Lines:
+    yield "connected_clients", len(context.sessions)
+    yield "maxclients", context.config.max_connections
+
+
+def _stats(context: Context) -> _Lines:
+    statistics = context.statistics
+    yield "total_connections_received", statistics.accepted_connections
+    yield "total_commands_processed", statistics.requests
+    yield "rejected_connections", statistics.rejected_connections
+    yield "protocol_errors", statistics.protocol_errors
+
+
+def _replication(context: Context) -> _Lines:
+    yield "role", "master" if context.node.status().role == "leader" else "slave"
+
+
+def _raft(context: Context) -> _Lines:
+    status = context.node.status()
+    yield "cluster_id", status.cluster_id
+    yield "node_id", status.node_id
+    yield "node_ids", " ".join(sorted(context.config.addresses))
+    yield "role", status.role
+    yield "term", status.term
+    yield "leader", status.leader or ""
+    yield "leader_redis", context.config.addresses.get(status.leader or "", "")
+    for name in (
+        "commit_index",
+        "applied_index",
+        "first_index",
+        "last_index",
+        "snapshot_index",
+        "snapshot_term",
+    ):
+        yield name, getattr(status, name)
+
+
+def _keyspace(context: Context) -> _Lines:
+    """This node's own copy, which may be stale."""
+    if keys := len(context.machine):
+        yield "db0", f"keys={keys},expires=0,avg_ttl=0"
+
+
+_SECTIONS: dict[str, Callable[[Context], _Lines]] = {
+    "Server": _server,
+    "Clients": _clients,
+    "Stats": _stats,
+    "Replication": _replication,
+    "Raft": _raft,
+    "Keyspace": _keyspace,
+}

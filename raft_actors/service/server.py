@@ -1,0 +1,171 @@
+"""The service's connections: accept, read requests, write replies, close.
+
+One task serves one client, and it does one thing at a time: it reads, answers all that it has read, and only
+then reads on. So a client that sends without reading its replies fills the buffers of its own connection, the
+task waits in `send_all`, and nobody else notices. What a connection holds is bounded by the request limits on
+the way in and, on the way out, by `send_bytes` and one value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+from collections.abc import Sequence
+from itertools import count
+
+import trio
+
+from raft_actors.errors import ListenError
+from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.pipeline import answer_run, takes_time
+from raft_actors.service.replies import ErrorReply, encode
+from raft_actors.service.resp import Request, RequestParser
+from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
+
+_logger = logging.getLogger(__name__)
+
+_TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
+_LINGER_S = 1.0
+_ACCEPT_PAUSE_S = 0.1
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen for clients.
+
+    Raises:
+        ListenError: the address is taken, not allowed, or not of this machine.
+    """
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise ListenError(f"can't listen for Redis clients at {host}:{port}: {error.strerror or error}") from error
+
+
+class Service:
+    """Serves the Redis clients of one node. It runs once.
+
+    Attributes:
+        context: settings, counters and open connections.
+    """
+
+    def __init__(self, node: Replica, machine: KeyValue, config: ServiceConfig) -> None:
+        self.context = Context(node, machine, config)
+        self._numbers = count(1)
+        self._accepting = trio.CancelScope()
+
+    async def run(
+        self,
+        listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until `drain` has ended it or it is cancelled. Closes the listeners in any case."""
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                # Listeners close as soon as nothing more is accepted: other nodes' clients then see it at
+                # once.
+                with self._accepting:
+                    for listener in listeners:
+                        accepting.start_soon(self._accept, listener, connections)
+                    task_status.started()
+                    await trio.sleep_forever()
+                accepting.cancel_scope.cancel()
+            connections.cancel_scope.deadline = trio.current_time() + self.context.config.drain_timeout_s
+
+    def drain(self) -> None:
+        """Accept no more, let requests under way be answered (within `drain_timeout_s`), close all
+        connections.
+
+        Returns at once; `run` ends when it is done.
+        """
+        self.context.draining = True
+        self._accepting.cancel()
+        for stream in self.context.sessions.values():
+            # A task that waits for requests meets the end of the stream; one that answers some is left to
+            # finish.
+            with contextlib.suppress(OSError):
+                stream.socket.shutdown(trio.socket.SHUT_RD)
+
+    async def _accept(self, listener: trio.abc.Listener[trio.SocketStream], connections: trio.Nursery) -> None:
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _OUT_OF_RESOURCES:
+                        raise
+                    # Those who are connected go on, and each that leaves makes room.
+                    _logger.warning("can't accept a client now: %s", error.strerror)
+                    await trio.sleep(_ACCEPT_PAUSE_S)
+                else:
+                    connections.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """One client, from its first byte to its last.
+
+        Whatever goes wrong here ends this connection and no other.
+        """
+        context = self.context
+        session = Session(next(self._numbers))
+        context.statistics.accepted_connections += 1
+        async with stream:
+            try:
+                if len(context.sessions) >= context.config.max_connections:
+                    context.statistics.rejected_connections += 1
+                    await stream.send_all(_TOO_MANY)
+                    return
+                context.sessions[session] = stream
+                await self._converse(stream, session)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the client went away
+            except Exception:
+                _logger.exception("a client's request met a bug: its connection is closed")
+            finally:
+                context.sessions.pop(session, None)
+
+    async def _converse(self, stream: trio.SocketStream, session: Session) -> None:
+        parser = RequestParser(self.context.config.limits)
+        while not (session.closing or self.context.draining):
+            data = await stream.receive_some(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
+            if not data:
+                return
+            await self._answer(stream, session, parser.feed(data))
+            if parser.error is not None and not session.closing:
+                self.context.statistics.protocol_errors += 1
+                await stream.send_all(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
+                await _linger(stream)
+                return
+
+    async def _answer(self, stream: trio.SocketStream, session: Session, requests: list[Request]) -> None:
+        """Answer requests in order; replies leave together, except where a client would wait for the next request's."""
+        pieces: list[bytes] = []
+        size = position = 0
+        while position < len(requests) and not session.closing:
+            if pieces and takes_time(requests[position]):
+                await stream.send_all(b"".join(pieces))
+                pieces, size = [], 0
+            replies = await answer_run(self.context, session, requests, position)
+            position += len(replies)
+            for reply in replies:
+                for piece in encode(reply, session.protocol):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size >= self.context.config.send_bytes:
+                        await stream.send_all(b"".join(pieces))
+                        pieces, size = [], 0
+        self.context.statistics.requests += position
+        if pieces:
+            await stream.send_all(b"".join(pieces))
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    """Wait a moment for the client to close first.
+
+    Closing with unread bytes makes the kernel send a reset, which can overtake the error that explains it.
+    """
+    with trio.move_on_after(_LINGER_S):
+        await stream.send_eof()
+        while await stream.receive_some():
+            pass
