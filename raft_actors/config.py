@@ -56,7 +56,7 @@ class NodeConfig:
         max_uncommitted_bytes: commands accepted by a leader and not yet applied; beyond it `propose` waits and
             `propose_nowait` is refused.
         max_pending_proposals: the same as a number of proposals and reads.
-        inbox_capacity: messages waiting for the node; peers' messages beyond it are dropped and counted.
+        inbox_capacity: messages from peers that may wait for the node, beside proposals; more are dropped and counted.
         log_cache_bytes: recent entries kept in memory; older ones are read from storage when a follower needs them.
         snapshot_entries: take a snapshot when this many entries were applied since the last one; None: never.
         snapshot_bytes: the same in bytes of commands; None: never.
@@ -75,7 +75,7 @@ class NodeConfig:
     max_inflight_appends: int = 64
     max_inflight_bytes: int = 16 * MIB
     max_uncommitted_bytes: int = 64 * MIB
-    max_pending_proposals: int = 65_536
+    max_pending_proposals: int = 16_384
     inbox_capacity: int = 8_192
     log_cache_bytes: int = 32 * MIB
     snapshot_entries: int | None = 200_000

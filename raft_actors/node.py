@@ -119,6 +119,7 @@ class Node(Generic[C, R]):
 
         Raises:
             NotLeader, CommandTooLarge: it was not proposed.
+            Overloaded: it was not proposed: the leader's disk or its inbox is too far behind.
             LeadershipLost, NodeStopped: it may or may not take effect.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
@@ -159,16 +160,7 @@ class Node(Generic[C, R]):
         proposal = PendingProposal(self._supervisor.admission, *self._encoded((command,)))
         self._check_leader()
         self._supervisor.admission.admit_nowait(proposal)
-        try:
-            self._supervisor.inbox.tell(Proposed(proposal))
-        except MailboxFull as error:
-            overloaded = Overloaded(str(error))
-            proposal.fail(overloaded)
-            raise overloaded from None
-        except ActorStopped:
-            stopped = NodeStopped(self.node_id)
-            proposal.fail(stopped)
-            raise stopped from self.crash
+        self._hand_in(proposal, Proposed(proposal))
         return proposal
 
     async def read(self, query: Callable[[Any], T]) -> T:
@@ -198,18 +190,17 @@ class Node(Generic[C, R]):
     async def _submit(self, outcome: PendingOutcome[Any], item: InboxItem) -> None:
         self._check_leader()
         await self._supervisor.admission.admit(outcome)
+        self._hand_in(outcome, item)
+
+    def _hand_in(self, outcome: PendingOutcome[Any], item: InboxItem) -> None:
+        """Put what was admitted into the inbox, or give its place back."""
         try:
-            try:
-                self._supervisor.inbox.tell(item)
-            except MailboxFull:
-                await self._supervisor.inbox.tell_when_room(item)
-        except ActorStopped:
-            stopped = NodeStopped(self.node_id)
-            outcome.fail(stopped)
-            raise stopped from self.crash
-        except BaseException as error:  # cancelled while waiting for room: nothing was proposed
+            self._supervisor.inbox.tell(item)
+        except (MailboxFull, ActorStopped) as refusal:
+            full = isinstance(refusal, MailboxFull)
+            error = Overloaded(str(refusal)) if full else NodeStopped(self.node_id)
             outcome.fail(error)
-            raise
+            raise error from self.crash
 
     def _check_leader(self) -> None:
         """Refuse at once what the role would refuse later."""

@@ -67,7 +67,11 @@ class Supervisor:
         self.state_machine = state_machine
         self.storage = storage
         self.transport = transport
-        self.inbox: Mailbox[InboxItem] = Mailbox(name=f"node {node_id}", capacity=config.inbox_capacity)
+        self.inbox: Mailbox[InboxItem] = Mailbox(
+            name=f"node {node_id}",
+            # Each pending proposal waits in the inbox at most once, so they can't crowd out what peers say.
+            capacity=config.inbox_capacity + config.max_pending_proposals,
+        )
         self.admission = Admission(
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals
         )
