@@ -17,7 +17,7 @@ from raft_actors import effects
 from raft_actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.applier import Applier
 from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
-from raft_actors.errors import InternalError, NodeStopped
+from raft_actors.errors import InternalError, NodeStopped, StorageFailed
 from raft_actors.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged, SnapshotInstalled, SnapshotTaken
 from raft_actors.groups import one_error
 from raft_actors.inbox import InboxItem, Received
@@ -40,6 +40,9 @@ ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Cand
 #: is, so there is a floor under what is accepted.
 _ENVELOPE_BYTES = 64 * KIB
 _LEAST_MESSAGE_LIMIT = 16 * MIB
+
+#: How long a storage may take to finish what it was asked and close, before its node ends without it.
+_CLOSE_TIMEOUT_S = 30.0
 
 
 class Supervisor:
@@ -108,8 +111,7 @@ class Supervisor:
             raise cause from cause.__cause__
         finally:
             self._settle_all()
-            with trio.CancelScope(shield=True):
-                await self.storage.aclose()
+            await self._close_storage()
             self.ended.set()
 
     def stop(self) -> None:
@@ -173,6 +175,14 @@ class Supervisor:
             self.elections += role.name is RoleName.CANDIDATE
             become = await role.run(services, redelivered=redelivered)
             role, redelivered = ROLES[become.role](state), become.redeliver
+
+    async def _close_storage(self) -> None:
+        """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
+            await self.storage.aclose()
+        if scope.cancelled_caught and self.crash is None:
+            self.crash = StorageFailed(f"the storage of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
+            raise self.crash
 
     def _settle_all(self) -> None:
         """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""
