@@ -1,5 +1,6 @@
 """What gets installed: the wheel holds every module under its installed name, and nothing else."""
 
+import ast
 import configparser
 import email
 import os
@@ -15,9 +16,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OUTLYING = ("transports", "persistence")
-NOT_SOURCES = shutil.ignore_patterns(
-    ".*", "__pycache__", "build", "dist", "*.egg-info", "htmlcov", "docs", "*.db*"
-)
+# What the three required packages are imported as, and what trio and cattrs[msgpack] always bring along.
+REQUIRED = {"attr", "attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
+CLI_EXTRA = {"redis", "rich"}
+NOT_SOURCES = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "htmlcov", "docs", "*.db*")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,28 @@ def test_sdist_holds_each_module_once_and_the_tests(built: Built) -> None:
     sources = {path for folder in ("raft_actors", *OUTLYING) for path in modules_under(folder)}
     assert packed == sorted(sources | {"setup.py"})
     assert "tests/packaging/test_wheel.py" in names
+
+
+def imported_by(path: Path) -> set[str]:
+    """Return the top-level names of everything the file imports from elsewhere, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("folder", ["raft_actors", *OUTLYING])
+def test_library_imports_only_what_it_requires(folder: str) -> None:
+    foreign: dict[str, set[str]] = {}
+    for module in modules_under(folder):
+        extra = CLI_EXTRA if module.startswith("raft_actors/cli/") else set[str]()
+        allowed = sys.stdlib_module_names | REQUIRED | extra | {"raft_actors"}
+        if unexpected := imported_by(ROOT / module) - allowed:
+            foreign[module] = unexpected
+    assert foreign == {}
 
 
 @pytest.mark.parametrize("folder", OUTLYING)
