@@ -105,7 +105,8 @@ class Replicator(Actor[ReplicatorMessage]):
     def _on_snapshot_reply(self, message: InstallSnapshotReply) -> None:
         self._silent_beats = 0
         if message.installed:
-            if message.snapshot.index > self.progress.match_index:
+            waited_for = self.progress.state is ProgressState.SNAPSHOT
+            if waited_for or message.snapshot.index > self.progress.match_index:
                 self.progress.snapshot_installed(message.snapshot.index)
                 self._close_snapshot()
         elif self._snapshot is not None and message.snapshot == self._snapshot.metadata:
