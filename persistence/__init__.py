@@ -20,12 +20,14 @@ from raft_actors.persistence.abc import (
     TermRun,
     Write,
 )
+from raft_actors.persistence.inspection import KindCount, StoreSummary, inspect_store, stored_entries
 from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
 from raft_actors.persistence.sqlite import SqliteStorage
 
 __all__ = [
     "CommitSnapshot",
     "HardState",
+    "KindCount",
     "LogWrite",
     "MemoryDisk",
     "MemoryStorage",
@@ -35,6 +37,9 @@ __all__ = [
     "Storage",
     "StorageStatistics",
     "StoreIdentity",
+    "StoreSummary",
     "TermRun",
     "Write",
+    "inspect_store",
+    "stored_entries",
 ]

@@ -62,24 +62,31 @@ def bounds(connection: sqlite3.Connection, path: Path, row: StoreRow) -> tuple[L
             last_index = batch.last_index
             if not row.term_runs or row.term_runs[-1].term != batch.term:
                 raise corrupt(path, f"the log's last batch is of term {batch.term}, and should not be")
+            _check_first(connection, path, row.first_index)
     if row.term_runs and row.term_runs[-1].first_index > last_index:
         raise corrupt(path, f"the log's end is missing: entries from index {last_index + 1} on")
     return LogState(row.hard_state, row.snapshot, row.first_index, last_index, row.term_runs), commit_number
+
+
+def _check_first(connection: sqlite3.Connection, path: Path, first_index: int) -> None:
+    select = "SELECT last_index FROM batches WHERE first_index <= ? ORDER BY first_index DESC LIMIT 1"
+    found = connection.execute(select, (first_index,)).fetchone()
+    if found is None or not isinstance(found[0], int) or found[0] < first_index:
+        raise corrupt(path, f"the log's first entry, {first_index}, is missing")
 
 
 def tail(connection: sqlite3.Connection, path: Path, state: LogState, max_bytes: int) -> list[EntryBatch]:
     """The log's last batches: those that fit `max_bytes`, at least one where there is one."""
     if state.last_index < state.first_index:
         return []
-    start, upper, budget, more = None, state.last_index, max_bytes, True
+    (last_batch,) = connection.execute("SELECT max(first_index) FROM batches").fetchone()
+    start, upper, budget, more = last_batch, state.last_index, max_bytes, True
     while more:
         bounds_of = (state.first_index, upper, budget)
         fits, lowest, size, count = connection.execute(_FITTING_BACKWARDS, bounds_of).fetchone()
         if fits is not None:
             start, upper, budget = fits, fits - 1, budget - size
         more = fits is not None and fits == lowest and count == _WINDOW
-    if start is None:
-        start = state.last_index
     start = max(start, state.first_index)
     return read(connection, path, state, start, state.last_index, max_bytes)
 

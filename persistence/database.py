@@ -6,7 +6,8 @@ busy Trio thread, so calls, not rows, are what a commit costs.
 
 What is checked: the store's row and each snapshot chunk by a checksum of their own, each batch by the one that it was
 encoded with; that batches follow one another without a gap and are of the terms that the store's row says; that the
-log's last batch is not older than that row. What SQLite itself finds damaged is reported as such.
+log's last batch is not older than that row; that no commit is missing of which the mark says that it was made (see
+`mark`). What SQLite itself finds damaged is reported as such.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from raft_actors.persistence import batches, schema
 from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity, Write
 from raft_actors.persistence.garbage import Garbage
 from raft_actors.persistence.log_state import LogState
+from raft_actors.persistence.mark import Mark, MarkedCommit, check_mark, mark_path
 from raft_actors.persistence.sqlite_errors import corrupt, storage_error
 
 #: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.
@@ -42,6 +44,10 @@ _CHECKPOINT_BYTES = 8 * 1024 * 1024
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4
 _IDLE_S = 0.005
+
+# Under load, the mark is written after each so many commits; else when no work came for a while. Each costs the thread
+# two more turns of the GIL.
+_COMMITS_PER_MARK = 64
 
 
 @attrs.frozen
@@ -88,6 +94,8 @@ class Database:
         self._garbage: Garbage
         self._work_since_slice = 0
         self._wal_bytes = 0
+        self._mark: Mark | None = None
+        self._marked_number = 0
 
     # --- opening and closing -------------------------------------------------------------------------------------
 
@@ -102,12 +110,13 @@ class Database:
 
     def _open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
         _make_folder(self.path.parent)
+        if not self.path.exists():
+            mark_path(self.path).unlink(missing_ok=True)  # of a store that somebody removed
         self._opened = connection = schema.connect(self.path)
         if schema.is_empty(connection):
+            check_mark(self.path, None, 0)
             schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
             _sync_folder(self.path.parent)
-        else:
-            schema.check_version(connection, self.path)
         self._row = row = schema.load(connection, self.path)
         if row.identity != identity:
             raise StorageMismatch(
@@ -115,7 +124,10 @@ class Database:
                 f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
             )
         state, self._commit_number = batches.bounds(connection, self.path, row)
+        check_mark(self.path, row.store_id, self._commit_number)
         tail = batches.tail(connection, self.path, state, tail_bytes)
+        self._mark = Mark(self.path)
+        self._write_mark()
         self._garbage = Garbage(connection, state.first_index)
         self._garbage.find_snapshots(keep=row.snapshot_id)
         return Opened(state, tuple(tail))
@@ -129,10 +141,14 @@ class Database:
             if self.failed is None:
                 with self._mapping("closing it"):
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    self._write_mark()
         finally:
             self._disconnect()
 
     def _disconnect(self) -> None:
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark.close()
         connection, self._opened = self._opened, None
         if connection is not None:
             connection.close()
@@ -171,6 +187,7 @@ class Database:
             connection.execute("COMMIT")
         previous, self._row = self._row, row
         self._committed(number, payload, rows=rows + 4)
+        self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
         self._garbage.first_index = row.first_index
         if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
             self._garbage.add_snapshot(previous.snapshot_id)
@@ -244,16 +261,8 @@ class Database:
 
     def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
         """See `SnapshotReader.read_chunk`."""
-        chunk_id = snapshot_id << 32 | sequence
         with self._mapping("reading a snapshot"):
-            select = "SELECT checksum, data FROM chunks WHERE chunk_id = ?"
-            found = self._connection().execute(select, (chunk_id,)).fetchone()
-        if found is None:
-            raise corrupt(self.path, f"chunk {sequence} of snapshot {snapshot_id} is missing")
-        checksum, data = found
-        if not isinstance(data, bytes) or _chunk_checksum(chunk_id, data) != checksum:
-            raise corrupt(self.path, f"chunk {sequence} of snapshot {snapshot_id} fails its checksum")
-        return data
+            return read_chunk(self._connection(), self.path, snapshot_id, sequence)
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 
@@ -263,16 +272,26 @@ class Database:
             return None
         if self._wal_bytes >= _CHECKPOINT_BYTES:
             self._upkeep(self._checkpoint)
+        if self._commit_number - self._marked_number >= _COMMITS_PER_MARK:
+            self._upkeep(self._write_mark)
         self._work_since_slice += 1
         if self._work_since_slice >= _WORK_PER_SLICE and self._garbage:
-            return self.idle()
-        return _IDLE_S if self._garbage else None
+            self._work_since_slice = 0
+            self._upkeep(self._collect)
+        return self._idle_after_s(_IDLE_S)
 
     def idle(self) -> float | None:
-        """Collect a slice of garbage."""
-        self._work_since_slice = 0
-        self._upkeep(self._collect)
-        return 0.0 if self._garbage and self.failed is None else None
+        """Note the last commit, and collect a slice of garbage."""
+        if self._commit_number != self._marked_number:
+            self._upkeep(self._write_mark)
+        if self._garbage:
+            self._upkeep(self._collect)
+        return self._idle_after_s(0.0)
+
+    def _idle_after_s(self, delay_s: float) -> float | None:
+        if self.failed is None and (self._garbage or self._commit_number != self._marked_number):
+            return delay_s
+        return None
 
     def _upkeep(self, work: Callable[[], None]) -> None:
         # Its failure is the next caller's to hear: `failed` refuses all that comes after.
@@ -285,6 +304,12 @@ class Database:
         with self._writing("deleting what a snapshot replaced"):
             self._wal_bytes += self._garbage.collect_slice()
 
+    def _write_mark(self) -> None:
+        if self._mark is not None:
+            with self._mapping("noting the last commit"):
+                self._mark.write(MarkedCommit(self._row.store_id, self._commit_number))
+            self._marked_number = self._commit_number
+
     def _checkpoint(self) -> None:
         with self._writing("moving the write-ahead log to the database") as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -293,6 +318,10 @@ class Database:
     # --- how each piece of work is wrapped -----------------------------------------------------------------------
 
     def _connection(self) -> sqlite3.Connection:
+        if self.failed is not None:
+            raise StorageFailed(
+                f"{self.path} takes no more calls since a write failed ({self.failed}): start the node again"
+            ) from self.failed
         if self._opened is None:
             raise StorageFailed(f"{self.path} is not open")
         return self._opened
@@ -307,13 +336,10 @@ class Database:
     @contextmanager
     def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
         """What fails in here is the last thing tried: its outcome is unknown, and a retry could revive or lose it."""
-        if self.failed is not None:
-            raise StorageFailed(
-                f"{self.path} takes no more writes since one failed ({self.failed}): start the node again"
-            ) from self.failed
+        connection = self._connection()
         try:
             with self._mapping(doing):
-                yield self._connection()
+                yield connection
         except BaseException as error:
             self.failed = error if isinstance(error, Exception) else StorageFailed(repr(error))
             raise
@@ -332,6 +358,18 @@ def _parameters(entries: Sequence[EntryBatch], number: int) -> list[Any]:
         data = batch.data
         parameters += (batch.first_index, batch.last_index, batch.term, number, len(data), data)
     return parameters
+
+
+def read_chunk(connection: sqlite3.Connection, path: Path, snapshot_id: int, sequence: int) -> bytes:
+    """Read and check one chunk."""
+    chunk_id = snapshot_id << 32 | sequence
+    found = connection.execute("SELECT checksum, data FROM chunks WHERE chunk_id = ?", (chunk_id,)).fetchone()
+    if found is None:
+        raise corrupt(path, f"chunk {sequence} of snapshot {snapshot_id} is missing")
+    checksum, data = found
+    if not isinstance(data, bytes) or _chunk_checksum(chunk_id, data) != checksum:
+        raise corrupt(path, f"chunk {sequence} of snapshot {snapshot_id} fails its checksum")
+    return data
 
 
 def _chunk_checksum(chunk_id: int, data: bytes) -> int:

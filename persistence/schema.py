@@ -37,11 +37,12 @@ APPLICATION_ID = 0x72616674
 # each size; larger pages write more for small rows and fill worse (a 9 KiB row leaves half of a 16 KiB page empty).
 PAGE_SIZE = 8192
 
+# Set before anything is read, so that the index of the write-ahead log lives in memory, without a -shm file; keeps
+# every other process (and connection) out until the store is closed. SQLite up to 3.51.2 can corrupt a write-ahead log
+# that two connections write.
+_LOCKING = "PRAGMA locking_mode=EXCLUSIVE"
+
 _SETTINGS = (
-    # Before anything is read, so that the index of the write-ahead log lives in memory, without a -shm file; keeps
-    # every other process (and connection) out until the store is closed. SQLite up to 3.51.2 can corrupt a
-    # write-ahead log that two connections write.
-    "PRAGMA locking_mode=EXCLUSIVE",
     f"PRAGMA page_size={PAGE_SIZE}",
     # No page is ever moved or given back: the log shrinks at each snapshot and grows again, so freed pages are wanted
     # soon, and either kind of auto_vacuum makes every commit pay for pointer maps.
@@ -147,31 +148,31 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises:
         sqlite3.Error: as it comes.
+        StorageMismatch, StorageVersionError: the file is not ours to touch; it was not changed.
         StorageFailed: the file system can't do what a store needs.
     """
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
+        connection.text_factory = decode_text
+        connection.execute(_LOCKING).fetchone()
+        if not is_empty(connection):
+            check_version(connection, path)
         for setting in _SETTINGS:
             answer = connection.execute(setting).fetchone()
             if setting.endswith("=WAL") and answer != ("wal",):
                 raise StorageFailed(
                     f"{path}: SQLite can't keep a write-ahead log here (it answered {answer}): use a local file system"
                 )
-        _prepare(connection)
+        connection.execute("BEGIN IMMEDIATE").fetchone()  # takes the lock that locking_mode=EXCLUSIVE then keeps
+        connection.execute("COMMIT").fetchone()
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.text_factory = _decode_text
-    connection.execute("BEGIN IMMEDIATE").fetchone()  # takes the lock that locking_mode=EXCLUSIVE then keeps
-    connection.execute("COMMIT").fetchone()
-
-
-def _decode_text(data: bytes) -> str:
-    # Damaged text must reach the checksum, not fail on its way there.
+def decode_text(data: bytes) -> str:
+    """For `text_factory`: damaged text must reach the checksum, not fail on its way there."""
     return data.decode("utf-8", "surrogateescape")
 
 
