@@ -1,8 +1,8 @@
 """What a node needs of a disk: the durability contract.
 
 A storage keeps one node's term and vote, its log and its latest snapshot (Raft paper, Figure 2 "persistent state", and
-§7). One node writes it, one call at a time per method group below; the calls may overlap each other and are carried out
-in the order in which they were made.
+§7). One node uses it. Calls may overlap each other, and are carried out in the order in which they were made: a read sees
+every write that was asked for before it.
 
 What every implementation guarantees:
 
@@ -11,6 +11,10 @@ What every implementation guarantees:
 - `write` is atomic over a crash: all writes of one call, or a prefix of them.
 - A snapshot takes effect only with its `CommitSnapshot`. A crash before leaves the old snapshot and log.
 - What is read back is what was written, or `StorageCorrupt` is raised. Never silently less.
+- A call that is cancelled ends at once, even where the disk hangs. What it asked for may still be carried out.
+- A call that makes no sense (a gap in the log, a chunk out of turn) raises `InternalError` before anything is written.
+- After a write that failed, and while the storage is not open, every call but `aclose` and `statistics` raises
+  `StorageFailed`.
 """
 
 from __future__ import annotations
@@ -77,8 +81,9 @@ class LogWrite:
 
     Attributes:
         hard_state: the new term and vote, or None to keep them.
-        truncate_from: remove all entries from this index on (it may fall inside a stored batch), or None.
-        entries: batches to append, contiguous with each other and with the log.
+        truncate_from: remove all entries from this index on (it may fall inside a stored batch), or None. Above the
+            snapshot's index and not below the log's first; without effect beyond its last.
+        entries: batches to append, contiguous with each other and with the log, of terms that never fall.
     """
 
     hard_state: HardState | None = None
@@ -91,9 +96,11 @@ class CommitSnapshot:
     """Make a written snapshot the current one, and forget the log and snapshot that it replaces, in one step.
 
     Attributes:
-        snapshot_id: as `begin_snapshot` returned it.
-        first_index: entries below are forgotten; at most one beyond the snapshot's index.
-        discard_log: forget all entries (the snapshot came from a leader whose log ours does not match).
+        snapshot_id: as `begin_snapshot` returned it. The snapshot must not end below the current one.
+        first_index: entries below are forgotten; at most one beyond the snapshot's index. Entries that were forgotten
+            before stay so.
+        discard_log: forget all entries (the snapshot came from a leader whose log ours does not match). A log that ends
+            below the snapshot's index is forgotten in any case: nothing that follows the snapshot could follow it.
     """
 
     snapshot_id: int
@@ -109,7 +116,7 @@ class StorageStatistics:
     """Counters and sizes of a storage.
 
     Attributes:
-        commits: durable transactions since it was opened.
+        commits: durable transactions since it was opened, chunks of snapshots among them.
         written_bytes: payload bytes of entries and snapshot chunks in them.
         stored_bytes: size of the store on disk (or in memory) now, in bytes.
     """
@@ -130,7 +137,9 @@ class SnapshotReader(ABC):
         """Chunk number `sequence`, counted from 0, as it was written.
 
         Raises:
+            KeyError: the snapshot has no chunk of that number.
             StorageCorrupt: it fails its checksum or is missing.
+            InternalError: the reader is closed.
         """
 
     @abstractmethod
@@ -145,7 +154,8 @@ class Storage(ABC):
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
         """Open (or create) the store, take it for this process alone, and return what it holds.
 
-        Costs the same for any length of log: no more than `tail_bytes` of entries (but at least the last batch) is read.
+        Costs the same for any length of log: no more than `tail_bytes` of entries, but at least the last batch, is
+        read. A storage that was closed, or whose opening failed, may be opened again.
 
         Raises:
             StorageLocked: somebody else has it open.
@@ -160,15 +170,16 @@ class Storage(ABC):
 
         Raises:
             StorageError: nothing may be acknowledged, and the storage must not be used again.
+            InternalError: the writes contradict the log; nothing was written.
         """
 
     @abstractmethod
     async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
-        """Durable entries from exactly `first_index` on: as many whole batches up to `last_index` as fit `max_bytes`,
-        at least one. The first and last are cut to the range asked for.
+        """Durable entries from exactly `first_index` on: as many batches up to `last_index` as fit `max_bytes` (counted
+        as they are stored), at least one. The first and last are cut to the range asked for.
 
         Raises:
-            KeyError: `first_index` is not in the log (compacted, or not yet written).
+            KeyError: `first_index` is not in the log (compacted, or not yet asked to be written).
             StorageCorrupt, StorageFailed: as they say.
         """
 
@@ -178,11 +189,14 @@ class Storage(ABC):
 
     @abstractmethod
     async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
-        """Add chunk number `sequence` (0, 1, 2, …) to a snapshot that was begun. Durable with its `CommitSnapshot`."""
+        """Add chunk number `sequence` (0, 1, 2, …, in turn) to a snapshot that was begun; each may be of any size.
+
+        Durable with its `CommitSnapshot`. What is never committed is deleted, at the latest after the next `open`.
+        """
 
     @abstractmethod
     async def discard_snapshot(self, snapshot_id: int) -> None:
-        """Give up a snapshot that was begun and not committed."""
+        """Give up a snapshot that was begun. Without effect where it is over: committed or discarded."""
 
     @abstractmethod
     async def open_snapshot(self) -> SnapshotReader | None:
@@ -194,4 +208,8 @@ class Storage(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close the store and let others open it. What was asked before is finished first. May be called twice."""
+        """Close the store and let others open it. What was asked before is finished first. May be called twice.
+
+        Cancelled, the store may still be open for as long as what was asked before takes: shield this call, with a
+        deadline, where the store must be free on return.
+        """

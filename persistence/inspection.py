@@ -170,8 +170,11 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
     shared_index = _beside(path, "-shm")
     had_index = shared_index.exists()
     uri = path.as_uri() + "?mode=ro"
-    if not os.access(path.parent, os.W_OK) and not _size(_beside(path, "-wal")):
-        uri += "&immutable=1"  # a write-ahead log's shared index can't be made there, and isn't needed
+    log = _beside(path, "-wal")
+    # A store that was closed has no write-ahead log, and a running node's always has one. Where there is none (or an
+    # empty one, in a folder that we may not write), SQLite need not lock, and make files for it, in vain.
+    if not log.exists() or not (_size(log) or os.access(path.parent, os.W_OK)):
+        uri += "&immutable=1"
     connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
     try:
         connection.text_factory = schema.decode_text
