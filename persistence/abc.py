@@ -1,8 +1,8 @@
 """What a node needs of a disk: the durability contract.
 
 A storage keeps one node's term and vote, its log and its latest snapshot (Raft paper, Figure 2 "persistent state", and
-§7). One node uses it. Calls may overlap each other, and are carried out in the order in which they were made: a read sees
-every write that was asked for before it.
+§7). One node uses it. Calls may overlap each other, and are carried out in the order in which they were made: a read
+sees every write that was asked for before it.
 
 What every implementation guarantees:
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import TypeVar
 
 import attrs
 
@@ -131,17 +132,6 @@ class BegunSnapshot:
     chunks: int = 0
     size: int = 0
 
-    @staticmethod
-    def among(begun: Mapping[int, BegunSnapshot], snapshot_id: int) -> BegunSnapshot:
-        """The one of this id.
-
-        Raises:
-            InternalError: it was never begun, or is already committed or discarded.
-        """
-        if snapshot_id not in begun:
-            raise InternalError(f"snapshot {snapshot_id} is not being written: never begun, committed or discarded")
-        return begun[snapshot_id]
-
     def add_chunk(self, sequence: int, data: bytes) -> None:
         """Note that the next chunk is written.
 
@@ -152,3 +142,17 @@ class BegunSnapshot:
             raise InternalError(f"chunk {sequence} of a snapshot came when {self.chunks} was due")
         self.chunks += 1
         self.size += len(data)
+
+
+B = TypeVar("B", bound=BegunSnapshot)
+
+
+def find_begun(begun: Mapping[int, B], snapshot_id: int) -> B:
+    """The snapshot of this id among those that were begun.
+
+    Raises:
+        InternalError: it was never begun, or is already committed or discarded.
+    """
+    if snapshot_id not in begun:
+        raise InternalError(f"snapshot {snapshot_id} is not being written: never begun, committed or discarded")
+    return begun[snapshot_id]

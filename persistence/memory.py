@@ -27,6 +27,7 @@ from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError, StorageFailed, StorageLocked, StorageMismatch
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import (
+    CommitSnapshot,
     LogWrite,
     Recovered,
     SnapshotReader,
@@ -35,7 +36,7 @@ from raft_actors.persistence.abc import (
     StoreIdentity,
     Write,
 )
-from raft_actors.persistence.log_state import BegunSnapshot, LogState
+from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 
 T = TypeVar("T")
 
@@ -52,12 +53,10 @@ class MemoryDisk:
             take their turns.
         before_write: called with what is about to be written; raise `StorageFailed` (or any `StorageError`) in it, and
             that write fails and the storage takes no more.
-        commits: writes carried out, in all runs.
     """
 
     write_delay_s: float = 0.0
     before_write: Callable[[Sequence[Write]], None] | None = None
-    commits: int = attrs.field(default=0, init=False)
     identity: StoreIdentity | None = attrs.field(default=None, init=False)
     state: LogState = attrs.field(factory=LogState, init=False, repr=False)
     batches: list[EntryBatch] = attrs.field(factory=list, init=False, repr=False)
@@ -76,6 +75,13 @@ class MemoryDisk:
 class _Pending:
     work: Callable[[], Any]
     result: outcome.Outcome[Any] | None = None
+
+
+@attrs.frozen
+class _Step:
+    write: Write
+    after: LogState
+    chunks: tuple[bytes, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -151,38 +157,47 @@ class MemoryStorage(Storage):
     async def write(self, writes: Sequence[Write]) -> None:
         self._check_usable()
         state = self._planned
-        steps: list[tuple[Write, LogState]] = []
+        steps: list[_Step] = []
         for write in writes:
             if isinstance(write, LogWrite):
                 state = state.after_log_write(write)
+                steps.append(_Step(write, state))
             else:
-                begun = BegunSnapshot.among(self._begun, write.snapshot_id)
+                begun = find_begun(self._begun, write.snapshot_id)
                 state = state.after_commit_snapshot(write, begun.metadata)
-            steps.append((write, state))
+                steps.append(_Step(write, state, tuple(begun.data)))
         self._planned = state
+        for write in writes:
+            if isinstance(write, CommitSnapshot):
+                self._begun.pop(write.snapshot_id, None)
         await self._in_turn(partial(self._write, steps), self.disk.write_delay_s)
 
-    def _write(self, steps: Sequence[tuple[Write, LogState]]) -> None:
+    def _write(self, steps: Sequence[_Step]) -> None:
         disk = self.disk
         if disk.before_write is not None:
             try:
-                disk.before_write([write for write, _ in steps])
+                disk.before_write([step.write for step in steps])
             except Exception as error:
                 self._failure = error
                 raise
-        for write, after in steps:
+        payload = 0
+        for step in steps:
+            write, after = step.write, step.after
             if isinstance(write, LogWrite):
                 if write.truncate_from is not None:
                     self._truncate(write.truncate_from)
                 disk.batches += write.entries
-                self._written_bytes += sum([len(batch.data) for batch in write.entries])
+                payload += sum([len(batch.data) for batch in write.entries])
             else:
-                disk.snapshot_chunks = tuple(self._begun.pop(write.snapshot_id).data)
+                disk.snapshot_chunks = step.chunks
             if after.first_index != disk.state.first_index or after.last_index < after.first_index:
                 self._forget_outside(after)
             disk.state = after
+        self._count_commit(payload)
+
+    def _count_commit(self, payload: int) -> None:
         self._commits += 1
-        disk.commits += 1
+        self._written_bytes += payload
 
     def _truncate(self, index: int) -> None:
         batches = self.disk.batches
@@ -241,12 +256,10 @@ class MemoryStorage(Storage):
     @override
     async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
         self._check_usable()
-        begun = self._begun.get(snapshot_id)
-        BegunSnapshot.among(self._begun, snapshot_id).add_chunk(sequence, data)
-        if begun is not None:
-            begun.data.append(bytes(data))
-        self._written_bytes += len(data)
-        await self._in_turn(_nothing, self.disk.write_delay_s)
+        begun = find_begun(self._begun, snapshot_id)
+        begun.add_chunk(sequence, data)
+        begun.data.append(bytes(data))
+        await self._in_turn(partial(self._count_commit, len(data)), self.disk.write_delay_s)
 
     @override
     async def discard_snapshot(self, snapshot_id: int) -> None:

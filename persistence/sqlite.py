@@ -37,7 +37,7 @@ from raft_actors.persistence.abc import (
     Write,
 )
 from raft_actors.persistence.database import MAX_ROWS, Database, Step
-from raft_actors.persistence.log_state import BegunSnapshot, LogState
+from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.persistence.writer_thread import WriterThread
 
 
@@ -103,7 +103,7 @@ class SqliteStorage(Storage):
                 entries += write.entries
                 steps.append(Step(write, state))
             else:
-                snapshot = BegunSnapshot.among(session.begun, write.snapshot_id)
+                snapshot = find_begun(session.begun, write.snapshot_id)
                 state = state.after_commit_snapshot(write, snapshot.metadata)
                 steps.append(Step(write, state, snapshot.chunks, snapshot.size))
         session.state = state
@@ -136,7 +136,7 @@ class SqliteStorage(Storage):
     @override
     async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
         session = self._open_session()
-        BegunSnapshot.among(session.begun, snapshot_id).add_chunk(sequence, data)
+        find_begun(session.begun, snapshot_id).add_chunk(sequence, data)
         await session.thread.run(partial(session.database.write_snapshot_chunk, snapshot_id, sequence, data))
 
     @override

@@ -62,11 +62,11 @@ class _Call:
 
 @attrs.define(eq=False)
 class _End:
-    result: outcome.Outcome[None] = attrs.field(factory=lambda: outcome.Value(None))
+    error: BaseException | None = None
     event: trio.Event = attrs.field(factory=trio.Event)
 
     def report(self, result: outcome.Outcome[None]) -> None:
-        self.result = result
+        self.error = result.error if isinstance(result, outcome.Error) else None
         self.event.set()
 
 
@@ -118,7 +118,8 @@ class WriterThread:
         """Wait until the thread has done its last work and is gone; raises what closing raised."""
         await self._end.event.wait()
         self._thread.join(_JOIN_S)  # nothing is left for it to do but to return
-        self._end.result.unwrap()
+        if self._end.error is not None:
+            raise self._end.error
 
 
 def _main(

@@ -1,0 +1,99 @@
+"""Shared by the storage tests: short ways to write batches, and a storage of either kind that can be reopened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from raft_actors.entries import Entry, EntryBatch, EntryKind
+from raft_actors.messages import SnapshotMetadata
+from raft_actors.persistence import (
+    CommitSnapshot,
+    HardState,
+    LogWrite,
+    MemoryDisk,
+    MemoryStorage,
+    Recovered,
+    SqliteStorage,
+    Storage,
+    StoreIdentity,
+)
+
+IDENTITY = StoreIdentity("orders", "n1")
+EVERYTHING = 1 << 40
+
+
+def batch(first_index: int, term: int, *commands: bytes, kind: EntryKind = EntryKind.COMMAND) -> EntryBatch:
+    return EntryBatch.encode(first_index, term, kind, commands)
+
+
+def singles(first_index: int, term: int, count: int, size: int = 10) -> tuple[EntryBatch, ...]:
+    """`count` batches of one command each, recognizable by their index."""
+    return tuple(batch(index, term, index.to_bytes(size, "big")) for index in range(first_index, first_index + count))
+
+
+def append(*batches: EntryBatch) -> LogWrite:
+    return LogWrite(entries=batches)
+
+
+def taken_apart(batches: Iterable[EntryBatch]) -> list[Entry]:
+    return [entry for one in batches for entry in one.entries()]
+
+
+async def everything(storage: Storage, recovered: Recovered) -> list[Entry]:
+    """All entries that a store holds, read in pieces."""
+    found: list[Entry] = []
+    index = recovered.first_index
+    while index <= recovered.last_index:
+        piece = await storage.read_entries(index, recovered.last_index, 1000)
+        found += taken_apart(piece)
+        index = piece[-1].last_index + 1
+    return found
+
+
+async def take_snapshot(
+    storage: Storage,
+    index: int,
+    term: int,
+    chunks: Sequence[bytes],
+    *,
+    first_index: int | None = None,
+    discard_log: bool = False,
+) -> int:
+    """Begin, write and commit a snapshot; by default it forgets all that it covers."""
+    snapshot_id = await storage.begin_snapshot(SnapshotMetadata(index, term))
+    for sequence, chunk in enumerate(chunks):
+        await storage.write_snapshot_chunk(snapshot_id, sequence, chunk)
+    first = index + 1 if first_index is None else first_index
+    await storage.write([CommitSnapshot(snapshot_id, first, discard_log)])
+    return snapshot_id
+
+
+async def snapshot_contents(storage: Storage) -> tuple[SnapshotMetadata, list[bytes]] | None:
+    reader = await storage.open_snapshot()
+    if reader is None:
+        return None
+    try:
+        return reader.metadata, [await reader.read_chunk(number) for number in range(reader.chunk_count)]
+    finally:
+        reader.close()
+
+
+async def filled(storage: Storage, *batches: EntryBatch, term: int = 1) -> Recovered:
+    """Open an empty store and fill it."""
+    recovered = await storage.open(IDENTITY, tail_bytes=EVERYTHING)
+    await storage.write([LogWrite(HardState(term, "n1"), entries=batches)])
+    return recovered
+
+
+@attrs.define(eq=False)
+class Place:
+    """Where a store is kept, in a file or in memory; `storage()` makes another storage for it."""
+
+    path: Path | None
+    disk: MemoryDisk = attrs.field(factory=MemoryDisk)
+
+    def storage(self) -> Storage:
+        return MemoryStorage(self.disk) if self.path is None else SqliteStorage(self.path)
