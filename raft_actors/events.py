@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import attrs
@@ -140,7 +140,7 @@ class EventHub:
         self._closed = False
 
     @asynccontextmanager
-    async def subscribe(self, capacity: int) -> AsyncIterator[EventChannel]:
+    async def subscribe(self, capacity: int) -> AsyncGenerator[EventChannel, None]:
         """Open a channel that gets all events published while it is open."""
         channel = EventChannel(capacity)
         self._channels.add(channel)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import trio
 
 
 def leaves(error: BaseException) -> list[BaseException]:
     """The plain exceptions in a (nested) group; the error itself where it is none."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
-    return [error]
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for inner in group.exceptions for leaf in leaves(inner)]
 
 
 def one_error(error: BaseException) -> BaseException:

@@ -10,7 +10,7 @@ application ── propose, read ──▶ inbox ◀── messages ── trans
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -301,7 +301,7 @@ class Node(Generic[C, R]):
         return self._supervisor.events.subscribe(capacity)
 
     @asynccontextmanager
-    async def applied(self, *, from_index: int | None = None) -> AsyncIterator[AppliedLog[C]]:
+    async def applied(self, *, from_index: int | None = None) -> AsyncGenerator[AppliedLog[C], None]:
         """Read the applied log as a channel: `async with node.applied() as channel`.
 
         Begins at `from_index`, or with the first entry not applied yet. See `AppliedLog`.
@@ -313,7 +313,7 @@ class Node(Generic[C, R]):
         yield AppliedLog(applier, state.log, self._supervisor.storage, self._codec, begin)
 
     @asynccontextmanager
-    async def open_snapshot(self) -> AsyncIterator[tuple[SnapshotMetadata, SnapshotChunks] | None]:
+    async def open_snapshot(self) -> AsyncGenerator[tuple[SnapshotMetadata, SnapshotChunks] | None, None]:
         """Read the latest snapshot: its metadata, and its chunks to iterate over. None where there is none.
 
         It stays readable while it is open, even when a newer one replaces it.

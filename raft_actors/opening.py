@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ async def open_node(
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
-) -> AsyncIterator[Node[C, R]]:
+) -> AsyncGenerator[Node[C, R], None]:
     """Open a node for the length of an `async with` block.
 
     The block begins once the node has recovered its state and can be reached; a leader need not be known yet. At its
@@ -51,10 +51,10 @@ async def open_node(
             try:
                 yield node
                 await node.aclose()
-            except BaseException as error:  # noqa: BLE001 - raised again below, when the node has ended
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, when the node has ended
                 body_error = error
                 nursery.cancel_scope.cancel()
-    except BaseException:
+    except BaseException:  # noqa: ASYNC103 - what is not raised here was noted by the node, and is raised below
         if body_error is None and node.crash is None:
             raise
     consequence = body_error is None or isinstance(body_error, (trio.Cancelled, NodeStopped))
@@ -64,7 +64,7 @@ async def open_node(
         raise body_error
 
 
-async def run_node(
+async def run_node(  # noqa: ASYNC128 - the node calls started()
     node_id: str,
     *,
     cluster: ClusterConfig,

@@ -51,7 +51,7 @@ class Progress:
     match_index: int = 0
     state: ProgressState = ProgressState.PROBE
     probe_sent: bool = False
-    inflight: deque[tuple[int, int]] = attrs.field(factory=deque)
+    inflight: deque[tuple[int, int]] = attrs.field(factory=deque[tuple[int, int]])
     inflight_bytes: int = 0
 
     def may_append(self, last_index: int) -> bool:

@@ -108,10 +108,10 @@ class Supervisor:
             cause = one_error(error)
             if not isinstance(cause, trio.Cancelled):
                 self.crash = cause
-            raise cause from cause.__cause__
+            raise cause from cause.__cause__  # noqa: ASYNC104 - the same error, or a cancellation as itself
         finally:
             self._settle_all()
-            await self._close_storage()
+            await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
             self.ended.set()
 
     def stop(self) -> None:
@@ -181,7 +181,7 @@ class Supervisor:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
             await self.storage.aclose()
         if scope.cancelled_caught and self.crash is None:
-            self.crash = StorageFailed(f"the storage of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
+            self.crash = StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
             raise self.crash
 
     def _settle_all(self) -> None:

@@ -35,5 +35,8 @@ class DeadlineTimer:
                 continue
             self._fired_for = deadline
             await fire()
-            while self._fired_for is not None:
+            if self._has_fired():
                 await self._moved.park()
+
+    def _has_fired(self) -> bool:
+        return self._fired_for is not None
