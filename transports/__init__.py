@@ -7,3 +7,24 @@ if __name__ == "transports":
     # From the repository root (or with it on sys.path) this folder would also import under its bare
     # name: a second copy of every class, whose isinstance checks fail against the first.
     raise ImportError("import raft_actors.transports instead of transports: run 'pip install -e .' first")
+
+from raft_actors.transports.abc import Deliver, Endpoint, PeerStatistics, Transport, TransportStatistics
+from raft_actors.transports.codec import decode, encode
+from raft_actors.transports.faults import Faults
+from raft_actors.transports.memory import LinkStatistics, MemoryNetwork, MemoryTransport
+from raft_actors.transports.tcp import TcpTransport
+
+__all__ = [
+    "Deliver",
+    "Endpoint",
+    "Faults",
+    "LinkStatistics",
+    "MemoryNetwork",
+    "MemoryTransport",
+    "PeerStatistics",
+    "TcpTransport",
+    "Transport",
+    "TransportStatistics",
+    "decode",
+    "encode",
+]

@@ -23,7 +23,8 @@ class Endpoint:
         node_id: this node.
         peers: node id → address of every other member.
         deliver: where received messages go.
-        max_message_bytes: no honest message is larger once encoded; refuse one before reading it.
+        max_message_bytes: no honest message is larger once encoded. A larger one is refused: unsent at this node,
+            and at a peer before it is read.
     """
 
     cluster_id: str
@@ -43,22 +44,27 @@ class PeerStatistics:
     received_messages: int = 0
     received_bytes: int = 0
     dropped_messages: int = 0
-    """Messages to this peer that found its queue full or no connection."""
+    """Messages to this peer that were not sent: too large, its queue full, or no connection."""
     queued_messages: int = 0
     queued_bytes: int = 0
     connects: int = 0
     """Connections to this peer that completed their handshake."""
+    refusals: int = 0
+    """Connections to this peer that it refused."""
+    last_refusal: str | None = None
+    """Why it refused the last one: a name of `handshake.Verdict`, such as "OTHER_CLUSTER"."""
 
 
 @attrs.define
 class TransportStatistics:
     """A snapshot of a transport's counters."""
 
-    peers: dict[str, PeerStatistics] = attrs.field(factory=dict)
+    peers: dict[str, PeerStatistics] = attrs.field(factory=dict[str, PeerStatistics])
     protocol_errors: int = 0
     """Connections closed because of what came over them."""
     refused_handshakes: int = 0
-    """Connections refused: another cluster, an unknown node, another protocol version."""
+    """Connections that this node refused: another cluster, an unknown node, another protocol version, or a handshake
+    that was not over in time."""
 
 
 class Transport(ABC):
@@ -70,12 +76,11 @@ class Transport(ABC):
     """
 
     @abstractmethod
-    async def run(
-        self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry messages until cancelled; `started()` once peers can reach this node.
 
-        A transport runs for one node at a time; after `run` has ended it may run again.
+        A transport runs for one node at a time; after `run` has ended it may run again. An exception that
+        `endpoint.deliver` raises ends the run; it may come out inside an ExceptionGroup.
 
         Raises:
             ListenError: the address can't be listened on.
@@ -83,7 +88,11 @@ class Transport(ABC):
 
     @abstractmethod
     def send_nowait(self, to: str, message: Message) -> bool:
-        """Queue a message to a peer, without blocking. False: it was dropped at once (queue full, not running)."""
+        """Queue a message to a peer, without blocking.
+
+        False: it was dropped at once, because it is too large, the queue is full, the peer is not a peer or known to be
+        out of reach, or the transport doesn't run. True promises nothing.
+        """
 
     @abstractmethod
     def statistics(self) -> TransportStatistics:

@@ -1,0 +1,239 @@
+"""Messages as bytes and back.
+
+A message is a msgpack array: a small number that names its class, then its fields in the order of the class, an attrs
+class inside it as an array of its own. Entry batches travel as the opaque bytes they were encoded as when they were
+proposed. Names are not on the wire, so a field or class may be renamed, but adding, removing or moving a field needs a
+new protocol version (`handshake.VERSION`).
+
+Everything that a peer can send is either a valid message or a `ProtocolError`, and costs memory in proportion to its
+size: msgpack's strings, maps and extension types are refused outright, and so are more arrays than a message has
+(an array of empty arrays takes one byte each to send and 64 to hold).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, cast
+
+import attrs
+from cattrs.preconf.msgpack import MsgpackConverter, make_converter
+
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import InternalError, ProtocolError
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_actors.strict import forbid_coercion
+
+TAGS = MappingProxyType(
+    {
+        1: RequestVote,
+        2: RequestVoteReply,
+        3: AppendEntries,
+        4: AppendEntriesAccepted,
+        5: AppendEntriesRejected,
+        6: InstallSnapshot,
+        7: InstallSnapshotReply,
+    }
+)
+"""The number that stands for each class on the wire. A number once used keeps its meaning for ever."""
+
+_CLASSES = frozenset(TAGS.values())
+
+MAX_INT = 2**62
+"""No honest term or index is larger, and sums of two still fit the signed 64 bits that a store has for them."""
+
+MAX_BATCHES = 65_535
+"""Entry batches in one AppendEntries."""
+
+_MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
+_ENVELOPE_BYTES = 80  # more than all of a message but its entries and snapshot data can take: 8 fields of 9 bytes
+_BIN_HEADER_BYTES = 5
+
+_Structure = Callable[[Any, Any], Any]
+_Unstructure = Callable[[Any], list[Any]]
+
+
+# --- the hooks -----------------------------------------------------------------------------------------------
+
+
+def _structure_int(value: Any, _cls: Any) -> int:
+    # `type() is`, because a bool is an int to isinstance.
+    if type(value) is not int or not 0 <= value <= MAX_INT:
+        raise ProtocolError(f"an int from 0 to 2**62 expected, not {type(value).__name__} {str(value)[:40]}")
+    return value
+
+
+def _structure_batch(value: Any, _cls: Any) -> EntryBatch:
+    if type(value) is not bytes:
+        raise ProtocolError(f"an entry batch must be bytes, not {type(value).__name__}")
+    batch = EntryBatch.decode(value)
+    if batch.last_index > MAX_INT or batch.term > MAX_INT:
+        raise ProtocolError(f"absurd entry batch: it ends at index {batch.last_index}, in term {batch.term}")
+    return batch
+
+
+def _structure_batches(value: Any, _cls: Any) -> tuple[EntryBatch, ...]:
+    # Stock cattrs takes any iterable for a tuple.
+    if type(value) is not list:
+        raise ProtocolError(f"entries must be an array, not {type(value).__name__}")
+    return tuple([_structure_batch(item, None) for item in cast("list[Any]", value)])
+
+
+def _unstructure_batches(batches: tuple[EntryBatch, ...]) -> list[bytes]:
+    return [batch.data for batch in batches]
+
+
+def _structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
+    """Make the hook that takes an array of `cls`'s fields, in order and complete."""
+    attrs.resolve_types(cls)
+    hooks = [(converter.get_structure_hook(field.type), field.type) for field in attrs.fields(cls)]
+
+    def structure(value: Any, _cls: Any) -> Any:
+        if type(value) is not list or len(cast("list[Any]", value)) != len(hooks):
+            raise ProtocolError(f"{cls.__name__} takes an array of {len(hooks)} fields")
+        items = cast("list[Any]", value)
+        return cls(*[hook(item, kind) for item, (hook, kind) in zip(items, hooks, strict=True)])
+
+    return structure
+
+
+def _unstructure_fields(cls: type[Any], converter: MsgpackConverter) -> _Unstructure:
+    """Make the hook that turns a `cls` into the array of its fields, a message with its tag in front."""
+    attrs.resolve_types(cls)
+    plain = (int, bool, bytes, int | None)  # msgpack packs these as they are
+    hooks = [
+        (field.name, None if field.type in plain else converter.get_unstructure_hook(field.type))
+        for field in attrs.fields(cls)
+    ]
+    tag = [number for number, tagged in TAGS.items() if tagged is cls]
+
+    def unstructure(value: Any) -> list[Any]:
+        return tag + [getattr(value, name) if hook is None else hook(getattr(value, name)) for name, hook in hooks]
+
+    return unstructure
+
+
+def _check_entries(message: AppendEntries) -> None:
+    """Refuse entries that no leader can have in its log: a gap, an overlap, or a term that goes down (§5.3)."""
+    index, term = message.prev_log_index, message.prev_log_term
+    for batch in message.entries:
+        if batch.first_index != index + 1 or batch.term < term:
+            raise ProtocolError(
+                f"entries at index {batch.first_index} of term {batch.term} can't follow index {index} of term {term}"
+            )
+        index, term = batch.last_index, batch.term
+    if term > message.term:
+        raise ProtocolError(f"an entry of term {term} from a leader of term {message.term}")
+
+
+def _structure_message(converter: MsgpackConverter) -> _Structure:
+    """Make the hook that takes an array of a tag and the fields of its class."""
+    hooks = {tag: (cls, converter.get_structure_hook(cls)) for tag, cls in TAGS.items()}
+
+    def structure(value: Any, _cls: Any) -> Any:
+        array = cast("list[Any]", value)
+        if type(value) is not list or not array or type(array[0]) is not int or array[0] not in hooks:
+            raise ProtocolError("a message is an array that starts with a number this version knows")
+        cls, hook = hooks[array.pop(0)]
+        message = hook(array, cls)
+        if cls is AppendEntries:
+            _check_entries(message)
+        return message
+
+    return structure
+
+
+def _make_converter() -> MsgpackConverter:
+    converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
+    forbid_coercion(converter)
+    converter.register_structure_hook_func(lambda cls: cls is int, _structure_int)
+    converter.register_structure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _structure_batches)
+    converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _unstructure_batches)
+
+    def structure_factory(cls: type[Any]) -> _Structure:
+        return _structure_fields(cls, converter)
+
+    def unstructure_factory(cls: type[Any]) -> _Unstructure:
+        return _unstructure_fields(cls, converter)
+
+    converter.register_structure_hook_factory(attrs.has, structure_factory)
+    converter.register_unstructure_hook_factory(attrs.has, unstructure_factory)
+    converter.register_structure_hook_func(lambda cls: cls == Message, _structure_message(converter))
+    return converter
+
+
+_converter = _make_converter()
+_MESSAGE: Any = Message  # a union, which no annotation calls a type
+
+
+# --- encode and decode ---------------------------------------------------------------------------------------
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes.
+
+    Raises:
+        InternalError: the message is none, or holds what no message may.
+    """
+    if type(message) not in _CLASSES:
+        raise InternalError(f"{type(message).__name__} has no number on the wire")
+    try:
+        return _converter.dumps(message)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InternalError(f"{type(message).__name__} can't be encoded: {error!r}") from error
+
+
+def decode(data: bytes) -> Message:
+    """Return the message that `data` encodes.
+
+    Raises:
+        ProtocolError: the bytes are no message, or one that no honest peer sends.
+    """
+    try:
+        return _decode(data)
+    except ProtocolError:
+        raise
+    except Exception as error:  # msgpack, cattrs and EntryBatch raise whatever the bytes provoke
+        raise ProtocolError(f"{len(data)} bytes are no message: {error!r}") from error
+
+
+def _decode(data: bytes) -> Message:
+    arrays = 0
+
+    def count_array(items: list[Any]) -> list[Any]:
+        nonlocal arrays
+        arrays += 1
+        if arrays > _MAX_ARRAYS:
+            raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
+        return items
+
+    return _converter.loads(
+        data,
+        _MESSAGE,
+        list_hook=count_array,
+        max_array_len=MAX_BATCHES,
+        max_str_len=0,
+        max_map_len=0,
+        max_ext_len=0,
+    )
+
+
+def size_bound(message: Message) -> int:
+    """Return a number of bytes, cheap to find, that the encoded message does not exceed (and comes close to)."""
+    if type(message) is AppendEntries:
+        size = _ENVELOPE_BYTES
+        for batch in message.entries:
+            size += len(batch.data) + _BIN_HEADER_BYTES
+        return size
+    if type(message) is InstallSnapshot:
+        return _ENVELOPE_BYTES + len(message.data)
+    return _ENVELOPE_BYTES

@@ -1,0 +1,320 @@
+"""A network inside one process, for tests and simulations, with the faults that a real one has.
+
+Each node's transport delivers what is on its way to that node, from a heap ordered by due time, so the network needs no
+task of its own. With the default faults (none) messages arrive at once and in order, but never inside `send_nowait`: an
+actor that sends is not entered again before it has finished.
+
+Everything random is drawn when a message is sent, from a generator that belongs to its link (sender, receiver) and is
+seeded with the network's seed and the two ids. So what happens on a link depends on the messages of that link alone,
+not on the order in which Trio happens to run the nodes' tasks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Collection
+
+import attrs
+import trio
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.messages import AppendEntries, InstallSnapshot, Message, RequestVote
+from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
+from raft_actors.transports.codec import decode, encode, size_bound
+from raft_actors.transports.faults import NO_FAULTS, Faults
+
+REQUESTS: frozenset[type] = frozenset({RequestVote, AppendEntries, InstallSnapshot})
+"""Messages that ask; every other one is a reply."""
+
+
+@attrs.define
+class LinkStatistics:
+    """Counters of one direction between two nodes, or a sum of several.
+
+    Attributes:
+        sent: messages handed to the network, by the name of their class (refused ones not included).
+        sent_bytes: their encoded size; counted only where the network encodes or was asked to count.
+        delivered: messages that reached the receiver's `deliver`, copies included.
+        dropped: messages lost to a drawn fault.
+        duplicated: messages sent on their way twice.
+        blocked: messages, or copies, lost to a cut, a partition or a disconnected, stopped or unwilling receiver.
+        refused: messages that `send_nowait` refused: too many under way, too large, or nobody there.
+        in_flight: messages and copies under way now.
+    """
+
+    sent: Counter[str] = attrs.field(factory=Counter[str])
+    sent_bytes: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    duplicated: int = 0
+    blocked: int = 0
+    refused: int = 0
+    in_flight: int = 0
+
+    @property
+    def messages(self) -> int:
+        """How many messages were sent."""
+        return self.sent.total()
+
+    @property
+    def requests(self) -> int:
+        """How many of them were requests: what an RPC system counts as calls."""
+        return sum(self.sent[cls.__name__] for cls in REQUESTS)
+
+    def add(self, other: LinkStatistics) -> None:
+        """Add another's counters to these."""
+        for field in attrs.fields(LinkStatistics):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@attrs.define(eq=False)
+class _Link:
+    """One direction between two nodes."""
+
+    rng: random.Random
+    statistics: LinkStatistics = attrs.field(factory=LinkStatistics)
+    faults: Faults | None = None
+
+
+_Parcel = tuple[float, int, str, str, Message | bytes, _Link]
+"""A message under way: due time, number, sender, its cluster, the message or its bytes, link.
+
+Numbers count messages up, so a heap of parcels orders them by due time, then as they were sent, and looks no further.
+"""
+
+
+@attrs.define(eq=False, kw_only=True)
+class MemoryNetwork:
+    """Connects the nodes of one process. Faults and cuts may change at any time.
+
+    Attributes:
+        seed: of everything random.
+        requests: faults of messages that ask (`REQUESTS`).
+        replies: faults of messages that answer.
+        max_in_flight: messages under way on one link; further ones are refused and counted.
+        encode: pass every message through the codec, so that the receiver gets a copy and sizes are exact.
+        running: node id → the transport that runs for it.
+        count_bytes: count encoded sizes also without `encode`. Either costs some microseconds a message.
+    """
+
+    seed: int = 0
+    requests: Faults = NO_FAULTS
+    replies: Faults = NO_FAULTS
+    max_in_flight: int = 4_096
+    encode: bool = False
+    count_bytes: bool = False
+    running: dict[str, MemoryTransport] = attrs.field(factory=dict[str, "MemoryTransport"], init=False, repr=False)
+    _links: dict[tuple[str, str], _Link] = attrs.field(factory=dict[tuple[str, str], _Link], init=False, repr=False)
+    _cuts: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
+    _disconnected: set[str] = attrs.field(factory=set[str], init=False)
+    _groups: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
+    _parcels: int = attrs.field(default=0, init=False)
+
+    def transport(self, node_id: str) -> MemoryTransport:
+        """Make a transport for this node. A node that starts again takes a new one, or the same once more."""
+        return MemoryTransport(self, node_id)
+
+    # --- faults ---
+
+    def set_faults(self, requests: Faults, replies: Faults | None = None) -> None:
+        """Set the faults of every link without its own; replies have those of requests unless given."""
+        self.requests = requests
+        self.replies = requests if replies is None else replies
+
+    def set_link_faults(self, sender: str, receiver: str, faults: Faults | None) -> None:
+        """Give one direction faults of its own, whatever the message; None takes them away."""
+        self._link(sender, receiver).faults = faults
+
+    def cut(self, sender: str, receiver: str) -> None:
+        """Lose everything from `sender` to `receiver`, and nothing in the other direction."""
+        self._cuts.add((sender, receiver))
+
+    def mend(self, sender: str, receiver: str) -> None:
+        """Undo `cut`."""
+        self._cuts.discard((sender, receiver))
+
+    def disconnect(self, node_id: str) -> None:
+        """Lose everything to and from this node."""
+        self._disconnected.add(node_id)
+
+    def connect(self, node_id: str) -> None:
+        """Undo `disconnect`."""
+        self._disconnected.discard(node_id)
+
+    def partition(self, *groups: Collection[str]) -> None:
+        """Lose everything between nodes of different groups. Replaces an earlier partition.
+
+        A node that is in no group reaches all: `partition({"a"}, {"c"})` leaves "b" as a bridge.
+        """
+        self._groups = {node_id: number for number, group in enumerate(groups) for node_id in group}
+
+    def heal(self) -> None:
+        """Undo every cut, disconnection and partition (not the faults)."""
+        self._cuts.clear()
+        self._disconnected.clear()
+        self._groups.clear()
+
+    def is_open(self, sender: str, receiver: str) -> bool:
+        """Tell whether messages from `sender` can reach `receiver`: no cut, disconnection or partition is between."""
+        groups = self._groups
+        return (
+            (sender, receiver) not in self._cuts
+            and sender not in self._disconnected
+            and receiver not in self._disconnected
+            and (sender not in groups or receiver not in groups or groups[sender] == groups[receiver])
+        )
+
+    # --- counters ---
+
+    def link_statistics(self, sender: str, receiver: str) -> LinkStatistics:
+        """Return a copy of one direction's counters, from the network's beginning."""
+        total = LinkStatistics()
+        total.add(self._link(sender, receiver).statistics)
+        return total
+
+    def statistics(self) -> LinkStatistics:
+        """Return the sum of all links' counters."""
+        total = LinkStatistics()
+        for link in self._links.values():
+            total.add(link.statistics)
+        return total
+
+    # --- carrying ---
+
+    def _link(self, sender: str, receiver: str) -> _Link:
+        link = self._links.get((sender, receiver))
+        if link is None:
+            # random.Random takes the whole string, the same in every process (hash() differs between them).
+            rng = random.Random(f"{self.seed}:{sender!r}:{receiver!r}")
+            link = self._links[sender, receiver] = _Link(rng)
+        return link
+
+    def carry(self, sender: str, cluster_id: str, receiver: str, message: Message) -> bool:
+        """Send a message on its way; only transports call this. False: it was refused."""
+        link, target = self._link(sender, receiver), self.running.get(receiver)
+        if target is None or link.statistics.in_flight >= self.max_in_flight:
+            link.statistics.refused += 1
+            return False
+        content: Message | bytes = message
+        if self.encode or self.count_bytes:
+            data = encode(message)
+            link.statistics.sent_bytes += len(data)
+            content = data if self.encode else message
+        link.statistics.sent[type(message).__name__] += 1
+        faults = link.faults or (self.requests if type(message) in REQUESTS else self.replies)
+        # Drawn even if the way is blocked: a cut must not shift what befalls later messages.
+        delays = [0.0] if faults == NO_FAULTS else faults.draw(link.rng)
+        if not self.is_open(sender, receiver):
+            link.statistics.blocked += 1
+            return True
+        link.statistics.dropped += not delays
+        link.statistics.duplicated += len(delays) > 1
+        now = trio.current_time()
+        for delay in delays:
+            self._parcels += 1
+            target.accept((now + delay, self._parcels, sender, cluster_id, content, link))
+        return True
+
+
+@attrs.define(eq=False)
+class MemoryTransport(Transport):
+    """One node's access to a `MemoryNetwork`; made by `MemoryNetwork.transport`."""
+
+    network: MemoryNetwork
+    node_id: str
+    _endpoint: Endpoint | None = attrs.field(default=None, init=False)
+    _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
+    _parcels: list[_Parcel] = attrs.field(factory=list[_Parcel], init=False, repr=False)
+    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
+
+    async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry messages until cancelled (see `Transport.run`). What is under way to the node then is lost.
+
+        Raises:
+            ConfigurationError: the endpoint is another node's, or this node runs already.
+        """
+        if endpoint.node_id != self.node_id:
+            raise ConfigurationError(f"the transport of {self.node_id!r} can't run for {endpoint.node_id!r}")
+        running = self.network.running
+        if self.node_id in running:
+            raise ConfigurationError(f"node {self.node_id!r} runs already on this network: ids must differ")
+        self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
+        self._endpoint = endpoint
+        running[self.node_id] = self
+        try:
+            task_status.started()
+            while True:
+                self._deliver_due(endpoint)
+                await self._wait_due()
+        finally:
+            del running[self.node_id]
+            self._endpoint = None
+            for *_, link in self._parcels:
+                link.statistics.in_flight -= 1
+                link.statistics.blocked += 1
+            self._parcels.clear()
+
+    def send_nowait(self, to: str, message: Message) -> bool:
+        """Queue a message to a peer (see `Transport.send_nowait`)."""
+        endpoint, peer = self._endpoint, self._totals.peers.get(to)
+        if peer is None:
+            return False
+        if endpoint is None or self._is_too_large(message, endpoint.max_message_bytes):
+            sent = False
+        else:
+            sent = self.network.carry(self.node_id, endpoint.cluster_id, to, message)
+        peer.sent_messages += sent
+        peer.dropped_messages += not sent
+        return sent
+
+    @staticmethod
+    def _is_too_large(message: Message, limit: int) -> bool:
+        return size_bound(message) > limit and len(encode(message)) > limit
+
+    def accept(self, parcel: _Parcel) -> None:
+        """Take charge of a message to this node. Only the network calls this."""
+        parcel[-1].statistics.in_flight += 1
+        heapq.heappush(self._parcels, parcel)
+        if self._waiting and self._parcels[0] is parcel:
+            self._waiting.unpark()
+
+    def statistics(self) -> TransportStatistics:
+        """Return the counters since `run` was last called. A peer is connected if it runs and can be reached.
+
+        Bytes are the links' affair: see `MemoryNetwork.link_statistics`.
+        """
+        network, peers = self.network, {}
+        for peer, counted in self._totals.peers.items():
+            reachable = peer in network.running and network.is_open(self.node_id, peer)
+            peers[peer] = attrs.evolve(
+                counted,
+                connected=self._endpoint is not None and reachable,
+                queued_messages=network.link_statistics(self.node_id, peer).in_flight,
+            )
+        return attrs.evolve(self._totals, peers=peers)
+
+    async def _wait_due(self) -> None:
+        """Wait until the earliest parcel is due, or an earlier one has come."""
+        deadline = self._parcels[0][0] if self._parcels else float("inf")
+        if deadline <= trio.current_time():
+            await trio.lowlevel.checkpoint()
+            return
+        with trio.CancelScope(deadline=deadline):
+            await self._waiting.park()
+
+    def _deliver_due(self, endpoint: Endpoint) -> None:
+        now = trio.current_time()
+        while self._parcels and self._parcels[0][0] <= now:
+            _, _, sender, cluster_id, content, link = heapq.heappop(self._parcels)
+            link.statistics.in_flight -= 1
+            if cluster_id != endpoint.cluster_id or sender not in endpoint.peers:
+                self._totals.refused_handshakes += 1
+                link.statistics.blocked += 1
+            elif not self.network.is_open(sender, self.node_id):
+                link.statistics.blocked += 1
+            else:
+                link.statistics.delivered += 1
+                self._totals.peers[sender].received_messages += 1
+                endpoint.deliver(sender, decode(content) if isinstance(content, bytes) else content)

@@ -1,0 +1,238 @@
+"""The way out: one task per peer that keeps a connection to it and writes what is queued.
+
+The queue belongs to one attempt to connect. Messages are taken while an attempt is under way or has succeeded, and
+refused while the sender waits to try again; what a failed attempt or a broken connection leaves in the queue is
+dropped. Raft repeats whatever still matters, with newer contents, so an old message is worth less than the bandwidth it
+takes, and a sender that is told at once can do better than wait for an answer.
+
+The hot path is: `send_nowait` appends and wakes the task; the task encodes all that is queued and writes it with one
+call. So under load many messages share a write, and no message waits for another one to be answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+from raft_actors.errors import ProtocolError
+from raft_actors.messages import Message
+from raft_actors.transports.abc import PeerStatistics, TransportStatistics
+from raft_actors.transports.codec import encode, size_bound
+from raft_actors.transports.frames import HEADER_BYTES, FrameParser, pack_length
+from raft_actors.transports.handshake import ANSWER_BYTES, Verdict, decode_answer
+
+logger = logging.getLogger(__name__)
+
+_WRITE_BYTES = 256 * 1024
+"""A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""
+
+Connect = Callable[[], Awaitable[trio.abc.Stream]]
+"""Opens a stream to the peer; OSError where it can't."""
+
+
+@attrs.define
+class Backoff:
+    """How long to wait before the next attempt: twice as long each time, within bounds, less a random part.
+
+    The random part (up to half) keeps nodes that lost each other at one moment from meeting again and again.
+    """
+
+    shortest_s: float
+    longest_s: float
+    rng: random.Random
+    _next_s: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next_s = self.shortest_s
+
+    def reset(self) -> None:
+        """Start over with the shortest wait."""
+        self._next_s = self.shortest_s
+
+    def next_s(self) -> float:
+        """Return the seconds to wait now."""
+        wait = self._next_s
+        self._next_s = min(wait * 2, self.longest_s)
+        return wait * self.rng.uniform(0.5, 1.0)
+
+
+@attrs.define(eq=False, kw_only=True)
+class PeerSender:
+    """Sends to one peer.
+
+    Attributes:
+        peer: the peer's id.
+        connect: opens a stream to it.
+        hello: the framed handshake to start with.
+        statistics: where this sender counts; the queue's length is left to `fill_in`.
+        totals: where to count protocol errors.
+        max_message_bytes: a message that is larger once encoded is refused.
+        max_queue_messages: how many messages may wait.
+        max_queue_bytes: how many bytes may wait; a message that finds the queue empty may be larger.
+        connect_timeout_s: limit of one attempt, handshake included.
+        backoff: the waits between attempts.
+    """
+
+    peer: str
+    connect: Connect
+    hello: bytes
+    statistics: PeerStatistics
+    totals: TransportStatistics
+    max_message_bytes: int
+    max_queue_messages: int
+    max_queue_bytes: int
+    connect_timeout_s: float
+    backoff: Backoff
+    _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
+    _queued_bytes: int = attrs.field(default=0, init=False)
+    _taking: bool = attrs.field(default=True, init=False)
+    _idle: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
+    _hurry: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
+    _last_trouble: str = attrs.field(default="", init=False)
+
+    def send_nowait(self, message: Message) -> bool:
+        """Queue a message, or count it as dropped."""
+        size = size_bound(message)
+        if size > self.max_message_bytes:
+            size = len(encode(message))  # the bound is a little high, and this is rare
+        if (
+            not self._taking
+            or size > self.max_message_bytes
+            or len(self._queue) >= self.max_queue_messages
+            or (self._queued_bytes + size > self.max_queue_bytes and self._queue)
+        ):
+            self.statistics.dropped_messages += 1
+            return False
+        self._queue.append((message, size))
+        self._queued_bytes += size
+        if self._idle:
+            self._idle.unpark()
+        return True
+
+    def hurry(self) -> None:
+        """The peer has just been heard of: end a wait between attempts."""
+        self.backoff.reset()
+        self._hurry.set()
+
+    def fill_in(self) -> PeerStatistics:
+        """Return a copy of the counters, complete."""
+        return attrs.evolve(self.statistics, queued_messages=len(self._queue), queued_bytes=self._queued_bytes)
+
+    async def run(self) -> None:
+        """Keep a connection to the peer, and send, until cancelled."""
+        try:
+            while True:
+                self._taking = True
+                await self._attempt()
+                self._taking = False
+                self._drop_queue()
+                self._hurry = trio.Event()
+                with trio.move_on_after(self.backoff.next_s()):
+                    await self._hurry.wait()
+        finally:
+            self._taking = False
+            self.statistics.connected = False
+            self._drop_queue()
+
+    async def _attempt(self) -> None:
+        """Connect, and send until the connection breaks. Returns where it could not, or broke."""
+        with trio.CancelScope() as attempt:
+            attempt.deadline = trio.current_time() + self.connect_timeout_s
+            try:
+                stream = await self.connect()
+                try:
+                    if await self._shake_hands(stream):
+                        attempt.deadline = float("inf")
+                        await self._use(stream)
+                finally:
+                    await trio.aclose_forcefully(stream)
+            except trio.BrokenResourceError as error:
+                self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+            except ProtocolError as error:
+                self.totals.protocol_errors += 1
+                self._note_trouble(str(error))
+            except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
+                self._note_trouble(f"no connection: {error}")
+        if attempt.cancelled_caught:
+            self._note_trouble(f"no answer within {self.connect_timeout_s} s")
+
+    async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
+        """Say hello; return whether the peer accepted."""
+        await stream.send_all(self.hello)
+        parser = FrameParser(ANSWER_BYTES)
+        while data := await stream.receive_some(HEADER_BYTES + ANSWER_BYTES):
+            for payload in parser.feed(data):
+                verdict = decode_answer(payload)
+                if verdict is Verdict.ACCEPTED:
+                    return True
+                self.statistics.refusals += 1
+                self.statistics.last_refusal = verdict.name
+                self._note_trouble(f"it refused this node: {verdict.name}")
+                return False
+        self._note_trouble("it closed the connection during the handshake")
+        return False
+
+    async def _use(self, stream: trio.abc.Stream) -> None:
+        """Send what is queued until the connection breaks or the peer closes it."""
+        self.backoff.reset()
+        self.statistics.connects += 1
+        self.statistics.connected = True
+        self._last_trouble = ""
+        logger.debug("connected to %s", self.peer)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, stream, nursery.cancel_scope)
+                await self._write_queue(stream)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.statistics.connected = False
+
+    async def _write_queue(self, stream: trio.abc.Stream) -> None:
+        try:
+            while True:
+                while not self._queue:
+                    await self._idle.park()
+                await stream.send_all(self._take())
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+
+    async def _watch(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> None:
+        """End the connection when the peer does; a write would notice only the second time, and lose the first."""
+        try:
+            said = await stream.receive_some(1)
+            self.totals.protocol_errors += len(said)
+            self._note_trouble("it spoke out of turn" if said else "it closed the connection")
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+        connection.cancel()
+
+    def _take(self) -> bytes:
+        """Take messages off the queue, as the frames to write next."""
+        parts: list[bytes] = []
+        size = count = 0
+        while self._queue and size < _WRITE_BYTES:
+            message, bound = self._queue.popleft()
+            self._queued_bytes -= bound
+            payload = encode(message)
+            parts += (pack_length(len(payload)), payload)
+            size += HEADER_BYTES + len(payload)
+            count += 1
+        self.statistics.sent_messages += count
+        self.statistics.sent_bytes += size
+        return b"".join(parts)
+
+    def _drop_queue(self) -> None:
+        self.statistics.dropped_messages += len(self._queue)
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Log what is wrong with the peer, once until it changes or a connection succeeds."""
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
+            logger.warning("peer %s: %s", self.peer, trouble)
