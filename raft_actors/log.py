@@ -11,7 +11,6 @@ most one beyond the snapshot's index); entries up to `durable_index` are on this
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import islice
 from operator import attrgetter
 
 from raft_actors.entries import EntryBatch
@@ -166,7 +165,8 @@ class Log:
         position = bisect_right(tail, first_index, key=_first_index) - 1
         batches = [tail[position].since(first_index)]
         size = batches[0].size
-        for batch in islice(tail, position + 1, None):
+        for following in range(position + 1, len(tail)):
+            batch = tail[following]
             size += batch.size
             if size > max_bytes or batch.first_index > last_index:
                 break
