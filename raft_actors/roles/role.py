@@ -123,6 +123,8 @@ class Role(ABC):
         perform: dict[type[Any], Callable[[Any], None]],
         redelivered: items.InboxItem | None,
     ) -> Become:
+        # Where cancelled, decide nothing: the actors that would be told are gone, or about to go.
+        await trio.lowlevel.checkpoint_if_cancelled()
         inbox = services.inbox
         become = self._perform(self.start(trio.current_time()), perform)
         services.observe(self)
@@ -132,6 +134,7 @@ class Role(ABC):
         while become is None:
             if item is None:
                 item = await inbox.receive()
+                await trio.lowlevel.checkpoint_if_cancelled()
             become = self._step(item, services, perform)
             item = None
             timer.arm(self.deadline)
@@ -142,11 +145,15 @@ class Role(ABC):
     ) -> Become | None:
         """Decide on an item and on all that wait behind it, then on what they came to together."""
         now = trio.current_time()
-        for _ in range(_STEP_LIMIT):
+        handled = 0
+        while True:
             become = self._perform(self.handle(item, now), perform)
             services.observe(self)
             if become is not None:
                 return become
+            handled += 1
+            if handled == _STEP_LIMIT:
+                break
             try:
                 item = services.inbox.receive_nowait()
             except trio.WouldBlock:

@@ -1,0 +1,192 @@
+"""A role's run: it performs what it decides, item by item, until a decision ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from raft_actors.actor import Mailbox
+from raft_actors.effects import Become, Persist, Send
+from raft_actors.errors import InternalError
+from raft_actors.inbox import Durable, InboxItem, Received
+from raft_actors.messages import AppendEntries, RequestVote, RequestVoteReply
+from raft_actors.persistence import MemoryStorage
+from raft_actors.roles import Candidate, Follower, Role, Services
+from raft_actors.roles.role import COMMON_EFFECTS, check_performers
+from raft_actors.transitions import RoleName
+from raft_actors.transports import MemoryNetwork
+from tests.unit.builders import make_candidate, make_follower, make_state
+
+Perform = dict[type[Any], Callable[[Any], None]]
+
+
+class Stage:
+    """Everything around a role: an inbox, and a record of what was performed and observed."""
+
+    def __init__(self) -> None:
+        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=20_000)
+        self.performed: list[Any] = []
+        self.observed: list[tuple[RoleName, int]] = []
+        perform: Perform = dict.fromkeys(COMMON_EFFECTS, self.performed.append)
+        self.services = Services(
+            inbox=self.inbox,
+            transport=MemoryNetwork().transport("n1"),
+            storage=MemoryStorage(),
+            perform=perform,
+            observe=lambda role: self.observed.append((role.name, role.state.term)),
+        )
+
+    def tell(self, sender: str, *messages: Any) -> None:
+        for message in messages:
+            self.inbox.tell(Received(sender, message))
+
+
+STALE = RequestVote(1, 0, 0)
+
+
+async def run_until_blocked(role: Role, stage: Stage) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(role.run, stage.services)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_role_performs_what_it_decides_and_is_observed_after_each_item() -> None:
+    stage = Stage()
+    stage.tell("n2", STALE, STALE)
+    await run_until_blocked(make_follower(term=2), stage)
+    assert stage.performed == [Send("n2", RequestVoteReply(2, granted=False))] * 2
+    assert stage.observed == [(RoleName.FOLLOWER, 2)] * 3  # once for the start
+
+
+@pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
+async def test_a_full_step_loses_nothing_of_what_waits_behind_it(count: int) -> None:
+    stage = Stage()
+    stage.tell("n2", *[STALE] * count)
+    await run_until_blocked(make_follower(term=2), stage)
+    assert len(stage.performed) == count
+
+
+async def test_a_step_gives_other_tasks_a_turn_however_much_waits() -> None:
+    stage = Stage()
+    stage.tell("n2", *[STALE] * 10_000)
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while stage.inbox.statistics().waiting:
+            seen.append(stage.inbox.statistics().waiting)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(make_follower(term=2).run, stage.services)
+        nursery.start_soon(watch)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert len(set(seen) - {10_000}) >= 2
+
+
+async def test_a_decision_that_ends_the_role_comes_back_with_what_the_next_one_must_handle() -> None:
+    stage = Stage()
+    candidate, _ = make_candidate(term=1)
+    heartbeat = AppendEntries(3, 0, 0, 0)
+    stage.tell("n2", heartbeat, STALE)
+    become = await Candidate(candidate.state).run(stage.services)
+    assert become == Become(RoleName.FOLLOWER, redeliver=Received("n2", heartbeat))
+    assert stage.inbox.receive_nowait() == Received("n2", STALE)
+
+
+async def test_what_the_last_role_left_to_handle_comes_first() -> None:
+    stage = Stage()
+    follower = Follower(make_state(term=2))
+    stage.tell("n3", STALE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: follower.run(stage.services, redelivered=Received("n2", STALE)))
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [effect.to for effect in stage.performed] == ["n2", "n3"]
+
+
+async def test_the_deadline_ends_a_follower(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    follower = Follower(make_state(term=2))
+    assert await follower.run(stage.services) == Become(RoleName.CANDIDATE)
+    assert 0.4 <= trio.current_time() <= 0.8
+
+
+async def test_each_word_of_the_leader_moves_the_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    become: list[Become] = []
+
+    async def live() -> None:
+        become.append(await Follower(make_state(term=2)).run(stage.services))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live)
+        for _ in range(20):
+            await trio.sleep(0.3)
+            stage.tell("n2", AppendEntries(2, 0, 0, 0))
+        assert not become
+    assert 6.4 <= trio.current_time() <= 6.8
+
+
+async def test_a_single_voter_elects_itself_once_its_vote_is_durable() -> None:
+    stage = Stage()
+    role = Candidate(make_state(term=1, voters=1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(role.run, stage.services)
+        await wait_all_tasks_blocked()
+        [persist] = stage.performed
+        assert isinstance(persist, Persist)
+        stage.inbox.tell(Durable(persist))
+    assert role.votes == {"n1"}
+
+
+async def test_a_change_of_role_that_no_table_allows_is_our_bug() -> None:
+    class Ambitious(Follower):
+        def on_deadline(self, now: float) -> list[Any]:
+            return [Become(RoleName.LEADER)]
+
+        def start(self, now: float) -> list[Any]:
+            self.deadline = now
+            return []
+
+    with pytest.raises(InternalError, match="a follower can't become a leader"):
+        await Ambitious(make_state()).run(Stage().services)
+
+
+async def test_an_invariant_that_does_not_hold_after_a_step_ends_the_role() -> None:
+    stage = Stage()
+    role = make_follower(term=2)
+    role.state.commit_index = 7
+    stage.tell("n2", STALE)
+    with pytest.RaisesGroup(pytest.RaisesExc(InternalError, match="commit 7")):
+        await role.run(stage.services)
+
+
+async def test_a_cancelled_role_decides_on_nothing_more() -> None:
+    """Its siblings may be gone already, so whatever it told them would come back as an error of theirs."""
+    stage = Stage()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(make_follower(term=2).run, stage.services)
+        await wait_all_tasks_blocked()
+        stage.tell("n2", STALE)
+        nursery.cancel_scope.cancel()
+    assert stage.performed == []
+
+
+async def test_a_role_that_is_cancelled_before_it_starts_does_not_start() -> None:
+    stage = Stage()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await Candidate(make_state(term=1)).run(stage.services)
+    assert stage.performed == []
+
+
+def test_effects_that_nobody_performs_are_found_before_a_role_runs() -> None:
+    check_performers(dict.fromkeys(COMMON_EFFECTS, print))
+    with pytest.raises(InternalError, match="nobody performs Send"):
+        check_performers(dict.fromkeys(COMMON_EFFECTS[1:], print))
