@@ -1,18 +1,22 @@
 """Messages as bytes and back.
 
 A message is a msgpack array: a small number that names its class, then its fields in the order of the class, an attrs
-class inside it as an array of its own. Entry batches travel as the opaque bytes they were encoded as when they were
-proposed. Names are not on the wire, so a field or class may be renamed, but adding, removing or moving a field needs a
-new protocol version (`handshake.VERSION`).
+class inside it as an array of its own. Names are not on the wire, so a field or class may be renamed, but adding,
+removing or moving a field needs a new protocol version (`handshake.VERSION`).
+
+Entry batches travel as the opaque bytes that they were encoded as when they were proposed: an array of two byte
+strings, the length of each batch (u32, big-endian) and the batches, one after another.
 
 Everything that a peer can send is either a valid message or a `ProtocolError`, and costs memory in proportion to its
-size: msgpack's strings, maps and extension types are refused outright, and so are more arrays than a message has
-(an array of empty arrays takes one byte each to send and 64 to hold).
+size. That is why batches are no array of their own: msgpack's strings, maps and extension types are refused outright,
+and so are long arrays, and more of them than a message has (an empty array takes one byte to send and 64 to hold).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -51,12 +55,10 @@ _CLASSES = frozenset(TAGS.values())
 MAX_INT = 2**62
 """No honest term or index is larger, and sums of two still fit the signed 64 bits that a store has for them."""
 
-MAX_BATCHES = 65_535
-"""Entry batches in one AppendEntries."""
-
 _MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
-_ENVELOPE_BYTES = 80  # more than all of a message but its entries and snapshot data can take: 8 fields of 9 bytes
-_BIN_HEADER_BYTES = 5
+_MAX_ARRAY_LENGTH = 16  # more than the fields of any message
+_ENVELOPE_BYTES = 96  # more than all of a message but its entries and snapshot data can take
+_LENGTH_BYTES = 4
 
 _Structure = Callable[[Any, Any], Any]
 _Unstructure = Callable[[Any], list[Any]]
@@ -72,24 +74,29 @@ def _structure_int(value: Any, _cls: Any) -> int:
     return value
 
 
-def _structure_batch(value: Any, _cls: Any) -> EntryBatch:
-    if type(value) is not bytes:
-        raise ProtocolError(f"an entry batch must be bytes, not {type(value).__name__}")
-    batch = EntryBatch.decode(value)
+def _structure_batches(value: Any, _cls: Any) -> tuple[EntryBatch, ...]:
+    match value:
+        case [bytes(packed), bytes(data)]:
+            lengths = struct.unpack(f">{len(packed) // 4}I", packed)  # struct.error: not a multiple of 4
+            ends = list(accumulate(lengths, initial=0))
+            if ends[-1] != len(data):
+                raise ProtocolError(f"entry batches of {ends[-1]} bytes in {len(data)}")
+            return tuple([_open_batch(data[start:end]) for start, end in pairwise(ends)])
+        case _:
+            raise ProtocolError("entries must be an array of two byte strings")
+
+
+def _open_batch(data: bytes) -> EntryBatch:
+    batch = EntryBatch.decode(data)
     if batch.last_index > MAX_INT or batch.term > MAX_INT:
         raise ProtocolError(f"absurd entry batch: it ends at index {batch.last_index}, in term {batch.term}")
     return batch
 
 
-def _structure_batches(value: Any, _cls: Any) -> tuple[EntryBatch, ...]:
-    # Stock cattrs takes any iterable for a tuple.
-    if type(value) is not list:
-        raise ProtocolError(f"entries must be an array, not {type(value).__name__}")
-    return tuple([_structure_batch(item, None) for item in cast("list[Any]", value)])
-
-
 def _unstructure_batches(batches: tuple[EntryBatch, ...]) -> list[bytes]:
-    return [batch.data for batch in batches]
+    data = [batch.data for batch in batches]
+    # Joining (and, on the other side, slicing) copies nothing where there is one batch.
+    return [struct.pack(f">{len(data)}I", *map(len, data)), b"".join(data)]
 
 
 def _structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
@@ -220,7 +227,7 @@ def _decode(data: bytes) -> Message:
         data,
         _MESSAGE,
         list_hook=count_array,
-        max_array_len=MAX_BATCHES,
+        max_array_len=_MAX_ARRAY_LENGTH,
         max_str_len=0,
         max_map_len=0,
         max_ext_len=0,
@@ -232,7 +239,7 @@ def size_bound(message: Message) -> int:
     if type(message) is AppendEntries:
         size = _ENVELOPE_BYTES
         for batch in message.entries:
-            size += len(batch.data) + _BIN_HEADER_BYTES
+            size += len(batch.data) + _LENGTH_BYTES
         return size
     if type(message) is InstallSnapshot:
         return _ENVELOPE_BYTES + len(message.data)

@@ -82,7 +82,7 @@ class Receiver:
             hello = await self._read_hello(stream)
             if hello is None:
                 return None
-            verdict = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.endpoint.peers)
+            verdict = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers)
             await stream.send_all(frame(encode_answer(verdict)))
         finally:
             self._strangers.pop(connection, None)
