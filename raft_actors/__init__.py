@@ -5,6 +5,8 @@ async with open_node("n1", cluster=…, state_machine=…, storage=…, transpor
     result = await node.propose(command)
 """
 
+import logging
+
 from raft_actors.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
 from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
 from raft_actors.config import ClusterConfig, NodeConfig
@@ -49,6 +51,9 @@ from raft_actors.proposals import PendingProposal
 from raft_actors.state_machine import StateMachine
 from raft_actors.status import NodeStatistics, NodeStatus
 from raft_actors.transitions import RoleName
+
+# What is logged (connections made and lost) is for the application to show, or not.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "RAW_BYTES",
