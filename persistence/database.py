@@ -16,7 +16,7 @@ import os
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -327,14 +327,14 @@ class Database:
         return self._opened
 
     @contextmanager
-    def _mapping(self, doing: str) -> Iterator[None]:
+    def _mapping(self, doing: str) -> Generator[None, None, None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.path, doing, error) from error
 
     @contextmanager
-    def _writing(self, doing: str) -> Iterator[sqlite3.Connection]:
+    def _writing(self, doing: str) -> Generator[sqlite3.Connection, None, None]:
         """What fails in here is the last thing tried: its outcome is unknown, and a retry could revive or lose it."""
         connection = self._connection()
         try:

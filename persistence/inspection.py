@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,7 +149,7 @@ class _Reader:
 
 
 @contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[_Reader]:
+def _reading(path: str | os.PathLike[str]) -> Generator[_Reader, None, None]:
     where = Path(path).absolute()
     if not where.is_file():
         raise StorageFailed(f"{where}: there is no such file: name the store of a node, as given to SqliteStorage")
@@ -165,7 +165,7 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[_Reader]:
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+def _connected(path: Path) -> Generator[sqlite3.Connection, None, None]:
     """A connection that writes nothing, not even what a crash left to be moved from the write-ahead log."""
     shared_index = _beside(path, "-shm")
     had_index = shared_index.exists()

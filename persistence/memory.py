@@ -59,7 +59,7 @@ class MemoryDisk:
     before_write: Callable[[Sequence[Write]], None] | None = None
     identity: StoreIdentity | None = attrs.field(default=None, init=False)
     state: LogState = attrs.field(factory=LogState, init=False, repr=False)
-    batches: list[EntryBatch] = attrs.field(factory=list, init=False, repr=False)
+    batches: list[EntryBatch] = attrs.field(factory=list[EntryBatch], init=False, repr=False)
     snapshot_chunks: tuple[bytes, ...] = attrs.field(default=(), init=False, repr=False)
     next_snapshot_id: int = attrs.field(default=1, init=False, repr=False)
     holder: MemoryStorage | None = attrs.field(default=None, init=False, repr=False)
@@ -86,7 +86,7 @@ class _Step:
 
 @attrs.define(eq=False)
 class _Begun(BegunSnapshot):
-    data: list[bytes] = attrs.field(factory=list)
+    data: list[bytes] = attrs.field(factory=list[bytes])
 
 
 @attrs.define(eq=False)

@@ -52,7 +52,7 @@ class _Session:
     database: Database
     thread: WriterThread
     state: LogState = attrs.field(factory=LogState)
-    begun: dict[int, BegunSnapshot] = attrs.field(factory=dict)
+    begun: dict[int, BegunSnapshot] = attrs.field(factory=dict[int, BegunSnapshot])
 
 
 @attrs.define(eq=False)

@@ -55,7 +55,8 @@ async def test_a_new_store_is_empty(storage: Storage) -> None:
     assert recovered.hard_state == HardState(0, None)
     assert recovered.snapshot is None
     assert (recovered.first_index, recovered.last_index) == (1, 0)
-    assert recovered.term_runs == recovered.tail == ()
+    assert recovered.term_runs == ()
+    assert recovered.tail == ()
     assert await storage.open_snapshot() is None
 
 

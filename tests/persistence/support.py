@@ -19,7 +19,9 @@ from raft_actors.persistence import (
     SqliteStorage,
     Storage,
     StoreIdentity,
+    TermRun,
 )
+from tests.persistence.model import Contents
 
 IDENTITY = StoreIdentity("orders", "n1")
 EVERYTHING = 1 << 40
@@ -97,3 +99,37 @@ class Place:
 
     def storage(self) -> Storage:
         return MemoryStorage(self.disk) if self.path is None else SqliteStorage(self.path)
+
+
+async def contents(storage: Storage, *, tail_bytes: int = 2000) -> Contents:
+    """Open a store and read all of it, checking that what it says of itself is what it holds."""
+    recovered = await storage.open(IDENTITY, tail_bytes=tail_bytes)
+    entries = await everything(storage, recovered)
+    assert [entry.index for entry in entries] == list(range(recovered.first_index, recovered.last_index + 1))
+    tail = taken_apart(recovered.tail)
+    assert tail == entries[len(entries) - len(tail) :]
+    assert bool(tail) == bool(entries)
+    runs: list[TermRun] = []
+    for entry in entries:
+        if not runs or runs[-1].term != entry.term:
+            runs.append(TermRun(entry.term, entry.index))
+    assert recovered.term_runs == tuple(runs)
+    snapshot = await snapshot_contents(storage)
+    assert recovered.snapshot == (snapshot[0] if snapshot else None)
+    return Contents(
+        recovered.hard_state,
+        recovered.snapshot,
+        tuple(snapshot[1]) if snapshot else (),
+        recovered.first_index,
+        recovered.last_index,
+        tuple(entries),
+    )
+
+
+async def contents_of(path: Path) -> Contents:
+    """The same for a file, which is closed again."""
+    storage = SqliteStorage(path)
+    try:
+        return await contents(storage)
+    finally:
+        await storage.aclose()
