@@ -10,6 +10,7 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped
+from raft_actors.groups import leaves
 from raft_actors.node import Node
 from raft_actors.persistence.abc import Storage
 from raft_actors.state_machine import StateMachine
@@ -57,8 +58,9 @@ async def open_node(
     except BaseException:  # noqa: ASYNC103 - what is not raised here was noted by the node, and is raised below
         if body_error is None and node.crash is None:
             raise
-    consequence = body_error is None or isinstance(body_error, (trio.Cancelled, NodeStopped))
-    if node.crash is not None and consequence:
+    # A block with a nursery of its own has as many consequences of the crash as it has tasks.
+    consequences = (trio.Cancelled, NodeStopped)
+    if node.crash is not None and (body_error is None or all(isinstance(e, consequences) for e in leaves(body_error))):
         raise node.crash
     if body_error is not None:
         raise body_error
