@@ -1,0 +1,133 @@
+"""What the tests of transports share."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import attrs
+import trio
+
+from raft_actors.entries import EntryBatch, EntryKind
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+    SnapshotMetadata,
+)
+from raft_actors.transports import Endpoint, PeerStatistics, Transport
+
+MAX_MESSAGE_BYTES = 100_000
+
+BATCHES = (
+    EntryBatch.encode(8, 2, EntryKind.NOOP, [b""]),
+    EntryBatch.encode(9, 3, EntryKind.COMMAND, [b"one", b"", b"three"]),
+)
+
+SAMPLES: dict[str, Message] = {
+    "RequestVote": RequestVote(4, 11, 3),
+    "RequestVoteReply": RequestVoteReply(4, True),
+    "heartbeat": AppendEntries(4, 7, 2, 6),
+    "one batch": AppendEntries(4, 7, 2, 6, BATCHES[:1]),
+    "two batches": AppendEntries(4, 7, 2, 6, BATCHES),
+    "AppendEntriesAccepted": AppendEntriesAccepted(4, 11),
+    "log too short": AppendEntriesRejected(4, 7, None, 5),
+    "conflict": AppendEntriesRejected(4, 7, 1, 5),
+    "InstallSnapshot": InstallSnapshot(4, SnapshotMetadata(6, 2), 0, b"chunk", False),
+    "InstallSnapshotReply": InstallSnapshotReply(4, SnapshotMetadata(6, 2), 1, True),
+}
+
+
+def numbered(number: int) -> Message:
+    """A small message that can be told from others."""
+    return AppendEntriesAccepted(1, number)
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds; a test whose condition never does is ended by the runner."""
+    while not condition():
+        await trio.lowlevel.checkpoint()
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody else gets; one who sets SO_REUSEADDR, as trio does, can listen on it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@attrs.define(eq=False)
+class Member:
+    """A transport, what has arrived over it, and the means to start and stop it."""
+
+    transport: Transport
+    endpoint: Endpoint
+    received: list[tuple[str, Message]]
+    inbox: trio.MemoryReceiveChannel[tuple[str, Message]]
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _ended: trio.Event = attrs.field(factory=trio.Event)
+
+    @classmethod
+    def make(
+        cls,
+        transport: Transport,
+        node_id: str,
+        peers: dict[str, str],
+        *,
+        cluster_id: str = "test",
+        full: bool = False,
+    ) -> Member:
+        send, receive = trio.open_memory_channel[tuple[str, Message]](float("inf"))
+        received: list[tuple[str, Message]] = []
+
+        def deliver(sender: str, message: Message) -> bool:
+            received.append((sender, message))
+            send.send_nowait((sender, message))
+            return not full
+
+        return cls(transport, Endpoint(cluster_id, node_id, peers, deliver, MAX_MESSAGE_BYTES), received, receive)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
+        await nursery.start(self._run)
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with self._scope:
+                await self.transport.run(self.endpoint, task_status=task_status)
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        self._scope.cancel()
+        await self._ended.wait()
+
+    def peer(self, node_id: str) -> PeerStatistics:
+        return self.transport.statistics().peers[node_id]
+
+    async def wait_connected(self, *node_ids: str) -> None:
+        await wait_until(lambda: all(self.peer(node_id).connected for node_id in node_ids))
+
+    async def reach(self, other: Member, message: Message) -> None:
+        """Send the message to `other` over and over until it arrives, as it may be lost while connections change."""
+        expected = (self.endpoint.node_id, message)
+
+        def arrived() -> bool:
+            self.transport.send_nowait(other.endpoint.node_id, message)
+            return expected in other.received
+
+        await wait_until(arrived)
+
+    async def exchange(self, other: Member, message: Message) -> None:
+        """Send the message to `other` once, over a connection that stands, and see that it arrives."""
+        await self.wait_connected(other.endpoint.node_id)
+        assert self.transport.send_nowait(other.endpoint.node_id, message)
+        assert await other.inbox.receive() == (self.endpoint.node_id, message)
