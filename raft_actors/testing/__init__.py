@@ -1,0 +1,36 @@
+"""Tests of applications on raft_actors: simulated clusters, and a linearizability checker.
+
+Run them in a Trio program whose clock is `trio.testing.MockClock(autojump_threshold=0)`: a minute of the cluster's time
+then takes a moment, and the same seed gives the same run.
+
+    async with open_cluster(KeyValue, nodes=5, seed=7) as cluster:
+        await cluster.wait_for_one_leader()
+        await cluster.one(Put("a", "1"), expected=5)
+        cluster.partition({"n1", "n2"}, {"n3", "n4", "n5"})
+        …
+
+Not imported by `raft_actors` itself; needs nothing but what that needs.
+"""
+
+from raft_actors.testing.checks import AppliedEntry, CheckFailed, ClusterChecks
+from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started, open_cluster
+from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+
+__all__ = [
+    "RELIABLE",
+    "UNKNOWN",
+    "UNRELIABLE",
+    "AppliedEntry",
+    "CheckFailed",
+    "ClusterChecks",
+    "Model",
+    "Operation",
+    "Report",
+    "SimulatedCluster",
+    "Started",
+    "Verdict",
+    "check_history",
+    "deterministic_scheduling",
+    "open_cluster",
+]

@@ -1,0 +1,475 @@
+"""A cluster of real nodes in one Trio run, on a simulated network and simulated disks.
+
+The nodes are the same that run in production; only their transport and storage are in memory, and the clock should be
+`trio.testing.MockClock(autojump_threshold=0)`. A node that crashes by itself, or a check that fails (see `checks`),
+ends the block of `open_cluster` at once with an error that names the seed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, nullcontext
+from random import Random
+from typing import Any, Generic, TypeVar
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.errors import ConfigurationError, NodeStopped, NotLeader, Overloaded
+from raft_actors.events import EventChannel
+from raft_actors.node import Node
+from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+from raft_actors.proposals import PendingProposal
+from raft_actors.state_machine import StateMachine
+from raft_actors.testing.checks import CheckFailed, ClusterChecks, Life
+from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.recording import RecordingStateMachine
+from raft_actors.transitions import RoleName
+from raft_actors.transports.faults import Faults
+from raft_actors.transports.memory import MemoryNetwork
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+RELIABLE = Faults(delay_s=(0.0002, 0.001))
+"""A local network: messages take up to a millisecond, may overtake each other, and all arrive."""
+
+UNRELIABLE = Faults(drop=0.1, delay_s=(0.0, 0.026))
+"""A tenth of all messages is lost, the others take up to 26 ms."""
+
+_EVENTS = 1_000_000
+_POLLS = 10
+_POLL_S = (0.45, 0.55)
+_AGREEMENT_S = 10.0
+_COMMIT_S = 2.0
+_LOOK_S = 0.02
+
+
+@attrs.frozen
+class Started:
+    """A command that a leader has taken into its log; nothing is said about its being committed."""
+
+    node_id: str
+    index: int
+    term: int
+    proposal: PendingProposal
+
+
+@attrs.define(eq=False)
+class _Running(Generic[C, R]):
+    """A node that runs, and what belongs to this start of it alone."""
+
+    node: Node[C, R]
+    state_machine: StateMachine[C, R]
+    life: Life
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    killed: bool = False
+    events: EventChannel | None = None
+
+
+@attrs.define(eq=False)
+class _Member(Generic[C, R]):
+    """A place in the cluster: what stays when the node in it is down."""
+
+    disk: MemoryDisk
+    starts: int = 0
+    running: _Running[C, R] | None = None
+    last: _Running[C, R] | None = None
+
+
+class SimulatedCluster(Generic[C, R]):
+    """Real nodes to be crashed, cut off and watched. Made by `open_cluster`.
+
+    Attributes:
+        node_ids: all members, "n1" first.
+        network: the network between them. Prefer the cluster's methods for cuts, which keep `connected` right.
+        config: what nodes are started with, but for their seed. May be replaced for later starts.
+        checks: what is checked all the time, with the history of applied commands.
+        rng: for the test's own choices; seeded.
+        tolerated: errors that may end a node without failing the test.
+    """
+
+    def __init__(
+        self,
+        state_machine: Callable[[], StateMachine[C, R]],
+        nursery: trio.Nursery,
+        *,
+        nodes: int,
+        seed: int,
+        config: NodeConfig,
+        network: MemoryNetwork,
+        disk_delay_s: float,
+    ) -> None:
+        self.seed = seed
+        self.config = config
+        self.network = network
+        self.rng = Random(f"{seed} test")
+        self.checks = ClusterChecks(self._report)
+        self.failure: CheckFailed | None = None
+        self.tolerated: tuple[type[Exception], ...] = ()
+        self._make_state_machine = state_machine
+        self._nursery = nursery
+        names = [f"n{number}" for number in range(1, nodes + 1)]
+        self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
+        self._members: dict[str, _Member[C, R]] = {name: _Member(MemoryDisk(disk_delay_s)) for name in names}
+        self._disconnected: set[str] = set()
+        self.node_ids = tuple(names)
+
+    # --- looking ---------------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> dict[str, Node[C, R]]:
+        """The nodes that run now, by id."""
+        return {name: member.running.node for name, member in self._members.items() if member.running is not None}
+
+    @property
+    def connected(self) -> list[str]:
+        """The ids of the nodes that run and were not disconnected."""
+        return [name for name in self.nodes if name not in self._disconnected]
+
+    @property
+    def majority(self) -> int:
+        """How many nodes are more than half of all."""
+        return len(self.node_ids) // 2 + 1
+
+    def node(self, node_id: str) -> Node[C, R]:
+        """A node that runs now."""
+        return self._running(node_id).node
+
+    def disk(self, node_id: str) -> MemoryDisk:
+        """A node's disk, whether it runs or not."""
+        return self._members[node_id].disk
+
+    def state_machine(self, node_id: str) -> Any:
+        """The application's state machine in a node that runs now."""
+        return self._running(node_id).state_machine
+
+    def applied_index(self, node_id: str) -> int:
+        """The last entry that the node has applied; 0 if it is down."""
+        running = self._members[node_id].running
+        return 0 if running is None else running.node.status().applied_index
+
+    def n_committed(self, index: int) -> tuple[int, bytes | None]:
+        """How many running nodes have applied the entry at `index`, and its command (None where it is none)."""
+        count = sum(self.applied_index(name) >= index for name in self.node_ids)
+        return count, self.checks.command_at(index) if count else None
+
+    def leader(self) -> str | None:
+        """The connected node that leads the highest term now, or None."""
+        leaders = self._connected_leaders()
+        return leaders[max(leaders)][0] if leaders else None
+
+    def agreed_term(self) -> int:
+        """The term that all connected nodes are in; it fails if they do not agree."""
+        terms = {name: self.node(name).status().term for name in self.connected}
+        if len(set(terms.values())) != 1:
+            raise self._failed(f"the connected nodes are in different terms: {terms}")
+        return next(iter(terms.values()))
+
+    def _connected_leaders(self) -> dict[int, list[str]]:
+        leaders: defaultdict[int, list[str]] = defaultdict(list)
+        for name in self.connected:
+            status = self.node(name).status()
+            if status.role is RoleName.LEADER:
+                leaders[status.term].append(name)
+        for term, names in leaders.items():
+            if len(names) > 1:
+                raise self._failed(f"term {term} has more than one leader: {names}")
+        return leaders
+
+    # --- waiting ---------------------------------------------------------------------------------------------
+
+    async def wait_for_one_leader(self) -> str:
+        """Poll until a connected node leads, ten times, half a second apart; return the leader of the highest term."""
+        for _ in range(_POLLS):
+            await trio.sleep(self.rng.uniform(*_POLL_S))
+            leader = self.leader()
+            if leader is not None:
+                return leader
+        raise self._failed("no leader was elected")
+
+    def expect_no_leader(self) -> None:
+        """Fail if a connected node leads."""
+        leader = self.leader()
+        if leader is not None:
+            raise self._failed(f"{leader!r} leads, and none should")
+
+    async def wait_applied(self, index: int, expected: int, *, timeout_s: float = _AGREEMENT_S) -> None:
+        """Wait until `expected` nodes have applied the entry at `index`."""
+        give_up = trio.current_time() + timeout_s
+        while trio.current_time() < give_up:
+            if self.n_committed(index)[0] >= expected:
+                return
+            await trio.sleep(_LOOK_S)
+        raise self._failed(f"entry {index} was applied by {self.n_committed(index)[0]} nodes, not {expected}, in time")
+
+    async def start_command(self, node_id: str, command: C) -> Started | None:
+        """Propose a command at this node and return where its log put it; None if it is not the leader."""
+        running = self._members[node_id].running
+        if running is None:
+            return None
+        try:
+            proposal = running.node.propose_nowait(command)
+        except (NotLeader, NodeStopped, Overloaded):
+            return None
+        while proposal.index is None and not proposal.done:
+            await trio.lowlevel.checkpoint()
+        if proposal.index is None or running.killed:
+            return None
+        return Started(node_id, proposal.index, running.node.status().term, proposal)
+
+    async def one(self, command: C, expected: int, *, retry: bool = True) -> int:
+        """Have a command committed by whoever leads, and applied by at least `expected` nodes; return its index.
+
+        Without `retry`, the first log that takes it must bring it to that within two seconds. With it, it may be
+        proposed again (and so be applied twice), for ten seconds in all.
+        """
+        data = self._encoded(command)
+        give_up = trio.current_time() + _AGREEMENT_S
+        while trio.current_time() < give_up:
+            started = await self._start_somewhere(command)
+            if started is None:
+                await trio.sleep(_LOOK_S)
+                continue
+            patience = trio.current_time() + _COMMIT_S
+            while trio.current_time() < patience:
+                count, applied = self.n_committed(started.index)
+                if count >= expected and applied == data:
+                    return started.index
+                await trio.sleep(_LOOK_S)
+            if not retry:
+                break
+        raise self._failed(f"{command!r} was not applied by {expected} nodes")
+
+    async def _start_somewhere(self, command: C) -> Started | None:
+        names = self.connected
+        first = self.rng.randrange(len(names)) if names else 0
+        for name in names[first:] + names[:first]:
+            started = await self.start_command(name, command)
+            if started is not None:
+                return started
+        return None
+
+    def _encoded(self, command: C) -> bytes:
+        data: bytes = self._make_state_machine().commands.encode(command)
+        return data
+
+    # --- nodes -----------------------------------------------------------------------------------------------
+
+    async def start(self, node_id: str) -> Node[C, R]:
+        """Start a node that is down, on the disk that it left behind; return it once it has recovered.
+
+        Raises:
+            RaftError: what kept it from starting.
+        """
+        member = self._members[node_id]
+        if member.running is not None:
+            raise ConfigurationError(f"node {node_id!r} runs already")
+        if member.last is not None:
+            await member.last.ended.wait()
+        member.starts += 1
+        life = Life(node_id, member.starts)
+        recorder = RecordingStateMachine(self._make_state_machine(), self.checks, life, lambda: _applied(node))
+        node: Node[C, R] = Node(
+            node_id,
+            cluster=self._cluster_config,
+            state_machine=recorder,
+            storage=MemoryStorage(member.disk),
+            transport=self.network.transport(node_id),
+            config=attrs.evolve(self.config, seed=Random(f"{self.seed} {node_id} {member.starts}").getrandbits(32)),
+        )
+        member.running = member.last = running = _Running(node, recorder.inner, life)
+        try:
+            await self._nursery.start(self._run, member, running)
+        except BaseException:
+            member.running = None
+            raise
+        return node
+
+    def crash(self, node_id: str) -> None:
+        """Cut a node's power: it ends here and now, and what was not on its disk is lost."""
+        running = self._running(node_id)
+        running.killed = True
+        running.scope.cancel()
+        self.disk(node_id).cut_power()
+        self._members[node_id].running = None
+
+    async def stop(self, node_id: str) -> None:
+        """Shut a node down as its owner would."""
+        running = self._running(node_id)
+        await running.node.aclose()
+        await running.ended.wait()
+
+    async def restart(self, *node_ids: str) -> None:
+        """Crash those of these nodes that run (all at once), then start each (by default all nodes)."""
+        names = node_ids or self.node_ids
+        for name in names:
+            if self._members[name].running is not None:
+                self.crash(name)
+        for name in names:
+            await self.start(name)
+
+    def _running(self, node_id: str) -> _Running[C, R]:
+        running = self._members[node_id].running
+        if running is None:
+            raise ConfigurationError(f"node {node_id!r} does not run")
+        return running
+
+    async def _run(
+        self, member: _Member[C, R], running: _Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
+    ) -> None:
+        recovered = False
+
+        class Status(trio.TaskStatus[Node[C, R]]):
+            def started(self, value: Any = None) -> None:
+                nonlocal recovered
+                recovered = True
+                task_status.started(value)
+
+        try:
+            with running.scope:
+                async with running.node.events(capacity=_EVENTS) as running.events:
+                    await running.node.run(task_status=Status())
+        except Exception as error:
+            if not recovered:
+                raise
+            if not running.killed and not isinstance(error, self.tolerated):
+                self._report(f"{running.life} crashed: {type(error).__name__}: {error}", error)
+        finally:
+            self._look(running)
+            if member.running is running:
+                member.running = None
+            running.ended.set()
+
+    # --- network ---------------------------------------------------------------------------------------------
+
+    def disconnect(self, *node_ids: str) -> None:
+        """Lose everything to and from these nodes."""
+        for name in node_ids:
+            self._disconnected.add(name)
+            self.network.disconnect(name)
+
+    def connect(self, *node_ids: str) -> None:
+        """Undo `disconnect` (by default of all nodes)."""
+        for name in node_ids or self.node_ids:
+            self._disconnected.discard(name)
+            self.network.connect(name)
+
+    def partition(self, *groups: Collection[str]) -> None:
+        """Lose everything between the groups. They count as connected."""
+        self.network.partition(*groups)
+
+    def heal(self) -> None:
+        """Undo all disconnections, partitions and cuts."""
+        self._disconnected.clear()
+        self.network.heal()
+
+    def unreliable(self, *, late_replies: bool = False) -> None:
+        """Have the network lose a tenth of the messages and delay the rest; with `late_replies`, two thirds of the
+        replies are 0.2 to 2.2 seconds late."""
+        replies = attrs.evolve(UNRELIABLE, reorder=2 / 3, reorder_delay_s=(0.2, 2.2)) if late_replies else UNRELIABLE
+        self.network.set_faults(UNRELIABLE, replies)
+
+    def reliable(self) -> None:
+        """Undo `unreliable`."""
+        self.network.set_faults(RELIABLE)
+
+    # --- checking --------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take in the events of all nodes; this happens at every end of a node, too."""
+        for member in self._members.values():
+            if member.running is not None:
+                self._look(member.running)
+
+    def _look(self, running: _Running[C, R]) -> None:
+        if running.events is None:
+            return
+        try:
+            while True:
+                self.checks.saw(running.life, running.events.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            pass
+
+    def _report(self, text: str, cause: BaseException | None = None) -> None:
+        """Note the first failure and end the block. Never raises: it is called from inside the nodes."""
+        if self.failure is None:
+            self.failure = self._failed(text)
+            self.failure.__cause__ = cause
+            self._nursery.cancel_scope.cancel()
+
+    def _failed(self, text: str) -> CheckFailed:
+        return CheckFailed(f"seed {self.seed}, at {trio.current_time():.3f} s: {text}")
+
+    def final_checks(self) -> None:
+        """What is checked at the end of the block, of whatever state the cluster is in then."""
+        self.look()
+        self.checks.match_logs({name: member.disk.batches for name, member in self._members.items()})
+
+
+def _applied(node: Node[Any, Any]) -> int:
+    return node.status().applied_index
+
+
+@asynccontextmanager
+async def open_cluster(
+    state_machine: Callable[[], StateMachine[C, R]],
+    *,
+    nodes: int = 3,
+    seed: int = 0,
+    config: NodeConfig | None = None,
+    faults: Faults = RELIABLE,
+    disk_delay_s: float = 0.001,
+    deterministic: bool = True,
+) -> AsyncIterator[SimulatedCluster[C, R]]:
+    """Open a cluster of `nodes` nodes for the length of an `async with` block; its end crashes them all.
+
+    Args:
+        state_machine: makes a fresh state machine for each start of a node.
+        seed: of the network, the nodes, the test's own choices (`SimulatedCluster.rng`) and Trio's scheduler.
+        config: for every node; its `seed` is replaced by one that follows from the cluster's.
+        faults: of all messages.
+        disk_delay_s: how long each write takes on each disk.
+        deterministic: insist on a simulated clock, and have Trio schedule tasks in an order drawn from the seed
+            (`deterministic_scheduling`).
+
+    Raises:
+        ConfigurationError: it can't be deterministic here.
+        CheckFailed: a node crashed, or the nodes contradict each other.
+        BaseException: what the block raised, as itself, with a note of the seed.
+    """
+    if deterministic and not isinstance(trio.lowlevel.current_clock(), MockClock):
+        raise ConfigurationError(
+            "nothing repeats in real time: run Trio with clock=trio.testing.MockClock(autojump_threshold=0), or open "
+            "the cluster with deterministic=False"
+        )
+    network = MemoryNetwork(seed=seed, requests=faults, replies=faults)
+    error: BaseException | None = None
+    with deterministic_scheduling(seed) if deterministic else nullcontext():
+        async with trio.open_nursery() as nursery:
+            cluster = SimulatedCluster(
+                state_machine,
+                nursery,
+                nodes=nodes,
+                seed=seed,
+                config=config or NodeConfig(),
+                network=network,
+                disk_delay_s=disk_delay_s,
+            )
+            try:
+                for name in cluster.node_ids:
+                    await cluster.start(name)
+                yield cluster
+                cluster.final_checks()
+            except BaseException as raised:  # noqa: BLE001 - raised again below, outside of the nursery's group
+                error = raised
+            nursery.cancel_scope.cancel()
+    if cluster.failure is not None and (error is None or isinstance(error, (trio.Cancelled, Exception))):
+        raise cluster.failure
+    if error is not None:
+        error.add_note(f"in a simulated cluster with seed {seed}")
+        raise error

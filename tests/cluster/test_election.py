@@ -1,0 +1,122 @@
+"""Leader election, as the MIT 6.5840 Raft lab examines it, at its thresholds (in simulated time)."""
+
+from __future__ import annotations
+
+import trio
+
+from raft_actors import LeaderChanged, RoleChanged, RoleName
+from tests.cluster.support import Commands, open_log, seeds
+
+SETTLE_S = 2.0
+
+
+@seeds(10)
+async def test_initial_election(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        await cluster.wait_for_one_leader()
+        await trio.sleep(0.05)
+        term = cluster.agreed_term()
+        assert term >= 1
+        await trio.sleep(SETTLE_S)
+        assert cluster.agreed_term() == term, "an election took place though nothing failed"
+        await cluster.wait_for_one_leader()
+
+
+@seeds(10)
+async def test_reelection(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        first = await cluster.wait_for_one_leader()
+        cluster.disconnect(first)
+        second = await cluster.wait_for_one_leader()
+        assert second != first
+        # The old leader's return disturbs nothing.
+        cluster.connect(first)
+        leader = await cluster.wait_for_one_leader()
+        # Without a quorum nobody leads ...
+        other = next(name for name in cluster.node_ids if name != leader)
+        cluster.disconnect(leader, other)
+        await trio.sleep(SETTLE_S)
+        cluster.expect_no_leader()
+        # ... until there is one again,
+        cluster.connect(other)
+        await cluster.wait_for_one_leader()
+        # and the last one's return is harmless too.
+        cluster.connect(leader)
+        await cluster.wait_for_one_leader()
+
+
+@seeds(5)
+async def test_many_elections(seed: int) -> None:
+    async with open_log(7, seed) as cluster:
+        await cluster.wait_for_one_leader()
+        for _ in range(10):
+            cut = cluster.rng.sample(cluster.node_ids, 3)
+            cluster.disconnect(*cut)
+            await cluster.wait_for_one_leader()
+            cluster.connect(*cut)
+        await cluster.wait_for_one_leader()
+
+
+@seeds(5)
+async def test_sizes(seed: int) -> None:
+    for size in (1, 2, 3, 5, 7):
+        async with open_log(size, seed) as cluster:
+            command = Commands()
+            await cluster.wait_for_one_leader()
+            for _ in range(3):
+                await cluster.one(command(), size, retry=False)
+
+
+@seeds(5)
+async def test_a_bridge_node_does_not_keep_a_quorum_from_leading(seed: int) -> None:
+    """Two groups that can't reach each other, and a node that reaches both: progress where a quorum is connected."""
+    async with open_log(5, seed) as cluster:
+        await cluster.wait_for_one_leader()
+        cluster.partition({"n1", "n2"}, {"n4", "n5"})
+        await cluster.one(b"across a bridge", 3)
+        cluster.heal()
+        await cluster.one(b"healed", 5)
+
+
+@seeds(5)
+async def test_a_leader_that_hears_nobody_steps_down(seed: int) -> None:
+    """One-way cuts: its messages arrive, so no election would depose it; but it can't commit anything."""
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        others = [name for name in cluster.node_ids if name != leader]
+        for other in others:
+            cluster.network.cut(other, leader)
+        await trio.sleep(SETTLE_S)
+        assert cluster.node(leader).status().role is not RoleName.LEADER
+        await cluster.one(b"without it", 2)
+
+
+@seeds(3)
+async def test_no_change_of_role_or_leader_goes_unseen(seed: int) -> None:
+    """A subscriber that looks only at the end finds every change, with its term, in order."""
+    async with open_log(3, seed) as cluster:
+        watched = cluster.node("n1")
+        async with watched.events() as events:
+            for _ in range(8):
+                leader = await cluster.wait_for_one_leader()
+                cluster.disconnect(leader)
+                await cluster.wait_for_one_leader()
+                cluster.connect(leader)
+            await cluster.wait_for_one_leader()
+            await trio.sleep(1)
+            seen = []
+            while True:
+                try:
+                    seen.append(events.receive_nowait())
+                except trio.WouldBlock:
+                    break
+        changes = [event for event in seen if isinstance(event, LeaderChanged)]
+        terms = [event.term for event in changes]
+        assert terms == sorted(terms)
+        status = watched.status()
+        assert changes[-1] == LeaderChanged(status.term, status.leader)
+        cluster.look()
+        for term, leader in cluster.checks.leaders.items():
+            led_here = RoleChanged(term, RoleName.LEADER) in seen
+            assert led_here == (leader == "n1")
+            assert {event.leader for event in changes if event.term == term} <= {None, leader}

@@ -1,0 +1,221 @@
+"""What survives crashes, as the MIT 6.5840 Raft lab examines it, at its thresholds (in simulated time)."""
+
+from __future__ import annotations
+
+import trio
+
+from tests.cluster.support import Commands, LogCluster, open_log, seeds
+
+
+@seeds(10)
+async def test_restarts_one_by_one_and_all_at_once(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        commands = Commands()
+        await cluster.one(commands(), 3)
+        await cluster.restart()
+        await cluster.one(commands(), 3)
+        leader = await cluster.wait_for_one_leader()
+        await cluster.restart(leader)
+        await cluster.one(commands(), 3)
+        leader = await cluster.wait_for_one_leader()
+        cluster.crash(leader)
+        index = await cluster.one(commands(), 2)
+        await cluster.start(leader)
+        await cluster.wait_applied(index, 3)
+        leader = await cluster.wait_for_one_leader()
+        follower = next(name for name in cluster.node_ids if name != leader)
+        cluster.crash(follower)
+        await cluster.one(commands(), 2)
+        await cluster.start(follower)
+        await cluster.one(commands(), 3)
+
+
+@seeds(5)
+async def test_quorums_that_overlap_in_one_node(seed: int) -> None:
+    """Each quorum knows what the one before it committed, though only one node was in both."""
+    async with open_log(5, seed) as cluster:
+        commands = Commands()
+        for _ in range(5):
+            await cluster.one(commands(), 5)
+            leader = await cluster.wait_for_one_leader()
+            position = cluster.node_ids.index(leader)
+            a, b, c, d = (cluster.node_ids[(position + step) % 5] for step in range(1, 5))
+            cluster.crash(a)
+            cluster.crash(b)
+            await cluster.one(commands(), 3)
+            for name in (leader, c, d):
+                cluster.crash(name)
+            await cluster.start(a)
+            await cluster.start(b)
+            await trio.sleep(1)
+            await cluster.start(d)
+            await cluster.one(commands(), 3)
+            await cluster.start(c)
+            await cluster.start(leader)
+        await cluster.one(commands(), 5)
+
+
+@seeds(10)
+async def test_a_partitioned_leader_crashes(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        commands = Commands()
+        await cluster.one(commands(), 3)
+        leader = await cluster.wait_for_one_leader()
+        third, second = (name for name in cluster.node_ids if name != leader)
+        cluster.disconnect(third)
+        await cluster.one(commands(), 2)
+        cluster.crash(leader)
+        cluster.crash(second)
+        cluster.connect(third)
+        await cluster.start(leader)
+        await cluster.one(commands(), 2)
+        await cluster.start(second)
+        await cluster.one(commands(), 3)
+
+
+@seeds(10)
+async def test_votes_survive_a_restart(seed: int) -> None:
+    """Voters that are restarted all the time during elections still give one vote a term."""
+    async with open_log(3, seed) as cluster:
+        for _ in range(60):
+            await trio.sleep(cluster.rng.uniform(0, 0.25))
+            name = cluster.rng.choice(cluster.node_ids)
+            await cluster.restart(name)
+            cluster.look()
+        await cluster.one(b"after all", 3)
+
+
+async def figure_8(cluster: LogCluster, rounds: int) -> None:
+    """Leaders that crash right after they have appended something, mostly; never less than a quorum for long."""
+    rng, commands = cluster.rng, Commands()
+    await cluster.one(commands(), 1)
+    up = len(cluster.node_ids)
+    for _ in range(rounds):
+        leader = None
+        for name in cluster.node_ids:
+            if await cluster.start_command(name, commands()) is not None:
+                leader = name
+        await trio.sleep(rng.uniform(0, 0.5) if rng.randrange(1000) < 100 else rng.uniform(0, 0.013))
+        if leader is not None:
+            cluster.crash(leader)
+            up -= 1
+        if up < cluster.majority:
+            name = rng.choice(cluster.node_ids)
+            if name not in cluster.nodes:
+                await cluster.start(name)
+                up += 1
+    for name in cluster.node_ids:
+        if name not in cluster.nodes:
+            await cluster.start(name)
+    await cluster.one(commands(), 5)
+
+
+@seeds(3)
+async def test_figure_8(seed: int) -> None:
+    async with open_log(5, seed) as cluster:
+        await figure_8(cluster, 1_000)
+
+
+@seeds(3)
+async def test_agreement_on_an_unreliable_network(seed: int) -> None:
+    async with open_log(5, seed) as cluster:
+        cluster.unreliable()
+        commands = Commands()
+        async with trio.open_nursery() as nursery:
+            for _ in range(1, 50):
+                for _ in range(4):
+                    nursery.start_soon(cluster.one, commands(), 1)
+                await cluster.one(commands(), 1)
+        cluster.reliable()
+        await cluster.one(commands(), 5)
+
+
+@seeds(3)
+async def test_figure_8_on_an_unreliable_network(seed: int) -> None:
+    async with open_log(5, seed) as cluster:
+        cluster.unreliable()
+        rng, commands = cluster.rng, Commands()
+        await cluster.one(commands(), 1)
+        for round_number in range(1_000):
+            if round_number == 200:
+                cluster.unreliable(late_replies=True)
+            leader = None
+            for name in cluster.node_ids:
+                started = await cluster.start_command(name, commands())
+                if started is not None and name in cluster.connected:
+                    leader = name
+            await trio.sleep(rng.uniform(0, 0.5) if rng.randrange(1000) < 100 else rng.uniform(0, 0.013))
+            if leader is not None and rng.randrange(1000) < 500:
+                cluster.disconnect(leader)
+            if len(cluster.connected) < cluster.majority:
+                cluster.connect(rng.choice(cluster.node_ids))
+        cluster.connect()
+        await cluster.one(commands(), 5)
+
+
+async def churn(cluster: LogCluster) -> None:
+    """Three clients propose while nodes are disconnected, crashed and brought back at random."""
+    rng = cluster.rng
+    done = trio.Event()
+    acknowledged: list[bytes] = []
+
+    async def client(number: int) -> None:
+        commands = Commands(f"client {number}, command ")
+        while not done.is_set():
+            command = commands()
+            index = None
+            for name in cluster.node_ids:
+                started = await cluster.start_command(name, command)
+                if started is not None:
+                    index = started.index
+            if index is None:
+                await trio.sleep(0.079 + number * 0.017)
+                continue
+            for wait_s in (0.01, 0.02, 0.05, 0.1, 0.2):
+                _, applied = cluster.n_committed(index)
+                if applied is not None:
+                    if applied == command:
+                        acknowledged.append(command)
+                    break
+                await trio.sleep(wait_s)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(client, number)
+        for _ in range(20):
+            if rng.random() < 0.2:
+                cluster.disconnect(rng.choice(cluster.node_ids))
+            if rng.random() < 0.5:
+                name = rng.choice(cluster.node_ids)
+                if name not in cluster.nodes:
+                    await cluster.start(name)
+                cluster.connect(name)
+            if rng.random() < 0.2:
+                name = rng.choice(cluster.node_ids)
+                if name in cluster.nodes:
+                    cluster.crash(name)
+            await trio.sleep(0.7)
+        await trio.sleep(1)
+        cluster.reliable()
+        cluster.connect()
+        for name in cluster.node_ids:
+            if name not in cluster.nodes:
+                await cluster.start(name)
+        done.set()
+    await cluster.one(b"the last", 5)
+    history = [entry.command for entry in cluster.checks.history]
+    assert acknowledged
+    assert set(acknowledged) <= set(history)
+
+
+@seeds(5)
+async def test_churn(seed: int) -> None:
+    async with open_log(5, seed) as cluster:
+        await churn(cluster)
+
+
+@seeds(5)
+async def test_churn_on_an_unreliable_network(seed: int) -> None:
+    async with open_log(5, seed) as cluster:
+        cluster.unreliable()
+        await churn(cluster)
