@@ -40,6 +40,9 @@ from raft_actors.persistence.database import MAX_ROWS, Database, Step
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.persistence.writer_thread import WriterThread
 
+#: How long an opening that failed may take to let go of the file.
+_END_S = 1.0
+
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(path).absolute()
@@ -78,7 +81,13 @@ class SqliteStorage(Storage):
         session = self._session = _Session(database, WriterThread(f"raft storage {self.path.name}", database))
         try:
             opened = await session.thread.run(partial(database.open, identity, tail_bytes))
-        except BaseException:
+        except Exception:
+            session.thread.stop()
+            self._session = None
+            with trio.move_on_after(_END_S, shield=True):
+                await session.thread.wait_ended()  # who opens it again must not meet what is left of this attempt
+            raise
+        except BaseException:  # cancelled: the thread closes what it may yet open
             session.thread.stop()
             self._session = None
             raise
