@@ -182,6 +182,8 @@ class Replicator(Actor[ReplicatorMessage]):
                 self.progress.probe_sent = True
 
     async def _send_chunk(self) -> None:
+        if self._next_chunk == 0 and self._snapshot is not None and self._snapshot.metadata != self._state.log.snapshot:
+            self._close_snapshot()  # a newer one was taken while the follower did not answer
         if self._snapshot is None:
             self._snapshot = await self._storage.open_snapshot()
             self._next_chunk = 0
