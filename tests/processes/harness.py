@@ -1,0 +1,355 @@
+"""Starts, stops, continues and kills workers, and keeps the book of what they acknowledged.
+
+Tests wait for what workers report, never for time. The one limit is there for a cluster that hangs; with it, as with
+any other failure, go the logs of all workers.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from tests.processes.book import Book
+from tests.processes.worker import Lines
+
+ROOT = Path(__file__).parents[2]
+
+#: No test takes nearly as long, except when something hangs.
+LIMIT_S = 100.0
+_LOG_BYTES = 4000
+
+#: Fast elections, for many of them in short time.
+QUICK: dict[str, Any] = {"election_timeout_s": (0.2, 0.4), "heartbeat_interval_s": 0.05}
+#: No election only because the machine is busy.
+CALM: dict[str, Any] = {"election_timeout_s": (3.0, 6.0), "heartbeat_interval_s": 0.1}
+#: What a proposer or reader may be told when leadership changes.
+NOT_LEADING = {"NotLeader", "LeadershipLost"}
+
+
+class WorkerGone(Exception):
+    """A worker ended without answering."""
+
+
+class OrderFailed(Exception):
+    """A worker's answer was an error: `name` is its class."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+@attrs.define(eq=False)
+class Process:
+    """One life of a worker.
+
+    Attributes:
+        events: what it has reported, except answers.
+        may_end: whether its end is wanted; else it fails the test.
+        ended: set when it is gone and all that it reported was read.
+    """
+
+    node_id: str
+    process: trio.Process
+    log: Path
+    events: list[dict[str, Any]] = attrs.field(factory=list)
+    replies: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+    orders: int = 0
+    may_end: bool = False
+    ended: trio.Event = attrs.field(factory=trio.Event)
+
+    def last(self, event: str) -> dict[str, Any] | None:
+        """The latest event of that name."""
+        return next((found for found in reversed(self.events) if found["event"] == event), None)
+
+    def count(self, event: str) -> int:
+        """How many events of that name there were."""
+        return sum(found["event"] == event for found in self.events)
+
+    @property
+    def alive(self) -> bool:
+        return not self.ended.is_set() and not self.may_end
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.may_end = True
+        self.process.kill()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@attrs.define(eq=False)
+class Cluster:
+    """Workers, by node id. Made by `open_cluster`."""
+
+    folder: Path
+    voters: dict[str, str]
+    config: dict[str, Any]
+    nursery: trio.Nursery
+    book: Book = attrs.field(factory=Book)
+    workers: dict[str, Process] = attrs.field(factory=dict)
+    all_processes: list[Process] = attrs.field(factory=list)
+    _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+
+    # --- processes -------------------------------------------------------------------------------------------
+
+    async def start(self, *node_ids: str, may_end: bool = False, **settings: Any) -> None:
+        """Start workers, by default all; `settings` go to each."""
+        for node_id in node_ids or self.voters:
+            life = len(self.all_processes) + 1
+            everything = {
+                "node_id": node_id,
+                "cluster_id": "processes",
+                "voters": self.voters,
+                "listen": self.voters[node_id],
+                "store": str(self.folder / node_id / "store.db"),
+                "config": self.config,
+                "life": life,
+                **settings,
+            }
+            log = self.folder / f"{node_id}-{life}.log"
+            with log.open("wb") as stderr:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-m", "tests.processes.worker", json.dumps(everything)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    cwd=ROOT,
+                    start_new_session=True,  # Ctrl-C is for the tests; they end the workers
+                )
+            worker = Process(node_id, process, log, may_end=may_end)
+            self.workers[node_id] = worker
+            self.all_processes.append(worker)
+            self.nursery.start_soon(self._read, worker)
+
+    async def _read(self, worker: Process) -> None:
+        assert worker.process.stdout is not None
+        async for line in Lines(worker.process.stdout):
+            event = json.loads(line)
+            if event["event"] == "reply":
+                worker.replies[event["id"]] = event
+            elif not self.book.note(event):
+                worker.events.append(event)
+            self._changed.unpark_all()
+        await worker.process.wait()
+        worker.ended.set()
+        self._changed.unpark_all()
+        if not worker.may_end:
+            raise WorkerGone(f"{worker.node_id} ended by itself with status {worker.process.returncode}")
+
+    async def kill(self, *node_ids: str) -> None:
+        """SIGKILL workers, at one moment, and wait for their ends."""
+        for node_id in node_ids:
+            self.workers[node_id].kill()
+        for node_id in node_ids:
+            await self.workers[node_id].ended.wait()
+
+    async def close(self, *node_ids: str) -> None:
+        """Have workers (by default all) stop gracefully, at once, and wait for their ends."""
+        for node_id in node_ids or self.voters:
+            self.workers[node_id].may_end = True
+            await self.tell(node_id, "close")
+        for node_id in node_ids or self.voters:
+            worker = self.workers[node_id]
+            await worker.ended.wait()
+            assert worker.process.returncode == 0, worker.log.read_text()
+
+    async def end_of(self, node_id: str) -> dict[str, Any]:
+        """Wait for a worker's end; what it said of it. The worker must have been allowed to end."""
+        worker = self.workers[node_id]
+        await worker.ended.wait()
+        ended = worker.last("ended")
+        assert ended is not None, worker.log.read_text()
+        return ended
+
+    def alive(self) -> list[str]:
+        """The nodes whose workers run."""
+        return [node_id for node_id, worker in self.workers.items() if worker.alive]
+
+    def kill_all(self) -> None:
+        for worker in self.all_processes:
+            if not worker.ended.is_set():
+                worker.kill()
+
+    def logs(self) -> str:
+        """The end of what each worker wrote to its standard error."""
+        found = [
+            (worker, worker.log.read_bytes()[-_LOG_BYTES:].decode(errors="replace")) for worker in self.all_processes
+        ]
+        return "\n".join(f"--- {worker.log.name}, {worker.events[-3:]}\n{text}" for worker, text in found)
+
+    # --- orders ----------------------------------------------------------------------------------------------
+
+    async def tell(self, node_id: str, order: str, **facts: Any) -> int:
+        """Give an order without waiting for its answer; the order's id. To a worker that just died, in vain."""
+        worker = self.workers[node_id]
+        worker.orders += 1
+        assert worker.process.stdin is not None
+        line = json.dumps({"order": order, "id": worker.orders, **facts})
+        try:
+            await worker.process.stdin.send_all(line.encode() + b"\n")
+        except trio.BrokenResourceError:
+            await worker.ended.wait()
+        return worker.orders
+
+    async def answer(self, node_id: str, order_id: int) -> Any:
+        """Wait for the answer to an order.
+
+        Raises:
+            OrderFailed: it was an error.
+            WorkerGone: there will be none.
+        """
+        worker = self.workers[node_id]
+        await self.until(lambda: order_id in worker.replies or worker.ended.is_set())
+        if order_id not in worker.replies:
+            raise WorkerGone(node_id)
+        reply = worker.replies.pop(order_id)
+        if "error" in reply:
+            raise OrderFailed(reply["error"], reply["text"])
+        return reply["value"]
+
+    async def ask(self, node_id: str, order: str, **facts: Any) -> Any:
+        """Give an order and wait for its answer (see `answer`)."""
+        return await self.answer(node_id, await self.tell(node_id, order, **facts))
+
+    async def outcome(self, node_id: str, order_id: int) -> tuple[Any, str | None]:
+        """Wait for the answer to an order: its value, or None and the error's class."""
+        try:
+            return await self.answer(node_id, order_id), None
+        except OrderFailed as error:
+            return None, error.name
+
+    async def load(self, clients: int, *node_ids: str, **facts: Any) -> None:
+        """Let that many clients propose on each node (by default all that run) whenever it leads."""
+        for node_id in node_ids or self.alive():
+            await self.ask(node_id, "load", clients=clients, **facts)
+
+    # --- waiting ---------------------------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until something that was reported makes the condition true."""
+        await trio.lowlevel.checkpoint()
+        while not condition():
+            await self._changed.park()
+
+    async def acknowledged(self, more: int) -> None:
+        """Wait for that many further acknowledgements."""
+        wanted = self.book.acknowledged + more
+        await self.until(lambda: self.book.acknowledged >= wanted)
+
+    async def started(self, *node_ids: str) -> None:
+        """Wait until workers (by default all) have recovered and listen."""
+        await self.until(lambda: all(self.workers[node_id].count("started") for node_id in node_ids or self.voters))
+
+    def leader(self) -> str | None:
+        """The leader of the highest term that a running worker has reported, if that has one which runs."""
+        known = [(0, "")]
+        for node_id in self.alive():
+            role = self.workers[node_id].last("role")
+            if role is not None:
+                known.append((role["term"], node_id if role["role"] == "leader" else ""))
+        return max(known)[1] or None
+
+    async def wait_leader(self) -> str:
+        """Wait until a running worker leads."""
+        await self.until(lambda: self.leader() is not None)
+        leader = self.leader()
+        assert leader is not None
+        return leader
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    async def settle(self) -> dict[str, Any]:
+        """Stop the load, let every node apply all that is committed; check the book and return the common state.
+
+        The linearizable read puts a point in the log behind everything that was acknowledged.
+        """
+        for node_id in self.alive():
+            await self.ask(node_id, "rest")
+        index = await self._read_through_leader()
+        states = {node_id: await self.ask(node_id, "state", index=index) for node_id in self.voters}
+        digests = {node_id: state["digest"] for node_id, state in states.items()}
+        assert len(set(digests.values())) == 1, {node_id: state["total"] for node_id, state in states.items()}
+        state: dict[str, Any] = next(iter(states.values()))
+        self.book.check(state["notes"])
+        return state
+
+    async def _read_through_leader(self) -> int:
+        while True:
+            leader = await self.wait_leader()
+            _, error = await self.outcome(leader, await self.tell(leader, "read"))
+            if error is None:
+                index: int = (await self.ask(leader, "status"))["commit_index"]
+                return index
+            assert error in NOT_LEADING, error
+
+
+@asynccontextmanager
+async def open_cluster(
+    folder: Path, size: int = 3, *, limit_s: float = LIMIT_S, **config: Any
+) -> AsyncGenerator[Cluster, None]:
+    """Addresses for a cluster whose workers are gone at the end of the block, whatever ends it."""
+    reserved = [_reserve_port() for _ in range(size)]
+    voters = {f"n{i}": f"127.0.0.1:{place.getsockname()[1]}" for i, place in enumerate(reserved, 1)}
+    cluster = None
+    try:
+        async with trio.open_nursery() as nursery:
+            cluster = Cluster(folder, voters, {**QUICK, **config}, nursery)
+            nursery.start_soon(_limit, limit_s)
+            try:
+                yield cluster
+            finally:
+                cluster.kill_all()
+                with trio.CancelScope(shield=True):
+                    for worker in cluster.all_processes:
+                        await worker.process.wait()
+                nursery.cancel_scope.cancel()
+    except BaseException as error:
+        if cluster is not None:
+            error.add_note(cluster.logs())
+        raise
+    finally:
+        for place in reserved:
+            place.close()
+
+
+async def _limit(seconds: float) -> None:
+    await trio.sleep(seconds)
+    raise trio.TooSlowError(f"not over after {seconds:.0f} s: something hangs")
+
+
+def _reserve_port() -> socket.socket:
+    """Take a free port and keep it, for as many lives of a worker as there will be.
+
+    On Linux two sockets may be bound to one address as long as both ask for that and at most one listens. So the port
+    is held here, where nobody else is given it, while workers listen on it. Elsewhere it is let go of.
+    """
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    if sys.platform != "linux":
+        address = place.getsockname()
+        place.close()
+        place = _Released(address)  # type: ignore[assignment]
+    return place
+
+
+@attrs.define
+class _Released:
+    address: tuple[str, int]
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.address
+
+    def close(self) -> None:
+        pass
