@@ -63,7 +63,13 @@ class _AttrsCommands(Generic[T]):
         if type(command) not in self.classes:
             names = ", ".join(cls.__name__ for cls in self.classes)
             raise TypeError(f"{type(command).__name__} is no command of this state machine (it takes {names})")
-        return self.converter.dumps(command, unstructure_as=self.union)
+        try:
+            data = self.converter.dumps(command, unstructure_as=self.union)
+            # A command that commits and then can't be decoded would stop every node, and again at each start.
+            self.converter.loads(data, self.union)
+        except Exception as error:  # cattrs and msgpack raise whatever the values provoke
+            raise TypeError(f"a field of {command!r} holds what it is not declared to hold: {error!r}") from error
+        return data
 
     def decode(self, data: bytes) -> T:
         try:

@@ -162,7 +162,7 @@ def _structure_message(converter: MsgpackConverter) -> _Structure:
 def _make_converter() -> MsgpackConverter:
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
     forbid_coercion(converter)
-    converter.register_structure_hook_func(lambda cls: cls is int, _structure_int)
+    converter.register_structure_hook(int, _structure_int)
     converter.register_structure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _structure_batches)
     converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _unstructure_batches)
 
