@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import random
+from typing import Any, get_args
+
+import attrs
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_actors.entries import EntryBatch, EntryKind
+from raft_actors.errors import InternalError, ProtocolError
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+    SnapshotMetadata,
+)
+from raft_actors.transports.codec import MAX_INT, TAGS, decode, encode, size_bound
+from tests.transports.support import BATCHES, SAMPLES
+
+INTS = st.integers(0, MAX_INT)
+
+
+@st.composite
+def appends(draw: st.DrawFn) -> AppendEntries:
+    terms = sorted(draw(st.lists(st.integers(1, MAX_INT), min_size=2, max_size=6)))
+    previous = index = draw(st.integers(0, 2**40))
+    batches = []
+    for term in terms[1:-1]:
+        commands = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=4))
+        batches.append(EntryBatch.encode(index + 1, term, draw(st.sampled_from(EntryKind)), commands))
+        index += len(commands)
+    return AppendEntries(terms[-1], previous, terms[0], draw(INTS), tuple(batches))
+
+
+SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
+MESSAGES = st.one_of(
+    st.builds(RequestVote, INTS, INTS, INTS),
+    st.builds(RequestVoteReply, INTS, st.booleans()),
+    appends(),
+    st.builds(AppendEntriesAccepted, INTS, INTS),
+    st.builds(AppendEntriesRejected, INTS, INTS, st.none() | INTS, INTS),
+    st.builds(InstallSnapshot, INTS, SNAPSHOTS, INTS, st.binary(max_size=200), st.booleans()),
+    st.builds(InstallSnapshotReply, INTS, SNAPSHOTS, INTS, st.booleans()),
+)
+
+
+def packed(message: Message) -> list[Any]:
+    return msgpack.unpackb(encode(message))
+
+
+def batch_of(index: int, term: int, count: int = 1) -> EntryBatch:
+    return EntryBatch.encode(index, term, EntryKind.COMMAND, [b"x"] * count)
+
+
+# --- round trips ---------------------------------------------------------------------------------------------
+
+
+@given(MESSAGES)
+def test_a_message_comes_back_as_it_was(message: Message) -> None:
+    copy = decode(encode(message))
+    assert copy == message
+    assert type(copy) is type(message)
+
+
+@given(MESSAGES)
+def test_the_size_bound_is_none_too_low_and_close(message: Message) -> None:
+    size = len(encode(message))
+    assert size <= size_bound(message) <= size + 100 + 4 * 6
+
+
+def test_decoded_batches_know_what_they_hold() -> None:
+    message = AppendEntries(4, 7, 2, 6, (batch_of(8, 2, 3), batch_of(11, 4)))
+    copy = decode(encode(message))
+    assert isinstance(copy, AppendEntries)
+    assert copy.last_index == 11
+    assert [(b.first_index, b.last_index, b.term, b.kind) for b in copy.entries] == [
+        (8, 10, 2, EntryKind.COMMAND),
+        (11, 11, 4, EntryKind.COMMAND),
+    ]
+
+
+def test_batches_travel_as_the_bytes_they_were_encoded_as() -> None:
+    batch = batch_of(8, 2, 3)
+    assert batch.data in encode(AppendEntries(4, 7, 2, 6, (batch,)))
+
+
+def test_every_message_has_a_number() -> None:
+    assert set(TAGS.values()) == set(get_args(Message))
+    assert len(set(TAGS.values())) == len(TAGS)
+
+
+def test_the_wire_format_stays_what_it_is() -> None:
+    """A change of these bytes needs a new handshake.VERSION."""
+    one, two = (batch.data.hex() for batch in BATCHES)
+    assert {name: encode(message).hex() for name, message in SAMPLES.items()} == {
+        "RequestVote": "94 01 04 0b 03".replace(" ", ""),
+        "RequestVoteReply": "93 02 04 c3".replace(" ", ""),
+        "heartbeat": "96 03 04 07 02 06 92 c400 c400".replace(" ", ""),
+        "one batch": "96 03 04 07 02 06 92 c404 0000001d c41d".replace(" ", "") + one,
+        "two batches": "96 03 04 07 02 06 92 c408 0000001d 0000002d c44a".replace(" ", "") + one + two,
+        "AppendEntriesAccepted": "93 04 04 0b".replace(" ", ""),
+        "log too short": "95 05 04 07 c0 05".replace(" ", ""),
+        "conflict": "95 05 04 07 01 05".replace(" ", ""),
+        "InstallSnapshot": "96 06 04 92 06 02 00 c405 6368756e6b c2".replace(" ", ""),
+        "InstallSnapshotReply": "95 07 04 92 06 02 01 c3".replace(" ", ""),
+    }
+
+
+# --- what a hostile peer can send ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_message_cut_short_or_continued_is_refused(name: str) -> None:
+    data = encode(SAMPLES[name])
+    for end in range(len(data)):
+        with pytest.raises(ProtocolError):
+            decode(data[:end])
+    with pytest.raises(ProtocolError):
+        decode(data + b"\0")
+
+
+WRONG_VALUES: dict[str, Any] = {
+    "negative": -1,
+    "too large": MAX_INT + 1,
+    "largest": 2**64 - 1,
+    "text": "7",
+    "empty text": "",
+    "bytes": b"7",
+    "float": 1.0,
+    "map": {1: 2},
+    "empty map": {},
+    "array": [1],
+    "empty array": [],
+    "extension": msgpack.ExtType(5, b"x"),
+    "empty extension": msgpack.ExtType(5, b""),
+    "time": msgpack.Timestamp(1, 2),
+}
+
+
+def _positions(value: list[Any]) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = []
+    for position, item in enumerate(value):
+        found.append((position,))
+        if isinstance(item, list):
+            found += [(position, *inner) for inner in _positions(item)]
+    return found
+
+
+@pytest.mark.parametrize("wrong", WRONG_VALUES)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_wrong_value_is_refused_wherever_it_stands(name: str, wrong: str) -> None:
+    value = WRONG_VALUES[wrong]
+    for path in _positions(packed(SAMPLES[name])):
+        message = packed(SAMPLES[name])
+        place: Any = message
+        for step in path[:-1]:
+            place = place[step]
+        if wrong == "bytes" and isinstance(place[path[-1]], bytes) and isinstance(SAMPLES[name], InstallSnapshot):
+            continue  # bytes for bytes
+        place[path[-1]] = value
+        with pytest.raises(ProtocolError):
+            decode(msgpack.packb(message))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("wrong", [True, None], ids=str)
+def test_true_and_nothing_are_no_ints(name: str, wrong: bool | None) -> None:
+    message = packed(SAMPLES[name])
+    message[1] = wrong  # the term, in every message
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb(message))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_field_too_many_or_too_few_is_refused(name: str) -> None:
+    message = packed(SAMPLES[name])
+    for wrong in (message[:-1], [*message, 1], [message], [message[0]], []):
+        with pytest.raises(ProtocolError):
+            decode(msgpack.packb(wrong))
+
+
+@pytest.mark.parametrize("tag", [0, max(TAGS) + 1, True, "1", None, [1], b"\1", 1.0], ids=repr)
+def test_an_unknown_tag_is_refused(tag: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb([tag, 4, 11, 3]))
+
+
+@pytest.mark.parametrize("value", [None, 1, b"", b"x", {}, "text", msgpack.ExtType(1, b"x")], ids=repr)
+def test_what_is_no_array_is_refused(value: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb(value))
+
+
+@pytest.mark.parametrize("depth", [3, 100, 600, 2_000, 100_000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    with pytest.raises(ProtocolError):
+        decode(b"\x91" * depth + b"\x01")
+
+
+def test_many_arrays_are_refused_before_they_are_all_there() -> None:
+    many = b"\x9f" + (b"\x9f" + b"\x90" * 15) * 15
+    with pytest.raises(ProtocolError, match="more than 2 arrays"):
+        decode(many)
+
+
+@pytest.mark.parametrize(
+    "header", [b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff"]
+)
+def test_a_length_that_promises_more_than_there_is_costs_nothing(header: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode(header + b"\1")
+
+
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        ((batch_of(9, 2),), "gap before the first"),
+        ((batch_of(7, 2),), "overlap with what is there"),
+        ((batch_of(8, 2, 3), batch_of(12, 2)), "gap"),
+        ((batch_of(8, 2, 3), batch_of(10, 2)), "overlap"),
+        ((batch_of(8, 2), batch_of(8, 2)), "twice"),
+        ((batch_of(8, 1),), "older than the entry before"),
+        ((batch_of(8, 3), batch_of(9, 2)), "term goes down"),
+        ((batch_of(8, 5),), "newer than the leader"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_entries_that_no_leader_has_are_refused(entries: tuple[EntryBatch, ...], why: str) -> None:
+    with pytest.raises(ProtocolError, match="term"):
+        decode(encode(AppendEntries(4, 7, 2, 6, entries)))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [batch_of(MAX_INT + 1, 2), batch_of(MAX_INT, 2, 2), batch_of(8, MAX_INT + 1), batch_of(2**64 - 1, 2)],
+    ids=repr,
+)
+def test_absurd_batches_are_refused(batch: EntryBatch) -> None:
+    with pytest.raises(ProtocolError, match="absurd"):
+        decode(encode(AppendEntries(4, 7, 2, 6, (batch,))))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [b"\0\0\0", b""],
+        [b"\0\0\0\0", b""],
+        [b"\0\0\0\5", b""],
+        [b"", b"x"],
+        [b"\0\0\0\1", b"x"],
+        [b""],
+        [b"", b"", b""],
+    ],
+    ids=repr,
+)
+def test_batches_whose_lengths_are_wrong_are_refused(entries: list[bytes]) -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb([3, 4, 7, 2, 6, entries]))
+
+
+def test_a_batch_that_fails_its_checksum_is_refused() -> None:
+    data = bytearray(encode(SAMPLES["one batch"]))
+    data[-1] ^= 1
+    with pytest.raises(ProtocolError, match="checksum"):
+        decode(bytes(data))
+
+
+@given(MESSAGES, st.integers(0, 2**32), st.integers(1, 5))
+def test_mutations_are_a_message_or_a_protocol_error(message: Message, seed: int, count: int) -> None:
+    rng, data = random.Random(seed), bytearray(encode(message))
+    for _ in range(count):
+        position = rng.randrange(len(data) + 1)
+        match rng.randrange(4):
+            case 0:
+                data[position : position + 1] = rng.randbytes(1)
+            case 1:
+                data[position:position] = rng.randbytes(rng.randrange(1, 4))
+            case 2:
+                del data[position : position + rng.randrange(1, 4)]
+            case _:
+                data[position : position + 1] = bytes([rng.choice((0x90, 0xC0, 0xC1, 0xC4, 0xC7, 0xCF, 0xDD, 0xFF))])
+        data = data or bytearray(b"\0")
+    check_never_another_error(bytes(data))
+
+
+@given(st.binary(max_size=100))
+def test_noise_is_a_message_or_a_protocol_error(data: bytes) -> None:
+    check_never_another_error(data)
+
+
+def check_never_another_error(data: bytes) -> None:
+    try:
+        message = decode(data)
+    except ProtocolError:
+        return
+    assert decode(encode(message)) == message
+    for field in attrs.fields(type(message)):
+        value = getattr(message, field.name)
+        assert type(value) is not int or 0 <= value <= MAX_INT
+
+
+# --- our own bugs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "text",
+        None,
+        SnapshotMetadata(1, 1),
+        RequestVote(2**64, 1, 1),
+        RequestVote(-(2**64), 1, 1),
+        RequestVote({1j}, 1, 1),
+    ],  # type: ignore[arg-type]
+    ids=repr,
+)
+def test_what_is_no_message_is_our_bug(wrong: Any) -> None:
+    with pytest.raises(InternalError):
+        encode(wrong)
