@@ -63,7 +63,7 @@ def bounds(connection: sqlite3.Connection, path: Path, row: StoreRow) -> tuple[L
             if not row.term_runs or row.term_runs[-1].term != batch.term:
                 raise corrupt(path, f"the log's last batch is of term {batch.term}, and should not be")
             _check_first(connection, path, row.first_index)
-    if row.term_runs and row.term_runs[-1].first_index > last_index:
+    if last_index < row.last_index:
         raise corrupt(path, f"the log's end is missing: entries from index {last_index + 1} on")
     return LogState(row.hard_state, row.snapshot, row.first_index, last_index, row.term_runs), commit_number
 

@@ -88,6 +88,7 @@ class Database:
         self.commits = 0
         self.written_bytes = 0
         self.failed: Exception | None = None
+        self._unheard: Exception | None = None
         self._opened: sqlite3.Connection | None = None
         self._row: schema.StoreRow
         self._commit_number = 0
@@ -174,6 +175,7 @@ class Database:
                     row,
                     hard_state=step.after.hard_state,
                     first_index=step.after.first_index,
+                    last_index=step.after.last_index,
                     term_runs=step.after.term_runs,
                 )
                 if isinstance(step.write, CommitSnapshot):
@@ -294,11 +296,11 @@ class Database:
         return None
 
     def _upkeep(self, work: Callable[[], None]) -> None:
-        # Its failure is the next caller's to hear: `failed` refuses all that comes after.
+        # Nobody waits for it, so its failure is the next caller's to hear.
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - kept in `failed`
-            self.failed = self.failed or error
+        except Exception as error:  # noqa: BLE001 - kept for the next caller
+            self.failed = self._unheard = error
 
     def _collect(self) -> None:
         with self._writing("deleting what a snapshot replaced"):
@@ -318,6 +320,9 @@ class Database:
     # --- how each piece of work is wrapped -----------------------------------------------------------------------
 
     def _connection(self) -> sqlite3.Connection:
+        if self._unheard is not None:
+            error, self._unheard = self._unheard, None
+            raise error
         if self.failed is not None:
             raise StorageFailed(
                 f"{self.path} takes no more calls since a write failed ({self.failed}): start the node again"

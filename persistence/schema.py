@@ -9,7 +9,8 @@
                snapshot's chunks together and makes a single integer key of the pair.
 
 Appending entries inserts into `batches` and touches nothing else: the log's last index and term are found in its last
-row. A row of the log says in `commit_number` which commit wrote it, and the store's row which one changed it last.
+row. A row of the log says in `commit_number` which commit wrote it, and the store's row which one changed it last; as of
+that one is its `last_index`, below which the log can't end.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ CREATE TABLE store (
     term INTEGER NOT NULL,
     voted_for TEXT,
     first_index INTEGER NOT NULL,
+    last_index INTEGER NOT NULL,
     term_runs TEXT NOT NULL,
     snapshot_id INTEGER,
     snapshot_index INTEGER NOT NULL,
@@ -107,6 +109,7 @@ class StoreRow:
     store_id: str
     hard_state: HardState = attrs.field(factory=HardState)
     first_index: int = 1
+    last_index: int = 0
     term_runs: tuple[TermRun, ...] = ()
     snapshot_id: int | None = None
     snapshot: SnapshotMetadata | None = None
@@ -124,6 +127,7 @@ class StoreRow:
             self.hard_state.term,
             self.hard_state.voted_for,
             self.first_index,
+            self.last_index,
             json.dumps([[run.term, run.first_index] for run in self.term_runs]),
             self.snapshot_id,
             snapshot.index,
@@ -140,7 +144,7 @@ def row_checksum(columns: tuple[Any, ...]) -> int:
     return zlib.crc32(json.dumps(columns).encode())
 
 
-SAVE_STORE = f"INSERT OR REPLACE INTO store VALUES (1{', ?' * 14})"
+SAVE_STORE = f"INSERT OR REPLACE INTO store VALUES (1{', ?' * 15})"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -223,13 +227,14 @@ def load(connection: sqlite3.Connection, path: Path) -> StoreRow:
     _, *columns, checksum = rows[0]
     if any(isinstance(value, bytes) for value in columns) or row_checksum(tuple(columns)) != checksum:
         raise corrupt(path, "the row with its term, vote and log bounds fails its checksum")
-    cluster_id, node_id, store_id, term, voted_for, first_index, term_runs, *rest = columns
+    cluster_id, node_id, store_id, term, voted_for, first_index, last_index, term_runs, *rest = columns
     snapshot_id, snapshot_index, snapshot_term, snapshot_chunks, snapshot_bytes, commit_number = rest
     return StoreRow(
         identity=StoreIdentity(cluster_id, node_id),
         store_id=store_id,
         hard_state=HardState(term, voted_for),
         first_index=first_index,
+        last_index=last_index,
         term_runs=tuple(TermRun(term, first) for term, first in json.loads(term_runs)),
         snapshot_id=snapshot_id,
         snapshot=None if snapshot_id is None else SnapshotMetadata(snapshot_index, snapshot_term),

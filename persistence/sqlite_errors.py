@@ -25,7 +25,7 @@ _RESTORE = (
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _REFUSED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE}
-_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN}
 # Extended codes of SQLITE_IOERR that are about what the disk holds; not all builds of Python name them.
 _IOERR_DATA = sqlite3.SQLITE_IOERR | (32 << 8)
 _IOERR_CORRUPTFS = sqlite3.SQLITE_IOERR | (33 << 8)
@@ -76,8 +76,10 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
 
 
 def _unwritable(path: Path, code: int) -> StorageError | None:
-    if code in _READ_ONLY or (code == sqlite3.SQLITE_CANTOPEN and not _writable(path)):
+    if code in _READ_ONLY and not _writable(path):
         return read_only(path)
+    if code == sqlite3.SQLITE_READONLY:
+        return corrupt(path, "by its header this version of SQLite may read it and not write it")
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return full(path)
     return None
@@ -103,5 +105,5 @@ def _no_room(path: Path) -> bool:
 
 
 def _writable(path: Path) -> bool:
-    target = path if path.exists() else path.parent
-    return os.access(target, os.W_OK) and os.access(path.parent, os.W_OK)
+    files = [file for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
+    return all(os.access(target, os.W_OK) for target in (path.parent, *files))

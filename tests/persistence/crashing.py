@@ -1,7 +1,8 @@
 """A process that does random work on a store and dies: `python crashing.py FILE SEED COUNT [STATEMENTS | to-the-end]`.
 
 It prints the number of operations done after each. With STATEMENTS it dies at that statement of SQLite's, counted from
-the start; with `to-the-end` it dies after the work, with a write-ahead log that holds much of it; else when it is killed.
+the start; with `to-the-end` it dies after the work, most of which is then in the write-ahead log; else when it is
+killed.
 """
 
 from __future__ import annotations
