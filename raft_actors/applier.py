@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import trio
 
-from raft_actors.actor import Actor
+from raft_actors.actor import Actor, ActorStopped, MailboxFull
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.effects import Apply, RestoreSnapshot
 from raft_actors.entries import EntryBatch, EntryKind
@@ -99,6 +99,7 @@ class Applier(Actor[ApplierMessage]):
         self._begin_snapshot = begin_snapshot
         self._woken = False
         self._outcomes: deque[PendingOutcome[Any]] = deque()
+        self._keep_from: int | None = None
         self._results: list[Any] = []
         self._results_from = 1
         self._slice_ends = 0.0
@@ -116,9 +117,17 @@ class Applier(Actor[ApplierMessage]):
         """Let it apply up to `apply.commit_index` and answer `apply.outcomes` as their entries are applied."""
         self.commit_index = max(self.commit_index, apply.commit_index)
         self._outcomes += apply.outcomes
-        if not self._woken:
-            self._woken = True
+        self._keep_from = apply.keep_from
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._woken:
+            return
+        self._woken = True
+        try:
             self.tell(Committed())
+        except MailboxFull:
+            return  # with so much to read it looks at the commit index anyway
 
     async def receive(self, messages: list[ApplierMessage]) -> None:
         """Restore a snapshot where one has come, then apply what is committed."""
@@ -157,14 +166,21 @@ class Applier(Actor[ApplierMessage]):
                 self._take_snapshot_if_due()
 
     async def _fetch(self, first_index: int) -> list[EntryBatch]:
-        batches = self._log.recent(first_index, self.commit_index, _FETCH_BYTES)
+        """Committed entries from `first_index` on; none where a leader's snapshot has replaced them."""
+        log = self._log
+        if first_index < log.first_index:
+            # The storage may still hold the log from before, in which these entries were never committed.
+            return []
+        batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)
         if batches is not None:
             return batches
-        last_index = min(self.commit_index, self._log.durable_index)
+        last_index = min(self.commit_index, log.durable_index)
+        if last_index < first_index:
+            raise InternalError(f"entry {first_index} is committed, but neither in memory nor on disk")
         try:
             return list(await self._storage.read_entries(first_index, last_index, _FETCH_BYTES))
         except KeyError:
-            if first_index >= self._log.first_index:
+            if first_index >= log.first_index:
                 raise InternalError(f"entry {first_index} is committed but can't be read") from None
             return []
 
@@ -222,7 +238,8 @@ class Applier(Actor[ApplierMessage]):
                 )
             elif isinstance(outcome, PendingRead):
                 outcome.run(self._state_machine)
-        if not outcomes or (outcomes[0].index or 0) > self.applied_index:
+        needed_from = outcomes[0].index if outcomes else self._keep_from
+        if needed_from is None or needed_from > self.applied_index:
             self._results = []
             self._results_from = self.applied_index + 1
         if self._moved:
@@ -285,7 +302,10 @@ class Applier(Actor[ApplierMessage]):
         self._snapshot_under_way = True
         self._snapshot_index = self.applied_index
         self._bytes_since_snapshot = 0
-        self._begin_snapshot(SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks))
+        try:
+            self._begin_snapshot(SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks))
+        except ActorStopped:
+            return  # the node is ending, and its snapshotter was first
 
     def _snapshot_due(self) -> bool:
         config = self._config
@@ -302,7 +322,7 @@ class Applier(Actor[ApplierMessage]):
         if current is not None:
             self._answer_snapshot_waiters(current)
         if self._snapshot_requests:
-            self.commit_to(Apply(self.commit_index))
+            self._wake()
 
     def _answer_snapshot_waiters(self, snapshot: SnapshotMetadata) -> None:
         for request in self._snapshot_waiters:

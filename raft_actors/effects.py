@@ -72,10 +72,16 @@ class Persist:
 
 @attrs.frozen
 class Apply:
-    """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered."""
+    """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered.
+
+    Attributes:
+        keep_from: the first index of a proposal of which only the beginning is committed. Its results must be kept:
+            it will be among the outcomes of a later `Apply`. None where there is no such proposal.
+    """
 
     commit_index: int
     outcomes: tuple[PendingOutcome[Any], ...] = ()
+    keep_from: int | None = None
 
 
 @attrs.frozen

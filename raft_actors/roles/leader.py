@@ -209,7 +209,9 @@ class Leader(Role):
         awaiting = self.awaiting
         while awaiting and awaiting[0].last_index <= index:
             committed.append(awaiting.popleft())
-        return [Apply(index, tuple(committed))]
+        # A proposal of several batches may be committed as far as its first ones.
+        keep_from = awaiting[0].index if awaiting and (awaiting[0].index or 0) <= index else None
+        return [Apply(index, tuple(committed), keep_from)]
 
     # --- the end ---------------------------------------------------------------------------------------------
 
