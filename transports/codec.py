@@ -18,7 +18,7 @@ import struct
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
@@ -105,9 +105,9 @@ def _structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure
     hooks = [(converter.get_structure_hook(field.type), field.type) for field in attrs.fields(cls)]
 
     def structure(value: Any, _cls: Any) -> Any:
-        if type(value) is not list or len(cast("list[Any]", value)) != len(hooks):
+        items: list[Any] = value
+        if type(value) is not list or len(items) != len(hooks):
             raise ProtocolError(f"{cls.__name__} takes an array of {len(hooks)} fields")
-        items = cast("list[Any]", value)
         return cls(*[hook(item, kind) for item, (hook, kind) in zip(items, hooks, strict=True)])
 
     return structure
@@ -147,7 +147,7 @@ def _structure_message(converter: MsgpackConverter) -> _Structure:
     hooks = {tag: (cls, converter.get_structure_hook(cls)) for tag, cls in TAGS.items()}
 
     def structure(value: Any, _cls: Any) -> Any:
-        array = cast("list[Any]", value)
+        array: list[Any] = value
         if type(value) is not list or not array or type(array[0]) is not int or array[0] not in hooks:
             raise ProtocolError("a message is an array that starts with a number this version knows")
         cls, hook = hooks[array.pop(0)]
@@ -223,7 +223,7 @@ def _decode(data: bytes) -> Message:
             raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
         return items
 
-    return _converter.loads(
+    message: Message = _converter.loads(
         data,
         _MESSAGE,
         list_hook=count_array,
@@ -232,6 +232,7 @@ def _decode(data: bytes) -> Message:
         max_map_len=0,
         max_ext_len=0,
     )
+    return message
 
 
 def size_bound(message: Message) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import attrs
@@ -56,7 +56,7 @@ async def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def free_port() -> Iterator[int]:
+def free_port() -> Generator[int]:
     """A port of 127.0.0.1 that nobody else gets; one who sets SO_REUSEADDR, as trio does, can listen on it."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

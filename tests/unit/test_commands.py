@@ -51,7 +51,7 @@ class Reset:
 EVERYTHING = Everything("t", 7, 0.5, b"d", True, None, (1, 2), {"a": 1}, Colour.RED, Size.LARGE)
 
 # For each field, what cattrs would take on its own and turn into something else.
-COERCED: list[tuple[str, object]] = [
+COERCED: list[tuple[str, Any]] = [
     ("text", 7),
     ("text", b"t"),
     ("number", "7"),
@@ -70,6 +70,11 @@ COERCED: list[tuple[str, object]] = [
     ("colour", "1"),
     ("colour", 1.0),
 ]
+
+
+def pack(value: object) -> bytes:
+    data: Any = msgpack.packb(value)
+    return bytes(data)
 
 
 def test_raw_bytes_are_commands_as_they_are() -> None:
@@ -102,13 +107,13 @@ def test_a_whole_number_is_a_float() -> None:
 def test_decoding_coerces_nothing(field: str, value: object) -> None:
     raw = {**make_converter().unstructure(EVERYTHING), field: value}
     with pytest.raises(ValueError, match="no command"):
-        attrs_commands(Everything).decode(msgpack.packb(raw))
+        attrs_commands(Everything).decode(pack(raw))
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [*COERCED, ("number", 2**64), ("text", "\ud800"), ("data", object())], ids=repr
+    ("field", "value"), [*COERCED, ("number", 2**64), ("text", "\ud800"), ("data", 1j)], ids=repr
 )
-def test_a_command_that_could_not_be_decoded_is_not_encoded(field: str, value: object) -> None:
+def test_a_command_that_could_not_be_decoded_is_not_encoded(field: str, value: Any) -> None:
     with pytest.raises(TypeError):
         attrs_commands(Everything).encode(attrs.evolve(EVERYTHING, **{field: value}))
 
@@ -124,11 +129,11 @@ def test_a_stranger_is_no_command() -> None:
         b"",
         b"\xc1",
         b"\x81" * 2_000,
-        msgpack.packb(1),
-        msgpack.packb({"key": "a", "amount": 1, "more": 1}),
-        msgpack.packb({"amount": 1}),
-        msgpack.packb({"key": "a", "$": "Nobody"}),
-        msgpack.packb({"key": "a"})[:-1],
+        pack(1),
+        pack({"key": "a", "amount": 1, "more": 1}),
+        pack({"amount": 1}),
+        pack({"key": "a", "$": "Nobody"}),
+        pack({"key": "a"})[:-1],
     ],
     ids=repr,
 )
