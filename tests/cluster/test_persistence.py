@@ -178,6 +178,7 @@ async def churn(cluster: LogCluster) -> None:
                         acknowledged.append(command)
                     break
                 await trio.sleep(wait_s)
+            await trio.sleep(rng.uniform(0, 0.05))
 
     async with trio.open_nursery() as nursery:
         for number in range(3):
