@@ -1,15 +1,15 @@
 """The replicator: brings one follower's log in line with the leader's, for as long as the leadership lasts.
 
 It owns that follower's `Progress`; nobody else changes it, so it may await storage in the middle of its work and find
-everything as it left it. What to send next is decided there; here it is fetched (from memory, or from storage for a
-follower far behind) and sent. Sending never blocks: what the transport drops is sent again, as if the network had
-lost it.
+everything as it left it; heartbeats go on meanwhile. What to send next is decided there; here it is fetched (from
+memory, or from storage for a follower far behind) and sent. Sending never blocks: what the transport drops is sent
+again with the next heartbeat, as if the network had lost it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from raft_actors.actor import Actor, MailboxFull
 from raft_actors.effects import Beat, WakeReplicators
@@ -26,6 +26,8 @@ from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.progress import Progress, ProgressState
 from raft_actors.state import RaftState
 from raft_actors.transports.abc import Transport
+
+T = TypeVar("T")
 
 ReplicatorMessage = WakeReplicators | Beat | Message
 
@@ -56,6 +58,8 @@ class Replicator(Actor[ReplicatorMessage]):
         self._next_chunk = 0
         self._beat_due = True
         self._silent_beats = 0
+        self._refused = False
+        self._reading = False
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             WakeReplicators: lambda _: None,
             Beat: self._on_beat,
@@ -66,6 +70,9 @@ class Replicator(Actor[ReplicatorMessage]):
 
     def notify(self, message: ReplicatorMessage) -> None:
         """Tell it, or let it go: a replicator whose mailbox is full will look at the log anyway, and ask again."""
+        if self._reading and type(message) is Beat:
+            self._send_heartbeat()  # the disk may be slow, but the leader lives
+            return
         try:
             self.tell(message)
         except MailboxFull:
@@ -83,6 +90,8 @@ class Replicator(Actor[ReplicatorMessage]):
         """Note what the follower said, then send what may be sent."""
         for message in messages:
             self._handlers[type(message)](message)
+            if type(message) is not WakeReplicators:
+                self._refused = False
         await self._send_what_is_due()
         if self._beat_due:
             self._send_heartbeat()
@@ -112,13 +121,15 @@ class Replicator(Actor[ReplicatorMessage]):
         elif self._snapshot is not None and message.snapshot == self._snapshot.metadata:
             wanted = message.next_sequence
             # An answer that asks for the chunk that is on its way is a duplicate: two chains would run from it.
-            if wanted not in (self._next_chunk, self._snapshot.chunk_count):
+            if wanted != self._next_chunk and 0 <= wanted < self._snapshot.chunk_count:
                 self._next_chunk = wanted
                 self.progress.probe_sent = False
 
     # --- what it sends ---------------------------------------------------------------------------------------
 
     async def _send_what_is_due(self) -> None:
+        if self._refused:
+            return  # nobody takes it: don't fetch it again for each new entry
         progress, log = self.progress, self._state.log
         if progress.state is ProgressState.PROBE and not progress.probe_sent:
             if self._previous_term() is None:
@@ -146,7 +157,7 @@ class Replicator(Actor[ReplicatorMessage]):
         entries = log.recent(progress.next_index, log.last_index, limit)
         if entries is None:
             try:
-                stored = await self._storage.read_entries(progress.next_index, log.durable_index, limit)
+                stored = await self._read(self._storage.read_entries(progress.next_index, log.durable_index, limit))
             except KeyError:
                 # Compacted while the read was on its way.
                 progress.snapshot_needed()
@@ -165,8 +176,7 @@ class Replicator(Actor[ReplicatorMessage]):
         term = self._previous_term()
         if term is None:
             return False
-        message = AppendEntries(self._term, previous, term, self._state.commit_index, entries)
-        sent = self._transport.send_nowait(self.peer, message)
+        sent = self._send(AppendEntries(self._term, previous, term, self._state.commit_index, entries))
         if sent:
             self._beat_due = False
         return sent
@@ -175,7 +185,7 @@ class Replicator(Actor[ReplicatorMessage]):
         """Say that the leader lives. While a snapshot is sent, nothing is known to match but the empty log."""
         self._beat_due = False
         if self.progress.state is ProgressState.SNAPSHOT or self._previous_term() is None:
-            self._transport.send_nowait(self.peer, AppendEntries(self._term, 0, 0, self._state.commit_index))
+            self._send(AppendEntries(self._term, 0, 0, self._state.commit_index))
         else:
             sent = self._send_append(())
             if sent and self.progress.state is ProgressState.PROBE:
@@ -185,7 +195,7 @@ class Replicator(Actor[ReplicatorMessage]):
         if self._next_chunk == 0 and self._snapshot is not None and self._snapshot.metadata != self._state.log.snapshot:
             self._close_snapshot()  # a newer one was taken while the follower did not answer
         if self._snapshot is None:
-            self._snapshot = await self._storage.open_snapshot()
+            self._snapshot = await self._read(self._storage.open_snapshot())
             self._next_chunk = 0
             if self._snapshot is None:
                 # Taken, but not yet committed: until the next heartbeat.
@@ -193,10 +203,20 @@ class Replicator(Actor[ReplicatorMessage]):
                 self.progress.probe_sent = True
                 return
         reader, sequence = self._snapshot, self._next_chunk
-        data = await reader.read_chunk(sequence)
+        data = await self._read(reader.read_chunk(sequence))
         done = sequence + 1 == reader.chunk_count
-        message = InstallSnapshot(self._term, reader.metadata, sequence, data, done)
-        self.progress.probe_sent = self._transport.send_nowait(self.peer, message)
+        self.progress.probe_sent = self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done))
+
+    def _send(self, message: Message) -> bool:
+        self._refused = not self._transport.send_nowait(self.peer, message)
+        return not self._refused
+
+    async def _read(self, reading: Awaitable[T]) -> T:
+        self._reading = True
+        try:
+            return await reading
+        finally:
+            self._reading = False
 
     def _close_snapshot(self) -> None:
         if self._snapshot is not None:
