@@ -43,6 +43,8 @@ async def select(_context: Context, _session: Session, request: Request) -> Repl
     index = parse_integer(request[1])
     if index is None:
         return NOT_AN_INTEGER
+    if not -(2**31) <= index < 2**31:
+        return ErrorReply("ERR value is out of range, value must between -2147483648 and 2147483647")
     return OK if index == 0 else ErrorReply("ERR DB index is out of range")
 
 
@@ -65,7 +67,7 @@ async def reset(_context: Context, session: Session, _request: Request) -> Reply
     return SimpleString("RESET")
 
 
-# --- HELLO and CLIENT ---------------------------------------------------------------------------------------
+# --- HELLO and CLIENT ---
 
 
 def _acceptable_name(name: bytes) -> bool:
@@ -145,7 +147,7 @@ def _check_information(attribute: bytes, value: bytes) -> Reply:
     return OK
 
 
-# --- INFO, CONFIG and RAFT.WAIT -----------------------------------------------------------------------------
+# --- INFO, CONFIG and RAFT.WAIT ---
 
 
 async def info(context: Context, _session: Session, request: Request) -> Reply:

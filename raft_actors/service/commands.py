@@ -168,7 +168,7 @@ def _unknown(request: Request) -> ErrorReply:
     return ErrorReply(text.decode(errors="surrogateescape"))
 
 
-# --- the two local commands that need the table -------------------------------------------------------------
+# --- the two local commands that need the table ---
 
 
 async def command_(_context: Context, _session: Session, request: Request) -> Reply:

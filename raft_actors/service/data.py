@@ -51,7 +51,7 @@ SYNTAX_ERROR = ErrorReply("ERR syntax error")
 _PATTERN_TOO_LONG = ErrorReply(f"ERR a pattern of more than {MAX_PATTERN_BYTES} bytes is refused")
 _HIGHEST_CURSOR = 2**64 - 1
 
-# --- writes -------------------------------------------------------------------------------------------------
+# --- writes ---
 
 _SET_OPTIONS = {b"NX": SetOption.IF_ABSENT, b"XX": SetOption.IF_PRESENT, b"GET": SetOption.RETURN_OLD}
 _EXPIRY_OPTIONS = frozenset({b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL"})
@@ -135,7 +135,7 @@ def prepare_flushall(request: Request) -> bytes | ErrorReply:
     return operation(Operation.CLEAR)
 
 
-# --- reads --------------------------------------------------------------------------------------------------
+# --- reads ---
 
 
 def prepare_get(request: Request) -> Query:
@@ -181,7 +181,7 @@ def prepare_keys(request: Request) -> Query | ErrorReply:
     pattern = request[1]
     if len(pattern) > MAX_PATTERN_BYTES:
         return _PATTERN_TOO_LONG
-    return lambda machine: Listing(machine.keys(), pattern)
+    return lambda machine: Listing(machine.list_keys(), pattern)
 
 
 def prepare_scan(request: Request) -> Query | ErrorReply:

@@ -51,7 +51,7 @@ class KeyValue(StateMachine[bytes, Reply]):
     def __init__(self) -> None:
         self._buckets: list[Bucket] = [{} for _ in range(BUCKETS)]
 
-    # --- the replicated operations --------------------------------------------------------------------------
+    # --- the replicated operations ---
 
     @override
     def apply(self, command: bytes) -> Reply:
@@ -128,7 +128,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         Operation.CLEAR: _clear,
     }
 
-    # --- reading --------------------------------------------------------------------------------------------
+    # --- reading ---
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
@@ -138,7 +138,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         """How many keys there are."""
         return sum(map(len, self._buckets))
 
-    def keys(self) -> list[bytes]:
+    def list_keys(self) -> list[bytes]:
         """All keys; for a million, 30 ms."""
         return list(chain.from_iterable(self._buckets))
 
@@ -151,7 +151,7 @@ class KeyValue(StateMachine[bytes, Reply]):
                 return number + 1, found
         return 0, found
 
-    # --- snapshots ------------------------------------------------------------------------------------------
+    # --- snapshots ---
 
     @override
     def snapshot(self) -> Iterable[bytes]:

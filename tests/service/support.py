@@ -1,0 +1,189 @@
+"""A replica without a cluster, and talking to a service as bytes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+import trio
+
+from raft_actors import NodeStatus, ProposalError, RoleName
+from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.pipeline import answer_run
+from raft_actors.service.replies import encode
+from raft_actors.service.resp import RequestParser
+from raft_actors.service.server import Service, open_listeners
+from raft_actors.service.session import Context, ServiceConfig, Session
+
+T = TypeVar("T")
+
+ADDRESSES = {"n1": "127.0.0.1:6379", "n2": "127.0.0.1:6380"}
+
+
+def tool(name: str) -> str:
+    """The path of a program that not every machine has."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (Debian: apt install redis-server redis-tools)")
+    return path
+
+
+@attrs.define
+class LoneReplica:
+    """Applies at once what is proposed, or fails as it was told to.
+
+    `calls` lists what was asked, with how many of it. With a `gate`, everything waits there until it is opened.
+    """
+
+    machine: KeyValue = attrs.field(factory=KeyValue)
+    error: Exception | None = None
+    calls: list[tuple[str, int]] = attrs.field(factory=list)
+    applied: int = 0
+    gate: trio.Event | None = None
+    waiting: trio.Event = attrs.field(factory=trio.Event)
+
+    async def propose(self, command: bytes) -> Any:
+        (result,) = await self.propose_many([command])
+        if isinstance(result, ProposalError):
+            raise result
+        return result
+
+    async def propose_many(self, commands: Sequence[bytes]) -> list[Any]:
+        self.calls.append(("write", len(commands)))
+        await self._pass()
+        self.applied += len(commands)
+        return [self.machine.apply(command) for command in commands]
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        self.calls.append(("read", 1))
+        await self._pass()
+        return query(self.machine)
+
+    async def _pass(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.gate is not None:
+            self.waiting.set()
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def wait_leader(self) -> str:
+        await self._pass()
+        return "n1"
+
+    async def wait_applied(self, index: int) -> None:
+        await self._pass()
+
+    def status(self) -> NodeStatus:
+        return NodeStatus(
+            node_id="n1",
+            cluster_id="kv",
+            role=RoleName.LEADER,
+            term=3,
+            voted_for="n1",
+            leader="n1",
+            voters=("n1", "n2"),
+            commit_index=self.applied,
+            applied_index=self.applied,
+            durable_index=self.applied,
+            first_index=1,
+            last_index=self.applied,
+            snapshot_index=0,
+            snapshot_term=0,
+        )
+
+
+@attrs.define
+class Conversation:
+    """One client of a replica, without sockets: requests in, reply bytes out."""
+
+    replica: LoneReplica = attrs.field(factory=LoneReplica)
+    config: ServiceConfig = attrs.field(factory=lambda: ServiceConfig(addresses=ADDRESSES))
+    session: Session = attrs.field(factory=lambda: Session(1))
+    _context: Context | None = None
+
+    async def say(self, asked: bytes) -> bytes:
+        """The replies to all requests in `asked`, which must be whole."""
+        parser = RequestParser(self.config.limits)
+        requests = parser.feed(asked)
+        assert parser.error is None
+        if self._context is None:
+            self._context = Context(self.replica, self.replica.machine, self.config)
+        wire, position = b"", 0
+        while position < len(requests) and not self.session.closing:
+            replies = await answer_run(self._context, self.session, requests, position)
+            position += len(replies)
+            wire += b"".join(piece for reply in replies for piece in encode(reply, self.session.protocol))
+        return wire
+
+    async def ask(self, *arguments: bytes | str) -> bytes:
+        """The reply to one request."""
+        return await self.say(request(*arguments))
+
+
+def request(*arguments: bytes | str) -> bytes:
+    """A request as an array of bulk strings."""
+    encoded = [item.encode() if isinstance(item, str) else item for item in arguments]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(item), item) for item in encoded)
+
+
+@attrs.define
+class Served:
+    """A service that listens."""
+
+    service: Service
+    port: int
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    _streams: list[trio.SocketStream] = attrs.field(factory=list)
+
+    async def connect(self) -> trio.SocketStream:
+        """A client's end of a new connection."""
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self._streams.append(stream)
+        return stream
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.socket.close()
+
+
+@asynccontextmanager
+async def serve(
+    node: Any,
+    machine: KeyValue,
+    config: ServiceConfig | None = None,
+    wrap: Callable[[trio.SocketListener], trio.abc.Listener[trio.SocketStream]] = lambda listener: listener,
+) -> AsyncGenerator[Served]:
+    """Serve a node on a free port for the length of the block. `wrap` may put something before the listener."""
+    service = Service(node, machine, config or ServiceConfig(addresses=ADDRESSES))
+    (listener,) = await open_listeners("127.0.0.1", 0)
+    served = Served(service, listener.socket.getsockname()[1])
+
+    async def run(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - the service calls started()
+        await service.run([wrap(listener)], task_status=task_status)
+        served.ended.set()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        try:
+            yield served
+        finally:
+            served.close()
+        nursery.cancel_scope.cancel()
+
+
+async def receive_exactly(stream: trio.abc.ReceiveStream, count: int) -> bytes:
+    """The next `count` bytes, or what came before the end."""
+    received = b""
+    while len(received) < count and (data := await stream.receive_some(count - len(received))):
+        received += data
+    return received
+
+
+async def receive_all(stream: trio.abc.ReceiveStream) -> bytes:
+    """All bytes to the end."""
+    return b"".join([data async for data in stream])

@@ -1,0 +1,157 @@
+"""The request parser: any cut of the same bytes gives the same requests, and garbage gives protocol errors alone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_actors.errors import ProtocolError
+from raft_actors.service.resp import Request, RequestLimits, RequestParser, split_inline
+from tests.service.support import request
+
+LIMITS = RequestLimits(max_arguments=6, max_bulk_bytes=100, max_inline_bytes=64, max_request_bytes=200)
+
+
+def parse(pieces: list[bytes], limits: RequestLimits = LIMITS) -> tuple[list[Request], str | None]:
+    parser = RequestParser(limits)
+    requests = [request for piece in pieces for request in parser.feed(piece)]
+    return requests, None if parser.error is None else str(parser.error)
+
+
+def cut(wire: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
+    return [wire[a:b] for a, b in pairwise(edges)]
+
+
+arguments = st.lists(st.binary(max_size=30), min_size=1, max_size=5)
+places = st.lists(st.integers(0, 10_000), max_size=20)
+
+# Bytes that look enough like the protocol to get past its first checks.
+almost = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                b"*",
+                b"$",
+                b"\r\n",
+                b"\n",
+                b"*1\r\n",
+                b"*3\r\n",
+                b"$3\r\n",
+                b"abc\r\n",
+                b"*-1\r\n",
+                b"*0\r\n",
+                b"$-1\r\n",
+                b"*7\r\n",
+                b"$101\r\n",
+                b"$0\r\n\r\n",
+                b"PING\r\n",
+                b'"',
+                b"'",
+                b"\\x4",
+                b"+1",
+                b"01",
+                b"9" * 20,
+                b" ",
+            ]
+        ),
+        st.binary(max_size=40),
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+@given(st.lists(arguments, max_size=6), places)
+def test_requests_survive_any_cut(requests: list[Request], cuts: list[int]) -> None:
+    wire = b"".join(request(*arguments) for arguments in requests)
+    assert parse(cut(wire, cuts)) == (requests, None)
+
+
+@given(almost, places)
+def test_garbage_gives_the_same_requests_and_error_for_any_cut(wire: bytes, cuts: list[int]) -> None:
+    whole = parse([wire])
+    assert parse(cut(wire, cuts)) == whole
+    assert parse([wire[i : i + 1] for i in range(len(wire))]) == whole
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*+1\r\n", "invalid multibulk length"),
+        (b"* 1\r\n", "invalid multibulk length"),
+        (b"*1_0\r\n", "invalid multibulk length"),
+        (b"*7\r\n", "invalid multibulk length"),
+        (b"*99999999999999999999\r\n", "invalid multibulk length"),
+        (b"*" + b"1" * 40, "too big mbulk count string"),
+        (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+        (b"*1\r\n$x\r\n", "invalid bulk length"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$101\r\n", "invalid bulk length"),
+        (b"*1\r\n$" + b"1" * 40, "too big bulk count string"),
+        (b"*1\r\n$1\r\nabc", "a bulk string does not end where its length says"),
+        (b"*3\r\n$90\r\n" + b"a" * 90 + b"\r\n$99\r\n", "too big request"),
+        (b"a" * 64, "too big inline request"),
+        (b'"abc\r\n', "unbalanced quotes in request"),
+    ],
+)
+def test_protocol_errors(wire: bytes, error: str) -> None:
+    good = request(b"PING")
+    assert parse([good + wire]) == ([[b"PING"]], error)
+
+
+def test_nothing_is_taken_after_an_error() -> None:
+    parser = RequestParser(LIMITS)
+    parser.feed(b"*x\r\n")
+    assert parser.feed(request(b"PING")) == []
+
+
+def test_limits_are_met_exactly() -> None:
+    limits = RequestLimits(max_arguments=2, max_bulk_bytes=5, max_inline_bytes=8, max_request_bytes=26)
+    wire = request(b"12345", b"12345")
+    assert len(wire) == 26
+    assert parse([wire], limits) == ([[b"12345", b"12345"]], None)
+    assert parse([b"a b   \r\n"], limits) == ([[b"a", b"b"]], None)
+    assert parse([b"a b    \r\n"], limits)[1] == "too big inline request"
+    assert parse([b"a b c\r\n"], limits)[1] == "invalid multibulk length"
+
+
+def test_empty_and_null_arrays_and_blank_lines_ask_nothing() -> None:
+    assert parse([b"*0\r\n*-1\r\n\r\n  \n", request(b"PING")]) == ([[b"PING"]], None)
+
+
+def test_a_large_argument_is_waited_for_without_looking_again_at_each_piece() -> None:
+    size = 4 * 1024 * 1024
+    parser = RequestParser()
+    parser.feed(b"*1\r\n$%d\r\n" % size)
+    assert parser.missing_bytes == size + 2
+    piece = b"x" * 65536
+    for sent in range(0, size, len(piece)):
+        assert parser.feed(piece) == []
+        assert parser.missing_bytes == size - sent - len(piece) + 2
+    assert parser.feed(b"\r\n") == [[b"x" * size]]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"SET k v", [b"SET", b"k", b"v"]),
+        (b" SET\tk  v \r", [b"SET", b"k", b"v"]),
+        (b'SET k "a b"', [b"SET", b"k", b"a b"]),
+        (rb'SET k "a\n\r\t\b\a\"\\\x41\xzz\q"', [b"SET", b"k", b'a\n\r\t\b\a"\\Axzzq']),
+        (rb"SET k 'a\'b\n'", [b"SET", b"k", rb"a'b\n"]),
+        (b"SET k \"\" ''", [b"SET", b"k", b"", b""]),
+        (b'SET pre"fix"', [b"SET", b"prefix"]),
+    ],
+)
+def test_inline_requests(line: bytes, expected: Request) -> None:
+    assert split_inline(line) == expected
+
+
+@pytest.mark.parametrize("line", [b'"', b"'", b'"a"b', b"'a'b", b'"\\', b'"a\\"'])
+def test_unbalanced_quotes(line: bytes) -> None:
+    with pytest.raises(ProtocolError, match="unbalanced quotes"):
+        split_inline(line)
