@@ -1,0 +1,189 @@
+"""A replicator whose follower needs entries that are compacted away: chunk by chunk, each after the answer (§7)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from raft_actors.effects import Beat, WakeReplicators
+from raft_actors.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.progress import ProgressState
+from tests.actors.replication import TERM, Stage, accepted, append, rejected, running
+from tests.actors.stores import store_snapshot
+from tests.unit.builders import batches
+
+SNAPSHOT = SnapshotMetadata(3, 2)
+NEWER = SnapshotMetadata(4, 2)
+CHUNKS = (b"one", b"two", b"three")
+
+
+def chunk(sequence: int, snapshot: SnapshotMetadata = SNAPSHOT) -> InstallSnapshot:
+    """A chunk as it should be sent."""
+    return InstallSnapshot(TERM, snapshot, sequence, CHUNKS[sequence], done=sequence == 2)
+
+
+def wants(sequence: int, snapshot: SnapshotMetadata = SNAPSHOT) -> InstallSnapshotReply:
+    """The follower's answer to a chunk."""
+    return InstallSnapshotReply(TERM, snapshot, sequence, installed=False)
+
+
+def installed(snapshot: SnapshotMetadata = SNAPSHOT) -> InstallSnapshotReply:
+    """The follower's answer to the whole."""
+    return InstallSnapshotReply(TERM, snapshot, 3, installed=True)
+
+
+async def compact(stage: Stage, snapshot: SnapshotMetadata) -> None:
+    """The leader has taken a snapshot, and it is durable."""
+    stage.state.log.compact(snapshot, snapshot.index + 1)
+    await store_snapshot(stage.storage, snapshot, *CHUNKS, first_index=snapshot.index + 1)
+
+
+@asynccontextmanager
+async def sending() -> AsyncGenerator[Stage, None]:
+    """A replicator that has sent the first of three chunks."""
+    async with running([1, 1, 2, 2, 2]) as stage:
+        await compact(stage, SNAPSHOT)
+        stage.outbox.take()
+        assert await stage.tell(rejected(5, None, 1)) == [chunk(0)]
+        yield stage
+
+
+async def test_sends_each_chunk_after_the_answer_to_the_one_before() -> None:
+    async with sending() as stage:
+        assert await stage.tell(WakeReplicators()) == []
+        assert await stage.tell(wants(1)) == [chunk(1)]
+        assert await stage.tell(wants(2)) == [chunk(2)]
+
+
+async def test_replicates_from_the_snapshots_end_once_it_is_installed() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1), wants(2))
+        assert await stage.tell(installed()) == [append(3, 2)]
+        assert await stage.tell(accepted(3)) == [append(3, 2, *batches(4, [2, 2]))]
+        assert stage.storage.readers[0].closed
+
+
+async def test_an_answer_that_comes_twice_does_not_start_a_second_chain() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1))
+        assert await stage.tell(wants(1)) == []
+
+
+async def test_a_follower_that_has_lost_the_beginning_gets_it_again() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1))
+        await stage.tell(wants(2))
+        assert await stage.tell(wants(0)) == [chunk(0)]
+
+
+async def test_a_chunk_that_the_snapshot_does_not_have_is_not_sent() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1))
+        assert await stage.tell(wants(3), wants(99), wants(-1)) == []
+
+
+async def test_answers_about_another_snapshot_do_not_count() -> None:
+    async with sending() as stage:
+        assert await stage.tell(wants(1, SnapshotMetadata(2, 1))) == []
+
+
+async def test_a_chunk_without_an_answer_is_sent_again_after_a_while_and_not_before() -> None:
+    async with sending() as stage:
+        for _ in range(9):
+            assert chunk(0) not in await stage.tell(Beat())
+        assert chunk(0) in await stage.tell(Beat())
+
+
+async def test_each_answer_starts_the_wait_anew() -> None:
+    async with sending() as stage:
+        for _ in range(9):
+            await stage.tell(Beat())
+        await stage.tell(wants(1))
+        for _ in range(9):
+            assert chunk(1) not in await stage.tell(Beat())
+
+
+async def test_a_chunk_that_the_transport_refuses_is_sent_again_with_the_next_heartbeat() -> None:
+    async with sending() as stage:
+        stage.outbox.accepts = False
+        await stage.tell(wants(1))
+        stage.outbox.accepts = True
+        assert chunk(1) in await stage.tell(Beat())
+
+
+async def test_heartbeats_of_a_leader_that_sends_a_snapshot_claim_nothing_of_the_followers_log() -> None:
+    async with sending() as stage:
+        assert await stage.tell(Beat()) == [append(0, 0)]
+
+
+async def test_heartbeats_go_on_while_a_chunk_is_read() -> None:
+    async with sending() as stage:
+        stage.storage.shut()
+        assert await stage.tell(wants(1)) == []
+        assert await stage.tell(Beat()) == [append(0, 0)]
+        stage.storage.gate.set()
+        assert await stage.tell() == [chunk(1)]
+
+
+async def test_a_log_that_was_compacted_under_its_feet_needs_the_snapshot_for_the_probe() -> None:
+    async with running([1, 1, 2, 2, 2]) as stage:
+        stage.outbox.take()
+        await stage.tell(rejected(5, None, 2))
+        await compact(stage, SNAPSHOT)
+        assert await stage.tell(Beat()) == [chunk(0), append(0, 0)]
+
+
+async def test_a_log_that_was_compacted_under_its_feet_needs_the_snapshot_for_the_entries() -> None:
+    async with running([1, 1, 2, 2, 2], max_inflight_appends=1, max_append_bytes=1) as stage:
+        await stage.tell(rejected(5, None, 1), accepted(0))
+        await compact(stage, SNAPSHOT)
+        assert await stage.tell(accepted(1)) == [chunk(0)]
+        assert stage.progress.state is ProgressState.SNAPSHOT
+
+
+async def test_a_snapshot_that_is_not_on_disk_yet_is_looked_for_at_the_next_heartbeat() -> None:
+    async with running([1, 1, 2, 2, 2]) as stage:
+        stage.outbox.take()
+        stage.state.log.compact(SNAPSHOT, 4)
+        assert await stage.tell(rejected(5, None, 1)) == []
+        assert await stage.tell(WakeReplicators()) == []
+        await store_snapshot(stage.storage, SNAPSHOT, *CHUNKS, first_index=4)
+        assert chunk(0) in await stage.tell(Beat())
+
+
+async def test_a_follower_that_never_answered_gets_the_newest_snapshot() -> None:
+    async with sending() as stage:
+        await compact(stage, NEWER)
+        for _ in range(9):
+            await stage.tell(Beat())
+        assert chunk(0, NEWER) in await stage.tell(Beat())
+        assert stage.storage.readers[0].closed
+
+
+async def test_a_snapshot_under_way_is_finished_though_a_newer_one_is_there() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1))
+        await compact(stage, NEWER)
+        assert await stage.tell(wants(2)) == [chunk(2)]
+
+
+async def test_word_that_the_follower_needed_no_snapshot_ends_it() -> None:
+    """An append that was given up for lost arrived after all, and then the follower answers every chunk thus."""
+    async with sending() as stage:
+        await stage.tell(accepted(4))
+        assert await stage.tell(installed()) == [append(4, 2)]
+        assert await stage.tell(accepted(4)) == [append(4, 2, *batches(5, [2]))]
+
+
+async def test_late_word_of_an_installed_snapshot_changes_nothing() -> None:
+    async with sending() as stage:
+        await stage.tell(installed())
+        await stage.tell(accepted(5))
+        assert await stage.tell(installed()) == []
+        assert stage.progress.state is ProgressState.REPLICATE
+
+
+async def test_the_reader_is_closed_when_the_leadership_ends() -> None:
+    async with sending() as stage:
+        pass
+    assert stage.storage.readers[0].closed
