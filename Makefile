@@ -50,7 +50,7 @@ format: .venv/.installed-dev  ## Format the code, and mend what ruff can mend sa
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-test  ## Measure throughput and latency (BENCH_ARGS=...)
+bench: .venv/.installed-bench  ## Measure throughput and latency (BENCH_ARGS=...)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 wheel: .venv/.installed-test  ## Build sdist and wheel into dist/

@@ -1,0 +1,274 @@
+"""A cluster of worker processes, whatever the engine (the protocol is described in `workers/wire`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import attrs
+import trio
+
+from benchmarks import machine
+from benchmarks.engines import HERE, Engine
+
+_POLL_S = 0.02
+_LEADER_TIMEOUT_S = 30.0
+_CHUNK_BYTES = 262_144
+_LOG_TAIL_CHARS = 800
+#: Beside the time that a command takes on its own.
+REPLY_TIMEOUT_S = 60.0
+
+
+class WorkerFailed(Exception):
+    """A worker ended, answered with an error, or did not answer in time: this measurement could not be done."""
+
+
+class Worker:
+    """One process of a cluster."""
+
+    def __init__(self, name: str, process: trio.Process, folder: Path, log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.folder = folder
+        self.pids = [process.pid]
+        self._log = log
+        self._buffer = bytearray()
+
+    async def call(self, command: str, timeout_s: float = REPLY_TIMEOUT_S, **parameters: Any) -> dict[str, Any]:
+        """Have the worker do something, and return its answer.
+
+        Raises:
+            WorkerFailed: it could not.
+        """
+        request = json.dumps({"command": command, **parameters}).encode() + b"\n"
+        with trio.move_on_after(timeout_s):
+            try:
+                await self._stdin.send_all(request)
+                answer: dict[str, Any] = json.loads(await self._line())
+            except trio.BrokenResourceError:
+                raise self._failed(f"ended before {command!r}") from None
+            if "error" in answer:
+                raise self._failed(f"could not {command!r}: {answer['error']}")
+            result: dict[str, Any] = answer["ok"]
+            return result
+        raise self._failed(f"did not finish {command!r} in {timeout_s:.0f} s")
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does; what it started too."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def wait_gone(self) -> None:
+        """Wait until the process has ended."""
+        await self.process.wait()
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used: the engine's processes, without a client beside it."""
+        return sum(machine.cpu_seconds(pid) for pid in self.engine_pids)
+
+    def resident_bytes(self) -> int:
+        """Memory that the engine's processes occupy."""
+        return sum(machine.resident_bytes(pid) for pid in self.engine_pids)
+
+    @property
+    def engine_pids(self) -> list[int]:
+        """The engine's processes: those that the worker started, or else itself."""
+        return self.pids[1:] or self.pids
+
+    @property
+    def _stdin(self) -> trio.abc.SendStream:
+        if self.process.stdin is None:
+            raise self._failed("has no standard input")
+        return self.process.stdin
+
+    async def _line(self) -> bytes:
+        stdout = self.process.stdout
+        if stdout is None:
+            raise self._failed("has no standard output")
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            data = await stdout.receive_some(_CHUNK_BYTES)
+            if not data:
+                raise self._failed("ended")
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+    def _failed(self, what: str) -> WorkerFailed:
+        said = self._log.read_text(encoding="utf-8", errors="replace").strip()[-_LOG_TAIL_CHARS:]
+        return WorkerFailed(f"{self.name} {what}" + (f"\n{said}" if said else ""))
+
+
+@attrs.define(eq=False)
+class Cluster:
+    """Workers that form one cluster, in a folder of their own.
+
+    Attributes:
+        workers: those that run, by node.
+    """
+
+    engine: Engine
+    storage: str
+    folder: Path
+    options: Mapping[str, Any]
+    addresses: dict[str, str]
+    clients: dict[str, str]
+    workers: dict[str, Worker] = attrs.field(factory=dict[str, Worker])
+
+    async def start(self, node: str) -> Worker:
+        """Start one node's process, and the node in it."""
+        folder = self.folder / node
+        folder.mkdir(exist_ok=True)
+        log = self.folder / f"{node}.log"
+        with log.open("ab") as stderr:
+            process = await _open_process(self.engine.command(), stderr)
+        worker = Worker(f"{self.engine.label} {node}", process, folder, log)
+        self.workers[node] = worker
+        answer = await worker.call(
+            "start",
+            node=node,
+            addresses=self.addresses,
+            clients=self.clients,
+            folder=str(folder),
+            storage=self.storage,
+            options={**self.engine.options, **self.options},
+        )
+        worker.pids += answer.get("pids", [])
+        return worker
+
+    async def start_all(self) -> None:
+        """Start every node that does not run. Of several that fail, one's error is enough."""
+        failures: list[WorkerFailed] = []
+
+        async def start(node: str) -> None:
+            try:
+                await self.start(node)
+            except WorkerFailed as failure:
+                failures.append(failure)
+
+        async with trio.open_nursery() as nursery:
+            for node in self.addresses:
+                if node not in self.workers:
+                    nursery.start_soon(start, node)
+        if failures:
+            raise failures[0]
+
+    async def wait_leader(self) -> Worker:
+        """Wait until one node leads and every other knows it; return it."""
+        with trio.move_on_after(_LEADER_TIMEOUT_S):
+            while True:
+                answers = [(worker, await worker.call("status")) for worker in self.workers.values()]
+                leading = [worker for worker, answer in answers if answer["leading"]]
+                if len(leading) == 1 and all(answer["leader_known"] for _, answer in answers):
+                    return leading[0]
+                await trio.sleep(_POLL_S)
+        raise WorkerFailed(f"{self.engine.label}: no leader after {_LEADER_TIMEOUT_S:.0f} s")
+
+    def followers(self, leader: Worker) -> list[Worker]:
+        """All but the leader."""
+        return [worker for worker in self.workers.values() if worker is not leader]
+
+    async def kill(self, worker: Worker) -> int:
+        """End one as `kill -9` does; return when, on the clock that `time.time_ns` reads."""
+        at_ns = time.time_ns()
+        worker.kill()
+        self._forget(worker)
+        await worker.wait_gone()
+        return at_ns
+
+    async def stop(self, worker: Worker) -> None:
+        """End one in an orderly way."""
+        await worker.call("stop")
+        await worker.wait_gone()
+        self._forget(worker)
+
+    async def kill_all(self) -> None:
+        """End all as `kill -9` does."""
+        for worker in list(self.workers.values()):
+            await self.kill(worker)
+
+    async def first_commit(self) -> int:
+        """Wait until the first command is committed by whichever node leads; return when, as `kill` does.
+
+        The nodes that did not lead go on trying: kill them.
+        """
+        at_ns: list[int] = []
+        failures: list[WorkerFailed] = []
+
+        async def ask(worker: Worker, scope: trio.CancelScope) -> None:
+            try:
+                answer = await worker.call("first_commit")
+            except WorkerFailed as failure:
+                failures.append(failure)
+                return
+            at_ns.append(answer["at_ns"])
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for worker in self.workers.values():
+                nursery.start_soon(ask, worker, nursery.cancel_scope)
+        if not at_ns:
+            raise failures[0]
+        return at_ns[0]
+
+    def _forget(self, worker: Worker) -> None:
+        self.workers = {node: each for node, each in self.workers.items() if each is not worker}
+
+
+async def _open_process(command: Sequence[str], stderr: IO[bytes]) -> trio.Process:
+    return await trio.lowlevel.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=HERE.parent
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on. All are held until all are known, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+@asynccontextmanager
+async def open_cluster(
+    engine: Engine, *, nodes: int, storage: str, folder: Path, options: Mapping[str, Any] | None = None
+) -> AsyncGenerator[Cluster, None]:
+    """Start a cluster, and leave nothing of it behind. Its folder is made in `folder`.
+
+    Raises:
+        WorkerFailed: it did not start.
+        EngineMissing: the engine is not installed.
+    """
+    ports = _free_ports(2 * nodes)
+    names = [f"n{number}" for number in range(1, nodes + 1)]
+    where = Path(tempfile.mkdtemp(prefix="cluster-", dir=folder))
+    cluster = Cluster(
+        engine=engine,
+        storage=storage,
+        folder=where,
+        options=options or {},
+        addresses={name: f"127.0.0.1:{port}" for name, port in zip(names, ports[:nodes], strict=True)},
+        clients={name: f"127.0.0.1:{port}" for name, port in zip(names, ports[nodes:], strict=True)},
+    )
+    try:
+        await cluster.start_all()
+        yield cluster
+    finally:
+        with trio.CancelScope(shield=True):
+            await cluster.kill_all()
+        shutil.rmtree(where)

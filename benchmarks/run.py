@@ -1,0 +1,105 @@
+"""Answering a question: rounds of cases, so that whatever else the machine does hits every engine alike."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks import machine, tables
+from benchmarks.cluster import WorkerFailed
+from benchmarks.engines import ENGINES, Engine, EngineMissing
+from benchmarks.questions.base import Case, Question, Sample, Settings
+from benchmarks.results import Report, describe_engines, describe_settings, rows_of
+
+
+def find_engines(names: Sequence[str]) -> tuple[list[Engine], dict[str, str]]:
+    """Of the engines asked for, those that can run here; and why the others can't."""
+    ready: list[Engine] = []
+    skipped: dict[str, str] = {}
+    for name in names:
+        engine = ENGINES[name]
+        try:
+            engine.command()
+        except EngineMissing as missing:
+            skipped[engine.label] = str(missing)
+        else:
+            ready.append(engine)
+    return ready, skipped
+
+
+async def answer(question: Question, settings: Settings, engine_names: Sequence[str], console: Console) -> Report:
+    """Measure, show and write; a case that fails is reported, and the others go on."""
+    engines, skipped = find_engines(engine_names)
+    on = machine.describe(settings.folder)
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    if machine.is_in_memory(settings.folder):
+        console.print(
+            f"warning: {settings.folder} is a {on['file_system']}: syncing costs nothing there; "
+            "choose a folder on a disk with --folder",
+            style="bold yellow",
+            soft_wrap=True,
+        )
+    done, failures = await _measure_all(question, settings, engines, console)
+    report = Report(
+        question=question.name,
+        asks=question.asks,
+        when=when,
+        machine=on,
+        settings=describe_settings(settings),
+        engines=describe_engines(engines),
+        skipped=skipped,
+        failures=failures,
+        rows=rows_of(done),
+    )
+    tables.show(console, question, report)
+    _write(question, report, settings.output, done, console)
+    return report
+
+
+async def _measure_all(
+    question: Question, settings: Settings, engines: Sequence[Engine], console: Console
+) -> tuple[list[tuple[Case, Sample]], dict[str, str]]:
+    cases = question.plan(settings, engines)
+    done: list[tuple[Case, Sample]] = []
+    failures: dict[str, str] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(question.name, total=len(cases) * settings.rounds)
+        for round_number in range(1, settings.rounds + 1):
+            for case in cases:
+                progress.update(task, description=f"{question.name} {round_number}/{settings.rounds}: {case}")
+                try:
+                    done.append((case, await question.measure(settings, case)))
+                except WorkerFailed as failure:
+                    failures[f"{case}, round {round_number}"] = str(failure)
+                progress.advance(task)
+    order = {id(case): number for number, case in enumerate(cases)}
+    done.sort(key=lambda each: order[id(each[0])])
+    return done, failures
+
+
+def _write(
+    question: Question, report: Report, output: Path, done: Sequence[tuple[Case, Sample]], console: Console
+) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    paths = [report.write(output)]
+    if report.rows:
+        for drawing in question.draw(report):
+            paths += drawing.write(output)
+    for _, sample in done:
+        for name, text in sample.texts.items():
+            path = output / name
+            path.write_text(text, encoding="utf-8")
+            paths.append(path)
+    for path in dict.fromkeys(paths):
+        console.print(f"wrote {path}", style="bright_black", soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,100 @@
+"""A run as a table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.latencies import PERCENTILES
+from benchmarks.plots import fixed_parameters, size_text
+from benchmarks.questions.base import Column, Question, decimals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.results import Report, Row
+
+
+def make_table(question: Question, report: Report) -> Table:
+    """The rows of a report, grouped by their parameters; parameters that never change stand below."""
+    fixed = fixed_parameters(report.rows)
+    names = [name for name in (report.rows[0].parameters if report.rows else {}) if name not in fixed]
+    caption = ", ".join(f"{name} {size_text(value)}" for name, value in fixed.items())
+    table = Table(
+        title=question.asks, caption=caption or None, title_justify="left", caption_justify="left", box=SIMPLE
+    )
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("engine", no_wrap=True)
+    for column in question.columns:
+        table.add_column(column.header, justify="right", no_wrap=True)
+    has_latency = any(row.latency is not None for row in report.rows)
+    if has_latency:
+        for name in PERCENTILES:
+            table.add_column(f"{name} ms", justify="right", no_wrap=True)
+    if question.compare is not None and len(report.engines) > 1:
+        table.add_column("ours ÷ this" if question.compare[1] else "this ÷ ours", justify="right", no_wrap=True)
+    last: list[object] | None = None
+    for row in report.rows:
+        group: list[object] = [row.parameters[name] for name in names]
+        if last is not None and group != last:
+            table.add_section()
+        last = group
+        table.add_row(*_cells(question, report, row, names, has_latency))
+    return table
+
+
+def _cells(question: Question, report: Report, row: Row, names: Sequence[str], has_latency: bool) -> list[str | Text]:
+    cells: list[str | Text] = [size_text(row.parameters[name]) for name in names]
+    cells.append(Text(row.label, style="bold" if row.engine == "raft_actors" else ""))
+    cells += [_value(column, row) for column in question.columns]
+    if has_latency:
+        cells += [decimals(row.latency.percentiles[name]) if row.latency else "–" for name in PERCENTILES]
+    if question.compare is not None and len(report.engines) > 1:
+        cells.append(_comparison(question.compare, report, row))
+    return cells
+
+
+def _value(column: Column, row: Row) -> Text | str:
+    if column.value not in row.values:
+        return "–"
+    spread = row.values[column.value]
+    if not column.spread or spread.low == spread.high:
+        return column.text(spread.median)
+    return Text.assemble(
+        column.text(spread.median), (f"  {column.text(spread.low)}–{column.text(spread.high)}", "bright_black")
+    )
+
+
+def _comparison(compare: tuple[str, bool], report: Report, row: Row) -> str:
+    value, more_is_better = compare
+    ours = [each for each in report.select(**row.parameters) if each.engine == "raft_actors"]
+    if row.engine == "raft_actors" or not ours or value not in row.values:
+        return ""
+    mine, theirs = ours[0].median(value), row.median(value)
+    if not mine or not theirs:
+        return ""
+    ratio = mine / theirs if more_is_better else theirs / mine
+    return f"{ratio:.2f}"
+
+
+def show(console: Console, question: Question, report: Report) -> None:
+    """Print the table, and all that one must know to believe it."""
+    if report.rows:
+        console.print(make_table(question, report))
+    for engine in report.engines:
+        console.print(
+            Text.assemble((engine["label"], "bold"), f": {engine['durability']}; {engine['settings']} "),
+            Text(f"({engine['version']})", style="bright_black"),
+            soft_wrap=True,
+        )
+    for note in question.notes:
+        console.print(note, style="bright_black", soft_wrap=True)
+    for name, reason in report.skipped.items():
+        console.print(f"skipped {name}: {reason}", style="yellow", soft_wrap=True, markup=False)
+    for name, reason in report.failures.items():
+        console.print(f"failed: {name}: {reason}", style="red", soft_wrap=True, markup=False)

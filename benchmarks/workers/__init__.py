@@ -1,0 +1,1 @@
+"""The processes that are measured: one module per engine, all of which understand the same commands (see `wire`)."""

@@ -1,0 +1,221 @@
+"""A node of raft_actors that the driver loads: `python -m benchmarks.workers.raft_actors_worker`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from typing_extensions import override
+
+from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
+from raft_actors import ClusterConfig, LeadershipLost, Node, NodeConfig, NotLeader, RoleName, StateMachine, open_node
+from raft_actors.persistence import MemoryStorage, SqliteStorage
+from raft_actors.transports import TcpTransport
+
+_RETRY_S = 0.002
+_FILL_TASKS = 4
+_FILL_BYTES = 256 * 1024
+_CHUNK_COMMANDS = 1024
+
+
+class Count(StateMachine[bytes, int]):
+    """Counts the commands. The result of each is its number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @override
+    def apply(self, command: bytes) -> int:
+        self.count += 1
+        return self.count
+
+    @override
+    def snapshot(self) -> Iterable[bytes]:
+        return [self.count.to_bytes(8, "big")]
+
+    @override
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        self.count = int.from_bytes(b"".join([chunk async for chunk in chunks]), "big")
+
+
+class Keep(StateMachine[bytes, int]):
+    """Keeps every command, so that its snapshot is as large as what it was fed."""
+
+    def __init__(self) -> None:
+        self.commands_kept: list[bytes] = []
+
+    @override
+    def apply(self, command: bytes) -> int:
+        self.commands_kept.append(command)
+        return len(self.commands_kept)
+
+    @override
+    def snapshot(self) -> Iterable[bytes]:
+        kept = self.commands_kept[:]
+        return (
+            b"".join(len(command).to_bytes(4, "big") + command for command in kept[start : start + _CHUNK_COMMANDS])
+            for start in range(0, len(kept), _CHUNK_COMMANDS)
+        )
+
+    @override
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        self.commands_kept = []
+        buffer = b""
+        async for chunk in chunks:
+            buffer += chunk
+            start = 0
+            while start + 4 <= len(buffer):
+                end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
+                if end > len(buffer):
+                    break
+                self.commands_kept.append(buffer[start + 4 : end])
+                start = end
+            buffer = buffer[start:]
+
+
+@attrs.define
+class Worker:
+    """One node, and what the driver may ask of it."""
+
+    stack: contextlib.AsyncExitStack
+    folder: str = ""
+    _node: Node[bytes, int] | None = None
+
+    @property
+    def node(self) -> Node[bytes, int]:
+        """The node, once started."""
+        if self._node is None:
+            raise ValueError("not started")
+        return self._node
+
+    async def handle(self, request: Request) -> Reply:
+        """Do what the driver asks."""
+        match request["command"]:
+            case "start":
+                return await self.start(request)
+            case "status":
+                return self.status()
+            case "load":
+                return await self.load(request)
+            case "fill":
+                return await self.fill(request)
+            case "first_commit":
+                return await self.first_commit()
+            case "snapshot":
+                return {"index": (await self.node.take_snapshot()).index}
+            case "stop":
+                await self.stack.aclose()
+                return {}
+            case unknown:
+                raise ValueError(f"unknown command {unknown!r}")
+
+    async def start(self, request: Request) -> Reply:
+        """Open the node."""
+        options: dict[str, Any] = dict(request["options"])
+        machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
+        self.folder = request["folder"]
+        storage = MemoryStorage() if request["storage"] == "memory" else SqliteStorage(Path(self.folder) / "node.db")
+        self._node = await self.stack.enter_async_context(
+            open_node(
+                request["node"],
+                cluster=ClusterConfig(cluster_id="benchmark", voters=request["addresses"]),
+                state_machine=machine,
+                storage=storage,
+                transport=TcpTransport(request["addresses"][request["node"]]),
+                config=NodeConfig(**options),
+            )
+        )
+        return {}
+
+    def status(self) -> Reply:
+        """What the driver needs to know."""
+        status = self.node.status()
+        return {
+            "leading": status.role is RoleName.LEADER,
+            "leader_known": status.leader is not None,
+            "term": status.term,
+            "applied": status.applied_index,
+            "stored_bytes": folder_bytes(self.folder),
+        }
+
+    async def load(self, request: Request) -> Reply:
+        """Have proposers propose and wait, over and over."""
+        window, payload, batch = Window.of(request), payload_of(request), request["batch"]
+        propose = {"await": self._await_each, "many": self._propose_many, "pipeline": self._pipeline}[request["mode"]]
+        async with trio.open_nursery() as nursery:
+            for _ in range(request["proposers"]):
+                nursery.start_soon(propose, window, payload, batch)
+        return window.result()
+
+    async def _await_each(self, window: Window, payload: bytes, _: int) -> None:
+        propose = self.node.propose
+        while True:
+            started = clock()
+            await propose(payload)
+            if not window.count(started, 1):
+                return
+
+    async def _propose_many(self, window: Window, payload: bytes, batch: int) -> None:
+        commands = [payload] * batch
+        propose_many = self.node.propose_many
+        while True:
+            started = clock()
+            await propose_many(commands)
+            if not window.count(started, batch):
+                return
+
+    async def _pipeline(self, window: Window, payload: bytes, batch: int) -> None:
+        propose_nowait = self.node.propose_nowait
+        waiting = deque((clock(), propose_nowait(payload)) for _ in range(batch))
+        going = True
+        while waiting:
+            started, pending = waiting.popleft()
+            await pending.wait()
+            going = window.count(started, 1) and going
+            if going:
+                waiting.append((clock(), propose_nowait(payload)))
+
+    async def fill(self, request: Request) -> Reply:
+        """Commit a number of commands, many at a time."""
+        payload, commits = payload_of(request), request["commits"]
+        batch = max(1, min(1000, _FILL_BYTES // max(1, len(payload))))
+        left = commits
+        began = clock()
+
+        async def propose() -> None:
+            nonlocal left
+            while left > 0:
+                count = min(batch, left)
+                left -= count
+                await self.node.propose_many([payload] * count)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(_FILL_TASKS):
+                nursery.start_soon(propose)
+        return {"commits": commits, "seconds": clock() - began}
+
+    async def first_commit(self) -> Reply:
+        """Commit one command, as soon as this node leads."""
+        while True:
+            try:
+                await self.node.propose(b"first")
+            except (NotLeader, LeadershipLost):
+                await trio.sleep(_RETRY_S)
+            else:
+                return {"at_ns": time.time_ns()}
+
+
+async def main() -> None:
+    """Serve the driver."""
+    async with contextlib.AsyncExitStack() as stack:
+        await serve(Worker(stack).handle)
+
+
+if __name__ == "__main__":
+    trio.run(main)
