@@ -68,6 +68,7 @@ class GatedStorage(MemoryStorage):
         self.gate = trio.Event()
         self.gate.set()
         self.reads = 0
+        self.opens = 0
         self.readers: list[GatedReader] = []
 
     def shut(self) -> None:
@@ -84,6 +85,7 @@ class GatedStorage(MemoryStorage):
         return await self._through(super().read_entries(first_index, last_index, max_bytes))
 
     async def open_snapshot(self) -> SnapshotReader | None:
+        self.opens += 1
         reader = await super().open_snapshot()
         if reader is None:
             return None

@@ -92,6 +92,18 @@ async def test_a_chunk_without_an_answer_is_sent_again_after_a_while_and_not_bef
         for _ in range(9):
             assert chunk(0) not in await stage.tell(Beat())
         assert chunk(0) in await stage.tell(Beat())
+        for _ in range(9):
+            assert chunk(0) not in await stage.tell(Beat())
+
+
+async def test_heartbeats_before_the_snapshot_do_not_shorten_that_wait() -> None:
+    async with running([1, 1, 2, 2, 2]) as stage:
+        for _ in range(9):
+            await stage.tell(Beat())
+        await compact(stage, SNAPSHOT)
+        await stage.tell(rejected(5, None, 1))
+        for _ in range(9):
+            assert chunk(0) not in await stage.tell(Beat())
 
 
 async def test_each_answer_starts_the_wait_anew() -> None:
@@ -114,6 +126,7 @@ async def test_a_chunk_that_the_transport_refuses_is_sent_again_with_the_next_he
 async def test_heartbeats_of_a_leader_that_sends_a_snapshot_claim_nothing_of_the_followers_log() -> None:
     async with sending() as stage:
         assert await stage.tell(Beat()) == [append(0, 0)]
+        assert await stage.tell(WakeReplicators()) == []
 
 
 async def test_heartbeats_go_on_while_a_chunk_is_read() -> None:
@@ -141,12 +154,29 @@ async def test_a_log_that_was_compacted_under_its_feet_needs_the_snapshot_for_th
         assert stage.progress.state is ProgressState.SNAPSHOT
 
 
+async def test_entries_after_one_whose_term_is_forgotten_need_the_snapshot() -> None:
+    async with running([1, 1, 2, 2, 2], max_inflight_appends=1, max_append_bytes=1) as stage:
+        await stage.tell(rejected(5, None, 1), accepted(0))
+        stage.state.log.compact(SNAPSHOT, 2)
+        await store_snapshot(stage.storage, SNAPSHOT, *CHUNKS, first_index=2)
+        assert await stage.tell(accepted(1)) == [chunk(0)]
+
+
+async def test_the_next_snapshot_begins_with_its_first_chunk() -> None:
+    async with sending() as stage:
+        await stage.tell(wants(1))
+        await stage.tell(installed())
+        await compact(stage, SnapshotMetadata(5, 2))
+        assert await stage.tell(Beat()) == [chunk(0, SnapshotMetadata(5, 2)), append(0, 0)]
+
+
 async def test_a_snapshot_that_is_not_on_disk_yet_is_looked_for_at_the_next_heartbeat() -> None:
     async with running([1, 1, 2, 2, 2]) as stage:
         stage.outbox.take()
         stage.state.log.compact(SNAPSHOT, 4)
         assert await stage.tell(rejected(5, None, 1)) == []
-        assert await stage.tell(WakeReplicators()) == []
+        assert await stage.tell(WakeReplicators(), WakeReplicators()) == []
+        assert stage.storage.opens == 1
         await store_snapshot(stage.storage, SNAPSHOT, *CHUNKS, first_index=4)
         assert chunk(0) in await stage.tell(Beat())
 
