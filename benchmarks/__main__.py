@@ -98,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
         for option in question.options:
             default = ",".join(str(value) for value in option.default)
             command.add_argument(
-                f"--{option.name}",
+                f"--{option.name.replace('_', '-')}",
                 type=partial(_list_of, option),
                 metavar="A,B",
                 help=f"{option.says} ({default})",

@@ -178,6 +178,22 @@ class Cluster:
                 await trio.sleep(_POLL_S)
         raise WorkerFailed(f"{self.engine.label}: no leader after {_LEADER_TIMEOUT_S:.0f} s")
 
+    async def wait_applied(self, worker: Worker, index: int, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+        """Wait until a node has applied the entry at `index`."""
+        with trio.move_on_after(timeout_s):
+            while True:
+                if (await worker.call("status"))["applied"] >= index:
+                    return
+                await trio.sleep(_POLL_S)
+        raise WorkerFailed(f"{worker.name} had not applied entry {index:,} after {timeout_s:.0f} s")
+
+    async def wait_all_applied(self, leader: Worker) -> int:
+        """Wait until every node has applied what the leader has; return its index."""
+        index: int = (await leader.call("status"))["applied"]
+        for worker in self.workers.values():
+            await self.wait_applied(worker, index)
+        return index
+
     def followers(self, leader: Worker) -> list[Worker]:
         """All but the leader."""
         return [worker for worker in self.workers.values() if worker is not leader]

@@ -64,6 +64,8 @@ async def _measure_all(
     question: Question, settings: Settings, engines: Sequence[Engine], console: Console
 ) -> tuple[list[tuple[Case, Sample]], dict[str, str]]:
     cases = question.plan(settings, engines)
+    rounds = range(1, settings.rounds + 1)
+    measurements = [(number, case) for number in rounds for case in cases if number == 1 or not case.once]
     done: list[tuple[Case, Sample]] = []
     failures: dict[str, str] = {}
     columns = (
@@ -74,15 +76,14 @@ async def _measure_all(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(question.name, total=len(cases) * settings.rounds)
-        for round_number in range(1, settings.rounds + 1):
-            for case in cases:
-                progress.update(task, description=f"{question.name} {round_number}/{settings.rounds}: {case}")
-                try:
-                    done.append((case, await question.measure(settings, case)))
-                except WorkerFailed as failure:
-                    failures[f"{case}, round {round_number}"] = str(failure)
-                progress.advance(task)
+        task = progress.add_task(question.name, total=len(measurements))
+        for round_number, case in measurements:
+            progress.update(task, description=f"{question.name} {round_number}/{settings.rounds}: {case}")
+            try:
+                done.append((case, await question.measure(settings, case)))
+            except WorkerFailed as failure:
+                failures[f"{case}, round {round_number}"] = str(failure)
+            progress.advance(task)
     order = {id(case): number for number, case in enumerate(cases)}
     done.sort(key=lambda each: order[id(each[0])])
     return done, failures

@@ -1,5 +1,5 @@
 """The questions, in the order in which an engineer asks them."""
 
-from benchmarks.questions import commit
+from benchmarks.questions import batch, commit, failover, idle, restart
 
-QUESTIONS = {module.QUESTION.name: module.QUESTION for module in (commit,)}
+QUESTIONS = {module.QUESTION.name: module.QUESTION for module in (commit, batch, failover, restart, idle)}

@@ -23,6 +23,7 @@ class Option:
     """A list that the command line may replace: `--proposers 1,64`.
 
     Attributes:
+        name: also how plans ask for it; on the command line, dashes take the underscores' place.
         default, quick: what it holds otherwise, and with `--quick`.
         choices: what it may hold, where that is not any positive number.
     """
@@ -65,10 +66,15 @@ class Settings:
 
 @attrs.frozen
 class Case:
-    """One engine under one set of parameters."""
+    """One engine under one set of parameters.
+
+    Attributes:
+        once: one round is enough, as it takes long or gives no figure with a spread.
+    """
 
     engine: Engine
     parameters: dict[str, Parameter]
+    once: bool = False
 
     def number(self, name: str) -> int:
         """A parameter that is a number."""
@@ -149,6 +155,21 @@ def product(engines: Sequence[Engine], parameters: Sequence[dict[str, Parameter]
 def only_ours(engines: Sequence[Engine]) -> list[Engine]:
     """For parameters that the others do not have."""
     return [engine for engine in engines if engine is OURS]
+
+
+def percent(share: float) -> str:
+    """A share of one."""
+    return f"{share * 100:.1f}%"
+
+
+def mebibytes(size: float) -> str:
+    """Bytes as MiB."""
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def seconds_text(value: float) -> str:
+    """Seconds to the millisecond."""
+    return f"{value:.3f} s"
 
 
 def thousands(value: float) -> str:

@@ -12,6 +12,8 @@ from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, Worker, open_cluster
 from benchmarks.latencies import unpack
 from benchmarks.questions.base import Case, Sample, Settings
 
+_SLOWEST_PER_S = 1000
+
 
 @attrs.frozen(kw_only=True)
 class Load:
@@ -34,6 +36,13 @@ async def measure_load(settings: Settings, case: Case, load: Load, options: Mapp
     ) as cluster:
         leader = await cluster.wait_leader()
         return await load_leader(settings, cluster, leader, load)
+
+
+async def fill(leader: Worker, *, commits: int, payload: int) -> None:
+    """Commit a number of commands, as fast as may be."""
+    # No engine here is slower than this, on any machine that one would measure on.
+    timeout_s = REPLY_TIMEOUT_S + commits / _SLOWEST_PER_S
+    await leader.call("fill", timeout_s=timeout_s, commits=commits, payload=payload)
 
 
 async def load_leader(settings: Settings, cluster: Cluster, leader: Worker, load: Load) -> Sample:

@@ -25,7 +25,7 @@ const (
 	maxClients         = 64
 	fillGoroutines     = 1024
 	maxTxnOps          = 4096
-	tryFor             = 100 * time.Millisecond
+	tryFor             = 50 * time.Millisecond
 )
 
 type worker struct {
