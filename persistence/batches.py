@@ -17,16 +17,16 @@ from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.schema import StoreRow
 from raft_actors.persistence.sqlite_errors import corrupt
 
-#: Rows looked at in one step.
-_WINDOW = 1024
+# Rows looked at in one step: few at first, as rows may be large, then more, for logs of many small ones.
+_FIRST_ROWS, _MOST_ROWS = 16, 1024
 
 # Of the rows from the one that holds ?1 on: the first one's index, the last one's that still fits ?3 bytes, if any.
-_FITTING = f"""
+_FITTING = """
 SELECT min(first_index), max(CASE WHEN total <= ?3 THEN first_index END) FROM (
     SELECT first_index, sum(size) OVER (ORDER BY first_index) AS total FROM (
         SELECT first_index, size FROM batches
         WHERE first_index >= (SELECT max(first_index) FROM batches WHERE first_index <= ?1) AND first_index <= ?2
-        ORDER BY first_index LIMIT {_WINDOW}))
+        ORDER BY first_index LIMIT ?4))
 """
 
 _FETCH = """
@@ -35,11 +35,11 @@ SELECT CAST(group_concat(data, '') AS BLOB), group_concat(size) FROM (
 """
 
 # Backwards from ?2: the lowest index that still fits ?3 bytes, if any, the lowest looked at, and what all of it takes.
-_FITTING_BACKWARDS = f"""
+_FITTING_BACKWARDS = """
 SELECT min(CASE WHEN total <= ?3 THEN first_index END), min(first_index), sum(size), count(*) FROM (
     SELECT first_index, size, sum(size) OVER (ORDER BY first_index DESC) AS total FROM (
         SELECT first_index, size FROM batches
-        WHERE first_index <= ?2 AND last_index >= ?1 ORDER BY first_index DESC LIMIT {_WINDOW}))
+        WHERE first_index <= ?2 AND last_index >= ?1 ORDER BY first_index DESC LIMIT ?4))
 """
 
 _LAST_ROW = "SELECT first_index, last_index, commit_number, data FROM batches ORDER BY first_index DESC LIMIT 1"
@@ -80,13 +80,14 @@ def tail(connection: sqlite3.Connection, path: Path, state: LogState, max_bytes:
     if state.last_index < state.first_index:
         return []
     (last_batch,) = connection.execute("SELECT max(first_index) FROM batches").fetchone()
-    start, upper, budget, more = last_batch, state.last_index, max_bytes, True
+    start, upper, budget, rows, more = last_batch, state.last_index, max_bytes, _FIRST_ROWS, True
     while more:
-        bounds_of = (state.first_index, upper, budget)
-        fits, lowest, size, count = connection.execute(_FITTING_BACKWARDS, bounds_of).fetchone()
+        window = (state.first_index, upper, budget, rows)
+        fits, lowest, size, count = connection.execute(_FITTING_BACKWARDS, window).fetchone()
         if fits is not None:
             start, upper, budget = fits, fits - 1, budget - size
-        more = fits is not None and fits == lowest and count == _WINDOW
+        more = fits is not None and fits == lowest and count == rows
+        rows = min(4 * rows, _MOST_ROWS)
     start = max(start, state.first_index)
     return read(connection, path, state, start, state.last_index, max_bytes)
 
@@ -96,9 +97,10 @@ def read(
 ) -> list[EntryBatch]:
     """Batches from exactly `first_index` on, which must be in the log; see `Storage.read_entries`."""
     found: list[EntryBatch] = []
-    index, last_index, budget = first_index, min(last_index, state.last_index), max_bytes
+    index, last_index, budget, rows = first_index, min(last_index, state.last_index), max_bytes, _FIRST_ROWS
     while index <= last_index:
-        start, fits = connection.execute(_FITTING, (index, last_index, budget)).fetchone()
+        start, fits = connection.execute(_FITTING, (index, last_index, budget, rows)).fetchone()
+        rows = min(4 * rows, _MOST_ROWS)
         if start is None:
             raise corrupt(path, f"entries from index {index} on are missing")
         if fits is None:

@@ -181,8 +181,8 @@ def _connected(path: Path) -> Generator[sqlite3.Connection, None, None]:
         yield connection
     finally:
         connection.close()
-        if not had_index:
-            shared_index.unlink(missing_ok=True)  # a reader that may not write leaves it behind
+        if not had_index and shared_index.exists():
+            shared_index.unlink()  # a reader that may not write leaves it behind
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -9,8 +9,8 @@
                snapshot's chunks together and makes a single integer key of the pair.
 
 Appending entries inserts into `batches` and touches nothing else: the log's last index and term are found in its last
-row. A row of the log says in `commit_number` which commit wrote it, and the store's row which one changed it last; as of
-that one is its `last_index`, below which the log can't end.
+row. A row of the log says in `commit_number` which commit wrote it, and the store's row which one changed it last; as
+of that one is its `last_index`, below which the log can't end.
 """
 
 from __future__ import annotations

@@ -72,13 +72,17 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
         return corrupt(path, f"its tables are not as this library makes them ({error}), met while {doing}")
     if code in _LOCKED:
         return locked(path)
-    return _unwritable(path, code) or _failed(path, doing, f"{error} ({getattr(error, 'sqlite_errorname', extended)})")
+    return _unwritable(path, extended) or _failed(
+        path, doing, f"{error} ({getattr(error, 'sqlite_errorname', extended)})"
+    )
 
 
-def _unwritable(path: Path, code: int) -> StorageError | None:
-    if code in _READ_ONLY and not _writable(path):
+def _unwritable(path: Path, extended: int) -> StorageError | None:
+    code = extended & 0xFF
+    # A file that could only be opened for reading can't be locked for writing either.
+    if (code in _READ_ONLY or extended == sqlite3.SQLITE_IOERR_LOCK) and not _writable(path):
         return read_only(path)
-    if code == sqlite3.SQLITE_READONLY:
+    if extended == sqlite3.SQLITE_READONLY:
         return corrupt(path, "by its header this version of SQLite may read it and not write it")
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return full(path)

@@ -49,7 +49,7 @@ async def everything(storage: Storage, recovered: Recovered) -> list[Entry]:
     found: list[Entry] = []
     index = recovered.first_index
     while index <= recovered.last_index:
-        piece = await storage.read_entries(index, recovered.last_index, 1000)
+        piece = await storage.read_entries(index, recovered.last_index, 20_000)
         found += taken_apart(piece)
         index = piece[-1].last_index + 1
     return found
