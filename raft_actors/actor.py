@@ -10,6 +10,8 @@ nothing needs a lock; and one message is handled after the other, so a handler s
   there is no other way to be stopped from outside, and no actor outlives its nursery.
 - A crash is an exception that leaves `receive`. It leaves `run` too, so it cancels the actor's siblings and reaches
   whoever opened the nursery, as any Trio task's would. Nothing restarts an actor behind your back.
+- A KeyboardInterrupt strikes no actor: Trio delivers it to the program's main task instead, where it cancels from
+  there. Between any two instructions of a handler it would leave a decision half carried out.
 
 An actor with one message type:
 
@@ -190,6 +192,7 @@ class Actor(ABC, Generic[M]):
         finally:
             self._asked.discard(reply)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Handle messages until cancelled. An actor lives once: it can't be run again."""
         try:

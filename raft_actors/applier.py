@@ -4,6 +4,9 @@ It is told how far the log is committed and fetches the entries itself, from mem
 fallen behind) from storage. So nothing queues up before it, however slow the state machine is. It gives other tasks a
 turn whenever it has applied for `apply_slice_s`, so heartbeats go on.
 
+Its task is protected from KeyboardInterrupt, as every actor's is, but not where the application's code runs: Ctrl-C
+must be able to end an `apply` that never returns. It ends the node then, so nothing half done outlives it.
+
 It alone touches the state machine: applying, querying, taking and restoring snapshots never overlap.
 """
 
@@ -198,6 +201,7 @@ class Applier(Actor[ApplierMessage]):
             self.applied_index = batch.last_index
         self._answer()
 
+    @trio.lowlevel.disable_ki_protection
     async def _apply_commands(self, batch: EntryBatch) -> None:
         apply, decode, clock, results = self._state_machine.apply, self._decode, trio.current_time, self._results
         index = batch.first_index
@@ -227,6 +231,7 @@ class Applier(Actor[ApplierMessage]):
         failure.__cause__ = error
         return failure
 
+    @trio.lowlevel.enable_ki_protection
     def _answer(self) -> None:
         """Give the proposals and reads that are due by now their results, and wake who waits for an index."""
         outcomes = self._outcomes
@@ -262,6 +267,7 @@ class Applier(Actor[ApplierMessage]):
         finally:
             reader.close()
 
+    @trio.lowlevel.disable_ki_protection
     async def _restore_from(self, reader: SnapshotReader) -> None:
         metadata = reader.metadata
         try:
@@ -288,6 +294,7 @@ class Applier(Actor[ApplierMessage]):
             outcome.fail(LeadershipLost(self._applied_term, outcome.index))
         self._results = []
 
+    @trio.lowlevel.disable_ki_protection
     def _take_snapshot_if_due(self) -> None:
         if self._snapshot_under_way or not self._snapshot_due():
             return

@@ -77,6 +77,7 @@ class Node(Generic[C, R]):
 
     # --- life ------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Node[C, R]] = trio.TASK_STATUS_IGNORED) -> None:
         """Be this node until `aclose` or cancellation: `node = await nursery.start(Node(...).run)`.
 
@@ -90,6 +91,7 @@ class Node(Generic[C, R]):
         self._started = True
         await self._supervisor.run(lambda: task_status.started(self))
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Stop in two stages: take no more proposals and let those under way finish, then end all actors.
 
@@ -112,6 +114,7 @@ class Node(Generic[C, R]):
 
     # --- proposals -------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def propose(self, command: C) -> R:
         """Have a command committed and applied, and return what this node's state machine returned for it.
 
@@ -129,6 +132,7 @@ class Node(Generic[C, R]):
         result: R = await proposal.wait()
         return result
 
+    @trio.lowlevel.enable_ki_protection
     async def propose_many(self, commands: Sequence[C]) -> list[Any]:
         """Propose commands together, for the price of one wait; return their results in order.
 
@@ -148,6 +152,7 @@ class Node(Generic[C, R]):
         results: list[Any] = await proposal.wait()
         return results
 
+    @trio.lowlevel.enable_ki_protection
     def propose_nowait(self, command: C) -> PendingProposal:
         """Propose a command without waiting, not even for room; its outcome is `await pending.wait()`.
 
@@ -163,6 +168,7 @@ class Node(Generic[C, R]):
         self._hand_in(proposal, Proposed(proposal))
         return proposal
 
+    @trio.lowlevel.enable_ki_protection
     async def read(self, query: Callable[[Any], T]) -> T:
         """Run `query(state_machine)` at a point where all is applied that was committed before this call: linearizable.
 
@@ -215,6 +221,7 @@ class Node(Generic[C, R]):
 
     # --- waiting and looking ---------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def wait_leader(self) -> str:
         """Wait until this node knows the leader of its term; return the leader's id.
 
@@ -230,6 +237,7 @@ class Node(Generic[C, R]):
                 return supervisor.state.leader
             await supervisor.changed.park()
 
+    @trio.lowlevel.enable_ki_protection
     async def wait_applied(self, index: int) -> None:
         """Wait until this node has applied the entry at `index`, or restored a snapshot that covers it.
 
@@ -242,6 +250,7 @@ class Node(Generic[C, R]):
         if applier.applied_index < index:
             raise NodeStopped(self.node_id) from self.crash
 
+    @trio.lowlevel.enable_ki_protection
     async def take_snapshot(self) -> SnapshotMetadata:
         """Take a snapshot of what is applied now, whatever the policy says; return its metadata once it is durable.
 

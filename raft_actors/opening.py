@@ -10,7 +10,7 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped
-from raft_actors.groups import leaves
+from raft_actors.groups import leaves, one_error
 from raft_actors.node import Node
 from raft_actors.persistence.abc import Storage
 from raft_actors.state_machine import StateMachine
@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def open_node(
     node_id: str,
     *,
@@ -55,9 +56,9 @@ async def open_node(
             except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, when the node has ended
                 body_error = error
                 nursery.cancel_scope.cancel()
-    except BaseException:  # noqa: ASYNC103 - what is not raised here was noted by the node, and is raised below
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - what is not raised here the node noted, and is raised below
         if body_error is None and node.crash is None:
-            raise
+            raise one_error(error) from None  # noqa: ASYNC104 - the cancellation or KeyboardInterrupt itself
     # A block with a nursery of its own has as many consequences of the crash as it has tasks.
     consequences = (trio.Cancelled, NodeStopped)
     if node.crash is not None and (body_error is None or all(isinstance(e, consequences) for e in leaves(body_error))):
@@ -66,6 +67,7 @@ async def open_node(
         raise body_error
 
 
+@trio.lowlevel.enable_ki_protection
 async def run_node(  # noqa: ASYNC128 - the node calls started()
     node_id: str,
     *,

@@ -38,6 +38,7 @@ class Pending(Generic[T]):
         """Fill it with an error, which `wait` raises. Filling it again does nothing."""
         self.settle(outcome.Error(error))
 
+    @trio.lowlevel.enable_ki_protection
     def settle(self, result: outcome.Outcome[T]) -> None:
         """Fill it with an outcome, and wake its waiter."""
         if self._outcome is not None:
@@ -48,6 +49,7 @@ class Pending(Generic[T]):
             self._task = None
             trio.lowlevel.reschedule(task)
 
+    @trio.lowlevel.enable_ki_protection
     async def wait(self) -> T:
         """Wait until it is filled; return the value or raise the error. For one task at a time.
 

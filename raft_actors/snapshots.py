@@ -90,6 +90,7 @@ class Snapshotter(Actor[SnapshotJob]):
             await self._storage.write_snapshot_chunk(snapshot_id, sequence, bytes(buffer))
 
     @staticmethod
+    @trio.lowlevel.disable_ki_protection  # the application's code
     def _pieces(job: SnapshotJob) -> Iterator[bytes]:
         try:
             yield from job.chunks

@@ -26,6 +26,7 @@ class DeadlineTimer:
             self._fired_for = None
             self._moved.unpark_all()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, fire: Callable[[], Awaitable[None]]) -> None:
         """Call `fire` whenever the deadline has passed, until cancelled."""
         while True:

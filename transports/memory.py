@@ -229,6 +229,7 @@ class MemoryTransport(Transport):
     _parcels: list[_Parcel] = attrs.field(factory=list[_Parcel], init=False, repr=False)
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry messages until cancelled (see `Transport.run`). What is under way to the node then is lost.
 
