@@ -75,7 +75,9 @@ class SqliteStorage(Storage):
 
     @override
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
-        if self._session is not None:
+        if self._session is not None and self._session.thread.is_stopping:
+            await self._session.thread.wait_ended()  # an opening before was cancelled
+        elif self._session is not None:
             raise StorageLocked(f"{self.path} is open already, by this very storage: use one storage per node")
         database = Database(self.path)
         session = self._session = _Session(database, WriterThread(f"raft storage {self.path.name}", database))
@@ -87,9 +89,8 @@ class SqliteStorage(Storage):
             with trio.move_on_after(_END_S, shield=True):
                 await session.thread.wait_ended()  # who opens it again must not meet what is left of this attempt
             raise
-        except BaseException:  # cancelled: the thread closes what it may yet open
+        except BaseException:  # cancelled: the thread closes what it may yet open, and `aclose` can wait for that
             session.thread.stop()
-            self._session = None
             raise
         session.state = state = opened.state
         return Recovered(

@@ -86,6 +86,7 @@ class WriterThread:
         # what it holds (a locked file) is free again. Not at exit, where a daemon thread just stops.
         weakref.finalize(self, self._queue.put, None).atexit = False
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, work: Callable[[], T]) -> T:
         """Carry out `work` after all that was asked before, and return or raise what it does.
 
@@ -108,6 +109,11 @@ class WriterThread:
         if not self._stopping:
             self._stopping = True
             self._queue.put(None)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
 
     @property
     def has_ended(self) -> bool:
