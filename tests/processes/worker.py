@@ -276,13 +276,18 @@ def run() -> None:
     # A shell that starts the tests in the background may have SIGINT ignored, which children inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = json.loads(sys.argv[1])
-    result = outcome.capture(partial(trio.run, main, settings))
+    result = outcome.capture(lambda: trio.run(main, settings))
     error = result.error if isinstance(result, outcome.Error) else None
     # The worker's own nursery puts what ends it in a group; what open_node raises by itself comes out as it is.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    report("ended", error=type(error).__name__ if error else None, text=str(error or ""), threads=threads)
+    report(
+        "ended",
+        error=None if error is None else type(error).__name__,
+        text="" if error is None else str(error),
+        threads=threads,
+    )
     if error is not None:
         raise error
 
