@@ -35,9 +35,10 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """One process of a cluster."""
+    """One process of a cluster, which runs one node."""
 
-    def __init__(self, name: str, process: trio.Process, folder: Path, log: Path) -> None:
+    def __init__(self, node: str, name: str, process: trio.Process, folder: Path, log: Path) -> None:
+        self.node = node
         self.name = name
         self.process = process
         self.folder = folder
@@ -83,6 +84,11 @@ class Worker:
         return sum(machine.resident_bytes(pid) for pid in self.engine_pids)
 
     @property
+    def pid(self) -> int:
+        """The engine's main process."""
+        return self.engine_pids[0]
+
+    @property
     def engine_pids(self) -> list[int]:
         """The engine's processes: those that the worker started, or else itself."""
         return self.pids[1:] or self.pids
@@ -109,7 +115,7 @@ class Worker:
         return line
 
     def _failed(self, what: str) -> WorkerFailed:
-        said = self._log.read_text(encoding="utf-8", errors="replace").strip()[-_LOG_TAIL_CHARS:]
+        said = tail(self._log)
         return WorkerFailed(f"{self.name} {what}" + (f"\n{said}" if said else ""))
 
 
@@ -136,7 +142,7 @@ class Cluster:
         log = self.folder / f"{node}.log"
         with log.open("ab") as stderr:
             process = await _open_process(self.engine.command(), stderr)
-        worker = Worker(f"{self.engine.label} {node}", process, folder, log)
+        worker = Worker(node, f"{self.engine.label} {node}", process, folder, log)
         self.workers[node] = worker
         answer = await worker.call(
             "start",
@@ -251,7 +257,12 @@ async def _open_process(command: Sequence[str], stderr: IO[bytes]) -> trio.Proce
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def tail(log: Path) -> str:
+    """The end of what a process wrote."""
+    return log.read_text(encoding="utf-8", errors="replace").strip()[-_LOG_TAIL_CHARS:]
+
+
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on. All are held until all are known, so that they differ."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -270,7 +281,7 @@ async def open_cluster(
         WorkerFailed: it did not start.
         EngineMissing: the engine is not installed.
     """
-    ports = _free_ports(2 * nodes)
+    ports = free_ports(2 * nodes)
     names = [f"n{number}" for number in range(1, nodes + 1)]
     where = Path(tempfile.mkdtemp(prefix="cluster-", dir=folder))
     cluster = Cluster(

@@ -210,6 +210,19 @@ def series(report: Report, rows: Sequence[Row], name: str, *, x: str, y: str, la
     return Drawing(name, figure)
 
 
+def shares(report: Report, row: Row, name: str, *, label: str, most: int = 25) -> Drawing:
+    """Of a row whose series are shares of a whole by name: the largest, one below the other."""
+    figure, axes = start(report, [row], "", label)
+    largest = sorted(((values[0], each) for each, values in row.series.items()), reverse=True)[:most]
+    colour = ENGINES[row.engine].colour
+    drawn = axes.barh([each for _, each in largest], [share for share, _ in largest], color=colour)
+    axes.bar_label(drawn, [f"{share:.1%}" for share, _ in largest], fontsize=8, padding=2)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=8)
+    axes.margins(x=0.1)
+    return Drawing(name, figure)
+
+
 def _by_engine(rows: Sequence[Row]) -> list[list[Row]]:
     names = list(dict.fromkeys(row.engine for row in rows))
     return [[row for row in rows if row.engine == name] for name in names]

@@ -1,5 +1,6 @@
 """The questions, in the order in which an engineer asks them."""
 
-from benchmarks.questions import batch, commit, failover, idle, restart
+from benchmarks.questions import batch, catchup, commit, cpu, failover, growth, idle, redis, restart
 
-QUESTIONS = {module.QUESTION.name: module.QUESTION for module in (commit, batch, failover, restart, idle)}
+_MODULES = (commit, batch, failover, restart, idle, cpu, catchup, growth, redis)
+QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

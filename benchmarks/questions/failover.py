@@ -57,14 +57,16 @@ async def _stay_leader(settings: Settings, cluster: Cluster, leader: Worker) -> 
     """Load a leader for long; one that loses its place has its proposers fail, which is an answer too."""
     busy = attrs.evolve(settings, warmup_s=0.1, seconds=settings.numbers("load_seconds")[0])
     term = (await leader.call("status"))["term"]
+    failure: WorkerFailed | None = None
+    values: dict[str, float] = {"commits_per_s": 0}
     try:
-        sample = await load_leader(busy, cluster, leader, _BUSY)
-    except WorkerFailed:
-        elections = (await leader.call("status"))["term"] - term
-        if not elections:
-            raise
-        return Sample({"elections": elections, "commits_per_s": 0})
-    return Sample({name: sample.values[name] for name in ("elections", "commits_per_s")})
+        values = (await load_leader(busy, cluster, leader, _BUSY)).values
+    except WorkerFailed as error:
+        failure = error
+    elections = (await leader.call("status"))["term"] - term
+    if failure is not None and not elections:
+        raise failure
+    return Sample({"elections": elections, "commits_per_s": values["commits_per_s"]})
 
 
 def _draw(report: Report) -> list[Drawing]:
