@@ -72,5 +72,7 @@ class Pending(Generic[T]):
     def _unwrap(self) -> T:
         if self._outcome is None:
             raise InternalError("a waiter was woken before its result came")
-        value: T = self._outcome.unwrap()
-        return value
+        # Not unwrap(), which works only once: who has waited may ask again.
+        if isinstance(self._outcome, outcome.Error):
+            raise self._outcome.error
+        return self._outcome.value

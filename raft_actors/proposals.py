@@ -14,7 +14,11 @@ R = TypeVar("R")
 
 
 class Admission:
-    """Bounds what a node has accepted and not yet answered, in bytes and in number."""
+    """Bounds what a node has accepted and not yet answered, in bytes and in number.
+
+    Room that is freed is given to those who wait, in order of arrival, at once and not when they run: so nobody who
+    comes in between takes it from them.
+    """
 
     def __init__(self, node_id: str, *, max_bytes: int, max_count: int) -> None:
         self.node_id = node_id
@@ -22,8 +26,9 @@ class Admission:
         self.max_count = max_count
         self.bytes = 0
         self.closed = False
-        self._admitted: set[PendingOutcome[Any]] = set()
-        self._waiting = trio.lowlevel.ParkingLot()
+        # Dicts for their order, so that a simulation repeats itself.
+        self._admitted: dict[PendingOutcome[Any], None] = {}
+        self._waiting: dict[PendingOutcome[Any], trio.lowlevel.Task] = {}
         self._idle = trio.lowlevel.ParkingLot()
 
     @property
@@ -53,28 +58,39 @@ class Admission:
         Raises:
             NodeStopped: the node takes no more.
         """
-        must_wait = bool(self._waiting) or not self._has_room(outcome.size)
-        while must_wait and not self.closed:
-            await self._waiting.park()
-            must_wait = not self._has_room(outcome.size)
         if self.closed:
             raise NodeStopped(self.node_id)
-        self._add(outcome)
-        self._wake_next()
+        if not self._waiting and self._has_room(outcome.size):
+            self._add(outcome)
+            return
+
+        def give_up(_raise_cancel: Any) -> trio.lowlevel.Abort:
+            del self._waiting[outcome]
+            self._admit_waiting()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waiting[outcome] = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        if outcome not in self._admitted:
+            raise NodeStopped(self.node_id)
 
     def release(self, outcome: PendingOutcome[Any]) -> None:
         """Forget one that was settled, and let the next in."""
-        self._admitted.discard(outcome)
+        if outcome not in self._admitted:
+            return
+        del self._admitted[outcome]
         self.bytes -= outcome.size
         if self._waiting:
-            self._wake_next()
+            self._admit_waiting()
         if self._idle and not self._admitted:
             self._idle.unpark_all()
 
     def close(self) -> None:
         """Let nobody in any more, nor those who wait for room."""
         self.closed = True
-        self._waiting.unpark_all()
+        for task in self._waiting.values():
+            trio.lowlevel.reschedule(task)
+        self._waiting.clear()
 
     async def wait_idle(self) -> None:
         """Wait until all that were admitted are settled."""
@@ -91,12 +107,17 @@ class Admission:
         return not self._admitted or (len(self._admitted) < self.max_count and self.bytes + size <= self.max_bytes)
 
     def _add(self, outcome: PendingOutcome[Any]) -> None:
-        self._admitted.add(outcome)
+        self._admitted[outcome] = None
         self.bytes += outcome.size
 
-    def _wake_next(self) -> None:
-        if self._waiting and len(self._admitted) < self.max_count and self.bytes < self.max_bytes:
-            self._waiting.unpark()
+    def _admit_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            outcome = next(iter(waiting))
+            if not self._has_room(outcome.size):
+                return
+            self._add(outcome)
+            trio.lowlevel.reschedule(waiting.pop(outcome))
 
 
 class PendingOutcome(Pending[R]):
@@ -118,6 +139,7 @@ class PendingOutcome(Pending[R]):
         self.index: int | None = None
         self.last_index = 0
 
+    @trio.lowlevel.enable_ki_protection
     def settle(self, result: Any) -> None:
         """Fill it, wake its waiter and free its place in the admission's bound; only the first time counts."""
         if not self.done:
@@ -172,8 +194,12 @@ class PendingRead(PendingOutcome[R]):
         super().__init__(admission, 0)
         self.query = query
 
+    @trio.lowlevel.disable_ki_protection
     def run(self, state_machine: Any) -> None:
-        """Run the query and fill the slot with what it returns or raises."""
+        """Run the query and fill the slot with what it returns or raises.
+
+        Ctrl-C gets through to a query that never ends, as it does to `apply`: it ends the node.
+        """
         try:
             self.resolve(self.query(state_machine))
         except Exception as error:  # noqa: BLE001 - the query is the caller's code, and so is its error

@@ -1,0 +1,214 @@
+"""Admission: how much may wait to be answered, who waits for room, and in which order they get it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from raft_actors.errors import NodeStopped, Overloaded
+from raft_actors.proposals import Admission, PendingProposal
+
+
+def make_admission(*, max_bytes: int = 100, max_count: int = 10) -> Admission:
+    return Admission("n1", max_bytes=max_bytes, max_count=max_count)
+
+
+def sized(admission: Admission, size: int) -> PendingProposal:
+    return PendingProposal(admission, (b"",), size)
+
+
+def admitted(admission: Admission, size: int) -> PendingProposal:
+    proposal = sized(admission, size)
+    admission.admit_nowait(proposal)
+    return proposal
+
+
+class Queue:
+    """Proposals that wait for room, and the order in which they get it."""
+
+    def __init__(self, admission: Admission, nursery: trio.Nursery) -> None:
+        self.admission, self.nursery = admission, nursery
+        self.got_room: list[int] = []
+        self.scopes: dict[int, trio.CancelScope] = {}
+
+    async def add(self, size: int) -> PendingProposal:
+        proposal = sized(self.admission, size)
+        self.nursery.start_soon(self._wait, proposal)
+        await wait_all_tasks_blocked()
+        return proposal
+
+    async def _wait(self, proposal: PendingProposal) -> None:
+        with trio.CancelScope() as scope:
+            self.scopes[proposal.size] = scope
+            await self.admission.admit(proposal)
+            self.got_room.append(proposal.size)
+
+
+async def test_lets_in_what_there_is_room_for_without_a_checkpoint() -> None:
+    admission = make_admission()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await admission.admit(sized(admission, 100))
+    assert (admission.count, admission.bytes) == (1, 100)
+
+
+async def test_an_idle_node_takes_one_of_any_size() -> None:
+    admission = make_admission()
+    admission.admit_nowait(sized(admission, 1_000))
+    with pytest.raises(Overloaded, match="1 proposals with 1,000 bytes"):
+        admission.admit_nowait(sized(admission, 0))
+
+
+async def test_is_full_by_bytes() -> None:
+    admission = make_admission(max_bytes=100)
+    admission.admit_nowait(sized(admission, 99))
+    admission.admit_nowait(sized(admission, 1))
+    with pytest.raises(Overloaded, match="max_uncommitted_bytes 100"):
+        admission.admit_nowait(sized(admission, 1))
+
+
+async def test_is_full_by_number() -> None:
+    admission = make_admission(max_count=2)
+    admission.admit_nowait(sized(admission, 0))
+    admission.admit_nowait(sized(admission, 0))
+    with pytest.raises(Overloaded, match="max_pending_proposals 2"):
+        admission.admit_nowait(sized(admission, 0))
+
+
+async def test_settling_frees_the_place_once() -> None:
+    admission = make_admission()
+    proposal = admitted(admission, 60)
+    other = admitted(admission, 40)
+    proposal.resolve(None)
+    proposal.fail(ValueError())
+    assert (admission.count, admission.bytes) == (1, 40)
+    other.resolve(None)
+    assert (admission.count, admission.bytes) == (0, 0)
+
+
+async def test_those_who_wait_get_room_in_the_order_in_which_they_came() -> None:
+    admission = make_admission(max_count=1)
+    async with trio.open_nursery() as nursery:
+        current = admitted(admission, 0)
+        queue = Queue(admission, nursery)
+        waiting = [await queue.add(size) for size in (1, 2, 3)]
+        for proposal in waiting:
+            current.resolve(None)
+            await wait_all_tasks_blocked()
+            current = proposal
+        assert queue.got_room == [1, 2, 3]
+
+
+async def test_one_that_comes_as_room_is_freed_does_not_pass_those_who_wait() -> None:
+    admission = make_admission(max_count=1)
+    async with trio.open_nursery() as nursery:
+        current = admitted(admission, 0)
+        queue = Queue(admission, nursery)
+        await queue.add(1)
+        current.resolve(None)  # the one that waits has not run yet
+        with pytest.raises(Overloaded):
+            admission.admit_nowait(sized(admission, 0))
+        await wait_all_tasks_blocked()
+        assert queue.got_room == [1]
+
+
+async def test_a_large_one_at_the_head_is_not_passed_by_small_ones() -> None:
+    admission = make_admission()
+    async with trio.open_nursery() as nursery:
+        first, second = admitted(admission, 50), admitted(admission, 50)
+        queue = Queue(admission, nursery)
+        await queue.add(80)
+        await queue.add(5)
+        first.resolve(None)
+        await wait_all_tasks_blocked()
+        assert queue.got_room == []
+        second.resolve(None)
+        await wait_all_tasks_blocked()
+        assert set(queue.got_room) == {80, 5}
+
+
+async def test_freed_room_goes_to_all_who_fit_into_it() -> None:
+    admission = make_admission()
+    async with trio.open_nursery() as nursery:
+        current = admitted(admission, 100)
+        queue = Queue(admission, nursery)
+        for size in (30, 31, 32, 33):
+            await queue.add(size)
+        current.resolve(None)
+        await wait_all_tasks_blocked()
+        assert set(queue.got_room) == {30, 31, 32}
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_large_one_that_gives_up_lets_in_those_behind_it() -> None:
+    admission = make_admission()
+    async with trio.open_nursery() as nursery:
+        admitted(admission, 50)
+        queue = Queue(admission, nursery)
+        await queue.add(80)
+        await queue.add(5)
+        queue.scopes[80].cancel()
+        await wait_all_tasks_blocked()
+        assert queue.got_room == [5]
+        assert admission.bytes == 55
+
+
+async def test_one_that_gives_up_leaves_nothing_behind() -> None:
+    admission = make_admission(max_count=1)
+    async with trio.open_nursery() as nursery:
+        current = admitted(admission, 0)
+        queue = Queue(admission, nursery)
+        await queue.add(1)
+        queue.scopes[1].cancel()
+        await wait_all_tasks_blocked()
+        current.resolve(None)
+        assert (admission.count, admission.bytes) == (0, 0)
+
+
+async def test_closing_turns_away_those_who_wait_and_those_who_come() -> None:
+    admission = make_admission(max_count=1)
+    admitted(admission, 0)
+    with pytest.RaisesGroup(NodeStopped):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(admission.admit, sized(admission, 0))
+            await wait_all_tasks_blocked()
+            admission.close()
+    with pytest.raises(NodeStopped):
+        admission.admit_nowait(sized(admission, 0))
+    with pytest.raises(NodeStopped):
+        await admission.admit(sized(admission, 0))
+    assert admission.count == 1
+
+
+async def test_wait_idle_returns_when_all_are_settled() -> None:
+    admission = make_admission()
+    first, second = admitted(admission, 0), admitted(admission, 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(admission.wait_idle)
+        await wait_all_tasks_blocked()
+        first.resolve(None)
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        second.resolve(None)
+    await admission.wait_idle()
+
+
+async def test_all_that_are_left_fail_in_the_order_in_which_they_came() -> None:
+    admission = make_admission()
+    proposals = [admitted(admission, 0) for _ in range(5)]
+    for index, proposal in enumerate(proposals):
+        proposal.index = index + 10
+    order: list[int | None] = []
+
+    def error(index: int | None) -> NodeStopped:
+        order.append(index)
+        return NodeStopped("n1", index)
+
+    admission.fail_all(error)
+    assert order == [10, 11, 12, 13, 14]
+    for index, proposal in enumerate(proposals):
+        with pytest.raises(NodeStopped) as caught:
+            await proposal.wait()
+        assert caught.value.index == index + 10
+    assert admission.count == 0
