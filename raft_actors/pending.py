@@ -70,9 +70,10 @@ class Pending(Generic[T]):
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _unwrap(self) -> T:
-        if self._outcome is None:
-            raise InternalError("a waiter was woken before its result came")
         # Not unwrap(), which works only once: who has waited may ask again.
+        if isinstance(self._outcome, outcome.Value):
+            value: T = self._outcome.value
+            return value
         if isinstance(self._outcome, outcome.Error):
             raise self._outcome.error
-        return self._outcome.value
+        raise InternalError("a waiter was woken before its result came")
