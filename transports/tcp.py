@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -83,6 +84,7 @@ class TcpTransport(Transport):
         """Where this transport listens, as `host:port`; None while it doesn't."""
         return None if self._address is None else str(self._address)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry messages until cancelled (see `Transport.run`).
 
@@ -103,18 +105,21 @@ class TcpTransport(Transport):
                 listeners = await self._listen()
                 for listener in listeners:
                     await stack.enter_async_context(listener)
-                await self._carry(endpoint, addresses, listeners, task_status)
+                serve = self._set_up(endpoint, addresses)
+                async with trio.open_nursery() as nursery:
+                    for sender in self._senders.values():
+                        nursery.start_soon(sender.run)
+                    task_status.started()
+                    # Waits and goes on when the process is out of file descriptors or of memory for sockets.
+                    await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
         finally:
             self._running = False
             self._address = None
 
-    async def _carry(
-        self,
-        endpoint: Endpoint,
-        addresses: dict[str, Address],
-        listeners: list[trio.SocketListener],
-        task_status: trio.TaskStatus[None],
-    ) -> None:
+    def _set_up(
+        self, endpoint: Endpoint, addresses: dict[str, Address]
+    ) -> Callable[[trio.SocketStream], Awaitable[None]]:
+        """Make the senders, and return what serves a connection."""
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in addresses})
         rng = random.Random(self.seed)
         self._senders = {peer: self._make_sender(endpoint, peer, to, rng) for peer, to in addresses.items()}
@@ -127,16 +132,12 @@ class TcpTransport(Transport):
             heard_of=lambda peer: self._senders[peer].hurry(),
         )
 
+        @trio.lowlevel.enable_ki_protection
         async def serve(stream: trio.SocketStream) -> None:
             tune(stream, self.dead_peer_timeout_s)
             await receiver.serve(stream)
 
-        async with trio.open_nursery() as nursery:
-            for sender in self._senders.values():
-                nursery.start_soon(sender.run)
-            # Waits and goes on when the process is out of file descriptors or memory for sockets.
-            task_status.started()
-            await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+        return serve
 
     async def _listen(self) -> list[trio.SocketListener]:
         try:

@@ -83,15 +83,14 @@ class Receiver:
             if hello is None:
                 return None
             verdict = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers)
+            if verdict is not Verdict.ACCEPTED:
+                self.totals.refused_handshakes += 1
+                logger.warning("refused a connection: %s: %r", verdict.name, hello)
             await stream.send_all(frame(encode_answer(verdict)))
         finally:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
-        if verdict is Verdict.ACCEPTED:
-            return hello.sender
-        self.totals.refused_handshakes += 1
-        logger.warning("refused a connection: %s: %r", verdict.name, hello)
-        return None
+        return hello.sender if verdict is Verdict.ACCEPTED else None
 
     async def _read_hello(self, stream: trio.abc.Stream) -> Hello | None:
         parser = FrameParser(MAX_HELLO_BYTES)

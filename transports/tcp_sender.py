@@ -123,6 +123,7 @@ class PeerSender:
         """Return a copy of the counters, complete."""
         return attrs.evolve(self.statistics, queued_messages=len(self._queue), queued_bytes=self._queued_bytes)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Keep a connection to the peer, and send, until cancelled."""
         try:
@@ -141,25 +142,27 @@ class PeerSender:
 
     async def _attempt(self) -> None:
         """Connect, and send until the connection breaks. Returns where it could not, or broke."""
-        with trio.CancelScope() as attempt:
-            attempt.deadline = trio.current_time() + self.connect_timeout_s
-            try:
-                stream = await self.connect()
-                try:
-                    if await self._shake_hands(stream):
-                        attempt.deadline = float("inf")
-                        await self._use(stream)
-                finally:
-                    await trio.aclose_forcefully(stream)
-            except trio.BrokenResourceError as error:
-                self._note_trouble(f"the connection broke: {error.__cause__ or error}")
-            except ProtocolError as error:
-                self.totals.protocol_errors += 1
-                self._note_trouble(str(error))
-            except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
-                self._note_trouble(f"no connection: {error}")
-        if attempt.cancelled_caught:
-            self._note_trouble(f"no answer within {self.connect_timeout_s} s")
+        try:
+            with trio.move_on_after(self.connect_timeout_s) as attempt:
+                await self._connect_and_send(attempt)
+            if attempt.cancelled_caught:
+                self._note_trouble(f"no answer within {self.connect_timeout_s} s")
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+        except ProtocolError as error:
+            self.totals.protocol_errors += 1
+            self._note_trouble(str(error))
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
+            self._note_trouble(f"no connection: {error}")
+
+    async def _connect_and_send(self, attempt: trio.CancelScope) -> None:
+        stream = await self.connect()
+        try:
+            if await self._shake_hands(stream):
+                attempt.deadline = float("inf")
+                await self._use(stream)
+        finally:
+            await trio.aclose_forcefully(stream)
 
     async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
         """Say hello; return whether the peer accepted."""
@@ -201,6 +204,7 @@ class PeerSender:
         except trio.BrokenResourceError as error:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> None:
         """End the connection when the peer does; a write would notice only the second time, and lose the first."""
         try:

@@ -247,7 +247,7 @@ async def test_an_exception_of_the_node_ends_the_run(world: World, nursery: trio
     await a.start(nursery)
     ended = trio.Event()
 
-    async def run_b(task_status: trio.TaskStatus[None]) -> None:
+    async def run_b(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - the transport calls started()
         with pytest.RaisesGroup(
             pytest.RaisesExc(RuntimeError, match="broken"), allow_unwrapped=True, flatten_subgroups=True
         ):

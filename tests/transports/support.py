@@ -50,9 +50,12 @@ def numbered(number: int) -> Message:
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until the condition holds; a test whose condition never does is ended by the runner."""
-    while not condition():
-        await trio.lowlevel.checkpoint()
+    """Let other tasks run until the condition holds. The limit only ends a test that would never end."""
+    with trio.fail_after(60):
+        while True:
+            await trio.lowlevel.checkpoint()
+            if condition():
+                return
 
 
 @contextmanager
@@ -99,7 +102,7 @@ class Member:
         self._scope, self._ended = trio.CancelScope(), trio.Event()
         await nursery.start(self._run)
 
-    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - the transport calls started()
         try:
             with self._scope:
                 await self.transport.run(self.endpoint, task_status=task_status)

@@ -1,0 +1,287 @@
+"""The way in, over streams in memory and a simulated clock; the test plays the peers."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from raft_actors.messages import Message
+from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
+from raft_actors.transports.frames import FrameParser, frame, pack_length
+from raft_actors.transports.handshake import MAX_HELLO_BYTES, VERSION, Hello, Verdict, decode_answer
+from raft_actors.transports.tcp_receiver import Receiver
+from tests.transports.support import MAX_MESSAGE_BYTES, numbered
+
+Stream = trio.abc.Stream
+
+
+def hello(sender: str = "b", **changes: object) -> bytes:
+    return frame(attrs.evolve(Hello("test", sender, "a"), **changes).encode())  # type: ignore[arg-type]
+
+
+@attrs.define(eq=False)
+class Node:
+    """A receiver of node a, and what it delivers."""
+
+    nursery: trio.Nursery
+    clock: MockClock
+    receiver: Receiver
+    received: list[tuple[str, Message]]
+    heard_of: list[str]
+
+    async def connect(self, *said: bytes) -> Stream:
+        """Open a connection, and say that."""
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.nursery.start_soon(self.receiver.serve, theirs)
+        for data in said:
+            await say(ours, data)
+        await trio.testing.wait_all_tasks_blocked()
+        return ours
+
+    async def join(self, sender: str = "b") -> Stream:
+        stream = await self.connect(hello(sender))
+        assert await verdict_of(stream) is Verdict.ACCEPTED
+        return stream
+
+    @property
+    def totals(self) -> TransportStatistics:
+        return self.receiver.totals
+
+
+@pytest.fixture
+def node(nursery: trio.Nursery, mock_clock: MockClock) -> Node:
+    received: list[tuple[str, Message]] = []
+    heard_of: list[str] = []
+
+    def deliver(sender: str, message: Message) -> bool:
+        received.append((sender, message))
+        return True
+
+    peers = {"b": PeerStatistics(), "c": PeerStatistics()}
+    receiver = Receiver(
+        endpoint=Endpoint("test", "a", {"b": "", "c": ""}, deliver, MAX_MESSAGE_BYTES),
+        peers=peers,
+        totals=TransportStatistics(peers=peers),
+        handshake_timeout_s=2.0,
+        max_handshakes=3,
+        heard_of=heard_of.append,
+    )
+    return Node(nursery, mock_clock, receiver, received, heard_of)
+
+
+async def say(stream: Stream, data: bytes) -> None:
+    await stream.send_all(data)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def verdict_of(stream: Stream) -> Verdict:
+    (payload,) = FrameParser(100).feed(await stream.receive_some())
+    return decode_answer(payload)
+
+
+async def assert_closed(stream: Stream) -> None:
+    assert await stream.receive_some() == b""
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def assert_open(stream: Stream, node: Node, sender: str) -> None:
+    await say(stream, frame(encode(numbered(99))))
+    assert node.received[-1] == (sender, numbered(99))
+
+
+# --- messages ------------------------------------------------------------------------------------------------
+
+
+async def test_messages_are_delivered_in_order_with_their_sender(node: Node) -> None:
+    b, c = await node.join("b"), await node.join("c")
+    await say(b, frame(encode(numbered(1))) + frame(encode(numbered(2))))
+    await say(c, frame(encode(numbered(3))))
+    assert node.received == [("b", numbered(1)), ("b", numbered(2)), ("c", numbered(3))]
+    assert node.receiver.peers["b"].received_messages == 2
+    assert node.receiver.peers["b"].received_bytes == 2 * len(frame(encode(numbered(1))))
+
+
+async def test_messages_may_come_byte_by_byte(node: Node) -> None:
+    stream = await node.join()
+    for byte in frame(encode(numbered(1))) * 2:
+        await say(stream, bytes([byte]))
+    assert node.received == [("b", numbered(1))] * 2
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\n\r\n", frame(b"garbage"), frame(b""), pack_length(MAX_MESSAGE_BYTES + 1), hello()],
+    ids=["text", "no message", "empty", "too large", "another hello"],
+)
+async def test_garbage_closes_its_connection_and_no_other(node: Node, garbage: bytes) -> None:
+    b, c = await node.join("b"), await node.join("c")
+    await say(b, frame(encode(numbered(1))) + garbage)
+    await assert_closed(b)
+    assert node.totals.protocol_errors == 1
+    assert node.received == [("b", numbered(1))]  # what came before it counts
+    await assert_open(c, node, "c")
+    await assert_open(await node.join("b"), node, "b")
+
+
+async def test_half_a_frame_and_then_silence_holds_up_nobody(node: Node, mock_clock: MockClock) -> None:
+    b, c = await node.join("b"), await node.join("c")
+    await say(b, frame(encode(numbered(1)))[:-1])
+    node.clock.jump(1_000)
+    await assert_open(c, node, "c")
+    await assert_open(await node.join("b"), node, "b")
+    await assert_closed(b)
+
+
+async def test_a_peer_may_die_in_the_middle_of_a_frame(node: Node) -> None:
+    stream = await node.join()
+    await say(stream, frame(encode(numbered(1)))[:-1])
+    await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.totals.protocol_errors == 0
+    assert node.received == []
+
+
+async def test_a_new_connection_replaces_the_old_one(node: Node) -> None:
+    old, new = await node.join(), await node.join()
+    await assert_closed(old)
+    await assert_open(new, node, "b")
+    newest = await node.join()
+    await assert_closed(new)
+    await assert_open(newest, node, "b")
+    assert node.totals == TransportStatistics(peers=node.totals.peers)  # no error, no refusal
+
+
+async def test_a_peer_that_connects_is_heard_of(node: Node) -> None:
+    await node.join("b")
+    await node.connect(hello("x"))
+    await node.join("c")
+    assert node.heard_of == ["b", "c"]
+
+
+async def test_a_connection_that_stands_is_not_limited_in_time(node: Node, mock_clock: MockClock) -> None:
+    stream = await node.join()
+    node.clock.jump(1_000)
+    await assert_open(stream, node, "b")
+
+
+async def test_a_connection_that_breaks_is_forgotten(node: Node) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    async def break_off() -> None:
+        raise trio.BrokenResourceError("reset by peer")
+
+    def break_at_next_read() -> None:
+        theirs.receive_stream.receive_some_hook = break_off
+
+    node.nursery.start_soon(node.receiver.serve, theirs)
+    await say(ours, hello())
+    break_at_next_read()
+    await say(ours, frame(encode(numbered(1))))  # read by the call that waits already
+    assert node.totals == TransportStatistics(peers=node.totals.peers)
+    await assert_open(await node.join(), node, "b")
+
+
+# --- handshakes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        (hello(version=VERSION + 1), Verdict.OTHER_VERSION),
+        (hello(cluster_id="other"), Verdict.OTHER_CLUSTER),
+        (hello(sender="a"), Verdict.ITSELF),
+        (hello(receiver="c"), Verdict.WRONG_RECEIVER),
+        (hello(sender="x"), Verdict.UNKNOWN_NODE),
+    ],
+    ids=lambda value: value.name if isinstance(value, Verdict) else "",
+)
+async def test_a_refused_caller_is_told_why(node: Node, said: bytes, verdict: Verdict) -> None:
+    stream = await node.connect(said)
+    assert await verdict_of(stream) is verdict
+    await assert_closed(stream)
+    assert (node.totals.refused_handshakes, node.totals.protocol_errors) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        pack_length(MAX_HELLO_BYTES + 1),
+        frame(b""),
+        frame(b"RAFT"),
+        hello()[:-1] + b"\xff",
+        hello() + b"x",
+        hello() + frame(encode(numbered(1))),
+        hello() + hello(),
+    ],
+    ids=["text", "too large", "empty", "short", "no text", "more", "message before the answer", "twice"],
+)
+async def test_garbage_in_the_handshake_is_not_answered(node: Node, garbage: bytes) -> None:
+    stream = await node.connect(garbage)
+    await assert_closed(stream)
+    assert (node.totals.protocol_errors, node.totals.refused_handshakes) == (1, 0)
+    assert node.received == []
+    await node.join()
+
+
+async def test_a_hello_that_breaks_off_is_a_protocol_error(node: Node) -> None:
+    stream = await node.connect(hello()[:-1])
+    await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.totals.protocol_errors == 1
+
+
+async def test_a_caller_who_says_nothing_and_leaves_does_no_harm(node: Node) -> None:
+    stream = await node.connect()
+    await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (node.totals.protocol_errors, node.totals.refused_handshakes) == (0, 0)
+
+
+async def test_a_hello_may_come_byte_by_byte_but_not_for_ever(node: Node, mock_clock: MockClock) -> None:
+    stream = await node.connect(*(bytes([byte]) for byte in hello()))
+    assert await verdict_of(stream) is Verdict.ACCEPTED
+    slow = await node.connect()
+    for byte in hello("c")[:4]:
+        await say(slow, bytes([byte]))
+        node.clock.jump(0.55)
+        await trio.testing.wait_all_tasks_blocked()
+    await assert_closed(slow)
+    assert node.totals.refused_handshakes == 1
+
+
+async def test_silent_callers_are_let_go_in_time(node: Node, mock_clock: MockClock) -> None:
+    silent = await node.connect()
+    node.clock.jump(1.9)
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.totals.refused_handshakes == 0
+    node.clock.jump(0.2)
+    await assert_closed(silent)
+    assert node.totals.refused_handshakes == 1
+
+
+async def test_a_flood_of_silent_callers_displaces_the_oldest_and_no_peer(node: Node) -> None:
+    b = await node.join("b")
+    flood = [await node.connect() for _ in range(20)]
+    for stream in flood[:-3]:
+        await assert_closed(stream)
+    assert node.totals.refused_handshakes == 17
+    await assert_open(b, node, "b")
+    await assert_open(await node.join("c"), node, "c")  # gets in although all places are taken
+    for stream in flood[-2:]:
+        await stream.aclose()
+
+
+async def test_a_displaced_caller_leaves_its_place_once(node: Node) -> None:
+    first = [await node.connect() for _ in range(4)]
+    await assert_closed(first[0])
+    for stream in first[1:]:
+        await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    second = [await node.connect() for _ in range(3)]
+    assert node.totals.refused_handshakes == 1
+    for stream in second:
+        await stream.aclose()
