@@ -335,7 +335,7 @@ class Database:
     def _mapping(self, doing: str) -> Generator[None, None, None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OverflowError, OSError) as error:
             raise storage_error(self.path, doing, error) from error
 
     @contextmanager

@@ -60,9 +60,7 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
     if isinstance(error, OSError):
         return _os_error(path, doing, error)
     extended = getattr(error, "sqlite_errorcode", None)
-    if extended is None:
-        if isinstance(error, sqlite3.OperationalError):  # text that is no UTF-8: we never wrote that
-            return corrupt(path, f"{error}, met while {doing}")
+    if extended is None:  # the sqlite3 module's own complaint about how we use it
         return InternalError(f"{path}: {error!r} while {doing}")
     code = extended & 0xFF
     if code in _CORRUPT or extended in (_IOERR_DATA, _IOERR_CORRUPTFS):

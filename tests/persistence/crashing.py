@@ -26,7 +26,7 @@ def trace_statements(callback: Callable[[str], object]) -> Callable[..., sqlite3
     connect = sqlite3.connect
 
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(callback)
         return connection
 

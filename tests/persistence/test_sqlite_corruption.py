@@ -156,6 +156,7 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 DAMAGE = {
     "an entry in the middle is gone": "DELETE FROM batches WHERE first_index = 50",
     "the first entry is gone": "DELETE FROM batches WHERE first_index = 11",
+    "the middle and all below is gone": "DELETE FROM batches WHERE first_index <= 50",
     "the last entry is gone": "DELETE FROM batches WHERE first_index = 100",
     "all entries are gone": "DELETE FROM batches",
     "the last run of a term is gone": "DELETE FROM batches WHERE first_index >= 90",

@@ -32,11 +32,10 @@ def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     with start(path, seed, count) as process:
         assert process.stdout is not None
-        for _ in range(rng.randint(1, 250)):
-            acknowledged = int(process.stdout.readline())
+        lines = [process.stdout.readline() for _ in range(rng.randint(1, 250))]
         process.kill()
-        lines = process.stdout.read().splitlines()
-    acknowledged = int(lines[-1]) if lines else acknowledged
+        lines += process.stdout
+    acknowledged = int(lines[-1])
     summary = inspect_store(path)  # of a store as the crash left it, and it stays that way
     found = trio.run(contents_of, path)
     assert found in after[acknowledged : acknowledged + 2]
@@ -70,7 +69,11 @@ def _crash_in_a_fork(path: Path, count: int, statement: int) -> tuple[int, bool]
     if child == 0:
         try:
             crashing.die_at(statement)
-            trio.run(crashing.work, path, SEED, count, lambda number: os.write(writing, bytes([number])))
+
+            def report(number: int) -> None:
+                os.write(writing, bytes([number]))
+
+            trio.run(crashing.work, path, SEED, count, report)
         finally:
             os._exit(0)
     os.close(writing)
