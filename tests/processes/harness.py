@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,13 @@ _LOG_BYTES = 4000
 #: Fast elections, for many of them in short time.
 QUICK: dict[str, Any] = {"election_timeout_s": (0.2, 0.4), "heartbeat_interval_s": 0.05}
 #: No election only because the machine is busy.
-CALM: dict[str, Any] = {"election_timeout_s": (3.0, 6.0), "heartbeat_interval_s": 0.1}
+CALM: dict[str, Any] = {"election_timeout_s": (2.0, 4.0), "heartbeat_interval_s": 0.1}
+#: Short logs behind snapshots in small chunks, of which `Cluster.start_filled` makes many.
+COMPACTING: dict[str, Any] = {"snapshot_entries": 200, "trailing_entries": 20, "snapshot_chunk_bytes": 32 * 1024}
+_FILLINGS = 8
+_FILLING_BYTES = 512 * 1024
+SNAPSHOT_CHUNKS: int = _FILLINGS * _FILLING_BYTES // COMPACTING["snapshot_chunk_bytes"]
+
 #: What a proposer or reader may be told when leadership changes.
 NOT_LEADING = {"NotLeader", "LeadershipLost"}
 
@@ -62,6 +69,7 @@ class Process:
     process: trio.Process
     log: Path
     events: list[dict[str, Any]] = attrs.field(factory=list)
+    counts: Counter[str] = attrs.field(factory=Counter)
     replies: dict[int, dict[str, Any]] = attrs.field(factory=dict)
     orders: int = 0
     may_end: bool = False
@@ -73,7 +81,7 @@ class Process:
 
     def count(self, event: str) -> int:
         """How many events of that name there were."""
-        return sum(found["event"] == event for found in self.events)
+        return self.counts[event]
 
     @property
     def alive(self) -> bool:
@@ -132,6 +140,15 @@ class Cluster:
             self.all_processes.append(worker)
             self.nursery.start_soon(self._read, worker)
 
+    async def start_filled(self) -> str:
+        """Start all workers, and let their state grow to several MB; the leader's id."""
+        await self.start()
+        await self.started()
+        leader = await self.wait_leader()
+        for seed in range(_FILLINGS):
+            await self.ask(leader, "fill", seed=seed, size=_FILLING_BYTES)
+        return leader
+
     async def _read(self, worker: Process) -> None:
         assert worker.process.stdout is not None
         async for line in Lines(worker.process.stdout):
@@ -140,6 +157,7 @@ class Cluster:
                 worker.replies[event["id"]] = event
             elif not self.book.note(event):
                 worker.events.append(event)
+                worker.counts[event["event"]] += 1
             self._changed.unpark_all()
         await worker.process.wait()
         worker.ended.set()
@@ -241,6 +259,15 @@ class Cluster:
         await trio.lowlevel.checkpoint()
         while not condition():
             await self._changed.park()
+
+    async def reported(self, node_id: str, event: str, count: int = 1) -> None:
+        """Wait until a worker has reported so many events of that name, in its life so far."""
+        worker = self.workers[node_id]
+        await self.until(lambda: worker.count(event) >= count)
+
+    async def compacted(self, node_id: str, times: int) -> None:
+        """Wait until a worker has taken so many more snapshots."""
+        await self.reported(node_id, "snapshot-taken", self.workers[node_id].count("snapshot-taken") + times)
 
     async def acknowledged(self, more: int) -> None:
         """Wait for that many further acknowledgements."""

@@ -1,0 +1,68 @@
+"""Followers that come back after the log they need was compacted away: a snapshot in chunks, then the log."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+from tests.processes.harness import CALM, COMPACTING, SNAPSHOT_CHUNKS, Cluster, open_cluster
+
+
+async def _elections(cluster: Cluster) -> int:
+    return sum([await cluster.ask(node_id, "elections") for node_id in cluster.alive()])
+
+
+async def test_compacted_while_it_was_away(tmp_path: Path) -> None:
+    """A snapshot of several MB goes to a follower while the load goes on, and nobody calls an election."""
+    async with open_cluster(tmp_path, **CALM, **COMPACTING) as cluster:
+        leader = await cluster.start_filled()
+        elections = await _elections(cluster)
+        away = next(node_id for node_id in cluster.voters if node_id != leader)
+        await cluster.kill(away)
+        await cluster.load(4)
+        await cluster.compacted(leader, 2)
+
+        await cluster.start(away)
+        await cluster.reported(away, "snapshot-installed")
+        assert cluster.workers[away].count("chunk") >= SNAPSHOT_CHUNKS
+        await cluster.acknowledged(100)
+        await cluster.settle()
+        assert await _elections(cluster) == elections
+        assert cluster.leader() == leader
+
+
+async def test_frozen_while_the_log_was_compacted(tmp_path: Path) -> None:
+    """The same, for a follower that kept its memory and its connections."""
+    async with open_cluster(tmp_path, **CALM, **COMPACTING) as cluster:
+        leader = await cluster.start_filled()
+        away = next(node_id for node_id in cluster.voters if node_id != leader)
+        await cluster.load(4)
+        cluster.workers[away].send_signal(signal.SIGSTOP)
+        # So much that more waits for it than the connection holds.
+        await cluster.compacted(leader, 4)
+        cluster.workers[away].send_signal(signal.SIGCONT)
+        await cluster.reported(away, "snapshot-installed")
+        await cluster.acknowledged(100)
+        await cluster.settle()
+
+
+async def test_wiped_follower(tmp_path: Path) -> None:
+    """The same id with an empty disk. Raft does not allow for it: the vote and the entries that the lost disk stood for
+    are gone, so a second loss may lose what was acknowledged. With everything committed on all other nodes, and these
+    up, as here, nothing is lost: the leader sends it everything again.
+    """
+    async with open_cluster(tmp_path, **CALM, **COMPACTING) as cluster:
+        leader = await cluster.start_filled()
+        await cluster.load(4)
+        await cluster.compacted(leader, 2)
+        wiped = next(node_id for node_id in cluster.voters if node_id != leader)
+        await cluster.kill(wiped)
+        shutil.rmtree(tmp_path / wiped)
+        await cluster.acknowledged(100)
+        await cluster.start(wiped)
+        await cluster.reported(wiped, "snapshot-installed")
+        await cluster.acknowledged(100)
+        state = await cluster.settle()
+        assert state["total"] >= cluster.book.acknowledged
+        assert (await cluster.ask(wiped, "status"))["snapshot_index"] > 0
