@@ -86,8 +86,8 @@ class Engine:
         for name in self.distributions:
             if importlib.util.find_spec(name.replace("-", "_")) is None:
                 raise EngineMissing(f"{name} is not installed: pip install 'raft-actors[bench]'")
-        missing = [name for name in self.packages if not _package_version(name)]
-        missing += [f"the command {name}" for name in self.programs if shutil.which(name) is None]
+        missing = [f"the command {name}" for name in self.programs if shutil.which(name) is None]
+        missing = missing or [name for name in self.packages if not _package_version(name)]
         if missing:
             raise EngineMissing(
                 f"{', '.join(missing)} not found: on Debian, apt install golang-go {' '.join(self.packages)}"

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,8 +62,6 @@ def fixed_parameters(rows: Sequence[Row]) -> dict[str, Parameter]:
 
 def start(report: Report, rows: Sequence[Row], y_label: str, x_label: str) -> tuple[Figure, Axes]:
     """Begin a plot of some rows: title, the machine and what was fixed."""
-    # A cache in the home folder may not be writable, and is not needed.
-    os.environ.setdefault("MPLCONFIGDIR", str(Path(os.environ.get("TMPDIR", "/tmp")) / "matplotlib-of-benchmarks"))
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, layout="constrained")
