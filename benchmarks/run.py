@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +14,9 @@ from benchmarks.cluster import WorkerFailed
 from benchmarks.engines import ENGINES, Engine, EngineMissing
 from benchmarks.questions.base import Case, Question, Sample, Settings
 from benchmarks.results import Report, describe_engines, describe_settings, rows_of
+
+#: Load average per core from which on figures are not to be trusted.
+_BUSY = 0.5
 
 
 def find_engines(names: Sequence[str]) -> tuple[list[Engine], dict[str, str]]:
@@ -36,13 +39,7 @@ async def answer(question: Question, settings: Settings, engine_names: Sequence[
     engines, skipped = find_engines(engine_names)
     on = machine.describe(settings.folder)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    if machine.is_in_memory(settings.folder):
-        console.print(
-            f"warning: {settings.folder} is a {on['file_system']}: syncing costs nothing there; "
-            "choose a folder on a disk with --folder",
-            style="bold yellow",
-            soft_wrap=True,
-        )
+    _warn(on, settings.folder, console)
     done, failures = await _measure_all(question, settings, engines, console)
     report = Report(
         question=question.name,
@@ -58,6 +55,19 @@ async def answer(question: Question, settings: Settings, engine_names: Sequence[
     tables.show(console, question, report)
     _write(question, report, settings.output, done, console)
     return report
+
+
+def _warn(on: Mapping[str, str | int | float], folder: Path, console: Console) -> None:
+    """Say what makes figures mean less."""
+    warnings: list[str] = []
+    if machine.is_in_memory(folder):
+        kind = on["file_system"]
+        warnings.append(f"{folder} is a {kind}: syncing costs nothing there; choose a folder on a disk with --folder")
+    load, cores = on["load_average_before"], on["cores"]
+    if float(load) > _BUSY * int(cores):
+        warnings.append(f"this machine is busy (load average {load} on {cores} cores): compare, and trust no figure")
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="bold yellow", soft_wrap=True, markup=False)
 
 
 async def _measure_all(
@@ -80,13 +90,27 @@ async def _measure_all(
         for round_number, case in measurements:
             progress.update(task, description=f"{question.name} {round_number}/{settings.rounds}: {case}")
             try:
-                done.append((case, await question.measure(settings, case)))
+                done.append((case, await _measure_one(question, settings, case)))
             except WorkerFailed as failure:
                 failures[f"{case}, round {round_number}"] = str(failure)
             progress.advance(task)
     order = {id(case): number for number, case in enumerate(cases)}
     done.sort(key=lambda each: order[id(each[0])])
     return done, failures
+
+
+async def _measure_one(question: Question, settings: Settings, case: Case) -> Sample:
+    """Measure a case; of what fails at the same time, one failure is enough."""
+    try:
+        return await question.measure(settings, case)
+    except ExceptionGroup as group:
+        failed, rest = group.split(WorkerFailed)
+        if failed is None or rest is not None:
+            raise
+        failure: BaseException = failed
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+        raise WorkerFailed(str(failure)) from group
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import trio
 from rich.console import Console
 
 from benchmarks import machine
@@ -145,6 +147,26 @@ async def test_rounds_are_interleaved_and_summarized(tmp_path: Path) -> None:
     assert (first.latency.count, first.latency.percentiles["p50"]) == (3, 6.0)
 
 
-def test_memory_file_systems_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_what_makes_figures_mean_less_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(settings: Settings, case: Case) -> Sample:
+        async with trio.open_nursery():
+            raise WorkerFailed("no disk")
+
     monkeypatch.setattr(machine, "file_system", lambda _: "tmpfs")
-    assert machine.is_in_memory(tmp_path)
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.5, 0.0, 0.0))
+    question = Question(
+        name="doubt",
+        asks="Is it true?",
+        options=(),
+        plan=lambda _, engines: product(engines, [{"size": 1}]),
+        measure=measure,
+        columns=(),
+        draw=lambda _: [],
+    )
+    settings = Settings(folder=tmp_path, output=tmp_path, rounds=1, warmup_s=1, seconds=1, values={})
+    console = Console(file=StringIO(), width=120)
+    report = await answer(question, settings, ["raft_actors"], console)
+    assert report.failures == {"raft_actors size=1, round 1": "no disk"}
+    shown = console.file.getvalue() if isinstance(console.file, StringIO) else ""
+    assert "is a tmpfs: syncing costs nothing there" in shown
+    assert "load average 99.5" in shown
