@@ -14,6 +14,9 @@ from raft_actors.log import Log
 from raft_actors.messages import Message
 from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
 
+#: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
+_MOST_UNSYNCED_WRITES = 16_384
+
 
 @attrs.define(eq=False)
 class RaftState:
@@ -25,6 +28,7 @@ class RaftState:
         durable: the term and vote on disk.
         leader: the leader of `term` as far as known.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
+        unsynced_writes: how often something was handed to persistence that is not yet done.
     """
 
     node_id: str
@@ -37,6 +41,7 @@ class RaftState:
     commit_index: int
     leader: str | None = None
     unsynced_bytes: int = 0
+    unsynced_writes: int = 0
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     voters: frozenset[str] = attrs.field(init=False)
@@ -81,6 +86,11 @@ class RaftState:
         self.commit_index = index
 
     @property
+    def disk_is_behind(self) -> bool:
+        """Whether so much waits for this node's disk that it should take on no more: by size, or by number."""
+        return self.unsynced_bytes > self.config.max_uncommitted_bytes or self.unsynced_writes > _MOST_UNSYNCED_WRITES
+
+    @property
     def hard_state_changed(self) -> bool:
         """Whether term or vote differ from what persistence was last given."""
         return self.written.term != self.term or self.written.voted_for != self.voted_for
@@ -100,10 +110,12 @@ class RaftState:
             write = LogWrite(self.written if changed else None, truncate_from, entries)
         size = sum(batch.size for batch in entries)
         self.unsynced_bytes += size
+        self.unsynced_writes += 1
         return Persist(write, then, self.written, self.log.epoch, self.log.last_index, size)
 
     def persist_snapshot(self, commit: CommitSnapshot, *then: Consequence) -> Persist:
         """The effect that makes a written snapshot current (in memory the log was compacted or reset already)."""
+        self.unsynced_writes += 1
         return Persist(commit, then, self.written, self.log.epoch, self.log.last_index)
 
     def reply(self, to: str, message: Message) -> Send | Persist:
@@ -116,6 +128,7 @@ class RaftState:
         """Note that a `Persist`, and all before it, are on disk."""
         self.durable = persisted.hard_state
         self.unsynced_bytes -= persisted.size
+        self.unsynced_writes -= 1
         self.log.mark_durable(persisted.last_index, persisted.epoch)
 
     def check(self) -> None:

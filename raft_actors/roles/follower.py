@@ -49,8 +49,8 @@ class Follower(Role):
         state = self.state
         state.follow(sender)
         self.deadline = state.election_deadline(now)
-        if message.entries and state.unsynced_bytes > state.config.max_uncommitted_bytes:
-            return []  # the disk does not keep up: as good as lost on the way, and the leader will send it again
+        if state.disk_is_behind and (message.entries or state.durable != state.written):
+            return []  # as good as lost on the way: an answer would wait for the disk, and the leader will ask again
         if not self._has_entry_before(message):
             return [state.reply(sender, self._rejection(message))]
         truncate_from, new = self._merge(message.entries)
@@ -116,6 +116,8 @@ class Follower(Role):
         state = self.state
         state.follow(sender)
         self.deadline = state.election_deadline(now)
+        if state.disk_is_behind:
+            return []
         if message.snapshot.index <= state.commit_index:
             known = InstallSnapshotReply(state.term, message.snapshot, message.sequence + 1, installed=True)
             return [state.persist(Send(sender, known))]  # committed here, and durable once all before it is

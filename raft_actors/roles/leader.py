@@ -92,18 +92,24 @@ class Leader(Role):
 
     def on_proposed(self, item: items.Proposed, now: float) -> list[Effect]:
         """Collect it for the batch at the end of the step."""
-        limit = self.state.config.max_uncommitted_bytes
-        if self.state.unsynced_bytes > limit:
-            # A majority can commit without this disk; were more taken on all the same, memory would fill behind it.
-            text = f"this leader's disk is {self.state.unsynced_bytes:,} bytes behind (max_uncommitted_bytes {limit:,})"
-            return [Refuse(item.proposal, Overloaded(text))]
+        if self.state.disk_is_behind:
+            return [self._refuse_for_disk(item.proposal)]
         self._proposed.append(item.proposal)
         return []
 
     def on_queried(self, item: items.Queried, now: float) -> list[Effect]:
         """Collect it for the batch at the end of the step."""
+        if self.state.disk_is_behind:
+            return [self._refuse_for_disk(item.read)]
         self._queried.append(item.read)
         return []
+
+    def _refuse_for_disk(self, outcome: PendingOutcome[Any]) -> Refuse:
+        """A majority can commit without this disk; were more taken on all the same, memory would fill behind it."""
+        state = self.state
+        behind = f"{state.unsynced_bytes:,} bytes and {state.unsynced_writes:,} writes behind"
+        limit = f"max_uncommitted_bytes {state.config.max_uncommitted_bytes:,}"
+        return Refuse(outcome, Overloaded(f"this leader's disk is {behind} ({limit})"))
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step as few batches, and place the reads behind it.
