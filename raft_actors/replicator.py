@@ -131,11 +131,11 @@ class Replicator(Actor[ReplicatorMessage]):
         if self._refused:
             return  # nobody takes it: don't fetch it again for each new entry
         progress, log = self.progress, self._state.log
+        if progress.state is not ProgressState.SNAPSHOT and self._previous_term() is None:
+            # Also where the window is full: what is on its way may be lost, and no heartbeat could show that.
+            progress.snapshot_needed()
         if progress.state is ProgressState.PROBE and not progress.probe_sent:
-            if self._previous_term() is None:
-                progress.snapshot_needed()
-            else:
-                progress.probe_sent = self._send_append(())
+            progress.probe_sent = self._send_append(())
         while progress.may_append(log.last_index):
             if not await self._send_entries():
                 break

@@ -284,11 +284,12 @@ class Role(ABC):
         return [self.state.reply(item.reply.to, item.reply.message)] if item.term == self.state.term else []
 
     def _on_snapshot_received(self, item: items.SnapshotReceived, now: float) -> list[Effect]:
-        """Install what the leader of this term sent (Figure 13), unless it has become needless or is of an old term."""
+        """Install what a leader sent (Figure 13), unless it has become needless.
+
+        Its term may be over: what a snapshot holds was committed, and stays so under every later leader (Figure 3).
+        """
         state, snapshot = self.state, item.snapshot
         installed = Send(item.leader, InstallSnapshotReply(state.term, snapshot, item.chunks, installed=True))
-        if item.term != state.term:
-            return [DiscardSnapshot(item.snapshot_id)]
         if snapshot.index <= state.commit_index:
             return [DiscardSnapshot(item.snapshot_id), state.persist(installed)]
         matches = state.log.term_at(snapshot.index) == snapshot.term

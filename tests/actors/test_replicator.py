@@ -17,7 +17,7 @@ from tests.actors.replication import TERM, accepted, append, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batch, batches
 
-# --- probing and replicating ------------------------------------------------------------------------------------
+# --- probing and replicating ----------------------------------------------------------------------------------
 
 
 async def test_its_first_word_is_a_heartbeat_that_probes_the_end_of_the_log() -> None:
@@ -115,7 +115,7 @@ async def test_a_lost_append_is_sent_again_after_the_heartbeat_that_shows_it() -
         assert await stage.tell(accepted(1)) == [append(1, 1, batch(2, 5))]
 
 
-# --- a transport that takes nothing -----------------------------------------------------------------------------
+# --- a transport that takes nothing ---------------------------------------------------------------------------
 
 
 async def test_what_the_transport_refuses_is_sent_again_with_the_next_heartbeat() -> None:
@@ -158,7 +158,7 @@ async def test_a_full_mailbox_loses_what_is_told_but_not_the_entries() -> None:
         assert await stage.tell(Beat(), accepted(1)) == [append(1, 1)]
 
 
-# --- entries that only the store has ----------------------------------------------------------------------------
+# --- entries that only the store has --------------------------------------------------------------------------
 
 
 async def test_old_entries_come_from_the_store() -> None:

@@ -154,6 +154,13 @@ async def test_a_log_that_was_compacted_under_its_feet_needs_the_snapshot_for_th
         assert stage.progress.state is ProgressState.SNAPSHOT
 
 
+async def test_a_follower_that_went_with_a_full_window_needs_the_snapshot_though_it_never_answers() -> None:
+    async with running([1, 1, 2, 2, 2], max_inflight_appends=1, max_append_bytes=1) as stage:
+        await stage.tell(rejected(5, None, 1), accepted(0))
+        await compact(stage, SNAPSHOT)
+        assert await stage.tell(Beat()) == [chunk(0), append(0, 0)]
+
+
 async def test_entries_after_one_whose_term_is_forgotten_need_the_snapshot() -> None:
     async with running([1, 1, 2, 2, 2], max_inflight_appends=1, max_append_bytes=1) as stage:
         await stage.tell(rejected(5, None, 1), accepted(0))

@@ -110,9 +110,7 @@ def test_decoding_coerces_nothing(field: str, value: object) -> None:
         attrs_commands(Everything).decode(pack(raw))
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [*COERCED, ("number", 2**64), ("text", "\ud800"), ("data", 1j)], ids=repr
-)
+@pytest.mark.parametrize(("field", "value"), [*COERCED, ("number", 2**64), ("text", "\ud800"), ("data", 1j)], ids=repr)
 def test_a_command_that_could_not_be_decoded_is_not_encoded(field: str, value: Any) -> None:
     with pytest.raises(TypeError):
         attrs_commands(Everything).encode(attrs.evolve(EVERYTHING, **{field: value}))

@@ -33,7 +33,7 @@ class Checks:
         self.applied: dict[int, int] = {}
         self.not_proposed: set[bytes] = set()
 
-    # --- said ----------------------------------------------------------------------------------------------------
+    # --- said -------------------------------------------------------------------------------------------------
 
     def sent(self, sender: str, to: str, message: Message) -> None:
         """Durable before sent: whatever a message promises is on its sender's disk."""
@@ -53,7 +53,7 @@ class Checks:
             case _:
                 pass
 
-    # --- election safety, leader completeness ------------------------------------------------------------------------
+    # --- election safety, leader completeness -----------------------------------------------------------------
 
     def leads(self, state: RaftState) -> None:
         """At most one leader a term (Election Safety), whose log holds all that was committed in earlier terms."""
@@ -63,7 +63,7 @@ class Checks:
             if self.committed_in[index] < term and index >= state.log.first_index:
                 assert state.log.term_at(index) == entry_term, f"the leader of {term} lacks committed entry {index}"
 
-    # --- log matching ------------------------------------------------------------------------------------------------
+    # --- log matching -----------------------------------------------------------------------------------------
 
     def wrote(self, log: Log, batches: Sequence[EntryBatch]) -> None:
         """Entries of one index and term are the same, and so are all before them (Log Matching)."""
@@ -76,7 +76,7 @@ class Checks:
                     assert self.previous.setdefault(key, previous) == previous, f"two entries before {key}"
                 previous = entry.term
 
-    # --- commitment --------------------------------------------------------------------------------------------------
+    # --- commitment -------------------------------------------------------------------------------------------
 
     def commits(self, state: RaftState, before: int, *, leads: bool) -> None:
         """What is committed never changes; what a leader commits is on the disks of a majority."""

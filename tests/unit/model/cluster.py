@@ -56,7 +56,7 @@ class ModelCluster:
             check_quorum=choose([True, True, False]),
         )
 
-    # --- the network -----------------------------------------------------------------------------------------------
+    # --- the network ------------------------------------------------------------------------------------------
 
     def _send(self, sender: str, to: str, message: Message) -> bool:
         self.checks.sent(sender, to, message)
@@ -84,7 +84,7 @@ class ModelCluster:
         pairs = [(a, b) for a in ids for b in ids if a != b]
         self.cut = set(self.rng.sample(pairs, self.rng.choice([0, 0, 1, 2, len(pairs) // 2])))
 
-    # --- torment -----------------------------------------------------------------------------------------------------
+    # --- torment ----------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Let one random thing happen."""
@@ -145,7 +145,7 @@ class ModelCluster:
             node.disk.carry_out(node.to_write.popleft().write)
         node.start()
 
-    # --- recovery ----------------------------------------------------------------------------------------------------
+    # --- recovery ---------------------------------------------------------------------------------------------
 
     def heal(self, seconds: float = 30.0) -> None:
         """Let everything go well until all nodes have applied a last command; AssertionError if that never happens."""

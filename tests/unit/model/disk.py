@@ -70,7 +70,7 @@ class Disk(Storage):
         self._begun: dict[int, tuple[SnapshotMetadata, list[bytes]]] = {}
         self._snapshot_ids = 0
 
-    # --- what the persistence actor does -------------------------------------------------------------------------
+    # --- what the persistence actor does ----------------------------------------------------------------------
 
     def carry_out(self, write: Write | None) -> None:
         """Make a write durable."""
@@ -102,7 +102,7 @@ class Disk(Storage):
         self.entries = {index: self.entries[index] for index in self.entries if first_index <= index <= last_index}
         self.first_index, self.last_index = first_index, last_index
 
-    # --- recovery ------------------------------------------------------------------------------------------------
+    # --- recovery ---------------------------------------------------------------------------------------------
 
     def recover(self) -> Recovered:
         """What a node finds when it starts; snapshots that were not committed are gone."""
@@ -130,7 +130,7 @@ class Disk(Storage):
             found.append(EntryBatch.encode(run_indexes[0], term, kind, commands))
         return tuple(found)
 
-    # --- what replicators and installers use ----------------------------------------------------------------------
+    # --- what replicators and installers use ------------------------------------------------------------------
 
     async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
         if first_index not in self.entries:
@@ -164,7 +164,7 @@ class Disk(Storage):
         """The state that the snapshot holds."""
         return int.from_bytes(b"".join(self.snapshot_chunks), "big")
 
-    # --- not needed here -----------------------------------------------------------------------------------------
+    # --- not needed here --------------------------------------------------------------------------------------
 
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> NoReturn:
         raise NotImplementedError

@@ -82,7 +82,7 @@ class Node:
         self._transport = _Outlet(node_id, send)
         self.start()
 
-    # --- life ----------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin with what is on disk, and nothing else."""
@@ -112,7 +112,7 @@ class Node:
     async def _report(self, item: InboxItem) -> None:
         self.inbox.append(item)
 
-    # --- one step of each actor ------------------------------------------------------------------------------------
+    # --- one step of each actor -------------------------------------------------------------------------------
 
     def step(self, *items: InboxItem) -> None:
         """The role decides on some items, as `Role.run` has it."""
@@ -171,7 +171,7 @@ class Node:
             metadata = SnapshotMetadata(self.applied_index, self.applied_term)
             self.inbox.append(SnapshotWritten(metadata, self.disk.begin_own_snapshot(metadata, self.digest)))
 
-    # --- effects -------------------------------------------------------------------------------------------------
+    # --- effects ----------------------------------------------------------------------------------------------
 
     def _watched(self, role: Role, item: InboxItem) -> list[Effect]:
         before = self.state.commit_index
