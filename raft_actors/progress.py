@@ -109,10 +109,6 @@ class Progress:
         self._enter(ProgressState.PROBE)
         self.next_index = self.match_index + 1
 
-    def snapshot_abandoned(self) -> None:
-        """The snapshot could not be sent to its end: find out anew what the follower has."""
-        self._enter(ProgressState.PROBE)
-
     def _enter(self, state: ProgressState) -> None:
         self.state = state
         self.probe_sent = False

@@ -198,9 +198,9 @@ class Replicator(Actor[ReplicatorMessage]):
             self._snapshot = await self._read(self._storage.open_snapshot())
             self._next_chunk = 0
             if self._snapshot is None:
-                # Taken, but not yet committed: until the next heartbeat.
-                self.progress.snapshot_abandoned()
+                # Taken, but not yet committed: look again at the next heartbeat.
                 self.progress.probe_sent = True
+                self._silent_beats = _CHUNK_PATIENCE
                 return
         reader, sequence = self._snapshot, self._next_chunk
         data = await self._read(reader.read_chunk(sequence))
