@@ -299,9 +299,6 @@ class MemoryTransport(Transport):
     async def _wait_due(self) -> None:
         """Wait until the earliest parcel is due, or an earlier one has come."""
         deadline = self._parcels[0][0] if self._parcels else float("inf")
-        if deadline <= trio.current_time():
-            await trio.lowlevel.checkpoint()
-            return
         with trio.CancelScope(deadline=deadline):
             await self._waiting.park()
 

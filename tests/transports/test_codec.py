@@ -208,6 +208,21 @@ def test_what_is_no_array_is_refused(value: object) -> None:
         decode(pack(value))
 
 
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ([1] * 17, "max_array_len"),
+        ({1: 2}, "max_map_len"),
+        ("x", "max_str_len"),
+        (msgpack.ExtType(1, b"x"), "max_ext_len"),
+    ],
+    ids=["array", "map", "text", "extension"],
+)
+def test_what_no_message_holds_is_refused_before_it_takes_memory(value: object, limit: str) -> None:
+    with pytest.raises(ProtocolError, match=limit):
+        decode(pack([1, value]))
+
+
 @pytest.mark.parametrize("depth", [3, 100, 600, 2_000, 100_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(ProtocolError):
