@@ -110,7 +110,7 @@ def test_behaves_as_a_dictionary(sequence: list[bytes]) -> None:
         assert len(machine) == len(model)
 
 
-class cut:  # noqa: N801 - reads as the function it stands for
+class Cut:
     """The chunks' bytes, cut into pieces of other sizes, as an asynchronous iterator."""
 
     def __init__(self, chunks: Iterable[bytes], sizes: Sequence[int]) -> None:
@@ -139,7 +139,7 @@ def test_a_snapshot_is_the_state_at_its_call_whatever_is_applied_while_it_is_dra
     chunks = iter(machine.snapshot())
     drawn = [chunk for command in during if machine.apply(command) is not None and (chunk := next(chunks, b""))]
     copy.apply(set_value(b"left over", b"from before"))
-    trio.run(copy.restore, cut([*drawn, *chunks], sizes))
+    trio.run(copy.restore, Cut([*drawn, *chunks], sizes))
     assert contents(copy) == expected
 
 
@@ -151,7 +151,7 @@ def test_large_values_in_snapshots(size: int, others: int) -> None:
     for number in range(others):
         machine.apply(set_value(b"%d" % number, b"y" * size * 2))
     chunks = list(machine.snapshot())
-    trio.run(copy.restore, cut(chunks, [1000] * 50))
+    trio.run(copy.restore, Cut(chunks, [1000] * 50))
     assert contents(copy) == contents(machine)
 
 
@@ -183,14 +183,14 @@ def test_a_snapshot_that_ends_early_is_refused_and_changes_nothing(length: int) 
     machine = KeyValue()
     machine.apply(set_value(b"kept", b"1"))
     with pytest.raises(ValueError, match="snapshot"):
-        trio.run(machine.restore, cut([snapshot_bytes()[:length]], []))
+        trio.run(machine.restore, Cut([snapshot_bytes()[:length]], []))
     assert contents(machine) == {b"kept": b"1"}
 
 
 @pytest.mark.parametrize("data", [pack("other") + pack(0), pack([1, 2]), snapshot_bytes() + pack(b"more"), b"\xc1"])
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
-        trio.run(KeyValue().restore, cut([data], []))
+        trio.run(KeyValue().restore, Cut([data], []))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_scan_goes_on_where_it_was_after_a_restart() -> None:
     for number in range(1000):
         machine.apply(set_value(b"%d" % number, b""))
     cursor, found = machine.scan(0, 400)
-    trio.run(other.restore, cut(machine.snapshot(), []))
+    trio.run(other.restore, Cut(machine.snapshot(), []))
     rest = list(scan_from(other, cursor))
     assert sorted(found + rest) == sorted(machine.list_keys())
 
