@@ -216,8 +216,17 @@ class Node(Generic[C, R]):
         role = supervisor.role
         if role is None:
             raise NotLeader(None)
-        if role.name is not RoleName.LEADER:
+        if self._role_name() is not RoleName.LEADER:
             raise role.not_leader()
+
+    def _role_name(self) -> RoleName:
+        """The node's role; a leader that has decided to step down, and is still ending its actors, leads no more."""
+        role, state = self._supervisor.role, self._supervisor.state
+        if role is None or state is None:
+            return RoleName.FOLLOWER
+        if role.name is RoleName.LEADER and state.leader != self.node_id:
+            return RoleName.FOLLOWER
+        return role.name
 
     # --- waiting and looking ---------------------------------------------------------------------------------
 
@@ -265,12 +274,12 @@ class Node(Generic[C, R]):
 
     def status(self) -> NodeStatus:
         """A frozen picture of the node."""
-        supervisor, state = self._supervisor, self._supervisor.recovered_state()
+        state = self._supervisor.recovered_state()
         log = state.log
         return NodeStatus(
             node_id=self.node_id,
             cluster_id=self.cluster.cluster_id,
-            role=supervisor.role.name if supervisor.role is not None else RoleName.FOLLOWER,
+            role=self._role_name(),
             term=state.term,
             voted_for=state.voted_for,
             leader=state.leader,
