@@ -117,5 +117,9 @@ async def serve(handle: Handler) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {error}"
+    """An error in one line; of several proposers' errors, the first."""
+    first, others = error, 0
+    while isinstance(first, BaseExceptionGroup):
+        others += len(first.exceptions) - 1
+        first = first.exceptions[0]
+    return f"{type(first).__name__}: {first}" + (f" (and {others:,} more errors)" if others else "")
