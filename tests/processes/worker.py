@@ -60,7 +60,13 @@ def report(event: str, **facts: Any) -> None:
 
 @attrs.define(eq=False)
 class ReportingStorage(SqliteStorage):
-    """Tells of each chunk of a snapshot and of each snapshot about to be committed: moments to be killed at."""
+    """Tells of each chunk of a snapshot and of each snapshot about to be committed: moments to be killed at.
+
+    Attributes:
+        hangs: from now on, no write ever ends. Each is reported.
+    """
+
+    hangs: bool = False
 
     @override
     async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
@@ -72,6 +78,9 @@ class ReportingStorage(SqliteStorage):
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 report("committing", snapshot=write.snapshot_id)
+        if self.hangs:
+            report("held")
+            await trio.sleep_forever()
         await super().write(writes)
 
 
@@ -81,6 +90,7 @@ class Worker:
 
     node: Node[Note | Fill, int]
     machine: Ledger
+    storage: ReportingStorage
     settings: dict[str, Any]
     nursery: trio.Nursery
     leads: trio.Event = attrs.field(factory=trio.Event)
@@ -185,6 +195,10 @@ class Worker:
         """Take a snapshot; its index."""
         return (await self.node.take_snapshot()).index
 
+    async def do_hang(self, order: dict[str, Any]) -> None:
+        """Let the disk hang."""
+        self.storage.hangs = True
+
     async def do_close(self, order: dict[str, Any]) -> None:
         """Stop in two stages, then end the program."""
         await self.node.aclose()
@@ -251,19 +265,19 @@ async def main(settings: dict[str, Any]) -> None:
     if settings.get("interrupt_at"):
         sys.setprofile(InterruptAtCall(settings["interrupt_at"]))
     report("opening")
-    machine = Ledger()
+    machine, storage = Ledger(), ReportingStorage(settings["store"])
     config = settings["config"]
     config["election_timeout_s"] = tuple(config["election_timeout_s"])
     node = open_node(
         settings["node_id"],
         cluster=ClusterConfig(settings["cluster_id"], voters=settings["voters"]),
         state_machine=machine,
-        storage=ReportingStorage(settings["store"]),
+        storage=storage,
         transport=TcpTransport(settings["listen"]),
         config=NodeConfig(**config),
     )
     async with node as opened, trio.open_nursery() as nursery:
-        worker = Worker(opened, machine, settings, nursery)
+        worker = Worker(opened, machine, storage, settings, nursery)
         nursery.start_soon(worker.watch)
         nursery.start_soon(worker.listen)
         if settings.get("load"):
