@@ -377,8 +377,9 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
 
 
 async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a" / "b"
     opened: dict[int, str] = {}
-    synced: list[str] = []
+    synced: list[tuple[str, bool]] = []
     real_open, real_sync = os.open, os.fsync
 
     def open_(name: Any, *arguments: Any, **options: Any) -> int:
@@ -387,18 +388,17 @@ async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, mo
         return descriptor
 
     def sync(descriptor: int) -> None:
-        synced.append(opened[descriptor])
+        synced.append((opened[descriptor], (folder / "n1.db").exists()))
         real_sync(descriptor)
 
     monkeypatch.setattr(os, "open", open_)
     monkeypatch.setattr(os, "fsync", sync)
-    folder = tmp_path / "a" / "b"
     storage = SqliteStorage(folder / "n1.db")
     await storage.open(IDENTITY, tail_bytes=0)
     await storage.aclose()
     for name in (tmp_path, tmp_path / "a", folder):
-        assert str(name) in synced
-    assert synced[-1] == str(folder)
+        assert (str(name), False) in synced
+    assert synced[-1] == (str(folder), True)
     synced.clear()
     await storage.open(IDENTITY, tail_bytes=0)
     await storage.aclose()
@@ -569,7 +569,7 @@ async def test_a_failure_that_nobody_waited_for_is_the_next_callers(path: Path, 
     await filled(storage, batch(1, 1, b"a"))
     await take_snapshot(storage, 1, 1, [b"s"])
     await _settle(storage)
-    faults.prefix, faults.act = statement, failing(sqlite3.SQLITE_IOERR)
+    faults.prefix, faults.act = statement, failing(sqlite3.SQLITE_CORRUPT)
     snapshot_id = await storage.begin_snapshot(SnapshotMetadata(2, 1))
 
     async def work() -> None:
@@ -578,7 +578,7 @@ async def test_a_failure_that_nobody_waited_for_is_the_next_callers(path: Path, 
         await _settle(storage)
         await storage.read_entries(10, 10, 1)
 
-    with pytest.raises(StorageFailed, match="injected"):
+    with pytest.raises(StorageCorrupt, match="injected"):
         await work()
     with pytest.raises(StorageFailed, match="takes no more calls"):
         await storage.read_entries(10, 10, 1)
