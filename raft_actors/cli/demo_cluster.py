@@ -33,7 +33,8 @@ def connect(port: int, *, timeout_s: float = 5.0) -> redis.Redis:
     )
 
 
-def _ask(client: redis.Redis, *arguments: bytes | str) -> Any:
+def ask(client: redis.Redis, *arguments: bytes | str) -> Any:
+    """The reply to a request."""
     untyped = cast("Any", client)  # redis-py types its answers only in part
     return untyped.execute_command(*arguments)
 
@@ -171,18 +172,18 @@ class Cluster:
     def wait_leader(self, node_id: str) -> str:
         """Wait until this node knows a leader; return its id."""
         with self._client(node_id) as client:
-            leader: bytes = _ask(client, "RAFT.WAIT", "LEADER")
+            leader: bytes = ask(client, "RAFT.WAIT", "LEADER")
             return leader.decode()
 
     def wait_applied(self, node_id: str, index: int) -> None:
         """Wait until this node has applied the entry at `index`."""
         with self._client(node_id) as client:
-            _ask(client, "RAFT.WAIT", "APPLIED", str(index))
+            ask(client, "RAFT.WAIT", "APPLIED", str(index))
 
     def status(self, node_id: str) -> Mapping[str, Any]:
         """The `# Raft` section of the node's INFO."""
         with self._client(node_id) as client:
-            status: Mapping[str, Any] = _ask(client, "INFO", "raft")
+            status: Mapping[str, Any] = ask(client, "INFO", "raft")
             return status
 
     def contents(self, node_id: str) -> dict[bytes, bytes]:
@@ -191,9 +192,9 @@ class Cluster:
         with self._client(node_id) as client:
             cursor = b"0"
             while True:
-                cursor, keys = _ask(client, "RAFT.LOCAL", "SCAN", cursor, "COUNT", "1000")
+                cursor, keys = ask(client, "RAFT.LOCAL", "SCAN", cursor, "COUNT", "1000")
                 if keys:
-                    values = _ask(client, "RAFT.LOCAL", "MGET", *keys)
+                    values = ask(client, "RAFT.LOCAL", "MGET", *keys)
                     found.update(zip(keys, values, strict=True))
                 if cursor == b"0":
                     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -162,15 +163,22 @@ async def _heed(signals: AsyncIterator[int], stopping: trio.Event, everything: t
 async def _serve(settings: _Settings, stopping: trio.Event) -> None:
     machine = KeyValue()
     me = settings.me
-    async with open_node(
-        me.node_id,
-        cluster=settings.cluster,
-        state_machine=machine,
-        storage=SqliteStorage(settings.data),
-        transport=TcpTransport(str(me.raft)),
-        config=settings.node,
-    ) as node:
+    async with contextlib.AsyncExitStack() as stack:
+        # First of all: a node that no client can reach should not become its cluster's leader. Clients that connect
+        # before the node has recovered wait until it has.
         listeners = await open_listeners(me.redis.host, me.redis.port)
+        for listener in listeners:
+            await stack.enter_async_context(listener)
+        node = await stack.enter_async_context(
+            open_node(
+                me.node_id,
+                cluster=settings.cluster,
+                state_machine=machine,
+                storage=SqliteStorage(settings.data),
+                transport=TcpTransport(str(me.raft)),
+                config=settings.node,
+            )
+        )
         service = Service(node, machine, settings.service)
         async with trio.open_nursery() as nursery:
             await nursery.start(service.run, listeners)

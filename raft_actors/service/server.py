@@ -26,6 +26,11 @@ from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Re
 _logger = logging.getLogger(__name__)
 
 _TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
+_REMEDIES = {
+    errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
+    errno.EADDRNOTAVAIL: "it is no address of this machine: choose one that is, or 0.0.0.0 for all",
+    errno.EACCES: "this user may not: choose a port above 1023",
+}
 _LINGER_S = 1.0
 _ACCEPT_PAUSE_S = 0.1
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -40,7 +45,8 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        raise ListenError(f"can't listen for Redis clients at {host}:{port}: {error.strerror or error}") from error
+        remedy = _REMEDIES.get(error.errno or 0, "check the host and the port")
+        raise ListenError(f"can't listen for Redis clients at {host}:{port}: {error.strerror}: {remedy}") from error
 
 
 class Service:

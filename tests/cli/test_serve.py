@@ -1,0 +1,160 @@
+"""`raft-actors serve` as processes: three that form a cluster, their end, and what keeps one from starting."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import pytest
+import redis
+import trio
+from typing_extensions import override
+
+from raft_actors import StorageFailed
+from raft_actors.cli import serve
+from raft_actors.cli.demo_cluster import Cluster, NodeProcess, ask, connect
+from raft_actors.cli.main import make_parser
+from raft_actors.persistence import SqliteStorage, Write
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Generator[Cluster]:
+    """Three nodes on free ports, not started."""
+    with Cluster(tmp_path, 3, ()) as made:
+        yield made
+
+
+def end(cluster: Cluster, node_id: str, *signals: signal.Signals) -> int:
+    """Send signals to a node's process, and return its exit code."""
+    node = cluster.nodes[node_id]
+    assert node.process is not None
+    for number in signals:
+        node.process.send_signal(number)
+    code = node.process.wait()
+    assert node.process.stdout is not None
+    node.process.stdout.close()
+    node.process = None
+    return code
+
+
+@contextlib.contextmanager
+def client(node: NodeProcess) -> Generator[redis.Redis]:
+    client = connect(node.redis_port)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def test_three_processes_are_one_service(cluster: Cluster) -> None:
+    nodes = cluster.nodes
+    cluster.start(*nodes)
+    leader = cluster.wait_leader("n1")
+    follower = next(node_id for node_id in nodes if node_id != leader)
+    cluster.wait_leader(follower)
+    with client(nodes[leader]) as at_leader, client(nodes[follower]) as at_follower:
+        for number in range(20):
+            assert at_leader.set(f"key:{number}", number)
+        assert at_leader.get("key:7") == b"7"
+        address = f"127.0.0.1:{nodes[leader].redis_port}"
+        for question in (("SET", "k", "v"), ("GET", "k")):
+            with pytest.raises(redis.ResponseError, match=f"^NOTLEADER the leader is {leader} at {address}$"):
+                ask(at_follower, *question)
+        assert at_follower.ping()
+    index = cluster.status(leader)["commit_index"]
+    for node_id in nodes:
+        cluster.wait_applied(node_id, index)
+        assert len(cluster.contents(node_id)) == 20
+    assert [end(cluster, node_id, signal.SIGTERM) for node_id in nodes] == [0, 0, 0]
+
+    cluster.start(*nodes)
+    with client(nodes[cluster.wait_leader("n1")]) as at_leader:
+        assert at_leader.dbsize() == 20
+    assert [end(cluster, node_id, signal.SIGINT) for node_id in nodes] == [0, 0, 0]
+    for node in nodes.values():
+        assert "Traceback" not in node.log.read_text()
+
+
+def test_a_second_signal_does_not_wait_for_requests(cluster: Cluster) -> None:
+    cluster.start("n1")  # without a majority, so there will be no leader
+    with socket.create_connection(("127.0.0.1", cluster.nodes["n1"].redis_port)) as waiting:
+        waiting.sendall(b"PING\r\nRAFT.WAIT LEADER\r\n")
+        assert waiting.recv(100) == b"+PONG\r\n"
+        assert end(cluster, "n1", signal.SIGTERM, signal.SIGINT) == 1
+        assert waiting.recv(100) == b""
+
+
+def command(cluster: Cluster, *changes: str) -> Sequence[str]:
+    """The arguments that start n1, with these after them."""
+    members = [
+        f"--node={node.node_id}=127.0.0.1:{node.raft_port},127.0.0.1:{node.redis_port}"
+        for node in cluster.nodes.values()
+    ]
+    data = cluster.nodes["n1"].data
+    return ["serve", "--id=n1", "--cluster=demo", f"--data={data}", *members, *changes]
+
+
+def refused(arguments: Sequence[str]) -> str:
+    """Run a process that must end by itself; return the one line that it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "raft_actors.cli", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("raft-actors: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_the_same_file_twice(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start("n1")
+    elsewhere = Cluster(tmp_path, 3, ())  # other ports, the same files
+    assert f"{cluster.nodes['n1'].data} is open" in refused(command(elsewhere))
+
+
+def test_a_taken_port(cluster: Cluster) -> None:
+    node = cluster.nodes["n1"]
+    for port, said in ((node.raft_port, "can't listen on "), (node.redis_port, "can't listen for Redis clients at ")):
+        with socket.create_server(("127.0.0.1", port)):
+            assert f"{said}127.0.0.1:{port}: " in refused(command(cluster))
+
+
+def test_another_nodes_file(cluster: Cluster) -> None:
+    cluster.start("n1")
+    end(cluster, "n1", signal.SIGTERM)
+    assert "n2" in refused(command(cluster, "--id=n2"))
+    assert "other" in refused(command(cluster, "--cluster=other"))
+
+
+def test_what_is_no_store(cluster: Cluster) -> None:
+    cluster.nodes["n1"].data.write_text("no SQLite file at all" * 100)
+    refused(command(cluster))
+
+
+def test_a_folder_that_can_not_be_made(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "file" in refused(command(cluster, f"--data={tmp_path / 'file' / 'n1.db'}"))
+
+
+class FailingStorage(SqliteStorage):
+    """Works until the first write."""
+
+    @override
+    async def write(self, writes: Sequence[Write]) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StorageFailed("the disk is gone")
+
+
+def test_a_node_that_breaks_down_says_why(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "SqliteStorage", FailingStorage)
+    options = make_parser().parse_args(command(cluster))
+    with pytest.raises(StorageFailed, match=r"^the disk is gone$"):
+        options.run(options)
+    assert "serves Redis clients" in capsys.readouterr().out
