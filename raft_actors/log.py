@@ -134,6 +134,8 @@ class Log:
         if first_index > self.last_index:
             self._run_terms.clear()
             self._run_starts.clear()
+        else:
+            self._run_starts[0] = first_index
         position = bisect_right(self._tail, first_index, key=_first_index) - 1
         self._drop_from_tail(max(position, 0) if first_index <= self.last_index else len(self._tail))
 
@@ -160,7 +162,7 @@ class Log:
         """Batches from exactly `first_index` on, up to `last_index` or about `max_bytes`, at least one; None where
         `first_index` is older than what memory holds (or the range is empty)."""
         tail = self._tail
-        if not tail or first_index < tail[0].first_index or first_index > last_index:
+        if not tail or first_index < tail[0].first_index or first_index > min(last_index, self.last_index):
             return None
         position = bisect_right(tail, first_index, key=_first_index) - 1
         batches = [tail[position].since(first_index)]

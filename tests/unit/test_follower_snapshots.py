@@ -26,7 +26,7 @@ def installed(term: int, snapshot: SnapshotMetadata = SNAPSHOT, next_sequence: i
     return InstallSnapshotReply(term, snapshot, next_sequence, installed=True)
 
 
-# --- chunks -------------------------------------------------------------------------------------------------------
+# --- chunks ---------------------------------------------------------------------------------------------------
 
 
 def test_refuses_a_chunk_of_an_older_term() -> None:
@@ -61,7 +61,7 @@ def test_asks_for_nothing_in_a_term_that_is_over() -> None:
     assert follower.handle(ChunkStored(3, Send("n2", InstallSnapshotReply(3, SNAPSHOT, 1, installed=False))), 0.0) == []
 
 
-# --- a whole snapshot -----------------------------------------------------------------------------------------------
+# --- a whole snapshot -----------------------------------------------------------------------------------------
 
 
 def test_a_snapshot_beyond_the_log_replaces_all_of_it() -> None:
@@ -135,7 +135,7 @@ def test_discards_a_snapshot_that_was_overtaken_by_entries_and_says_that_it_is_h
     assert (sent(effects), held_back(effects)) == ([], [("n2", installed(3))])
 
 
-# --- snapshots of its own state -------------------------------------------------------------------------------------
+# --- snapshots of its own state -------------------------------------------------------------------------------
 
 
 def test_its_own_snapshot_replaces_the_log_but_for_the_trailing_entries() -> None:
