@@ -19,14 +19,13 @@ from trio.testing import MockClock
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, NotLeader, Overloaded
-from raft_actors.events import EventChannel
 from raft_actors.node import Node
-from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.proposals import PendingProposal
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.checks import CheckFailed, ClusterChecks, Life
+from raft_actors.testing.checks import CheckFailed, ClusterChecks
 from raft_actors.testing.determinism import deterministic_scheduling
-from raft_actors.testing.recording import RecordingStateMachine
+from raft_actors.testing.members import Member
 from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 from raft_actors.transports.memory import MemoryNetwork
@@ -40,7 +39,6 @@ RELIABLE = Faults(delay_s=(0.0002, 0.001))
 UNRELIABLE = Faults(drop=0.1, delay_s=(0.0, 0.026))
 """A tenth of all messages is lost, the others take up to 26 ms."""
 
-_EVENTS = 1_000_000
 _POLLS = 10
 _POLL_S = (0.45, 0.55)
 _AGREEMENT_S = 10.0
@@ -56,29 +54,6 @@ class Started:
     index: int
     term: int
     proposal: PendingProposal
-
-
-@attrs.define(eq=False)
-class _Running(Generic[C, R]):
-    """A node that runs, and what belongs to this start of it alone."""
-
-    node: Node[C, R]
-    state_machine: StateMachine[C, R]
-    life: Life
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    ended: trio.Event = attrs.field(factory=trio.Event)
-    killed: bool = False
-    events: EventChannel | None = None
-
-
-@attrs.define(eq=False)
-class _Member(Generic[C, R]):
-    """A place in the cluster: what stays when the node in it is down."""
-
-    disk: MemoryDisk
-    starts: int = 0
-    running: _Running[C, R] | None = None
-    last: _Running[C, R] | None = None
 
 
 class SimulatedCluster(Generic[C, R]):
@@ -115,7 +90,9 @@ class SimulatedCluster(Generic[C, R]):
         self._nursery = nursery
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
-        self._members: dict[str, _Member[C, R]] = {name: _Member(MemoryDisk(disk_delay_s)) for name in names}
+        self._members: dict[str, Member[C, R]] = {
+            name: Member(name, MemoryDisk(disk_delay_s), self.checks, self._crashed) for name in names
+        }
         self._disconnected: set[str] = set()
         self.node_ids = tuple(names)
 
@@ -138,7 +115,7 @@ class SimulatedCluster(Generic[C, R]):
 
     def node(self, node_id: str) -> Node[C, R]:
         """A node that runs now."""
-        return self._running(node_id).node
+        return self._members[node_id].get().node
 
     def disk(self, node_id: str) -> MemoryDisk:
         """A node's disk, whether it runs or not."""
@@ -146,7 +123,7 @@ class SimulatedCluster(Generic[C, R]):
 
     def state_machine(self, node_id: str) -> Any:
         """The application's state machine in a node that runs now."""
-        return self._running(node_id).state_machine
+        return self._members[node_id].get().state_machine
 
     def applied_index(self, node_id: str) -> int:
         """The last entry that the node has applied; 0 if it is down."""
@@ -267,42 +244,22 @@ class SimulatedCluster(Generic[C, R]):
             RaftError: what kept it from starting.
         """
         member = self._members[node_id]
-        if member.running is not None:
-            raise ConfigurationError(f"node {node_id!r} runs already")
-        if member.last is not None:
-            await member.last.ended.wait()
-        member.starts += 1
-        life = Life(node_id, member.starts)
-        recorder = RecordingStateMachine(self._make_state_machine(), self.checks, life, lambda: _applied(node))
-        node: Node[C, R] = Node(
-            node_id,
+        number = member.starts + 1
+        return await member.start(
+            self._nursery,
+            self._make_state_machine(),
             cluster=self._cluster_config,
-            state_machine=recorder,
-            storage=MemoryStorage(member.disk),
             transport=self.network.transport(node_id),
-            config=attrs.evolve(self.config, seed=Random(f"{self.seed} {node_id} {member.starts}").getrandbits(32)),
+            config=attrs.evolve(self.config, seed=Random(f"{self.seed} {node_id} {number}").getrandbits(32)),
         )
-        member.running = member.last = running = _Running(node, recorder.inner, life)
-        try:
-            await self._nursery.start(self._run, member, running)
-        except BaseException:
-            member.running = None
-            raise
-        return node
 
     def crash(self, node_id: str) -> None:
         """Cut a node's power: it ends here and now, and what was not on its disk is lost."""
-        running = self._running(node_id)
-        running.killed = True
-        running.scope.cancel()
-        self.disk(node_id).cut_power()
-        self._members[node_id].running = None
+        self._members[node_id].crash()
 
     async def stop(self, node_id: str) -> None:
         """Shut a node down as its owner would."""
-        running = self._running(node_id)
-        await running.node.aclose()
-        await running.ended.wait()
+        await self._members[node_id].stop()
 
     async def restart(self, *node_ids: str) -> None:
         """Crash those of these nodes that run (all at once), then start each (by default all nodes)."""
@@ -312,38 +269,6 @@ class SimulatedCluster(Generic[C, R]):
                 self.crash(name)
         for name in names:
             await self.start(name)
-
-    def _running(self, node_id: str) -> _Running[C, R]:
-        running = self._members[node_id].running
-        if running is None:
-            raise ConfigurationError(f"node {node_id!r} does not run")
-        return running
-
-    async def _run(
-        self, member: _Member[C, R], running: _Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
-    ) -> None:
-        recovered = False
-
-        class Status(trio.TaskStatus[Node[C, R]]):
-            def started(self, value: Any = None) -> None:
-                nonlocal recovered
-                recovered = True
-                task_status.started(value)
-
-        try:
-            with running.scope:
-                async with running.node.events(capacity=_EVENTS) as running.events:
-                    await running.node.run(task_status=Status())
-        except Exception as error:
-            if not recovered:
-                raise
-            if not running.killed and not isinstance(error, self.tolerated):
-                self._report(f"{running.life} crashed: {type(error).__name__}: {error}", error)
-        finally:
-            self._look(running)
-            if member.running is running:
-                member.running = None
-            running.ended.set()
 
     # --- network ---------------------------------------------------------------------------------------------
 
@@ -383,17 +308,11 @@ class SimulatedCluster(Generic[C, R]):
     def look(self) -> None:
         """Take in the events of all nodes; this happens at every end of a node, too."""
         for member in self._members.values():
-            if member.running is not None:
-                self._look(member.running)
+            member.look()
 
-    def _look(self, running: _Running[C, R]) -> None:
-        if running.events is None:
-            return
-        try:
-            while True:
-                self.checks.saw(running.life, running.events.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel):
-            pass
+    def _crashed(self, text: str, error: Exception) -> None:
+        if not isinstance(error, self.tolerated):
+            self._report(text, error)
 
     def _report(self, text: str, cause: BaseException | None = None) -> None:
         """Note the first failure and end the block. Never raises: it is called from inside the nodes."""
@@ -409,10 +328,6 @@ class SimulatedCluster(Generic[C, R]):
         """What is checked at the end of the block, of whatever state the cluster is in then."""
         self.look()
         self.checks.match_logs({name: member.disk.batches for name, member in self._members.items()})
-
-
-def _applied(node: Node[Any, Any]) -> int:
-    return node.status().applied_index
 
 
 @asynccontextmanager

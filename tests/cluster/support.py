@@ -50,6 +50,11 @@ def open_log(nodes: int, seed: int, *, config: NodeConfig | None = None) -> Abst
     return open_cluster(CommandLog, nodes=nodes, seed=seed, config=config)
 
 
+def follower(cluster: LogCluster, leader: str) -> str:
+    """Some node that is not the leader."""
+    return next(name for name in cluster.node_ids if name != leader)
+
+
 def snapshotting(entries: int = 10) -> NodeConfig:
     """Settings of nodes that take a snapshot every few entries and keep nothing behind it."""
     return NodeConfig(snapshot_entries=entries, trailing_entries=0, snapshot_chunk_bytes=1024)

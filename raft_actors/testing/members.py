@@ -1,0 +1,154 @@
+"""A place in a simulated cluster: the disk that stays, and the node that comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import attrs
+import trio
+
+from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.errors import ConfigurationError
+from raft_actors.events import EventChannel
+from raft_actors.node import Node
+from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+from raft_actors.state_machine import StateMachine
+from raft_actors.testing.checks import ClusterChecks, Life
+from raft_actors.testing.recording import RecordingStateMachine
+from raft_actors.transports.abc import Transport
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+_EVENTS = 1_000_000
+
+
+@attrs.define(eq=False)
+class Running(Generic[C, R]):
+    """A node that runs, and what belongs to this start of it alone."""
+
+    node: Node[C, R]
+    state_machine: StateMachine[C, R]
+    life: Life
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    killed: bool = False
+    events: EventChannel | None = None
+
+
+@attrs.define(eq=False)
+class Member(Generic[C, R]):
+    """One member of the cluster, whether it runs or not.
+
+    Attributes:
+        node_id: its id.
+        disk: what it remembers while it is down.
+        checks: to be told of what it does.
+        crashed: called with a text and the error when the node ends by itself with an error.
+        starts: how often it was started.
+        running: the node, while it runs.
+    """
+
+    node_id: str
+    disk: MemoryDisk
+    checks: ClusterChecks
+    crashed: Callable[[str, Exception], None]
+    starts: int = 0
+    running: Running[C, R] | None = None
+    _last: Running[C, R] | None = None
+
+    def get(self) -> Running[C, R]:
+        """The node that runs.
+
+        Raises:
+            ConfigurationError: it is down.
+        """
+        if self.running is None:
+            raise ConfigurationError(f"node {self.node_id!r} does not run")
+        return self.running
+
+    async def start(
+        self,
+        nursery: trio.Nursery,
+        state_machine: StateMachine[C, R],
+        *,
+        cluster: ClusterConfig,
+        transport: Transport,
+        config: NodeConfig,
+    ) -> Node[C, R]:
+        """Start a node on the disk, once the one before it has ended; return it when it has recovered."""
+        if self.running is not None:
+            raise ConfigurationError(f"node {self.node_id!r} runs already")
+        if self._last is not None:
+            await self._last.ended.wait()
+        self.starts += 1
+        life = Life(self.node_id, self.starts)
+        recorder = RecordingStateMachine(state_machine, self.checks, life, lambda: node.status().applied_index)
+        node: Node[C, R] = Node(
+            self.node_id,
+            cluster=cluster,
+            state_machine=recorder,
+            storage=MemoryStorage(self.disk),
+            transport=transport,
+            config=config,
+        )
+        self.running = self._last = running = Running(node, state_machine, life)
+        try:
+            await nursery.start(self._run, running)
+        except BaseException:
+            self.running = None
+            raise
+        return node
+
+    def crash(self) -> None:
+        """Cut the power."""
+        running = self.get()
+        running.killed = True
+        running.scope.cancel()
+        self.disk.cut_power()
+        self.running = None
+
+    async def stop(self) -> None:
+        """Shut the node down as its owner would."""
+        running = self.get()
+        await running.node.aclose()
+        await running.ended.wait()
+
+    def look(self) -> None:
+        """Have the checks take in the events of the node."""
+        if self.running is not None:
+            self._look(self.running)
+
+    async def _run(self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]) -> None:
+        recovered = False
+
+        class Status(trio.TaskStatus[Node[C, R]]):
+            def started(self, value: Any = None) -> None:
+                nonlocal recovered
+                recovered = True
+                task_status.started(value)
+
+        try:
+            with running.scope:
+                async with running.node.events(capacity=_EVENTS) as running.events:
+                    await running.node.run(task_status=Status())
+        except Exception as error:
+            if not recovered:
+                raise  # to whoever started it
+            if not running.killed:
+                self.crashed(f"{running.life} crashed: {type(error).__name__}: {error}", error)
+        finally:
+            self._look(running)
+            if self.running is running:
+                self.running = None
+            running.ended.set()
+
+    def _look(self, running: Running[C, R]) -> None:
+        if running.events is None:
+            return
+        try:
+            while True:
+                self.checks.saw(running.life, running.events.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            pass
