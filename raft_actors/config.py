@@ -30,8 +30,8 @@ class ClusterConfig:
     voters: Mapping[str, str] = attrs.field(converter=_frozen_addresses)
 
     def __attrs_post_init__(self) -> None:
-        if not self.cluster_id or len(self.cluster_id) > 255:
-            raise ConfigurationError("cluster_id must have 1 to 255 characters")
+        if not isinstance(self.cluster_id, str) or not 1 <= len(self.cluster_id) <= 255:
+            raise ConfigurationError(f"cluster_id must be a string of 1 to 255 characters, not {self.cluster_id!r}")
         if not self.voters:
             raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
         for node_id in self.voters:
@@ -103,10 +103,13 @@ class NodeConfig:
             raise ConfigurationError("max_uncommitted_bytes must have room for one command of max_command_bytes")
 
     def _check_positive(self) -> None:
-        may_be_zero = {"trailing_entries", "seed", "apply_slice_s", "shutdown_timeout_s"}
+        may_be_zero = {"trailing_entries", "apply_slice_s", "shutdown_timeout_s"}
+        may_be_none = {"snapshot_entries", "snapshot_bytes"}
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
-            if field.name in ("election_timeout_s", "check_quorum") or value is None:
+            if field.name in ("election_timeout_s", "check_quorum", "seed"):
                 continue
-            if field.name != "seed" and (value < 0 or (value == 0 and field.name not in may_be_zero)):
+            if value is None and field.name in may_be_none:
+                continue
+            if value is None or value < 0 or (value == 0 and field.name not in may_be_zero):
                 raise ConfigurationError(f"{field.name} must be positive, not {value}")
