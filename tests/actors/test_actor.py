@@ -1,0 +1,192 @@
+"""The actor layer: mailbox, tell, ask, run, crash, stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from raft_actors.actor import Actor, ActorStopped, Mailbox, MailboxFull, MailboxStatistics
+from raft_actors.pending import Pending
+
+
+@attrs.frozen
+class Get:
+    """Ask for the sum."""
+
+    reply: Pending[Any]
+
+
+class Adder(Actor[int | Get]):
+    """Adds what it is told; crashes on a negative number; never answers while `silent`."""
+
+    def __init__(self, capacity: int = 3) -> None:
+        super().__init__(name="adder", capacity=capacity)
+        self.total = 0
+        self.turns: list[int] = []
+        self.silent = False
+
+    async def receive(self, messages: list[int | Get]) -> None:
+        self.turns.append(len(messages))
+        for message in messages:
+            if isinstance(message, Get):
+                if not self.silent:
+                    message.reply.resolve(self.total)
+            elif message < 0:
+                raise ValueError("negative")
+            else:
+                self.total += message
+
+
+# --- tell -----------------------------------------------------------------------------------------------------
+
+
+async def test_handles_what_it_is_told_in_order_and_all_that_waits_at_once() -> None:
+    adder = Adder()
+    for number in (1, 2, 3):
+        adder.tell(number)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(adder.run)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert (adder.total, adder.turns) == (6, [3])
+
+
+async def test_tell_refuses_what_does_not_fit_and_counts_it() -> None:
+    adder = Adder(capacity=1)
+    adder.tell(1)
+    with pytest.raises(MailboxFull, match=r"the mailbox of adder is full \(1 messages wait\)"):
+        adder.tell(2)
+    with pytest.raises(trio.WouldBlock):
+        adder.tell(3)
+    assert adder.mailbox.statistics() == MailboxStatistics(waiting=1, capacity=1, refused=2)
+
+
+async def test_a_crash_leaves_run_as_it_is() -> None:
+    adder = Adder()
+    adder.tell(-1)
+    with pytest.raises(ValueError, match="negative"):
+        await adder.run()
+
+
+@pytest.mark.parametrize("crash", [True, False])
+async def test_nothing_can_be_told_to_an_actor_that_has_ended(crash: bool) -> None:
+    adder = Adder()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        if crash:
+            scope.shield = True
+            adder.tell(-1)
+        try:
+            await adder.run()
+        except ValueError:
+            assert crash
+    with pytest.raises(ActorStopped, match="adder has stopped"):
+        adder.tell(1)
+    with pytest.raises(ActorStopped, match="adder has stopped"):
+        await adder.ask(Get)
+
+
+# --- ask ------------------------------------------------------------------------------------------------------
+
+
+async def test_ask_waits_for_the_answer() -> None:
+    adder = Adder()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(adder.run)
+        adder.tell(3)
+        assert await adder.ask(Get) == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_ask_refuses_what_does_not_fit() -> None:
+    adder = Adder(capacity=1)
+    adder.tell(1)
+    with pytest.raises(MailboxFull):
+        await adder.ask(Get)
+
+
+async def test_ask_fails_when_the_actor_crashes_before_it_answers() -> None:
+    adder = Adder()
+    adder.silent = True
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError), pytest.RaisesExc(ActorStopped, match="without answering")):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                with trio.CancelScope(shield=True):
+                    await adder.ask(Get)
+
+            await wait_all_tasks_blocked()
+            nursery.start_soon(adder.run)
+            await wait_all_tasks_blocked()
+            adder.tell(-1)
+
+
+async def test_an_ask_that_is_cancelled_leaves_nothing_behind() -> None:
+    adder = Adder()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await adder.ask(Get)
+    assert not adder._asked
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(adder.run)
+        await wait_all_tasks_blocked()  # it answers, and nobody listens
+        nursery.cancel_scope.cancel()
+
+
+# --- mailboxes ------------------------------------------------------------------------------------------------
+
+
+async def test_a_drain_takes_no_more_than_a_bounded_number() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="m", capacity=10_000)
+    for number in range(10_000):
+        mailbox.tell(number)
+    taken = [await mailbox.drain() for _ in range(3)]
+    assert [len(messages) for messages in taken] == [4096, 4096, 1808]
+    assert [message for messages in taken for message in messages] == list(range(10_000))
+
+
+async def test_receive_waits_and_receive_nowait_does_not() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="m", capacity=2)
+    with pytest.raises(trio.WouldBlock):
+        mailbox.receive_nowait()
+    mailbox.tell(1)
+    mailbox.tell(2)
+    assert mailbox.receive_nowait() == 1
+    assert await mailbox.receive() == 2
+
+
+async def test_tell_when_room_waits_for_room() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="m", capacity=1)
+    mailbox.tell(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mailbox.tell_when_room, 2)
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        assert await mailbox.drain() == [1, 2]
+
+
+async def test_closing_gives_back_what_nobody_will_read() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="m", capacity=3)
+    mailbox.tell(1)
+    mailbox.tell(2)
+    assert mailbox.close() == [1, 2]
+    assert mailbox.close() == []
+    with pytest.raises(ActorStopped, match="m has stopped"):
+        mailbox.tell(3)
+    with pytest.raises(ActorStopped, match="m has stopped"):
+        await mailbox.tell_when_room(3)
+
+
+async def test_closing_turns_away_those_who_wait_for_room() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="m", capacity=0)
+    with pytest.RaisesGroup(pytest.RaisesExc(ActorStopped)):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mailbox.tell_when_room, 1)
+            await wait_all_tasks_blocked()
+            mailbox._receiver.close()
+            mailbox.close()

@@ -1,0 +1,121 @@
+"""The persistence actor: group commit, in order, and not a word after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from raft_actors.effects import Persist
+from raft_actors.errors import StorageFailed
+from raft_actors.inbox import Durable
+from raft_actors.persistence import MemoryDisk, MemoryStorage
+from raft_actors.persistence.abc import HardState, LogWrite, Write
+from raft_actors.persistence.actor import PersistenceActor, PersistenceStatistics
+from tests.actors.stores import IDENTITY
+from tests.unit.builders import batch
+
+
+def entry(index: int) -> Persist:
+    return Persist(LogWrite(entries=(batch(index, 1),)), (), HardState(1), 0, index)
+
+
+NOTHING = Persist(None, (), HardState(1), 0, 0)
+
+
+class Stage:
+    """A persistence actor, what its disk was asked to write, and what it acknowledged."""
+
+    def __init__(self) -> None:
+        self.transactions: list[list[Write]] = []
+        self.acknowledged: list[Persist] = []
+        self.disk = MemoryDisk(write_delay_s=1.0, before_write=self._note)
+        self.storage = MemoryStorage(self.disk)
+        self.actor = PersistenceActor(self.storage, self._acknowledge)
+
+    def _note(self, writes: Sequence[Write]) -> None:
+        self.transactions.append(list(writes))
+
+    async def _acknowledge(self, item: Durable) -> None:
+        self.acknowledged.append(item.persisted)
+
+    def tell(self, *persists: Persist) -> None:
+        for persist in persists:
+            self.actor.tell(persist)
+
+
+@asynccontextmanager
+async def running() -> AsyncGenerator[Stage, None]:
+    stage = Stage()
+    await stage.storage.open(IDENTITY, tail_bytes=0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.actor.run)
+        await wait_all_tasks_blocked()
+        yield stage
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_waits_becomes_one_transaction(autojump_clock: trio.testing.MockClock) -> None:
+    async with running() as stage:
+        stage.tell(entry(1))
+        await trio.sleep(0.5)
+        stage.tell(entry(2), entry(3), entry(4))
+        await trio.sleep(2)
+        assert stage.transactions == [[entry(1).write], [entry(2).write, entry(3).write, entry(4).write]]
+        assert stage.acknowledged == [entry(index) for index in (1, 2, 3, 4)]
+
+
+async def test_nothing_is_acknowledged_before_it_is_durable(autojump_clock: trio.testing.MockClock) -> None:
+    async with running() as stage:
+        stage.tell(entry(1))
+        await trio.sleep(0.5)
+        assert stage.acknowledged == []
+        assert stage.disk.state.last_index == 0
+        await trio.sleep(1)
+        assert stage.acknowledged == [entry(1)]
+        assert stage.disk.state.last_index == 1
+
+
+async def test_what_only_waits_is_acknowledged_in_its_turn(autojump_clock: trio.testing.MockClock) -> None:
+    async with running() as stage:
+        stage.tell(NOTHING)
+        await wait_all_tasks_blocked()
+        assert stage.acknowledged == [NOTHING]  # nothing was asked before
+        stage.tell(entry(1))
+        await wait_all_tasks_blocked()
+        stage.tell(NOTHING)
+        await trio.sleep(0.5)
+        assert stage.acknowledged == [NOTHING]
+        await trio.sleep(1)
+        assert stage.acknowledged == [NOTHING, entry(1), NOTHING]
+        assert stage.transactions == [[entry(1).write]]
+
+
+async def test_a_disk_that_fails_ends_it_without_a_word(autojump_clock: trio.testing.MockClock) -> None:
+    def fail(writes: Sequence[Write]) -> None:
+        if entry(2).write in writes:
+            raise StorageFailed("the disk is gone")
+
+    acknowledged: list[Persist] = []
+    with pytest.RaisesGroup(pytest.RaisesExc(StorageFailed, match="gone")):
+        async with running() as stage:
+            acknowledged = stage.acknowledged
+            stage.disk.before_write = fail
+            stage.tell(entry(1))
+            await trio.sleep(0.5)
+            stage.tell(entry(2), entry(3))
+            await trio.sleep_forever()
+    assert acknowledged == [entry(1)]
+
+
+async def test_counts_what_waits_and_what_was_written(autojump_clock: trio.testing.MockClock) -> None:
+    async with running() as stage:
+        stage.tell(entry(1))
+        await trio.sleep(0.5)
+        stage.tell(entry(2), NOTHING, entry(3))
+        assert stage.actor.statistics() == PersistenceStatistics(waiting=3, transactions=0, writes=0)
+        await trio.sleep(5)
+        assert stage.actor.statistics() == PersistenceStatistics(waiting=0, transactions=2, writes=3)
