@@ -85,6 +85,12 @@ def test_the_size_bound_is_none_too_low_and_close(message: Message) -> None:
     assert size <= size_bound(message) <= size + 100 + 4 * 6
 
 
+def test_the_size_bound_counts_every_batch() -> None:
+    message = AppendEntries(4, 0, 0, 0, tuple(batch_of(index, 1) for index in range(1, 1_001)))
+    size = len(encode(message))
+    assert size <= size_bound(message) <= size + 100
+
+
 def test_decoded_batches_know_what_they_hold() -> None:
     message = AppendEntries(4, 7, 2, 6, (batch_of(8, 2, 3), batch_of(11, 4)))
     copy = decode(encode(message))

@@ -275,6 +275,17 @@ async def test_a_flood_of_silent_callers_displaces_the_oldest_and_no_peer(node: 
         await stream.aclose()
 
 
+async def test_a_flood_that_comes_all_at_once_is_bounded_too(node: Node) -> None:
+    pairs = [trio.testing.memory_stream_pair() for _ in range(20)]
+    for _, theirs in pairs:
+        node.nursery.start_soon(node.receiver.serve, theirs)
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.totals.refused_handshakes == 17
+    await assert_open(await node.join("b"), node, "b")
+    for ours, _ in pairs:
+        await ours.aclose()
+
+
 async def test_a_displaced_caller_leaves_its_place_once(node: Node) -> None:
     first = [await node.connect() for _ in range(4)]
     await assert_closed(first[0])

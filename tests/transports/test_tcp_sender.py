@@ -460,6 +460,10 @@ async def test_what_keeps_it_from_connecting_is_logged_once(
         line.refuse(error)
         await pass_time(line, 8)
         assert troubles()[1:] == ["peer b: it closed the connection", f"peer b: no connection: {error}"]
+        for _ in range(2):  # the same trouble, but after a connection that stood
+            await (await line.pick_up()).aclose()
+            await pass_time(line, 8)
+        assert troubles()[3:] == ["peer b: it closed the connection"] * 2
 
 
 async def test_a_bug_in_connecting_is_not_taken_for_the_networks(line: Line) -> None:
