@@ -72,9 +72,8 @@ class Snapshotter(Actor[SnapshotJob]):
         sequence = 0
         buffer = bytearray()
         slice_ends = trio.current_time() + self._config.apply_slice_s
-        for piece in self._pieces(job):
+        for view in self._pieces(job):
             # A state machine may give crumbs or everything at once: cut to size, and never hold the loop for long.
-            view = memoryview(piece)
             while view:
                 room = size - len(buffer)
                 buffer += view[:room]
@@ -91,9 +90,10 @@ class Snapshotter(Actor[SnapshotJob]):
 
     @staticmethod
     @trio.lowlevel.disable_ki_protection  # the application's code
-    def _pieces(job: SnapshotJob) -> Iterator[bytes]:
+    def _pieces(job: SnapshotJob) -> Iterator[memoryview]:
         try:
-            yield from job.chunks
+            for piece in job.chunks:
+                yield memoryview(piece)
         except Exception as error:
             raise StateMachineError(
                 f"the state machine can't write its snapshot at index {job.snapshot.index}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -11,47 +10,16 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from raft_actors.applier import Applier
-from raft_actors.config import NodeConfig
 from raft_actors.effects import Apply
 from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.errors import CommandFailed, InternalError, StateMachineError
 from raft_actors.log import Log
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence.abc import Storage
 from raft_actors.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
-from raft_actors.snapshots import SnapshotJob
+from tests.actors.applying import running
 from tests.actors.machines import Machine
 from tests.actors.stores import forgetful, open_store
 from tests.unit.builders import batch, make_admission, make_log, recovered
-
-
-class Stage:
-    """An applier with everything around it."""
-
-    def __init__(self, log: Log, storage: Storage, machine: Machine, config: NodeConfig) -> None:
-        self.machine = machine
-        self.jobs: list[SnapshotJob] = []
-        self.applier = Applier(machine, log=log, storage=storage, config=config, begin_snapshot=self.jobs.append)
-
-    async def apply(self, commit_index: int, *outcomes: Any, keep_from: int | None = None) -> None:
-        self.applier.commit_to(Apply(commit_index, outcomes, keep_from))
-        await wait_all_tasks_blocked()
-
-
-@asynccontextmanager
-async def running(
-    log: Log,
-    *,
-    machine: Machine | None = None,
-    storage: Storage | None = None,
-    **settings: Any,
-) -> AsyncGenerator[Stage, None]:
-    stage = Stage(log, storage or await open_store(), machine or Machine(), NodeConfig(**settings))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.applier.run)
-        yield stage
-        nursery.cancel_scope.cancel()
 
 
 def proposal(first_index: int, *commands: bytes) -> PendingProposals:
