@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import trio
+
 from raft_actors.actor import Actor, MailboxFull
 from raft_actors.effects import Beat, WakeReplicators
 from raft_actors.entries import EntryBatch
@@ -78,6 +80,7 @@ class Replicator(Actor[ReplicatorMessage]):
         except MailboxFull:
             return
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Feed the follower until cancelled, which the end of the leadership does."""
         try:
