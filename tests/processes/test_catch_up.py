@@ -50,7 +50,8 @@ async def test_frozen_while_the_log_was_compacted(tmp_path: Path) -> None:
 async def test_wiped_follower(tmp_path: Path) -> None:
     """The same id with an empty disk. Raft does not allow for it: the vote and the entries that the lost disk stood for
     are gone, so a second loss may lose what was acknowledged. With everything committed on all other nodes, and these
-    up, as here, nothing is lost: the leader sends it everything again.
+    up, as here, nothing is lost, and a snapshot brings it back. Only that does, or another leader: one whose log still
+    reaches back does not look behind what this follower once acknowledged, and leaves it without entries.
     """
     async with open_cluster(tmp_path, **CALM, **COMPACTING) as cluster:
         leader = await cluster.start_filled()
