@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -118,8 +118,13 @@ async def serve(handle: Handler) -> None:
 
 def describe(error: BaseException) -> str:
     """An error in one line; of several proposers' errors, the first."""
-    first, others = error, 0
-    while isinstance(first, BaseExceptionGroup):
-        others += len(first.exceptions) - 1
-        first = first.exceptions[0]
-    return f"{type(first).__name__}: {first}" + (f" (and {others:,} more errors)" if others else "")
+    errors = _leaves(error)
+    others = f" (and {len(errors) - 1:,} more errors)" if len(errors) > 1 else ""
+    return f"{type(errors[0]).__name__}: {errors[0]}{others}"
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for each in group.exceptions for leaf in _leaves(each)]
