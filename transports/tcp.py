@@ -6,7 +6,6 @@ way out, `tcp_receiver` the way in, `handshake` what they say first; this file p
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import random
 from collections.abc import Awaitable, Callable
@@ -101,17 +100,14 @@ class TcpTransport(Transport):
         addresses = {peer: Address.parse(text) for peer, text in endpoint.peers.items()}
         self._running = True
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                listeners = await self._listen()
-                for listener in listeners:
-                    await stack.enter_async_context(listener)
-                serve = self._set_up(endpoint, addresses)
-                async with trio.open_nursery() as nursery:
-                    for sender in self._senders.values():
-                        nursery.start_soon(sender.run)
-                    task_status.started()
-                    # Waits and goes on when the process is out of file descriptors or of memory for sockets.
-                    await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+            serve = self._set_up(endpoint, addresses)
+            listeners = await self._listen()
+            async with trio.open_nursery() as nursery:
+                for sender in self._senders.values():
+                    nursery.start_soon(sender.run)
+                task_status.started()
+                # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
+                await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
         finally:
             self._running = False
             self._address = None

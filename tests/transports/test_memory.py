@@ -317,6 +317,15 @@ async def test_other_links_do_not_change_what_befalls_a_link(autojump_clock: tri
     assert round_times(await storm(7)) == round_times(await storm(7, chatter=True))
 
 
+async def test_links_differ_in_what_befalls_them(nursery: trio.Nursery) -> None:
+    a, b, c = await start(MemoryNetwork(seed=1, replies=Faults(drop=0.5)), nursery, "abc")
+    for number in range(100):
+        a.transport.send_nowait("b", numbered(number))
+        a.transport.send_nowait("c", numbered(number))
+    await trio.testing.wait_all_tasks_blocked()
+    assert numbers(b) != numbers(c)
+
+
 async def test_a_cut_does_not_change_what_befalls_later_messages(autojump_clock: trio.testing.MockClock) -> None:
     later = [(when, number) for when, number in round_times(await storm(7)) if number >= 100]
     assert round_times(await storm(7, cut=True)) == later
