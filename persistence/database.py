@@ -45,8 +45,7 @@ _CHECKPOINT_BYTES = 8 * 1024 * 1024
 _WORK_PER_SLICE = 4
 _IDLE_S = 0.005
 
-# Under load, the mark is written after each so many commits; else when no work came for a while. Each costs the thread
-# two more turns of the GIL.
+# Under load, the mark is written after each so many commits (it costs two turns of the GIL); else when idle.
 _COMMITS_PER_MARK = 64
 
 

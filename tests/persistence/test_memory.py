@@ -43,6 +43,7 @@ async def test_what_follows_a_failed_write_fails_too(autojump_clock: trio.testin
     await filled(storage, batch(1, 1, b"a"))
 
     def refuse(writes: Sequence[Write]) -> None:
+        storage.disk.before_write = None
         raise StorageFailed("broken")
 
     storage.disk.before_write, storage.disk.write_delay_s = refuse, 1.0
@@ -118,3 +119,33 @@ async def test_a_power_cut_fails_who_waits(autojump_clock: trio.testing.MockCloc
     await other.aclose()
     again = MemoryStorage(storage.disk)
     assert (await again.open(IDENTITY, tail_bytes=0)).hard_state == HardState(2)
+
+
+async def test_opening_again_at_once_revives_nothing_that_the_power_cut_took(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    storage = MemoryStorage()
+    await filled(storage, batch(1, 1, b"a"))
+    storage.disk.write_delay_s = 1.0
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def write() -> None:
+            with pytest.raises(StorageFailed, match="power"):
+                await storage.write([append(batch(2, 1, b"b"))])
+
+        await trio.testing.wait_all_tasks_blocked()
+        storage.disk.cut_power()
+        assert (await contents(storage)).last_index == 1
+    assert storage.disk.state.last_index == 1
+
+
+async def test_closing_finishes_also_what_nobody_waits_for(autojump_clock: trio.testing.MockClock) -> None:
+    storage = MemoryStorage()
+    await filled(storage, batch(1, 1, b"a"))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await storage.write([append(batch(2, 1, b"b"))])
+    assert storage.disk.state.last_index == 1
+    await storage.aclose()
+    assert (await contents(MemoryStorage(storage.disk))).last_index == 2

@@ -18,10 +18,10 @@ import trio
 
 from raft_actors.errors import StorageCorrupt, StorageMismatch, StorageVersionError
 from raft_actors.persistence import LogWrite, SqliteStorage, inspect_store, stored_entries
-from raft_actors.persistence.mark import MarkedCommit, mark_path, read_mark
+from raft_actors.persistence.mark import Mark, MarkedCommit, mark_path, read_mark
+from tests.persistence.inside import settle
 from tests.persistence.model import Contents, carry_out, random_work, states
 from tests.persistence.support import (
-    EVERYTHING,
     IDENTITY,
     append,
     batch,
@@ -281,6 +281,17 @@ async def test_a_damaged_mark_costs_nothing_but_what_it_knew(tmp_path: Path, dam
     assert len(list(stored_entries(path))) == 3
 
 
+def test_one_slot_of_the_mark_is_whole_while_the_other_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    mark = Mark(path)
+    for number in (1, 2, 3):
+        mark.write(MarkedCommit("0123456789abcdef", number))
+        assert read_mark(path) == MarkedCommit("0123456789abcdef", number)
+    mark.close()
+    _flip(mark_path(path), 30, 0)  # the one that was written last
+    assert read_mark(path) == MarkedCommit("0123456789abcdef", 2)
+
+
 async def test_the_mark_follows_when_the_storage_is_idle_and_in_time_when_not(tmp_path: Path) -> None:
     path = tmp_path / "n1.db"
     storage = SqliteStorage(path)
@@ -290,9 +301,10 @@ async def test_the_mark_follows_when_the_storage_is_idle_and_in_time_when_not(tm
         marked = read_mark(path)
         assert marked is not None
         assert index - 64 - 1 <= marked.commit_number <= index
-    while (marked := read_mark(path)) is None or marked.commit_number < 399:
-        await trio.lowlevel.checkpoint()
-    await storage.read_entries(1, 1, EVERYTHING)
+    await settle(storage)
+    marked = read_mark(path)
+    assert marked is not None
+    assert marked.commit_number == 399
     await storage.aclose()
 
 

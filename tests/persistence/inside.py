@@ -1,0 +1,64 @@
+"""Shared by the SQLite storage's tests: ways to look inside it, and to make its disk fail."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import trio
+import trio.testing
+
+from raft_actors.persistence import (
+    SqliteStorage,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+async def pragmas(storage: SqliteStorage, *names: str) -> list[object]:
+    """Ask the storage's own connection, on its own thread."""
+    session = storage._session
+    assert session is not None
+    database, thread = session.database, session.thread
+    return [
+        await thread.run(lambda name=name: database._connection().execute(f"PRAGMA {name}").fetchone()[0])  # type: ignore[misc]
+        for name in names
+    ]
+
+
+async def settle(storage: SqliteStorage) -> None:
+    """Wait until the thread has nothing left to collect."""
+    session = storage._session
+    assert session is not None
+    while True:
+        if session.database._idle_after_s(1.0) is None:
+            return
+        await trio.lowlevel.checkpoint()
+
+
+async def rows(storage: SqliteStorage, table: str) -> int:
+    session = storage._session
+    assert session is not None
+    select = f"SELECT count(*) FROM {table}"
+    count: int = await session.thread.run(lambda: session.database._connection().execute(select).fetchone()[0])
+    return count
+
+
+@attrs.define
+class Faults:
+    """What goes wrong with the next statement that begins like this."""
+
+    prefix: str = "never"
+    act: Callable[[], None] = lambda: None
+
+
+def failing(code: int) -> Callable[[], None]:
+    def fail() -> None:
+        error = sqlite3.OperationalError("injected")
+        error.sqlite_errorcode = code
+        error.sqlite_errorname = "INJECTED"
+        raise error
+
+    return fail

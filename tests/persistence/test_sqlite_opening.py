@@ -1,0 +1,141 @@
+"""Opening a SQLite store: whose it is, who else has it, where it lies."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from raft_actors.errors import (
+    StorageError,
+    StorageFailed,
+    StorageLocked,
+    StorageMismatch,
+    StorageVersionError,
+)
+from raft_actors.persistence import (
+    SqliteStorage,
+    inspect_store,
+)
+from raft_actors.persistence.schema import SCHEMA_VERSION
+from tests.persistence.inside import ROOT
+from tests.persistence.support import (
+    IDENTITY,
+    batch,
+    filled,
+)
+
+
+async def test_another_process_is_kept_out_both_ways(path: Path) -> None:
+    storage = SqliteStorage(path)
+    await filled(storage, batch(1, 1, b"a"))
+    code = f"""
+import sqlite3, trio
+from raft_actors.errors import StorageLocked
+from raft_actors.persistence import SqliteStorage, inspect_store
+from tests.persistence.support import IDENTITY
+for look in (lambda: trio.run(lambda: SqliteStorage({str(path)!r}).open(IDENTITY, tail_bytes=0)),
+             lambda: inspect_store({str(path)!r})):
+    try:
+        look()
+    except StorageLocked as error:
+        print(error)
+"""
+    run = await trio.run_process([sys.executable, "-c", code], cwd=ROOT, capture_stdout=True)
+    assert run.stdout.decode().count(f"{path} is open in another process") == 2
+    with pytest.raises(StorageLocked, match="another node of this one"):
+        inspect_store(path)
+    await storage.aclose()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageLocked):
+        await storage.open(IDENTITY, tail_bytes=0)
+    connection.execute("ROLLBACK")
+    connection.close()
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+
+
+async def test_a_foreign_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE guests (name)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageMismatch, match="another application"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageMismatch):
+        inspect_store(path)
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.iterdir()) == ["n1.db"]
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
+    await filled(storage := SqliteStorage(path), batch(1, 1, b"a"))
+    await storage.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageVersionError, match=rf"version {SCHEMA_VERSION + 1}.*up to {SCHEMA_VERSION}.*upgrade"):
+        await storage.open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageVersionError):
+        inspect_store(path)
+    assert path.read_bytes() == before
+
+
+async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a" / "b"
+    opened: dict[int, str] = {}
+    synced: list[tuple[str, bool]] = []
+    real_open, real_sync = os.open, os.fsync
+
+    def open_(name: Any, *arguments: Any, **options: Any) -> int:
+        descriptor = real_open(name, *arguments, **options)
+        opened[descriptor] = str(name)
+        return descriptor
+
+    def sync(descriptor: int) -> None:
+        synced.append((opened[descriptor], (folder / "n1.db").exists()))
+        real_sync(descriptor)
+
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(os, "fsync", sync)
+    storage = SqliteStorage(folder / "n1.db")
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    for name in (tmp_path, tmp_path / "a", folder):
+        assert (str(name), False) in synced
+    assert synced[-1] == (str(folder), True)
+    synced.clear()
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    assert synced == []
+
+
+async def test_a_path_that_can_be_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "n1.db"):
+        with pytest.raises(StorageError, match=str(path)):
+            await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+
+
+async def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = SqliteStorage("n1.db")
+    monkeypatch.chdir("/")
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    assert (tmp_path / "n1.db").exists()
+
+
+async def test_a_file_system_without_write_ahead_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *_, connect=sqlite3.connect, **options: connect(":memory:", **options)
+    )
+    with pytest.raises(StorageFailed, match="local file system"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
