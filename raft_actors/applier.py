@@ -107,7 +107,7 @@ class Applier(Actor[ApplierMessage]):
         self._results_from = 1
         self._slice_ends = 0.0
         self._moved = trio.lowlevel.ParkingLot()
-        self._snapshot_index = 0
+        self._snapshot_index: int = 0
         self._snapshot_under_way = False
         self._snapshot_requests: list[RequestSnapshot] = []
         self._snapshot_waiters: list[RequestSnapshot] = []

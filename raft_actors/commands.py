@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import attrs
-import cattrs
-from cattrs.preconf.msgpack import make_converter
+from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 from cattrs.strategies import configure_tagged_union
 
 from raft_actors.errors import ConfigurationError
@@ -24,6 +23,7 @@ class CommandCodec(Protocol[T]):
         Raises:
             TypeError: the value is no command of this state machine.
         """
+        ...
 
     def decode(self, data: bytes) -> T:
         """Return the command that `data` encodes.
@@ -31,6 +31,7 @@ class CommandCodec(Protocol[T]):
         Raises:
             ValueError: the bytes are no command of this state machine.
         """
+        ...
 
 
 class _RawBytes:
@@ -57,7 +58,7 @@ class _AttrsCommands(Generic[T]):
 
     classes: tuple[type, ...]
     union: Any
-    converter: cattrs.preconf.msgpack.MsgpackConverter
+    converter: MsgpackConverter
 
     def encode(self, command: T) -> bytes:
         if type(command) not in self.classes:

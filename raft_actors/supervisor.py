@@ -36,7 +36,8 @@ from raft_actors.transports.abc import Endpoint, Transport
 
 ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Candidate, Leader)}
 
-#: No honest message is larger than the largest thing in it plus this. Peers may be configured for more than this node
+#: No honest message is larger than the largest thing in it, plus a quarter (4 bytes for each batch, of which the
+#: smallest has 29), plus this. Peers may be configured for more than this node
 #: is, so there is a floor under what is accepted.
 _ENVELOPE_BYTES = 64 * KIB
 _LEAST_MESSAGE_LIMIT = 16 * MIB
@@ -157,7 +158,7 @@ class Supervisor:
             config.max_command_bytes, config.max_append_bytes, config.snapshot_chunk_bytes, _LEAST_MESSAGE_LIMIT
         )
         peers = {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id}
-        return Endpoint(self.cluster.cluster_id, self.node_id, peers, self._deliver, largest + _ENVELOPE_BYTES)
+        return Endpoint(self.cluster.cluster_id, self.node_id, peers, self._deliver, largest * 5 // 4 + _ENVELOPE_BYTES)
 
     async def _be_each_role(self, state: RaftState, applier: Applier) -> None:
         services = Services(

@@ -8,7 +8,7 @@ ends the block of `open_cluster` at once with an error that names the seed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager, nullcontext
 from random import Random
 from typing import Any, Generic, TypeVar
@@ -193,7 +193,7 @@ class SimulatedCluster(Generic[C, R]):
             proposal = running.node.propose_nowait(command)
         except (NotLeader, NodeStopped, Overloaded):
             return None
-        while proposal.index is None and not proposal.done:
+        while proposal.index is None and not proposal.done:  # noqa: ASYNC110 - a log index is no event
             await trio.lowlevel.checkpoint()
         if proposal.index is None or running.killed:
             return None
@@ -340,7 +340,7 @@ async def open_cluster(
     faults: Faults = RELIABLE,
     disk_delay_s: float = 0.001,
     deterministic: bool = True,
-) -> AsyncIterator[SimulatedCluster[C, R]]:
+) -> AsyncGenerator[SimulatedCluster[C, R], None]:
     """Open a cluster of `nodes` nodes for the length of an `async with` block; its end crashes them all.
 
     Args:
@@ -380,7 +380,7 @@ async def open_cluster(
                     await cluster.start(name)
                 yield cluster
                 cluster.final_checks()
-            except BaseException as raised:  # noqa: BLE001 - raised again below, outside of the nursery's group
+            except BaseException as raised:  # noqa: ASYNC103, BLE001 - raised again below, outside of the nursery's group
                 error = raised
             nursery.cancel_scope.cancel()
     if cluster.failure is not None and (error is None or isinstance(error, (trio.Cancelled, Exception))):

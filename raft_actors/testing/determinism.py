@@ -9,7 +9,7 @@ plainly.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -21,7 +21,7 @@ _GENERATOR = "_r"
 
 
 @contextmanager
-def deterministic_scheduling(seed: int) -> Iterator[None]:
+def deterministic_scheduling(seed: int) -> Generator[None, None, None]:
     """Have Trio run ready tasks in an order drawn from `seed`, until the block ends.
 
     It holds for every Trio run of the process meanwhile. The clock must be simulated too (`trio.testing.MockClock` with

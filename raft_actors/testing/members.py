@@ -38,6 +38,18 @@ class Running(Generic[C, R]):
 
 
 @attrs.define(eq=False)
+class _Start(trio.TaskStatus[Any]):
+    """Passes on that a node has started, and remembers it."""
+
+    status: trio.TaskStatus[Any]
+    recovered: bool = False
+
+    def started(self, value: Any = None) -> None:
+        self.recovered = True
+        self.status.started(value)
+
+
+@attrs.define(eq=False)
 class Member(Generic[C, R]):
     """One member of the cluster, whether it runs or not.
 
@@ -120,21 +132,16 @@ class Member(Generic[C, R]):
         if self.running is not None:
             self._look(self.running)
 
-    async def _run(self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]) -> None:
-        recovered = False
-
-        class Status(trio.TaskStatus[Node[C, R]]):
-            def started(self, value: Any = None) -> None:
-                nonlocal recovered
-                recovered = True
-                task_status.started(value)
-
+    async def _run(  # noqa: ASYNC128 - the node calls started()
+        self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
+    ) -> None:
+        start = _Start(task_status)
         try:
             with running.scope:
                 async with running.node.events(capacity=_EVENTS) as running.events:
-                    await running.node.run(task_status=Status())
+                    await running.node.run(task_status=start)
         except Exception as error:
-            if not recovered:
+            if not start.recovered:
                 raise  # to whoever started it
             if not running.killed:
                 self.crashed(f"{running.life} crashed: {type(error).__name__}: {error}", error)

@@ -52,7 +52,9 @@ class RecordingStateMachine(StateMachine[C, R]):
         self._checks.restored(self._life, *_POSITION.unpack(header))
 
 
-async def _after_header(chunks: AsyncIterable[bytes], header: bytearray) -> AsyncIterator[bytes]:
+async def _after_header(  # noqa: ASYNC900 - no scope or nursery is open across its yields
+    chunks: AsyncIterable[bytes], header: bytearray
+) -> AsyncIterator[bytes]:
     """The chunks without the first bytes, which go into `header`. Chunks may be cut anywhere."""
     async for chunk in chunks:
         missing = _POSITION.size - len(header)

@@ -24,7 +24,7 @@ def reader(stage: Stage, from_index: int = 1) -> AppliedLog[bytes]:
 
 
 async def take(log: AppliedLog[bytes], count: int) -> Items:
-    with trio.fail_after(1):
+    with trio.fail_after(1):  # noqa: ASYNC100 - receiving checks
         return [await log.receive() for _ in range(count)]
 
 

@@ -69,7 +69,8 @@ def log_terms(log: Log) -> list[int | None]:
 
 def make_config(**settings: Any) -> NodeConfig:
     """A node's settings, with a fixed seed."""
-    return NodeConfig(**{"seed": 1, **settings})
+    settings.setdefault("seed", 1)
+    return NodeConfig(**settings)
 
 
 def make_state(
