@@ -138,6 +138,7 @@ class Mailbox(Generic[M]):
 
     def close(self) -> list[M]:
         """Take no more messages; return those that nobody will read. May be called twice."""
+        self._sender.close()  # first, so that those who wait for room learn of it
         left: list[M] = []
         try:
             while True:
@@ -145,7 +146,6 @@ class Mailbox(Generic[M]):
         except (trio.WouldBlock, trio.ClosedResourceError, trio.EndOfChannel):
             pass
         self._receiver.close()
-        self._sender.close()
         return left
 
     def statistics(self) -> MailboxStatistics:

@@ -188,5 +188,4 @@ async def test_closing_turns_away_those_who_wait_for_room() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mailbox.tell_when_room, 1)
             await wait_all_tasks_blocked()
-            mailbox._receiver.close()
-            mailbox.close()
+            assert mailbox.close() == []

@@ -50,6 +50,14 @@ def test_needs_no_snapshot_of_what_is_committed_here() -> None:
     assert held_back(effects) == [("n2", installed(3, next_sequence=2))]
 
 
+def test_takes_no_chunk_while_its_disk_is_too_far_behind() -> None:
+    follower = make_follower(term=3, max_uncommitted_bytes=10, max_command_bytes=10)
+    effects = receive(follower, "n2", append(0, 0, [1], term=3))
+    assert receive(follower, "n2", chunk(3)) == []
+    make_durable(follower, effects)
+    assert receive(follower, "n2", chunk(3)) == [StoreChunk("n2", chunk(3))]
+
+
 def test_asks_for_the_next_chunk_when_one_is_written() -> None:
     follower = make_follower(term=3)
     reply = InstallSnapshotReply(3, SNAPSHOT, 1, installed=False)

@@ -148,6 +148,9 @@ def test_takes_no_proposal_while_its_own_disk_is_too_far_behind() -> None:
     [(outcome, error)] = refused(more)
     assert outcome is refused_one
     assert isinstance(error, Overloaded)
+    [(_, error)] = refused(query(leader)[1])  # it would need an entry of its own
+    assert isinstance(error, Overloaded)
     make_durable(leader, effects)
     assert refused(propose(leader, b"z")[1]) == []
+    assert refused(query(leader)[1]) == []
     assert not big.done

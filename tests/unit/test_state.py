@@ -84,6 +84,20 @@ def test_bytes_count_as_unsynced_until_they_are_durable() -> None:
     assert state.log.durable_index == 1
 
 
+def test_its_disk_is_behind_by_bytes_or_by_number_of_writes() -> None:
+    state = make_state(max_uncommitted_bytes=100, max_command_bytes=1)
+    state.unsynced_bytes = 100
+    assert not state.disk_is_behind
+    state.unsynced_bytes = 101
+    assert state.disk_is_behind
+    state.unsynced_bytes = 0
+    persists = [state.persist() for _ in range(100_000)]
+    assert state.disk_is_behind
+    for persist in persists:
+        state.mark_durable(persist)
+    assert (state.disk_is_behind, state.unsynced_writes) == (False, 0)
+
+
 def test_a_snapshot_is_written_as_it_is() -> None:
     state = make_state([1, 1])
     commit = CommitSnapshot(7, 2)
