@@ -291,6 +291,7 @@ def test_commits_what_the_leader_says_up_to_what_it_knows_to_match() -> None:
     follower = make_follower([1, 1, 1], term=2)
     assert of(Apply, receive(follower, "n2", append(1, 1, term=2, commit=3))) == [Apply(1)]
     assert of(Apply, receive(follower, "n2", append(3, 1, term=2, commit=2))) == [Apply(2)]
+    assert of(Apply, receive(follower, "n2", append(3, 1, term=2, commit=2))) == []
 
 
 def test_does_not_go_back_in_what_is_committed() -> None:

@@ -19,12 +19,14 @@ from raft_actors.messages import (
     SnapshotMetadata,
 )
 from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
+from raft_actors.roles import Leader
 from raft_actors.transitions import RoleName
 from tests.unit.builders import (
     append,
     log_terms,
     make_durable,
     make_leader,
+    make_state,
     of,
     propose,
     query,
@@ -212,6 +214,13 @@ def test_any_answer_of_a_majority_keeps_it_in_office(reply: AppendEntriesAccepte
     receive(leader, "n3", reply, now=0.6)
     assert leader.on_deadline(1.2) == [Beat()]
     assert leader.on_deadline(1.4) == [Become(RoleName.FOLLOWER)]
+
+
+def test_has_a_whole_timeout_to_be_answered_from_its_start() -> None:
+    leader = Leader(make_state(term=2, voted_for="n1"))
+    leader.start(100.0)
+    assert leader.on_deadline(100.7) == [Beat()]
+    assert leader.on_deadline(100.9) == [Become(RoleName.FOLLOWER)]
 
 
 def test_stays_in_office_alone_where_check_quorum_is_off() -> None:

@@ -86,16 +86,16 @@ def test_bytes_count_as_unsynced_until_they_are_durable() -> None:
 
 def test_its_disk_is_behind_by_bytes_or_by_number_of_writes() -> None:
     state = make_state(max_uncommitted_bytes=100, max_command_bytes=1)
-    state.unsynced_bytes = 100
-    assert not state.disk_is_behind
-    state.unsynced_bytes = 101
-    assert state.disk_is_behind
-    state.unsynced_bytes = 0
+    behind = []
+    for size in (100, 101, 0):
+        state.unsynced_bytes = size
+        behind.append(state.disk_is_behind)
     persists = [state.persist() for _ in range(100_000)]
-    assert state.disk_is_behind
+    behind.append(state.disk_is_behind)
     for persist in persists:
         state.mark_durable(persist)
-    assert (state.disk_is_behind, state.unsynced_writes) == (False, 0)
+    behind.append(state.disk_is_behind)
+    assert behind == [False, True, False, True, False]
 
 
 def test_a_snapshot_is_written_as_it_is() -> None:
