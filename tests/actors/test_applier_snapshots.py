@@ -17,8 +17,9 @@ from raft_actors.errors import LeadershipLost, StateMachineError, StorageCorrupt
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.proposals import PendingProposal
 from tests.actors.applying import Stage, running
+from tests.actors.doubles import GatedStorage
 from tests.actors.machines import Machine
-from tests.actors.stores import open_store, store_snapshot
+from tests.actors.stores import IDENTITY, open_store, store_snapshot
 from tests.unit.builders import batch, make_admission, make_log
 
 NEVER: dict[str, Any] = {"snapshot_entries": None, "snapshot_bytes": None}
@@ -207,6 +208,24 @@ async def test_restores_the_state_machine_and_goes_on_behind_the_snapshot() -> N
         await install(stage)
         assert stage.machine.commands_applied == [b"a", b"b", b"6"]
         assert (stage.applier.applied_index, stage.applier.statistics().snapshots_restored) == (6, 1)
+
+
+async def test_lets_go_of_a_snapshot_that_it_has_restored() -> None:
+    storage = GatedStorage()
+    await storage.open(IDENTITY, tail_bytes=0)
+    async with running(make_log(), storage=storage, **NEVER) as stage:
+        await install(stage)
+    assert [reader.closed for reader in storage.readers] == [True]
+
+
+async def test_counts_bytes_from_the_snapshot_that_it_has_restored() -> None:
+    size = batch(1, 1).size
+    async with running(make_log([1]), snapshot_entries=None, snapshot_bytes=2 * size) as stage:
+        await stage.apply(1)
+        await install(stage)
+        stage.applier._log.append(batch(6, 2))
+        await stage.apply(6)
+        assert stage.jobs == []
 
 
 async def test_does_not_restore_what_it_is_beyond_already() -> None:

@@ -173,6 +173,13 @@ async def test_a_snapshot_whose_beginning_is_missing_is_asked_for_from_zero() ->
         assert await store(stage, chunk(0)) == [wants(1)]
 
 
+async def test_a_stray_chunk_does_not_disturb_the_snapshot_under_way() -> None:
+    async with running() as stage:
+        await store(stage, chunk(0))
+        assert await store(stage, chunk(2, leader="n3", term=4)) == [wants(0, leader="n3", term=4)]
+        assert await store(stage, chunk(1)) == [wants(2)]
+
+
 async def test_another_leaders_snapshot_of_the_same_index_is_another_snapshot() -> None:
     """The leaders may cut it differently, so their chunks must not be mixed."""
     async with running() as stage:
