@@ -179,6 +179,33 @@ def test_scan_refuses_what_redis_refuses(redis: Redis, cursor: bytes, words: lis
     trio.run(compare)
 
 
+LOWEST, HIGHEST = "-9223372036854775808", "9223372036854775807"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        request("DECRBY", "k", LOWEST),
+        request("INCRBY", "k", LOWEST) + request("DECR", "k"),
+        request("SET", "k", HIGHEST) + request("INCR", "k") + request("DECRBY", "k", HIGHEST) + request("GET", "k"),
+        request("SET", "k", "-1") + request("DECRBY", "k", HIGHEST) + request("DECR", "k"),
+        request("SET", "k", "v", "NX", "XX"),
+        request("SET", "k", "v", "GET") + request("SET", "k", "w", "NX", "GET") + request("GET", "k"),
+        request("MSET", "a", "1", "b"),
+        request("SCAN", "0", "COUNT", "0"),
+        request("SCAN", "0", "COUNT", "-1"),
+        request("SCAN", "0", "COUNT", "x"),
+        request("SCAN", "0", "COUNT"),
+        request("SCAN", "0", "MATCH"),
+        request("SCAN", "0", "TYPE", "STRING"),
+        request("SCAN", "0", "TYPE", "hash"),
+    ],
+)
+def test_same_replies_at_the_edges(redis: Redis, wire: bytes) -> None:
+    redis.say(request("RESET") + request("FLUSHALL"))
+    assert trio.run(Conversation().say, wire) == redis.say(wire)
+
+
 @pytest.mark.parametrize(
     "wire",
     [

@@ -114,6 +114,7 @@ def test_limits_are_met_exactly() -> None:
     wire = request(b"12345", b"12345")
     assert len(wire) == 26
     assert parse([wire], limits) == ([[b"12345", b"12345"]], None)
+    assert parse([wire[i : i + 1] for i in range(len(wire))], limits) == ([[b"12345", b"12345"]], None)
     assert parse([b"a b   \r\n"], limits) == ([[b"a", b"b"]], None)
     assert parse([b"a b    \r\n"], limits)[1] == "too big inline request"
     assert parse([b"a b c\r\n"], limits)[1] == "invalid multibulk length"

@@ -232,7 +232,7 @@ async def test_a_large_reply_is_never_held_in_one_piece(monkeypatch: pytest.Monk
         assert max(sent) < 200_000
 
 
-async def test_connections_that_break_off() -> None:
+async def test_connections_that_break_off(caplog: pytest.LogCaptureFixture) -> None:
     replica = LoneReplica(gate=trio.Event())
     assert replica.gate is not None
     async with serve(replica, replica.machine) as served:
@@ -246,6 +246,9 @@ async def test_connections_that_break_off() -> None:
         replica.gate.set()
         stream = await served.connect()
         await ask(stream, "GET", "k", reply=b"$1\r\nv\r\n")
+        served.service.drain()
+        await served.ended.wait()
+    assert caplog.records == []
 
 
 async def test_too_many_connections() -> None:
