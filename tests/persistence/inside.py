@@ -8,7 +8,6 @@ from pathlib import Path
 
 import attrs
 import trio
-import trio.testing
 
 from raft_actors.persistence import (
     SqliteStorage,
