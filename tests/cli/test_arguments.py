@@ -42,7 +42,7 @@ def fail(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ([*SERVE, "--node=n1=h:1,h:2"], "--node n1=… is given twice"),
         ([*SERVE, "--node=n2=h:1,127.0.0.1:7001"], "127.0.0.1:7001 is used by node n1 and by node n2"),
         ([*SERVE, "--id=n2"], "--id n2 is none of the nodes (n1): add its --node"),
-        ([*SERVE, "--cluster="], "cluster_id must have 1 to 255 characters"),
+        ([*SERVE, "--cluster="], "cluster_id must be a string of 1 to 255 characters"),
         ([*SERVE, "--election-timeout-ms=400"], "'400' is no range: write SHORTEST-LONGEST"),
         ([*SERVE, "--election-timeout-ms=800-400"], "election_timeout_s must be a range"),
         ([*SERVE, "--heartbeat-ms=x"], "'x' is no whole number above 0"),

@@ -114,13 +114,13 @@ def test_library_itself_needs_three_packages(built: Built) -> None:
     assert sorted(line.split(">=")[0] for line in required) == ["attrs", "cattrs[msgpack]", "trio"]
 
 
-def test_sdist_holds_each_module_once_and_the_tests(built: Built) -> None:
+def test_sdist_holds_each_module_once_with_the_tests_and_benchmarks(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    packed = sorted(name for name in names if name.endswith(".py") and not name.startswith("tests/"))
+    packed = sorted(name for name in names if name.endswith(".py") and not name.startswith(("tests/", "benchmarks/")))
     sources = {path for folder in ("raft_actors", *OUTLYING) for path in modules_under(folder)}
     assert packed == sorted(sources | {"setup.py"})
-    assert "tests/packaging/test_wheel.py" in names
+    assert {"tests/packaging/test_wheel.py", "benchmarks/__main__.py"} <= set(names)
 
 
 def imported_by(path: Path) -> set[str]:
