@@ -19,6 +19,7 @@ from trio.testing import MockClock
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, NotLeader, Overloaded
+from raft_actors.groups import leaves
 from raft_actors.node import Node
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.proposals import PendingProposal
@@ -383,7 +384,9 @@ async def open_cluster(
             except BaseException as raised:  # noqa: ASYNC103, BLE001 - raised again below, outside of the nursery's group
                 error = raised
             nursery.cancel_scope.cancel()
-    if cluster.failure is not None and (error is None or isinstance(error, (trio.Cancelled, Exception))):
+    # The failure cancels the block, which may come out of the block's own nurseries as a group of cancellations.
+    mere = error is None or all(isinstance(leaf, (trio.Cancelled, Exception)) for leaf in leaves(error))
+    if cluster.failure is not None and mere:
         raise cluster.failure
     if error is not None:
         error.add_note(f"in a simulated cluster with seed {seed}")

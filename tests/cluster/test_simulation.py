@@ -91,6 +91,20 @@ async def test_a_node_that_crashes_fails_the_test() -> None:
     assert type(caught.value.__cause__) is StorageFailed
 
 
+async def test_a_failure_comes_through_the_nurseries_of_the_block() -> None:
+    """Else it would be a group of cancellations, which test runners take for nothing."""
+
+    async def scenario() -> None:
+        async with open_log(3, 3) as cluster, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+            cluster.disk("n2").before_write = refuse_writes
+            await trio.sleep_forever()
+
+    with pytest.raises(CheckFailed, match="StorageFailed: no"):
+        await scenario()
+
+
 async def test_a_crash_that_is_tolerated() -> None:
     async with open_log(3, 3) as cluster:
         cluster.tolerated = (StorageFailed,)
