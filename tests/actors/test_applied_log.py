@@ -14,7 +14,7 @@ from raft_actors.persistence.abc import LogWrite
 from tests.actors.applying import Stage, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.stores import IDENTITY, forgetful, store_snapshot
-from tests.unit.builders import batches, make_log
+from tests.unit.builders import batch, batches, make_log
 
 Items = list[AppliedCommand[bytes] | AppliedSnapshot]
 
@@ -46,6 +46,18 @@ async def test_waits_for_what_is_not_applied_yet() -> None:
         assert got == []
         await stage.apply(2)
         assert got == [AppliedCommand(2, 1, b"2")]
+
+
+async def test_gives_each_command_of_a_batch_once() -> None:
+    log = make_log()
+    log.append(batch(1, 1, count=3))
+    log.append(batch(4, 1))
+    async with running(log) as stage:
+        channel = reader(stage)
+        await stage.apply(3)
+        assert [getattr(item, "index", None) for item in await take(channel, 3)] == [1, 2, 3]
+        await stage.apply(4)
+        assert [getattr(item, "index", None) for item in await take(channel, 1)] == [4]
 
 
 async def test_passes_over_entries_without_a_command() -> None:

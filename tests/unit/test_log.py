@@ -171,6 +171,19 @@ def test_compact_refuses_an_older_snapshot_one_beyond_the_log_and_a_gap(snapshot
         log.compact(SnapshotMetadata(snapshot_index, 1), first_index)
 
 
+def test_an_ack_of_an_earlier_write_does_not_take_the_durable_index_back() -> None:
+    log = make_log([1, 1, 1])
+    log.mark_durable(2, 0)
+    assert log.durable_index == 3
+
+
+def test_no_term_is_left_of_entries_that_compaction_and_truncation_have_removed() -> None:
+    log = make_log([2, 2, 2])
+    log.compact(SnapshotMetadata(2, 2), 3)
+    log.truncate(3)
+    assert (log.last_index_of_term(2), log.last_term) == (None, 2)
+
+
 def test_memory_forgets_the_oldest_entries_beyond_its_bound_but_none_that_is_not_durable() -> None:
     size = batch(1, 1).size
     log = make_log(cache_bytes=4 * size)
