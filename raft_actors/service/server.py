@@ -2,7 +2,7 @@
 
 One task serves one client, and it does one thing at a time: it reads, answers all that it has read, and only
 then reads on. So a client that sends without reading its replies fills the buffers of its own connection, the
-task waits in `send_all`, and nobody else notices. What a connection holds is bounded by the request limits on
+task waits in `Wire.send`, and nobody else notices. What a connection holds is bounded by the request limits on
 the way in and, on the way out, by `send_bytes` and one value.
 """
 
@@ -22,6 +22,7 @@ from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
+from raft_actors.service.wire import Wire
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _REMEDIES = {
 }
 _LINGER_S = 1.0
 _ACCEPT_PAUSE_S = 0.1
+_FAIR_SHARE = 64
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -88,11 +90,11 @@ class Service:
         """
         self.context.draining = True
         self._accepting.cancel()
-        for stream in self.context.sessions.values():
+        for wire in self.context.sessions.values():
             # A task that waits for requests meets the end of the stream; one that answers some is left to
             # finish.
             with contextlib.suppress(OSError):
-                stream.socket.shutdown(trio.socket.SHUT_RD)
+                wire.end_receiving()
 
     async def _accept(self, listener: trio.abc.Listener[trio.SocketStream], connections: trio.Nursery) -> None:
         async with listener:
@@ -116,62 +118,64 @@ class Service:
         context = self.context
         session = Session(next(self._numbers))
         context.statistics.accepted_connections += 1
-        async with stream:
+        with Wire(stream) as wire:
             try:
                 if len(context.sessions) >= context.config.max_connections:
                     context.statistics.rejected_connections += 1
-                    await stream.send_all(_TOO_MANY)
+                    await wire.send(_TOO_MANY)
                     return
-                context.sessions[session] = stream
-                await self._converse(stream, session)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                context.sessions[session] = wire
+                await self._converse(wire, session)
+            except OSError:
                 pass  # the client went away
             except Exception:
                 _logger.exception("a client's request met a bug: its connection is closed")
             finally:
                 context.sessions.pop(session, None)
 
-    async def _converse(self, stream: trio.SocketStream, session: Session) -> None:
+    async def _converse(self, wire: Wire, session: Session) -> None:
         parser = RequestParser(self.context.config.limits)
         while not (session.closing or self.context.draining):
-            data = await stream.receive_some(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
+            data = await wire.receive(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
             if not data:
                 return
-            await self._answer(stream, session, parser.feed(data))
+            await self._answer(wire, session, parser.feed(data))
             if parser.error is not None and not session.closing:
                 self.context.statistics.protocol_errors += 1
-                await stream.send_all(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
-                await _linger(stream)
+                await wire.send(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
+                await _linger(wire)
                 return
 
-    async def _answer(self, stream: trio.SocketStream, session: Session, requests: list[Request]) -> None:
+    async def _answer(self, wire: Wire, session: Session, requests: list[Request]) -> None:
         """Answer requests in order; replies leave together, except where a client would wait for the next request's."""
         pieces: list[bytes] = []
         size = position = 0
         while position < len(requests) and not session.closing:
             if pieces and takes_time(requests[position]):
-                await stream.send_all(b"".join(pieces))
+                await wire.send(b"".join(pieces))
                 pieces, size = [], 0
             replies = await answer_run(self.context, session, requests, position)
             position += len(replies)
+            if position % _FAIR_SHARE == 0:
+                await trio.lowlevel.checkpoint()  # requests that need no other node would never yield
             for reply in replies:
                 for piece in encode(reply, session.protocol):
                     pieces.append(piece)
                     size += len(piece)
                     if size >= self.context.config.send_bytes:
-                        await stream.send_all(b"".join(pieces))
+                        await wire.send(b"".join(pieces))
                         pieces, size = [], 0
         self.context.statistics.requests += position
         if pieces:
-            await stream.send_all(b"".join(pieces))
+            await wire.send(b"".join(pieces))
 
 
-async def _linger(stream: trio.SocketStream) -> None:
+async def _linger(wire: Wire) -> None:
     """Wait a moment for the client to close first.
 
     Closing with unread bytes makes the kernel send a reset, which can overtake the error that explains it.
     """
     with trio.move_on_after(_LINGER_S):
-        await stream.send_eof()
-        while await stream.receive_some():
+        wire.end_sending()
+        while await wire.receive(LARGEST_READ):
             pass

@@ -11,6 +11,7 @@ import trio
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.resp import RequestLimits
+from raft_actors.service.wire import Wire
 from raft_actors.status import NodeStatus
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class Context:
     machine: KeyValue
     config: ServiceConfig
     statistics: ServiceStatistics = attrs.field(factory=ServiceStatistics)
-    sessions: dict[Session, trio.SocketStream] = attrs.field(factory=dict[Session, trio.SocketStream])
+    sessions: dict[Session, Wire] = attrs.field(factory=dict[Session, Wire])
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
 

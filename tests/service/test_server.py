@@ -23,6 +23,7 @@ from raft_actors.service.replies import Reply
 from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
 from raft_actors.service.session import ServiceConfig
+from raft_actors.service.wire import Wire
 from raft_actors.transports import MemoryNetwork
 from tests.service.support import ADDRESSES, LoneReplica, receive_all, receive_exactly, request, serve
 
@@ -216,17 +217,17 @@ async def test_a_client_that_does_not_read_stalls_only_itself() -> None:
 async def test_a_large_reply_is_never_held_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     replica = LoneReplica()
     sent: list[int] = []
-    original = trio.SocketStream.send_all
+    original = Wire.send
 
-    async def send_all(stream: trio.SocketStream, data: bytes) -> None:
+    async def send(wire: Wire, data: bytes) -> None:
         sent.append(len(data))
-        await original(stream, data)
+        await original(wire, data)
 
     async with serve(replica, replica.machine, ServiceConfig(addresses=ADDRESSES, send_bytes=100_000)) as served:
         stream = await served.connect()
         await ask(stream, "SET", "large", b"x" * 90_000, reply=b"+OK\r\n")
-        monkeypatch.setattr(trio.SocketStream, "send_all", send_all)
-        await original(stream, request("MGET", *["large"] * 100))
+        monkeypatch.setattr(Wire, "send", send)
+        await stream.send_all(request("MGET", *["large"] * 100))
         total = len(b"*100\r\n" + (b"$90000\r\n" + b"x" * 90_000 + b"\r\n") * 100)
         assert len(await receive_exactly(stream, total)) == total
         assert max(sent) < 200_000
