@@ -113,17 +113,17 @@ async def test_one_that_comes_as_room_is_freed_does_not_pass_those_who_wait() ->
         assert queue.got_room == [1]
 
 
-async def test_a_large_one_at_the_head_is_not_passed_by_small_ones() -> None:
+async def test_a_large_one_at_the_head_is_not_passed_by_small_ones_that_would_fit() -> None:
     admission = make_admission()
     async with trio.open_nursery() as nursery:
-        first, second = admitted(admission, 50), admitted(admission, 50)
+        current = admitted(admission, 50)
         queue = Queue(admission, nursery)
         await queue.add(80)
         await queue.add(5)
-        first.resolve(None)
-        await wait_all_tasks_blocked()
+        with pytest.raises(Overloaded):
+            admission.admit_nowait(sized(admission, 5))
         assert queue.got_room == []
-        second.resolve(None)
+        current.resolve(None)
         await wait_all_tasks_blocked()
         assert set(queue.got_room) == {80, 5}
 
