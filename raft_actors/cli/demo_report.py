@@ -98,7 +98,7 @@ def print_report(
     summary.add_column()
     summary.add_column(justify="right")
     summary.add_row("commits per second before the failure", _shown(found.before, "{:,.0f}"))
-    summary.add_row("from the kill to the first commit of the new leader", _shown(found.failover_s, "{:.2f} s"))
+    summary.add_row("failover: from the kill to the next commit", _shown(found.failover_s, "{:.2f} s"))
     summary.add_row("commits per second after it", _shown(found.after, "{:,.0f}"))
     summary.add_row("leaders", " → ".join(f"{node_id} (term {term})" for node_id, term in leaders))
     summary.add_row("attempts that had to be repeated", f"{retries:,}")

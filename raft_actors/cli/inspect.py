@@ -106,8 +106,9 @@ def _chosen(summary: StoreSummary, first: int | None, last: int | None) -> Itera
     end = summary.last_index if last is None else min(last, summary.last_index)
     if start > end:
         asked = f"{'' if first is None else first}:{'' if last is None else last}"
+        held = f"the entries {summary.first_index} to {summary.last_index}"
         raise ConfigurationError(
-            f"--entries {asked}: the log holds the entries {summary.first_index} to {summary.last_index}"
+            f"--entries {asked}: the log holds {held if summary.last_index >= summary.first_index else 'no entries'}"
         )
     for entry in stored_entries(summary.path, start):
         if entry.index > end:

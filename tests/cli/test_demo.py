@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from raft_actors.cli.demo_cluster import Cluster
 from raft_actors.cli.demo_load import Acknowledgement, Loader
-from raft_actors.cli.demo_report import figures
+from raft_actors.cli.demo_report import Bar, figures
 from raft_actors.cli.demo_text import Comparison, DemoError, compare, default_text, key_of, read_lines
 from raft_actors.cli.main import main
 
@@ -136,6 +138,23 @@ def test_a_text_that_is_missing_or_too_short(tmp_path: Path, capsys: pytest.Capt
 
 def test_the_default_text_is_substantial() -> None:
     assert len(read_lines(default_text())) > 5_000
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress(terminal: bool) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, width=100)
+    with Bar(console, 200).shown() as bar:
+        for count in (0, 19, 20, 21, 100, 200):
+            bar.show(count)
+        bar.say("Something happened.")
+    said = written.getvalue()
+    assert "Something happened." in said
+    if terminal:
+        assert "200/200" in said
+    else:
+        tenths = [f"  {count} of 200 lines stored" for count in (20, 100, 200)]
+        assert said.splitlines() == [*tenths, "Something happened."]
 
 
 # --- the verdict ---

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from raft_actors import ClusterConfig, NodeConfig, open_node
+from raft_actors.cli.demo_cluster import Cluster
 from raft_actors.cli.inspect import show_entry
 from raft_actors.cli.main import main
 from raft_actors.entries import Entry, EntryKind
@@ -82,6 +83,19 @@ def test_entries(store: Path, chosen: str, shown: range, capsys: pytest.CaptureF
 def test_entries_that_are_not_there(store: Path, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(store), f"--entries={chosen}"]) == 2
     assert capsys.readouterr().err.endswith("the log holds the entries 6 to 11\n")
+
+
+def test_what_a_crash_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Cluster(tmp_path, 3, ()) as cluster:
+        cluster.start("n1")  # without a majority: it will never have an entry
+        cluster.kill("n1")
+        data = cluster.nodes["n1"].data
+        said = inspect(data, "--entries", capsys=capsys)
+        assert "          and a write-ahead log of " in said
+        assert "log       no entries; the next one has index 1\n" in said
+        assert said.endswith("\n\n")
+        assert main(["inspect", str(data), "--entries=1:"]) == 2
+        assert "the log holds no entries" in capsys.readouterr().err
 
 
 def test_other_entries() -> None:

@@ -173,6 +173,24 @@ async def test_hello_switches_the_protocol_of_what_follows_and_reset_switches_ba
     )
 
 
+async def test_hello_without_arguments_changes_nothing_and_a_mistake_neither() -> None:
+    conversation = Conversation()
+    await conversation.ask("HELLO", "3", "SETNAME", "me")
+    assert b"$5\r\nproto\r\n:3\r\n" in await conversation.ask("HELLO")
+    assert (await conversation.ask("HELLO", "2", "SETNAME")).startswith(b"-ERR Syntax error in HELLO option 'SETNAME'")
+    assert conversation.session.protocol == 3
+    assert await conversation.ask("CLIENT", "GETNAME") == b"$2\r\nme\r\n"
+
+
+async def test_clients_introduce_themselves() -> None:
+    conversation = Conversation()
+    assert await conversation.ask("CLIENT", "ID") == b":1\r\n"
+    assert await conversation.ask("CLIENT", "SETINFO", "LIB-NAME", "x") == b"+OK\r\n"
+    assert (await conversation.ask("CLIENT", "SETINFO", "oops", "x")) == b"-ERR Unrecognized option 'oops'\r\n"
+    assert (await conversation.ask("CLIENT", "SETINFO", "lib-ver", "1 0")).startswith(b"-ERR lib-ver cannot contain")
+    assert (await conversation.ask("CLIENT", "LIST")).startswith(b"-ERR unknown subcommand 'LIST'")
+
+
 async def test_expiry_is_refused() -> None:
     conversation = Conversation()
     for option in ("EX", "px", "EXAT", "PXAT", "KEEPTTL"):
