@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+#: In the clusters' time. Idle nodes beat for ever, so nothing else would end a test that waits for what never comes.
+LIMIT_S = 600
 
-def run_simulated(function: Callable[..., Any], *, clock: object, instruments: Any) -> Any:
-    return trio.run(function, clock=MockClock(autojump_threshold=0), instruments=instruments)
+
+def run_simulated(function: Callable[[], Awaitable[Any]], *, clock: object, instruments: Any) -> Any:
+    async def limited() -> Any:
+        with trio.fail_after(LIMIT_S):
+            return await function()
+
+    return trio.run(limited, clock=MockClock(autojump_threshold=0), instruments=instruments)
 
 
 @pytest.hookimpl(trylast=True)

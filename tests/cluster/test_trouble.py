@@ -101,6 +101,29 @@ async def test_a_hung_follower_disk_is_not_counted(seed: int) -> None:
 
 
 @seeds(3)
+async def test_a_hung_leader_disk_is_not_counted(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        commands = Commands()
+        await cluster.one(commands(), 3)
+        leader = await cluster.wait_for_one_leader()
+        cluster.disk(leader).write_delay_s = math.inf
+        cluster.crash(follower(cluster, leader))
+        started = await cluster.start_command(leader, commands())
+        assert started is not None
+        await trio.sleep(3)
+        assert cluster.n_committed(started.index)[0] == 0, "committed by one disk of three"
+
+
+@seeds(3)
+async def test_a_vote_that_is_not_written_does_not_count(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        cluster.crash("n1")
+        cluster.disk("n2").write_delay_s = math.inf
+        await trio.sleep(5)
+        cluster.expect_no_leader()
+
+
+@seeds(3)
 async def test_power_cuts_at_any_moment(seed: int) -> None:
     """Slow disks, so that much is unwritten when the power goes; what was acknowledged is there afterwards."""
     async with open_cluster(CommandLog, nodes=3, seed=seed, disk_delay_s=0.02) as cluster:
