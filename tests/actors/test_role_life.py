@@ -86,7 +86,7 @@ async def test_a_step_gives_other_tasks_a_turn_however_much_waits() -> None:
         nursery.start_soon(watch)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert set(seen) - {10_000}
+    assert min(seen) < 9_000  # it saw the inbox between two steps
 
 
 async def test_a_decision_that_ends_the_role_comes_back_with_what_the_next_one_must_handle() -> None:
