@@ -12,7 +12,6 @@ log's last batch is not older than that row; that no commit is missing of which 
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 import zlib
@@ -29,6 +28,7 @@ from raft_actors.errors import StorageFailed, StorageMismatch
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import batches, schema
 from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity, Write
+from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.garbage import Garbage
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.mark import Mark, MarkedCommit, check_mark, mark_path
@@ -82,8 +82,9 @@ class Database:
         failed: the first write that failed; nothing is written after it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files = SYSTEM) -> None:
         self.path = path
+        self._files = files
         self.commits = 0
         self.written_bytes = 0
         self.failed: Exception | None = None
@@ -109,14 +110,15 @@ class Database:
             raise
 
     def _open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
-        _make_folder(self.path.parent)
-        if not self.path.exists():
-            mark_path(self.path).unlink(missing_ok=True)  # of a store that somebody removed
-        self._opened = connection = schema.connect(self.path)
+        files = self._files
+        files.make_folder(self.path.parent)
+        if not files.exists(self.path):
+            files.remove(mark_path(self.path))  # of a store that somebody removed
+        self._opened = connection = schema.connect(self.path, files)
         if schema.is_empty(connection):
-            check_mark(self.path, None, 0)
+            check_mark(self.path, None, 0, files)
             schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
-            _sync_folder(self.path.parent)
+            files.sync_folder(self.path.parent)
         self._row = row = schema.load(connection, self.path)
         if row.identity != identity:
             raise StorageMismatch(
@@ -124,9 +126,9 @@ class Database:
                 f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
             )
         state, self._commit_number = batches.bounds(connection, self.path, row)
-        check_mark(self.path, row.store_id, self._commit_number)
+        check_mark(self.path, row.store_id, self._commit_number, files)
         tail = batches.tail(connection, self.path, state, tail_bytes)
-        self._mark = Mark(self.path)
+        self._mark = Mark(self.path, files)
         self._write_mark()
         self._garbage = Garbage(connection, state.first_index)
         self._garbage.find_snapshots(keep=row.snapshot_id)
@@ -378,23 +380,3 @@ def read_chunk(connection: sqlite3.Connection, path: Path, snapshot_id: int, seq
 
 def _chunk_checksum(chunk_id: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(chunk_id.to_bytes(8, "big")))
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders can't be opened there, and need no sync
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,13 +13,13 @@ seconds). Two slots take turns, so that one is whole whenever the other is being
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from pathlib import Path
 
 import attrs
 
+from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.sqlite_errors import corrupt
 
 _SLOT = struct.Struct(">8s16sQ")
@@ -44,13 +44,13 @@ class MarkedCommit:
 class Mark:
     """The open mark of a store."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files = SYSTEM) -> None:
         """Open the mark of the store in `path`, or make one.
 
         Raises:
             OSError: as it comes.
         """
-        self._descriptor = os.open(mark_path(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._file = files.open(mark_path(path))
         self._next_slot = 0
 
     def write(self, commit: MarkedCommit) -> None:
@@ -60,42 +60,39 @@ class Mark:
             OSError: as it comes.
         """
         data = _SLOT.pack(_MAGIC, commit.store_id.encode(), commit.commit_number)
-        os.lseek(self._descriptor, _SLOT_OFFSETS[self._next_slot], os.SEEK_SET)
-        os.write(self._descriptor, data + _CHECKSUM.pack(zlib.crc32(data)))
+        self._file.write_at(_SLOT_OFFSETS[self._next_slot], data + _CHECKSUM.pack(zlib.crc32(data)))
         self._next_slot = 1 - self._next_slot
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._descriptor)
+        self._file.close()
 
 
-def read_mark(path: Path) -> MarkedCommit | None:
+def read_mark(path: Path, files: Files = SYSTEM) -> MarkedCommit | None:
     """What the mark of the store in `path` says, or None where there is none that can be read.
 
     Raises:
         OSError: as it comes; not where the file is missing.
     """
-    try:
-        data = mark_path(path).read_bytes()
-    except FileNotFoundError:
-        return None
+    data = files.read(mark_path(path)) or b""
     found = [slot for offset in _SLOT_OFFSETS if (slot := _read_slot(data, offset)) is not None]
     return max(found, key=lambda commit: commit.commit_number, default=None)
 
 
-def check_mark(path: Path, store_id: str | None, commit_number: int) -> None:
+def check_mark(path: Path, store_id: str | None, commit_number: int, files: Files = SYSTEM) -> None:
     """Compare what a store holds with what its mark says it must.
 
     Args:
         path: the store's.
         store_id: the store's own id; None: its file is there, but empty.
         commit_number: the last commit that the store holds.
+        files: where the mark is.
 
     Raises:
         StorageCorrupt: commits are missing.
         OSError: as it comes.
     """
-    marked = read_mark(path)
+    marked = read_mark(path, files)
     if marked is None or marked.commit_number <= commit_number or store_id not in (marked.store_id, None):
         return
     raise corrupt(

@@ -26,6 +26,7 @@ import attrs
 from raft_actors.errors import StorageFailed, StorageMismatch, StorageVersionError
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
+from raft_actors.persistence.files import Files
 from raft_actors.persistence.sqlite_errors import corrupt
 
 #: Raised whenever a store that this version writes could be misread by the version before.
@@ -147,7 +148,7 @@ def row_checksum(columns: tuple[Any, ...]) -> int:
 SAVE_STORE = f"INSERT OR REPLACE INTO store VALUES (1{', ?' * 15})"
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, files: Files) -> sqlite3.Connection:
     """Open the file, or create it empty, with the settings of a store, and lock it.
 
     Raises:
@@ -155,7 +156,7 @@ def connect(path: Path) -> sqlite3.Connection:
         StorageMismatch, StorageVersionError: the file is not ours to touch; it was not changed.
         StorageFailed: the file system can't do what a store needs.
     """
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    connection = files.connect(path)
     try:
         connection.text_factory = decode_text
         connection.execute(_LOCKING).fetchone()

@@ -37,6 +37,7 @@ from raft_actors.persistence.abc import (
     Write,
 )
 from raft_actors.persistence.database import MAX_ROWS, Database, Step
+from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.persistence.writer_thread import WriterThread
 
@@ -68,9 +69,12 @@ class SqliteStorage(Storage):
     - `aclose` finishes what was asked before. Cancelled, it leaves that to the storage's thread: the file is free when
       that has ended. Shield it where it must be free on return.
     - One process at a time, and one open storage in it.
+
+    `files` is the file system that it lies in: for tests, which put one there that fails and forgets.
     """
 
     path: Path = attrs.field(converter=_absolute)
+    files: Files = attrs.field(default=SYSTEM, kw_only=True, repr=False)
     _session: _Session | None = attrs.field(default=None, init=False, repr=False)
 
     @override
@@ -79,7 +83,7 @@ class SqliteStorage(Storage):
             await self._session.thread.wait_ended()  # an opening before was cancelled
         elif self._session is not None:
             raise StorageLocked(f"{self.path} is open already, by this very storage: use one storage per node")
-        database = Database(self.path)
+        database = Database(self.path, self.files)
         session = self._session = _Session(database, WriterThread(f"raft storage {self.path.name}", database))
         try:
             opened = await session.thread.run(partial(database.open, identity, tail_bytes))

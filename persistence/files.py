@@ -1,0 +1,89 @@
+"""All that a store does to the file system: the one place to put another file system in its stead.
+
+SQLite's part goes through the connection that `Files.connect` makes. The rest is little: the store's folder must be
+there and synced, and the mark (see `mark`) is a plain file. Tests that cut the power hand `SqliteStorage` a subclass.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+
+class PlainFile:
+    """An open file that is written in place and never synced."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file `path`, or make an empty one.
+
+        Raises:
+            OSError: as it comes.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write `data` from byte `offset` on.
+
+        Raises:
+            OSError: as it comes.
+        """
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+        os.write(self._descriptor, data)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
+class Files:
+    """The file system as it is. Every method raises OSError as it comes, `connect` sqlite3.Error."""
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open the database `path`, or make an empty one; it commits nothing on its own and waits for no lock."""
+        return sqlite3.connect(path, timeout=0, isolation_level=None)
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is such a file."""
+        return path.exists()
+
+    def remove(self, path: Path) -> bool:
+        """Delete a file; returns whether it was there."""
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read(self, path: Path) -> bytes | None:
+        """All that is in a file, None where there is none."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def open(self, path: Path) -> PlainFile:
+        """Open a file for writing in place; makes it where it is missing."""
+        return PlainFile(path)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""
+        if folder.is_dir():
+            return
+        self.make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self.sync_folder(folder.parent)
+        self.sync_folder(folder)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make durable which files a folder holds."""
+        if os.name == "nt":  # folders can't be opened there, and need no sync
+            return
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+SYSTEM = Files()
