@@ -28,15 +28,15 @@ from raft_actors.log import Log
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.pending import Pending
 from raft_actors.persistence.abc import SnapshotReader, Storage
-from raft_actors.proposals import PendingOutcome, PendingProposals, PendingRead
+from raft_actors.proposals import PendingOutcome
 from raft_actors.snapshots import SnapshotChunks, SnapshotJob
 from raft_actors.state_machine import StateMachine
 
 #: Entries fetched at a time.
 _FETCH_BYTES = 1 * MIB
 
-#: Commands applied between two looks at the clock.
-_CLOCK_STRIDE = 4
+#: Commands applied between two looks at the clock, at most.
+_LONGEST_STRIDE = 64
 
 _CAPACITY = 1024
 
@@ -106,6 +106,7 @@ class Applier(Actor[ApplierMessage]):
         self._results: list[Any] = []
         self._results_from = 1
         self._slice_ends = 0.0
+        self._stride = 1
         self._moved = trio.lowlevel.ParkingLot()
         self._snapshot_index: int = 0
         self._snapshot_under_way = False
@@ -195,17 +196,41 @@ class Applier(Actor[ApplierMessage]):
         self._applied_term = batch.term
         self._bytes_since_snapshot += batch.size
         if batch.kind is EntryKind.COMMAND:
-            await self._apply_commands(batch)
+            await self._apply_commands(batch.commands())
         else:
-            self._results += [None] * len(batch)
+            if self._results_wanted():
+                self._results += [None] * len(batch)
             self.applied_index = batch.last_index
         self._answer()
 
+    async def _apply_commands(self, commands: list[bytes]) -> None:
+        clock, stride, position = trio.current_time, self._stride, 0
+        looked = clock()
+        while True:
+            self._apply_each(commands[position : position + stride])
+            position += stride
+            if position >= len(commands):
+                break
+            now = clock()
+            if now >= self._slice_ends:
+                self._answer()
+                await trio.lowlevel.checkpoint()
+                now = clock()
+                self._slice_ends = now + self._config.apply_slice_s
+            # Looking at the clock costs as much as a small command: look rarely, as long as it says that little passed.
+            short = now - looked < self._config.apply_slice_s / 8
+            stride = min(stride * 2, _LONGEST_STRIDE) if short else max(1, stride // 2)
+            looked = now
+        self._stride = stride
+        self._applied_commands += len(commands)
+
     @trio.lowlevel.disable_ki_protection
-    async def _apply_commands(self, batch: EntryBatch) -> None:
-        apply, decode, clock, results = self._state_machine.apply, self._decode, trio.current_time, self._results
-        index = batch.first_index
-        for data in batch.commands():
+    def _apply_each(self, commands: list[bytes]) -> None:
+        apply, decode = self._state_machine.apply, self._decode
+        results = self._results if self._results_wanted() else None
+        index = self.applied_index
+        for data in commands:
+            index += 1
             try:
                 command = decode(data)
             except ValueError as error:
@@ -213,17 +238,16 @@ class Applier(Actor[ApplierMessage]):
                     f"the command at index {index} can't be decoded ({error}): every node needs a version that knows it"
                 ) from error
             try:
-                results.append(apply(command))
+                result = apply(command)
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
-                results.append(self._failed(index, error))
+                result = self._failed(index, error)
+            if results is not None:
+                results.append(result)
             self.applied_index = index
-            index += 1
-            if not index % _CLOCK_STRIDE and clock() >= self._slice_ends:
-                self._answer()
-                await trio.lowlevel.checkpoint()
-                self._slice_ends = clock() + self._config.apply_slice_s
-                results = self._results
-        self._applied_commands += len(batch)
+
+    def _results_wanted(self) -> bool:
+        """Whether anybody waits for results. Who does is known before the first of his entries is applied."""
+        return bool(self._outcomes) or self._keep_from is not None
 
     def _failed(self, index: int, error: Exception) -> CommandFailed:
         self._failed_commands += 1
@@ -234,15 +258,9 @@ class Applier(Actor[ApplierMessage]):
     @trio.lowlevel.enable_ki_protection
     def _answer(self) -> None:
         """Give the proposals and reads that are due by now their results, and wake who waits for an index."""
-        outcomes = self._outcomes
-        while outcomes and outcomes[0].last_index <= self.applied_index:
-            outcome = outcomes.popleft()
-            if isinstance(outcome, PendingProposals):
-                outcome.apply_results(
-                    self._results, outcome.last_index - len(outcome.commands) + 1 - self._results_from
-                )
-            elif isinstance(outcome, PendingRead):
-                outcome.run(self._state_machine)
+        outcomes, applied_index = self._outcomes, self.applied_index
+        while outcomes and outcomes[0].last_index <= applied_index:
+            outcomes.popleft().answer(self._results, self._results_from, self._state_machine)
         needed_from = outcomes[0].index if outcomes else self._keep_from
         if needed_from is None or needed_from > self.applied_index:
             self._results = []

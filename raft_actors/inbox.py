@@ -8,7 +8,7 @@ import attrs
 
 from raft_actors.effects import Persist, Send
 from raft_actors.messages import Message, SnapshotMetadata
-from raft_actors.proposals import PendingProposals, PendingRead
+from raft_actors.proposals import PendingOutcome
 
 
 @attrs.frozen
@@ -58,18 +58,20 @@ class SnapshotWritten:
     snapshot_id: int
 
 
-@attrs.frozen
-class Proposed:
-    """An application proposes commands."""
+@attrs.define(eq=False)
+class Requested:
+    """Applications propose commands or want linearizable reads.
 
-    proposal: PendingProposals
+    One item takes in all requests that come while it waits in the inbox, so that a busy leader handles one item
+    instead of thousands.
+
+    Attributes:
+        requests: the proposals and reads, in the order in which they came.
+        taken: whether a role has decided on it; what comes later needs an item of its own.
+    """
+
+    requests: list[PendingOutcome[Any]]
+    taken: bool = False
 
 
-@attrs.frozen
-class Queried:
-    """An application wants a linearizable read."""
-
-    read: PendingRead[Any]
-
-
-InboxItem = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Proposed | Queried
+InboxItem = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Requested

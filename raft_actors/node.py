@@ -23,10 +23,11 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
 from raft_actors.errors import CommandTooLarge, ConfigurationError, InternalError, NodeStopped, NotLeader, Overloaded
 from raft_actors.events import EventChannel
-from raft_actors.inbox import InboxItem, Proposed, Queried
+from raft_actors.inbox import Requested
 from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import Storage
 from raft_actors.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.roles import Role
 from raft_actors.snapshots import SnapshotChunks
 from raft_actors.state_machine import StateMachine
 from raft_actors.status import NodeStatistics, NodeStatus
@@ -127,8 +128,12 @@ class Node(Generic[C, R]):
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
         """
-        proposal = PendingProposal(self._supervisor.admission, *self._encoded((command,)))
-        await self._submit(proposal, Proposed(proposal))
+        proposal = self._proposal(command)
+        self._check_leader()
+        admission = self._supervisor.admission
+        if not admission.admit_if_room(proposal):
+            await admission.admit(proposal)
+        self._hand_in(proposal)
         result: R = await proposal.wait()
         return result
 
@@ -148,7 +153,7 @@ class Node(Generic[C, R]):
             await trio.lowlevel.checkpoint()
             return []
         proposal = PendingProposals(self._supervisor.admission, *self._encoded(commands))
-        await self._submit(proposal, Proposed(proposal))
+        await self._submit(proposal)
         results: list[Any] = await proposal.wait()
         return results
 
@@ -162,10 +167,10 @@ class Node(Generic[C, R]):
             Overloaded: too much is uncommitted; nothing was proposed.
             NotLeader, CommandTooLarge, NodeStopped, TypeError: nothing was proposed.
         """
-        proposal = PendingProposal(self._supervisor.admission, *self._encoded((command,)))
+        proposal = self._proposal(command)
         self._check_leader()
         self._supervisor.admission.admit_nowait(proposal)
-        self._hand_in(proposal, Proposed(proposal))
+        self._hand_in(proposal)
         return proposal
 
     @trio.lowlevel.enable_ki_protection
@@ -180,7 +185,7 @@ class Node(Generic[C, R]):
             Exception: what the query raised.
         """
         read: PendingRead[T] = PendingRead(self._supervisor.admission, query)
-        await self._submit(read, Queried(read))
+        await self._submit(read)
         return await read.wait()
 
     def _encoded(self, commands: Sequence[C]) -> tuple[list[bytes], int]:
@@ -193,16 +198,29 @@ class Node(Generic[C, R]):
             size += len(data) + ENTRY_OVERHEAD
         return encoded, size
 
-    async def _submit(self, outcome: PendingOutcome[Any], item: InboxItem) -> None:
+    def _proposal(self, command: C) -> PendingProposal:
+        data = self._codec.encode(command)
+        if len(data) > self.config.max_command_bytes:
+            raise CommandTooLarge(len(data), self.config.max_command_bytes)
+        return PendingProposal(self._supervisor.admission, (data,), BATCH_OVERHEAD + ENTRY_OVERHEAD + len(data))
+
+    async def _submit(self, outcome: PendingOutcome[Any]) -> None:
         self._check_leader()
         await self._supervisor.admission.admit(outcome)
-        self._hand_in(outcome, item)
+        self._hand_in(outcome)
 
-    def _hand_in(self, outcome: PendingOutcome[Any], item: InboxItem) -> None:
+    def _hand_in(self, outcome: PendingOutcome[Any]) -> None:
         """Put what was admitted into the inbox, or give its place back."""
+        supervisor = self._supervisor
+        waiting = supervisor.requested
+        if not waiting.taken:
+            waiting.requests.append(outcome)
+            return
+        supervisor.requested = item = Requested([outcome])
         try:
-            self._supervisor.inbox.tell(item)
+            supervisor.inbox.tell(item)
         except (MailboxFull, ActorStopped) as refusal:
+            item.taken = True
             full = isinstance(refusal, MailboxFull)
             error = Overloaded(str(refusal)) if full else NodeStopped(self.node_id)
             outcome.fail(error)
@@ -211,20 +229,24 @@ class Node(Generic[C, R]):
     def _check_leader(self) -> None:
         """Refuse at once what the role would refuse later."""
         supervisor = self._supervisor
-        if supervisor.ended.is_set():
-            raise NodeStopped(self.node_id) from self.crash
         role = supervisor.role
-        if role is None:
-            raise NotLeader(None)
-        if self._role_name() is not RoleName.LEADER:
-            raise role.not_leader()
+        if role is None or role.name is not RoleName.LEADER or not self._leads(role) or supervisor.ended.is_set():
+            raise self._no_leader(role)
+
+    def _no_leader(self, role: Role | None) -> Exception:
+        if self._supervisor.ended.is_set():
+            stopped = NodeStopped(self.node_id)
+            stopped.__cause__ = self.crash
+            return stopped
+        return NotLeader(None) if role is None else role.not_leader()
+
+    def _leads(self, role: Role) -> bool:
+        """Whether this leader still leads: not once it has decided to step down and only ends its actors."""
+        return role.state.leader == self.node_id
 
     def _role_name(self) -> RoleName:
-        """The node's role; a leader that has decided to step down, and is still ending its actors, leads no more."""
-        role, state = self._supervisor.role, self._supervisor.state
-        if role is None or state is None:
-            return RoleName.FOLLOWER
-        if role.name is RoleName.LEADER and state.leader != self.node_id:
+        role = self._supervisor.role
+        if role is None or (role.name is RoleName.LEADER and not self._leads(role)):
             return RoleName.FOLLOWER
         return role.name
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-import outcome
 import trio
 
 from raft_actors.errors import InternalError
@@ -19,31 +18,34 @@ class Pending(Generic[T]):
     needs one. A waiter that is cancelled just goes; filling the slot later is harmless.
     """
 
-    __slots__ = ("_outcome", "_task")
+    # Plain slots and no outcome object: while thousands wait, each object that the garbage collector has to look at
+    # counts.
+    __slots__ = ("_error", "_task", "_value", "done")
 
     def __init__(self) -> None:
-        self._outcome: outcome.Outcome[T] | None = None
+        self.done = False
+        """Whether it has been filled."""
+        self._value: Any = None
+        self._error: BaseException | None = None
         self._task: trio.lowlevel.Task | None = None
 
-    @property
-    def done(self) -> bool:
-        """Whether it has been filled."""
-        return self._outcome is not None
-
+    @trio.lowlevel.enable_ki_protection
     def resolve(self, value: T) -> None:
-        """Fill it with a value. Filling it again does nothing: the first outcome stands."""
-        self.settle(outcome.Value(value))
-
-    def fail(self, error: BaseException) -> None:
-        """Fill it with an error, which `wait` raises. Filling it again does nothing."""
-        self.settle(outcome.Error(error))
+        """Fill it with a value, and wake its waiter. Filling it again does nothing: the first outcome stands."""
+        if not self.done:
+            self._value = value
+            self._settle()
 
     @trio.lowlevel.enable_ki_protection
-    def settle(self, result: outcome.Outcome[T]) -> None:
-        """Fill it with an outcome, and wake its waiter."""
-        if self._outcome is not None:
-            return
-        self._outcome = result
+    def fail(self, error: BaseException) -> None:
+        """Fill it with an error, which `wait` raises, and wake its waiter. Filling it again does nothing."""
+        if not self.done:
+            self._error = error
+            self._settle()
+
+    @trio.lowlevel.enable_ki_protection
+    def _settle(self) -> None:
+        self.done = True
         task = self._task
         if task is not None:
             self._task = None
@@ -56,24 +58,30 @@ class Pending(Generic[T]):
         Raises:
             InternalError: another task waits already.
         """
-        if self._outcome is None:
+        if not self.done:
             if self._task is not None:
                 raise InternalError("two tasks wait for one pending result")
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abandon)
+            if not self.done:
+                raise InternalError("a waiter was woken before its result came")
         else:
             await trio.lowlevel.checkpoint()
-        return self._unwrap()
+        return self.result_nowait()
+
+    def result_nowait(self) -> T:
+        """Return the value or raise the error that it was filled with; may be asked again.
+
+        Raises:
+            trio.WouldBlock: it has not been filled yet.
+        """
+        if not self.done:
+            raise trio.WouldBlock
+        if self._error is not None:
+            raise self._error
+        value: T = self._value
+        return value
 
     def _abandon(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
-
-    def _unwrap(self) -> T:
-        # Not unwrap(), which works only once: who has waited may ask again.
-        if isinstance(self._outcome, outcome.Value):
-            value: T = self._outcome.value
-            return value
-        if isinstance(self._outcome, outcome.Error):
-            raise self._outcome.error
-        raise InternalError("a waiter was woken before its result came")

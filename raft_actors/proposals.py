@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import trio
+from typing_extensions import override
 
 from raft_actors.errors import CommandFailed, NodeStopped, Overloaded
 from raft_actors.pending import Pending
@@ -45,12 +47,15 @@ class Admission:
         """
         if self.closed:
             raise NodeStopped(self.node_id)
-        if self._waiting or not self._has_room(outcome.size):
+        if not self.admit_if_room(outcome):
             raise Overloaded(
                 f"{self.count:,} proposals with {self.bytes:,} bytes wait to be committed and applied "
                 f"(max_pending_proposals {self.max_count:,}, max_uncommitted_bytes {self.max_bytes:,})"
             )
-        self._add(outcome)
+
+    def admit_if_room(self, outcome: PendingOutcome[Any]) -> bool:
+        """Let one in if there is room, and nobody waits for it; return whether it was. A closed one takes none."""
+        return not self._waiting and not self.closed and self._take_in(outcome)
 
     async def admit(self, outcome: PendingOutcome[Any]) -> None:
         """Let one in, waiting for room in order of arrival. A checkpoint only where it has to wait.
@@ -60,8 +65,7 @@ class Admission:
         """
         if self.closed:
             raise NodeStopped(self.node_id)
-        if not self._waiting and self._has_room(outcome.size):
-            self._add(outcome)
+        if self.admit_if_room(outcome):
             return
 
         def give_up(_raise_cancel: Any) -> trio.lowlevel.Abort:
@@ -102,21 +106,21 @@ class Admission:
         for outcome in list(self._admitted):
             outcome.fail(error(outcome.index))
 
-    def _has_room(self, size: int) -> bool:
+    def _take_in(self, outcome: PendingOutcome[Any]) -> bool:
+        admitted, size = self._admitted, self.bytes + outcome.size
         # An idle node takes one of any size: else a propose_many larger than the bound could never go.
-        return not self._admitted or (len(self._admitted) < self.max_count and self.bytes + size <= self.max_bytes)
-
-    def _add(self, outcome: PendingOutcome[Any]) -> None:
-        self._admitted[outcome] = None
-        self.bytes += outcome.size
+        if admitted and (size > self.max_bytes or len(admitted) >= self.max_count):
+            return False
+        admitted[outcome] = None
+        self.bytes = size
+        return True
 
     def _admit_waiting(self) -> None:
         waiting = self._waiting
         while waiting:
             outcome = next(iter(waiting))
-            if not self._has_room(outcome.size):
+            if not self._take_in(outcome):
                 return
-            self._add(outcome)
             trio.lowlevel.reschedule(waiting.pop(outcome))
 
 
@@ -140,11 +144,20 @@ class PendingOutcome(Pending[R]):
         self.last_index = 0
 
     @trio.lowlevel.enable_ki_protection
-    def settle(self, result: Any) -> None:
-        """Fill it, wake its waiter and free its place in the admission's bound; only the first time counts."""
-        if not self.done:
-            self._admission.release(self)
-            super().settle(result)
+    def _settle(self) -> None:
+        """Free its place in the admission's bound, too."""
+        self._admission.release(self)
+        super()._settle()
+
+    @abstractmethod
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        """Fill it, now that its last command is applied.
+
+        Args:
+            results: what `apply` returned for the entries from `first_index` on (`CommandFailed` where it raised).
+            first_index: log index of the first of them.
+            state_machine: in the state right after its last command.
+        """
 
 
 class PendingProposals(PendingOutcome[Any]):
@@ -163,9 +176,10 @@ class PendingProposals(PendingOutcome[Any]):
         super().__init__(admission, size)
         self.commands = commands
 
-    def apply_results(self, results: list[Any], offset: int) -> None:
-        """Fill it from a list of results, in which those of its commands begin at `offset`."""
-        self.resolve(results[offset : offset + len(self.commands)])
+    @override
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        end = self.last_index + 1 - first_index
+        self.resolve(results[end - len(self.commands) : end])
 
 
 class PendingProposal(PendingProposals):
@@ -176,9 +190,9 @@ class PendingProposal(PendingProposals):
 
     __slots__ = ()
 
-    def apply_results(self, results: list[Any], offset: int) -> None:
-        """Fill it from a list of results, in which that of its command is at `offset`."""
-        result = results[offset]
+    @override
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        result = results[self.last_index - first_index]
         if type(result) is CommandFailed:
             self.fail(result)
         else:
@@ -194,9 +208,10 @@ class PendingRead(PendingOutcome[R]):
         super().__init__(admission, 0)
         self.query = query
 
+    @override
     @trio.lowlevel.disable_ki_protection
-    def run(self, state_machine: Any) -> None:
-        """Run the query and fill the slot with what it returns or raises.
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        """Run the query, and fill the slot with what it returns or raises.
 
         Ctrl-C gets through to a query that never ends, as it does to `apply`: it ends the node.
         """

@@ -20,7 +20,7 @@ from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
 from raft_actors.errors import InternalError, NodeStopped, StorageFailed
 from raft_actors.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged, SnapshotInstalled, SnapshotTaken
 from raft_actors.groups import one_error
-from raft_actors.inbox import InboxItem, Received
+from raft_actors.inbox import InboxItem, Received, Requested
 from raft_actors.log import Log
 from raft_actors.messages import Message
 from raft_actors.persistence.abc import Recovered, Storage, StoreIdentity
@@ -52,6 +52,7 @@ class Supervisor:
     Attributes:
         state, applier: there once the storage is open; None before.
         role: the current role.
+        requested: the inbox item that took in the last request; while it waits there, further ones may join it.
         crash: the error that ended the node, or None.
     """
 
@@ -73,9 +74,9 @@ class Supervisor:
         self.transport = transport
         self.inbox: Mailbox[InboxItem] = Mailbox(
             name=f"node {node_id}",
-            # Each pending proposal waits in the inbox at most once, so they can't crowd out what peers say.
-            capacity=config.inbox_capacity + config.max_pending_proposals,
+            capacity=config.inbox_capacity,
         )
+        self.requested = Requested([], taken=True)
         self.admission = Admission(
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals
         )

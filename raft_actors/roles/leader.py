@@ -47,8 +47,7 @@ class Leader(Role):
         self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
         self.last_contact: dict[str, float] = {}
         self.awaiting: deque[PendingOutcome[Any]] = deque()
-        self._proposed: list[PendingProposals] = []
-        self._queried: list[PendingRead[Any]] = []
+        self._requested: list[PendingOutcome[Any]] = []
 
     def hire(self, nursery: trio.Nursery, services: Services, perform: dict[type[Any], Callable[[Any], None]]) -> None:
         """Start a replicator for each follower; they end with this leadership."""
@@ -73,8 +72,7 @@ class Leader(Role):
         state.follow(state.node_id)
         self.deadline = now + state.config.heartbeat_interval_s
         self.last_contact = dict.fromkeys(state.peers, now)
-        noop = EntryBatch.encode(state.log.last_index + 1, state.term, EntryKind.NOOP, [b""])
-        return self._append([noop])
+        return self._append([self._noop()])
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -90,26 +88,20 @@ class Leader(Role):
 
     # --- proposals and reads ---------------------------------------------------------------------------------
 
-    def on_proposed(self, item: items.Proposed, now: float) -> list[Effect]:
-        """Collect it for the batch at the end of the step."""
+    def on_requests(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
+        """Collect them for the batch at the end of the step."""
         if self.state.disk_is_behind:
-            return [self._refuse_for_disk(item.proposal)]
-        self._proposed.append(item.proposal)
+            return self._refuse_for_disk(requests)
+        self._requested += requests
         return []
 
-    def on_queried(self, item: items.Queried, now: float) -> list[Effect]:
-        """Collect it for the batch at the end of the step."""
-        if self.state.disk_is_behind:
-            return [self._refuse_for_disk(item.read)]
-        self._queried.append(item.read)
-        return []
-
-    def _refuse_for_disk(self, outcome: PendingOutcome[Any]) -> Refuse:
+    def _refuse_for_disk(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
         """A majority can commit without this disk; were more taken on all the same, memory would fill behind it."""
         state = self.state
         behind = f"{state.unsynced_bytes:,} bytes and {state.unsynced_writes:,} writes behind"
         limit = f"max_uncommitted_bytes {state.config.max_uncommitted_bytes:,}"
-        return Refuse(outcome, Overloaded(f"this leader's disk is {behind} ({limit})"))
+        error = f"this leader's disk is {behind} ({limit})"
+        return [Refuse(request, Overloaded(error)) for request in requests]
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step as few batches, and place the reads behind it.
@@ -117,20 +109,25 @@ class Leader(Role):
         A read is answered when an entry that was appended after the read arrived has been committed and applied here:
         had another leader committed anything meanwhile, that entry could not commit in this term (§8).
         """
-        if not self._proposed and not self._queried:
+        requested = self._requested
+        if not requested:
             return []
-        proposed, queried = self._proposed, self._queried
-        self._proposed, self._queried = [], []
-        batches = self._encode(proposed) if proposed else []
-        last_index = batches[-1].last_index if batches else self.state.log.last_index
-        if queried and not batches:
-            last_index += 1
-            batches = [EntryBatch.encode(last_index, self.state.term, EntryKind.NOOP, [b""])]
-        for read in queried:
-            read.index = read.last_index = last_index
+        self._requested = []
+        proposed = [request for request in requested if isinstance(request, PendingProposals)]
+        batches = self._encode(proposed) if proposed else [self._noop()]
         self.awaiting += proposed
-        self.awaiting += queried
+        if len(proposed) < len(requested):
+            self._place_reads(requested, batches[-1].last_index)
         return self._append(batches)
+
+    def _place_reads(self, requested: list[PendingOutcome[Any]], index: int) -> None:
+        for request in requested:
+            if isinstance(request, PendingRead):
+                request.index = request.last_index = index
+                self.awaiting.append(request)
+
+    def _noop(self) -> EntryBatch:
+        return EntryBatch.encode(self.state.log.last_index + 1, self.state.term, EntryKind.NOOP, [b""])
 
     def _encode(self, proposed: list[PendingProposals]) -> list[EntryBatch]:
         """Give each proposal its indexes, and encode all commands in batches of about `max_append_bytes`."""
@@ -227,11 +224,9 @@ class Leader(Role):
             Refuse(outcome, LeadershipLost(self.term, None if isinstance(outcome, PendingRead) else outcome.index))
             for outcome in self.awaiting
         ]
-        waiting: list[PendingOutcome[Any]] = [*self._proposed, *self._queried]
-        effects += [Refuse(outcome, self.not_leader()) for outcome in waiting]
+        effects += [Refuse(request, self.not_leader()) for request in self._requested]
         self.awaiting.clear()
-        self._proposed.clear()
-        self._queried.clear()
+        self._requested.clear()
         return effects
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:

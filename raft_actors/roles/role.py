@@ -42,6 +42,7 @@ from raft_actors.messages import (
     RequestVoteReply,
 )
 from raft_actors.persistence.abc import CommitSnapshot, Storage
+from raft_actors.proposals import PendingOutcome
 from raft_actors.state import RaftState
 from raft_actors.timer import DeadlineTimer
 from raft_actors.transitions import RoleName, check_transition
@@ -85,8 +86,7 @@ class Role(ABC):
             items.ChunkStored: self._on_chunk_stored,
             items.SnapshotReceived: self._on_snapshot_received,
             items.SnapshotWritten: self._on_snapshot_written,
-            items.Proposed: self.on_proposed,
-            items.Queried: self.on_queried,
+            items.Requested: self._on_requested,
         }
         self._message_handlers: dict[type[Any], Callable[[str, Any, float], list[Effect]]] = {
             RequestVote: self.on_request_vote,
@@ -264,13 +264,13 @@ class Role(ABC):
 
     # --- applications' requests ---------------------------------------------------------------------------------
 
-    def on_proposed(self, item: items.Proposed, now: float) -> list[Effect]:
-        """Refuse, naming the leader."""
-        return [Refuse(item.proposal, self.not_leader())]
+    def _on_requested(self, item: items.Requested, now: float) -> list[Effect]:
+        item.taken = True
+        return self.on_requests(item.requests)
 
-    def on_queried(self, item: items.Queried, now: float) -> list[Effect]:
-        """Refuse, naming the leader."""
-        return [Refuse(item.read, self.not_leader())]
+    def on_requests(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
+        """Decide on proposals and reads: refuse them, naming the leader."""
+        return [Refuse(request, self.not_leader()) for request in requests]
 
     def not_leader(self) -> NotLeader:
         """The error that names the leader as far as known."""

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raft_actors.service.keyvalue import BUCKETS, NOT_AN_INTEGER, KeyValue
@@ -87,7 +87,7 @@ def model_apply(state: dict[bytes, bytes], command: bytes) -> object:
                 total = (0 if old is None else int(old)) + arguments[1]
             except ValueError:
                 return NOT_AN_INTEGER
-            if old is not None and b"%d" % int(old) != old:
+            if old is not None and (b"%d" % int(old) != old or not -(2**63) <= int(old) < 2**63):
                 return NOT_AN_INTEGER
             if not -(2**63) <= total < 2**63:
                 return ErrorReply("ERR increment or decrement would overflow")
@@ -101,6 +101,13 @@ def model_apply(state: dict[bytes, bytes], command: bytes) -> object:
             return OK
 
 
+@example(
+    [
+        set_value(b"", b"1"),
+        operation(Operation.APPEND, b"", b"9223372036854775807"),
+        operation(Operation.INCREMENT, b"", 0),
+    ]
+)
 @given(st.lists(commands, max_size=30))
 def test_behaves_as_a_dictionary(sequence: list[bytes]) -> None:
     machine, model = KeyValue(), dict[bytes, bytes]()

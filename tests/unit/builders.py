@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from raft_actors.config import MIB, ClusterConfig, NodeConfig
 from raft_actors.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.inbox import Durable, InboxItem, Proposed, Queried, Received
+from raft_actors.inbox import Durable, InboxItem, Received, Requested
 from raft_actors.log import Log
 from raft_actors.messages import AppendEntries, Message, SnapshotMetadata
 from raft_actors.persistence.abc import HardState, LogWrite, Recovered, TermRun
@@ -153,13 +153,13 @@ def propose(role: Role, *commands: bytes, now: float = 0.0) -> tuple[PendingProp
     """Have a role decide on a proposal of these commands (not yet on the end of the step)."""
     kind = PendingProposal if len(commands) == 1 else PendingProposals
     proposal = kind(make_admission(), commands, sum(map(len, commands)))
-    return proposal, role.handle(Proposed(proposal), now)
+    return proposal, role.handle(Requested([proposal]), now)
 
 
 def query(role: Role, *, now: float = 0.0) -> tuple[PendingRead[Any], list[Effect]]:
     """Have a role decide on a read (not yet on the end of the step)."""
     read: PendingRead[Any] = PendingRead(make_admission(), lambda machine: machine)
-    return read, role.handle(Queried(read), now)
+    return read, role.handle(Requested([read]), now)
 
 
 def step(role: Role, *items: InboxItem, now: float = 0.0) -> list[Effect]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from raft_actors.effects import Apply, WakeReplicators
 from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.errors import Overloaded
-from raft_actors.inbox import Proposed
+from raft_actors.inbox import Requested
 from raft_actors.messages import AppendEntriesAccepted
 from raft_actors.proposals import PendingProposals
 from raft_actors.roles import Leader
@@ -62,7 +62,7 @@ def test_more_than_one_message_takes_is_split_between_commands() -> None:
     size = BATCH_OVERHEAD + 2 * (ENTRY_OVERHEAD + 1)
     leader = make_leader(max_append_bytes=size)
     proposal = PendingProposals(make_admission(), [b"a", b"b", b"c"], size + ENTRY_OVERHEAD + 1)
-    leader.handle(Proposed(proposal), 0.0)
+    leader.handle(Requested([proposal]), 0.0)
     assert [batch.commands() for batch in appended(leader)] == [[b"a", b"b"], [b"c"]]
     assert (proposal.index, proposal.last_index) == (2, 4)
 
@@ -70,7 +70,7 @@ def test_more_than_one_message_takes_is_split_between_commands() -> None:
 def test_a_command_larger_than_a_message_goes_alone() -> None:
     leader = make_leader(max_append_bytes=40)
     proposal = PendingProposals(make_admission(), [b"a", b"b" * 100, b"c"], 200)
-    leader.handle(Proposed(proposal), 0.0)
+    leader.handle(Requested([proposal]), 0.0)
     assert [batch.commands() for batch in appended(leader)] == [[b"a"], [b"b" * 100], [b"c"]]
 
 
@@ -85,7 +85,7 @@ def test_no_batch_is_larger_than_a_message_unless_one_command_is(lengths: list[l
         commands = [b"x" * length for length in own]
         size = BATCH_OVERHEAD + sum(ENTRY_OVERHEAD + length for length in own)
         proposals.append(PendingProposals(make_admission(), commands, size))
-        leader.handle(Proposed(proposals[-1]), 0.0)
+        leader.handle(Requested([proposals[-1]]), 0.0)
     batches = appended(leader)
     assert all(batch.size <= limit or len(batch) == 1 for batch in batches)
     commands = [command for batch in batches for command in batch.commands()]
