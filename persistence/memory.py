@@ -53,10 +53,12 @@ class MemoryDisk:
             take their turns.
         before_write: called with what is about to be written; raise `StorageFailed` (or any `StorageError`) in it, and
             that write fails and the storage takes no more.
+        after_write: called with what has just become durable, once `state` says so. Must not raise.
     """
 
     write_delay_s: float = 0.0
     before_write: Callable[[Sequence[Write]], None] | None = None
+    after_write: Callable[[Sequence[Write]], None] | None = None
     identity: StoreIdentity | None = attrs.field(default=None, init=False)
     state: LogState = attrs.field(factory=LogState, init=False, repr=False)
     batches: list[EntryBatch] = attrs.field(factory=list[EntryBatch], init=False, repr=False)
@@ -194,6 +196,8 @@ class MemoryStorage(Storage):
                 self._forget_outside(after)
             disk.state = after
         self._count_commit(payload)
+        if disk.after_write is not None:
+            disk.after_write([step.write for step in steps])
 
     def _count_commit(self, payload: int) -> None:
         self._commits += 1

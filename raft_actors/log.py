@@ -156,6 +156,11 @@ class Log:
         if epoch == self.epoch and last_index > self.durable_index:
             self.durable_index = last_index
 
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the entries that memory holds."""
+        return self._tail_bytes
+
     # --- recent entries --------------------------------------------------------------------------------------
 
     def recent(self, first_index: int, last_index: int, max_bytes: int) -> list[EntryBatch] | None:

@@ -31,7 +31,7 @@ from raft_actors.roles import Role
 from raft_actors.snapshots import SnapshotChunks
 from raft_actors.state_machine import StateMachine
 from raft_actors.status import NodeStatistics, NodeStatus
-from raft_actors.supervisor import Supervisor
+from raft_actors.supervisor import Observer, Supervisor
 from raft_actors.transitions import RoleName
 from raft_actors.transports.abc import Transport
 
@@ -56,6 +56,7 @@ class Node(Generic[C, R]):
         storage: Storage,
         transport: Transport,
         config: NodeConfig | None = None,
+        observer: Observer | None = None,
     ) -> None:
         if node_id not in cluster.voters:
             known = ", ".join(cluster.voters)
@@ -74,6 +75,7 @@ class Node(Generic[C, R]):
             storage=storage,
             transport=transport,
             config=self.config,
+            observer=observer,
         )
 
     # --- life ------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ from raft_actors.state_machine import StateMachine
 from raft_actors.transitions import RoleName
 from raft_actors.transports.abc import Endpoint, Transport
 
+Observer = Callable[["Supervisor", Role], None]
+"""Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
+look into running nodes: it runs within the node's task, must be quick, and must neither change anything nor raise."""
+
 ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Candidate, Leader)}
 
 #: No honest message is larger than the largest thing in it, plus a quarter (4 bytes for each batch, of which the
@@ -51,6 +55,7 @@ class Supervisor:
 
     Attributes:
         state, applier: there once the storage is open; None before.
+        observer: see `Observer`; None where nobody looks.
         role: the current role.
         requested: the inbox item that took in the last request; while it waits there, further ones may join it.
         crash: the error that ended the node, or None.
@@ -65,6 +70,7 @@ class Supervisor:
         storage: Storage,
         transport: Transport,
         config: NodeConfig,
+        observer: Observer | None = None,
     ) -> None:
         self.node_id = node_id
         self.cluster = cluster
@@ -72,6 +78,7 @@ class Supervisor:
         self.state_machine = state_machine
         self.storage = storage
         self.transport = transport
+        self.observer = observer
         self.inbox: Mailbox[InboxItem] = Mailbox(
             name=f"node {node_id}",
             capacity=config.inbox_capacity,
@@ -167,7 +174,7 @@ class Supervisor:
             transport=self.transport,
             storage=self.storage,
             perform=self._performers(applier),
-            observe=self._observe,
+            observe=self._observe if self.observer is None else self._observe_aloud,
         )
         check_performers(services.perform)
         role: Role = Follower(state)
@@ -256,6 +263,11 @@ class Supervisor:
             self.changed.unpark_all()
         if state.commit_index != last_commit:
             self.events.publish(CommitAdvanced(state.commit_index))
+
+    def _observe_aloud(self, role: Role) -> None:
+        self._observe(role)
+        if self.observer is not None:
+            self.observer(self, role)
 
     def recovered_state(self) -> RaftState:
         """The state, for callers that can't come before recovery.

@@ -36,6 +36,7 @@ class Leader(Role):
         match_index: follower → last entry known to be durable there (Figure 2). Its own is `Log.durable_index`: the
             leader's disk is one vote like any other, written in parallel with sending (dissertation §10.2.1).
         last_contact: follower → when it last answered, on Trio's clock.
+        replicators: follower → the actor that feeds it; there while the leader runs.
         awaiting: proposals and reads whose entry is not committed yet, in log order.
     """
 
@@ -46,12 +47,13 @@ class Leader(Role):
         self.term = state.term
         self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
         self.last_contact: dict[str, float] = {}
+        self.replicators: dict[str, Replicator] = {}
         self.awaiting: deque[PendingOutcome[Any]] = deque()
         self._requested: list[PendingOutcome[Any]] = []
 
     def hire(self, nursery: trio.Nursery, services: Services, perform: dict[type[Any], Callable[[Any], None]]) -> None:
         """Start a replicator for each follower; they end with this leadership."""
-        replicators = {
+        replicators = self.replicators = {
             peer: Replicator(peer, self.state, transport=services.transport, storage=services.storage)
             for peer in self.state.peers
         }

@@ -12,24 +12,32 @@ then takes a moment, and the same seed gives the same run.
 Not imported by `raft_actors` itself; needs nothing but what that needs.
 """
 
-from raft_actors.testing.checks import AppliedEntry, CheckFailed, ClusterChecks
 from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started, open_cluster
 from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.facts import AppliedEntry, Facts
+from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
+from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.witness import Witness
 
 __all__ = [
     "RELIABLE",
+    "STANDARD_INVARIANTS",
     "UNKNOWN",
     "UNRELIABLE",
     "AppliedEntry",
     "CheckFailed",
-    "ClusterChecks",
+    "Facts",
+    "Invariant",
+    "Life",
     "Model",
     "Operation",
     "Report",
     "SimulatedCluster",
     "Started",
     "Verdict",
+    "Witness",
     "check_history",
     "deterministic_scheduling",
     "open_cluster",

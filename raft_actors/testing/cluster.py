@@ -1,14 +1,14 @@
 """A cluster of real nodes in one Trio run, on a simulated network and simulated disks.
 
 The nodes are the same that run in production; only their transport and storage are in memory, and the clock should be
-`trio.testing.MockClock(autojump_threshold=0)`. A node that crashes by itself, or a check that fails (see `checks`),
+`trio.testing.MockClock(autojump_threshold=0)`. A node that crashes by itself, or a check that fails (see `invariants`),
 ends the block of `open_cluster` at once with an error that names the seed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from random import Random
 from typing import Any, Generic, TypeVar
@@ -24,9 +24,12 @@ from raft_actors.node import Node
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.proposals import PendingProposal
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.checks import CheckFailed, ClusterChecks
 from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.facts import Facts
+from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.members import Member
+from raft_actors.testing.watch import Watch
 from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 from raft_actors.transports.memory import MemoryNetwork
@@ -64,7 +67,7 @@ class SimulatedCluster(Generic[C, R]):
         node_ids: all members, "n1" first.
         network: the network between them. Prefer the cluster's methods for cuts, which keep `connected` right.
         config: what nodes are started with, but for their seed. May be replaced for later starts.
-        checks: what is checked all the time, with the history of applied commands.
+        watch: sees what all nodes do, and checks the invariants.
         rng: for the test's own choices; seeded.
         tolerated: errors that may end a node without failing the test.
     """
@@ -79,25 +82,32 @@ class SimulatedCluster(Generic[C, R]):
         config: NodeConfig,
         network: MemoryNetwork,
         disk_delay_s: float,
+        invariants: Iterable[Callable[[], Invariant]],
     ) -> None:
         self.seed = seed
         self.config = config
         self.network = network
         self.rng = Random(f"{seed} test")
-        self.checks = ClusterChecks(self._report)
         self.failure: CheckFailed | None = None
         self.tolerated: tuple[type[Exception], ...] = ()
         self._make_state_machine = state_machine
         self._nursery = nursery
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
+        disks = {name: MemoryDisk(disk_delay_s) for name in names}
+        self.watch = Watch(disks, [make() for make in invariants], self._report)
         self._members: dict[str, Member[C, R]] = {
-            name: Member(name, MemoryDisk(disk_delay_s), self.checks, self._crashed) for name in names
+            name: Member(name, disk, self.watch, self._crashed) for name, disk in disks.items()
         }
         self._disconnected: set[str] = set()
         self.node_ids = tuple(names)
 
     # --- looking ---------------------------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> Facts:
+        """What was seen of all nodes: leaders, what was committed, the history of applied commands."""
+        return self.watch.facts
 
     @property
     def nodes(self) -> dict[str, Node[C, R]]:
@@ -134,7 +144,7 @@ class SimulatedCluster(Generic[C, R]):
     def n_committed(self, index: int) -> tuple[int, bytes | None]:
         """How many running nodes have applied the entry at `index`, and its command (None where it is none)."""
         count = sum(self.applied_index(name) >= index for name in self.node_ids)
-        return count, self.checks.command_at(index) if count else None
+        return count, self.facts.command_at(index) if count else None
 
     def leader(self) -> str | None:
         """The connected node that leads the highest term now, or None."""
@@ -306,11 +316,6 @@ class SimulatedCluster(Generic[C, R]):
 
     # --- checking --------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Take in the events of all nodes; this happens at every end of a node, too."""
-        for member in self._members.values():
-            member.look()
-
     def _crashed(self, text: str, error: Exception) -> None:
         if not isinstance(error, self.tolerated):
             self._report(text, error)
@@ -327,8 +332,12 @@ class SimulatedCluster(Generic[C, R]):
 
     def final_checks(self) -> None:
         """What is checked at the end of the block, of whatever state the cluster is in then."""
-        self.look()
-        self.checks.match_logs({name: member.disk.batches for name, member in self._members.items()})
+        for member in self._members.values():
+            if member.running is not None:
+                member.running.recorder.tell_digest()
+        self.watch.finish()
+        if self.failure is not None:
+            raise self.failure
 
 
 @asynccontextmanager
@@ -341,6 +350,7 @@ async def open_cluster(
     faults: Faults = RELIABLE,
     disk_delay_s: float = 0.001,
     deterministic: bool = True,
+    invariants: Iterable[Callable[[], Invariant]] = STANDARD_INVARIANTS,
 ) -> AsyncGenerator[SimulatedCluster[C, R], None]:
     """Open a cluster of `nodes` nodes for the length of an `async with` block; its end crashes them all.
 
@@ -352,6 +362,7 @@ async def open_cluster(
         disk_delay_s: how long each write takes on each disk.
         deterministic: insist on a simulated clock, and have Trio schedule tasks in an order drawn from the seed
             (`deterministic_scheduling`).
+        invariants: what makes each invariant that is checked after every step.
 
     Raises:
         ConfigurationError: it can't be deterministic here.
@@ -375,6 +386,7 @@ async def open_cluster(
                 config=config or NodeConfig(),
                 network=network,
                 disk_delay_s=disk_delay_s,
+                invariants=invariants,
             )
             try:
                 for name in cluster.node_ids:

@@ -10,18 +10,16 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError
-from raft_actors.events import EventChannel
 from raft_actors.node import Node
 from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.checks import ClusterChecks, Life
+from raft_actors.testing.life import LIFE, Life
 from raft_actors.testing.recording import RecordingStateMachine
+from raft_actors.testing.watch import Watch
 from raft_actors.transports.abc import Transport
 
 C = TypeVar("C")
 R = TypeVar("R")
-
-_EVENTS = 1_000_000
 
 
 @attrs.define(eq=False)
@@ -30,11 +28,11 @@ class Running(Generic[C, R]):
 
     node: Node[C, R]
     state_machine: StateMachine[C, R]
+    recorder: RecordingStateMachine[C, R]
     life: Life
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ended: trio.Event = attrs.field(factory=trio.Event)
     killed: bool = False
-    events: EventChannel | None = None
 
 
 @attrs.define(eq=False)
@@ -56,7 +54,7 @@ class Member(Generic[C, R]):
     Attributes:
         node_id: its id.
         disk: what it remembers while it is down.
-        checks: to be told of what it does.
+        watch: to be told of what it does.
         crashed: called with a text and the error when the node ends by itself with an error.
         starts: how often it was started.
         running: the node, while it runs.
@@ -64,7 +62,7 @@ class Member(Generic[C, R]):
 
     node_id: str
     disk: MemoryDisk
-    checks: ClusterChecks
+    watch: Watch
     crashed: Callable[[str, Exception], None]
     starts: int = 0
     running: Running[C, R] | None = None
@@ -95,17 +93,18 @@ class Member(Generic[C, R]):
         if self._last is not None:
             await self._last.ended.wait()
         self.starts += 1
-        life = Life(self.node_id, self.starts)
-        recorder = RecordingStateMachine(state_machine, self.checks, life, lambda: node.status().applied_index)
+        life = Life(self.node_id, self.starts, self.disk)
+        recorder = RecordingStateMachine(state_machine, self.watch, life)
         node: Node[C, R] = Node(
             self.node_id,
             cluster=cluster,
             state_machine=recorder,
             storage=MemoryStorage(self.disk),
-            transport=transport,
+            transport=self.watch.transport(life, transport),
             config=config,
+            observer=self.watch.observer(life),
         )
-        self.running = self._last = running = Running(node, state_machine, life)
+        self.running = self._last = running = Running(node, state_machine, recorder, life)
         try:
             await nursery.start(self._run, running)
         except BaseException:
@@ -127,35 +126,21 @@ class Member(Generic[C, R]):
         await running.node.aclose()
         await running.ended.wait()
 
-    def look(self) -> None:
-        """Have the checks take in the events of the node."""
-        if self.running is not None:
-            self._look(self.running)
-
     async def _run(  # noqa: ASYNC128 - the node calls started()
         self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
     ) -> None:
         start = _Start(task_status)
+        LIFE.set(running.life)
         try:
             with running.scope:
-                async with running.node.events(capacity=_EVENTS) as running.events:
-                    await running.node.run(task_status=start)
+                await running.node.run(task_status=start)
         except Exception as error:
             if not start.recovered:
                 raise  # to whoever started it
             if not running.killed:
                 self.crashed(f"{running.life} crashed: {type(error).__name__}: {error}", error)
         finally:
-            self._look(running)
+            self.watch.ended(running.life)
             if self.running is running:
                 self.running = None
             running.ended.set()
-
-    def _look(self, running: Running[C, R]) -> None:
-        if running.events is None:
-            return
-        try:
-            while True:
-                self.checks.saw(running.life, running.events.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel):
-            pass

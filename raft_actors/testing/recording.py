@@ -1,13 +1,20 @@
-"""A state machine around the application's own, which tells the cluster's checks what it is given."""
+"""A state machine around the application's own, which tells the cluster's watch what it is given and answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from struct import Struct
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
+from raft_actors.commands import CommandCodec
+from raft_actors.errors import InternalError
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.checks import ClusterChecks, Life
+from raft_actors.testing.comparable import comparable
+from raft_actors.testing.life import Life
+from raft_actors.testing.watch import Watch
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -15,41 +22,94 @@ R = TypeVar("R")
 _POSITION = Struct(">QQ")
 
 
+class _RecordingCodec(CommandCodec[Any]):
+    """Remembers the bytes of the command that is about to be applied."""
+
+    def __init__(self, inner: CommandCodec[Any]) -> None:
+        self._decode = inner.decode
+        self._encode = inner.encode
+        self.last = b""
+
+    @override
+    def encode(self, command: Any) -> bytes:
+        return self._encode(command)
+
+    @override
+    def decode(self, data: bytes) -> Any:
+        self.last = data
+        return self._decode(data)
+
+
 class RecordingStateMachine(StateMachine[C, R]):
-    """Passes everything on, and notes it. Its snapshots begin with how many entries and commands they cover."""
+    """Passes everything on, and tells of it. Its snapshots begin with how many entries and commands they cover.
 
-    def __init__(
-        self, inner: StateMachine[C, R], checks: ClusterChecks, life: Life, applied_index: Callable[[], int]
-    ) -> None:
+    Attributes:
+        inner: the application's state machine.
+    """
+
+    def __init__(self, inner: StateMachine[C, R], watch: Watch, life: Life) -> None:
+        self._codec = _RecordingCodec(inner.commands)
         # An attribute of the class in other state machines; this one takes that of the one it wraps.
-        vars(self)["commands"] = inner.commands
+        vars(self)["commands"] = self._codec
         self.inner = inner
-        self._encode: Callable[[Any], bytes] = inner.commands.encode
-        self._checks = checks
+        self._watch = watch
         self._life = life
-        self._applied_index = applied_index
+        self._restoring = False
 
+    @override
     def apply(self, command: C) -> R:
-        """Apply it, once the checks have seen it."""
-        # Between two commands this is the index of the entry before: no-ops have been passed by then.
-        self._checks.applied(self._life, self._applied_index() + 1, self._encode(command))
-        return self.inner.apply(command)
+        """Apply it, and tell what came of it."""
+        # The applier's index is that of the entry before: no-ops have been passed by then.
+        index, data = self._applied_index() + 1, self._codec.last
+        try:
+            result = self.inner.apply(command)
+        except Exception as error:
+            self._watch.applied(self._life, index, data, comparable(error))
+            raise
+        self._watch.applied(self._life, index, data, comparable(result))
+        return result
 
+    @override
     def snapshot(self) -> Iterable[bytes]:
         """The inner snapshot behind a header."""
-        chunks = self.inner.snapshot()
-        return self._behind_header(_POSITION.pack(self._applied_index(), self._life.applied_count), chunks)
+        header = _POSITION.pack(self._applied_index(), self._life.applied_count)
+        return self._told(header, self._applied_index(), self.inner.snapshot())
 
-    @staticmethod
-    def _behind_header(header: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _told(self, header: bytes, index: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        digest = 0
         yield header
-        yield from chunks
+        for chunk in chunks:
+            digest = zlib.crc32(chunk, digest)
+            yield chunk
+        self._watch.digested(self._life, index, digest)
 
+    @override
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        """Restore the inner state machine, and take over the place in history."""
+        """Restore the inner state machine, take over the place in history, and see that nothing got lost."""
         header = bytearray()
+        self._restoring = True
         await self.inner.restore(_after_header(chunks, header))
-        self._checks.restored(self._life, *_POSITION.unpack(header))
+        self._restoring = False
+        index, count = _POSITION.unpack(header)
+        self._watch.restored(self._life, index, count)
+        self._digest(index)
+
+    def tell_digest(self) -> None:
+        """Tell the digest of the state as it is now (but not of one that is being replaced)."""
+        if not self._restoring and self._life.supervisor is not None:
+            self._digest(self._applied_index())
+
+    def _digest(self, index: int) -> None:
+        digest = 0
+        for chunk in self.inner.snapshot():
+            digest = zlib.crc32(chunk, digest)
+        self._watch.digested(self._life, index, digest)
+
+    def _applied_index(self) -> int:
+        supervisor = self._life.supervisor
+        if supervisor is None or supervisor.applier is None:
+            raise InternalError(f"{self._life} applies or snapshots before it has recovered")
+        return supervisor.applier.applied_index
 
 
 async def _after_header(  # noqa: ASYNC900 - no scope or nursery is open across its yields

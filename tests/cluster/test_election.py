@@ -115,8 +115,7 @@ async def test_no_change_of_role_or_leader_goes_unseen(seed: int) -> None:
         assert terms == sorted(terms)
         status = watched.status()
         assert changes[-1] == LeaderChanged(status.term, status.leader)
-        cluster.look()
-        for term, leader in cluster.checks.leaders.items():
+        for term, leader in cluster.facts.leaders.items():
             led_here = RoleChanged(term, RoleName.LEADER) in seen
             assert led_here == (leader == "n1")
             assert {event.leader for event in changes if event.term == term} <= {None, leader}

@@ -79,7 +79,7 @@ async def test_leaders_fail_one_after_the_other(seed: int) -> None:
         await trio.sleep(ELECTION_S)
         for one in started:
             assert one is None or cluster.n_committed(one.index)[1] != f"c{commands.count}".encode()
-        assert len(cluster.checks.history) == 3
+        assert len(cluster.facts.history) == 3
 
 
 @seeds(10)
@@ -157,7 +157,7 @@ async def test_a_partitioned_leader_rejoins(seed: int) -> None:
         await cluster.one(commands(), 2)
         cluster.connect(second)
         await cluster.one(commands(), 3)
-        assert all(entry.command.startswith(b"c") for entry in cluster.checks.history)
+        assert all(entry.command.startswith(b"c") for entry in cluster.facts.history)
 
 
 @seeds(3)
@@ -189,8 +189,8 @@ async def test_leaders_back_up_over_long_wrong_logs(seed: int) -> None:
         cluster.connect()
         await cluster.one(commands(), 5)
         # Without its quorum the second leader's fifty could not commit, nor the first one's.
-        assert all(entry.command.startswith(b"c") for entry in cluster.checks.history)
-        assert len(cluster.checks.history) == 102
+        assert all(entry.command.startswith(b"c") for entry in cluster.facts.history)
+        assert len(cluster.facts.history) == 102
 
 
 @seeds(10)

@@ -186,7 +186,7 @@ async def test_figure_8_step_by_step(seed: int) -> None:
         await cluster.start("n1")
         await cluster.start("n2")
         await cluster.one(b"at last", 5)
-        assert [entry.command for entry in cluster.checks.history] == [b"everywhere", b"new", b"at last"]
+        assert [entry.command for entry in cluster.facts.history] == [b"everywhere", b"new", b"at last"]
 
 
 @seeds(3)
@@ -283,7 +283,7 @@ async def churn(cluster: LogCluster) -> None:
                 await cluster.start(name)
         done.set()
     await cluster.one(b"the last", 5)
-    history = [entry.command for entry in cluster.checks.history]
+    history = [entry.command for entry in cluster.facts.history]
     assert acknowledged
     assert set(acknowledged) <= set(history)
 

@@ -67,13 +67,13 @@ async def test_leadership_lost_in_the_middle_of_a_long_proposal(seed: int) -> No
             await trio.sleep(0.05)
             cluster.disconnect(leader)
             second = await cluster.wait_for_one_leader()
-            before = len(cluster.checks.history)
+            before = len(cluster.facts.history)
             assert 0 < before < 200
             assert await cluster.node(second).propose(b"next") == before + 1
             cluster.connect(leader)
         assert lost[0].term < cluster.node(second).status().term
         third = await cluster.wait_for_one_leader()
-        count = len(cluster.checks.history)
+        count = len(cluster.facts.history)
         assert await cluster.node(third).propose_many([b"a", b"b"]) == [count + 1, count + 2]
 
 
@@ -119,7 +119,7 @@ async def test_a_cut_off_leader_answers_that_the_outcome_is_open(seed: int) -> N
         assert await cluster.node(second).propose(b"other") == 2
         cluster.connect(leader)
         await cluster.one(b"healed", 3)
-        assert b"open" not in {entry.command for entry in cluster.checks.history}
+        assert b"open" not in {entry.command for entry in cluster.facts.history}
 
 
 @seeds(5)

@@ -122,7 +122,7 @@ async def test_a_restored_snapshot_counts_as_applied_at_once(seed: int) -> None:
         for _ in range(2):
             await cluster.restart()
             for name, node in cluster.nodes.items():
-                covered = cluster.checks.count_until(node.status().snapshot_index)
+                covered = cluster.facts.count_until(node.status().snapshot_index)
                 assert covered
                 assert len(cluster.state_machine(name).commands_applied) >= covered
             await cluster.one(commands(), 3)

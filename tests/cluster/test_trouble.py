@@ -41,7 +41,7 @@ async def test_a_hung_leader_disk_loses_nothing(seed: int) -> None:
         await cluster.one(commands(), 2)
         await cluster.start(leader)
         await cluster.one(commands(), 3)
-        assert [entry.command for entry in cluster.checks.history[1:21]] == proposed
+        assert [entry.command for entry in cluster.facts.history[1:21]] == proposed
 
 
 @seeds(3)
@@ -152,7 +152,7 @@ async def test_power_cuts_at_any_moment(seed: int) -> None:
             nursery.cancel_scope.cancel()
         await cluster.one(commands(), 3)
         assert len(acknowledged) > 20
-        assert set(acknowledged) <= {entry.command for entry in cluster.checks.history}
+        assert set(acknowledged) <= {entry.command for entry in cluster.facts.history}
 
 
 # --- state machines ----------------------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Results of commands in a form that can be kept and compared, whatever a state machine returns."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence, Set
+from typing import Any, cast
+
+import attrs
+
+_ATOMS = frozenset({int, str, bytes, bool, type(None)})
+
+
+def comparable(value: Any) -> Hashable:
+    """A picture of a value that stays when the value changes: equal for equal values, and different for different
+    ones as far as their parts can be told apart.
+
+    Containers and attrs objects are taken apart, exceptions are their type and arguments, and other objects what
+    `repr` says of them. Of objects whose `repr` is Python's own, which names an address, only the type counts.
+    """
+    kind = cast("type[Any]", type(value))
+    if kind in _ATOMS:
+        # True == 1, but a replica that answers one where others answer the other is worth knowing.
+        return (value, "bool") if kind is bool else value
+    if isinstance(value, BaseException):
+        return (kind.__qualname__, *map(comparable, value.args))
+    parts = _parts(value)
+    if parts is not None:
+        return (kind.__qualname__, *parts)
+    if "object at 0x" in (text := repr(value)):
+        return kind.__qualname__
+    return (kind.__qualname__, text)
+
+
+def _parts(value: object) -> Sequence[Hashable] | None:
+    """The parts of a container or an attrs object, in an order that is the same for equal ones; None for others."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return sorted((repr(comparable(key)), repr(comparable(item))) for key, item in pairs)
+    if isinstance(value, Set):
+        return sorted(repr(comparable(member)) for member in cast("Set[Any]", value))
+    if isinstance(value, list | tuple):
+        return [comparable(item) for item in cast("Sequence[Any]", value)]
+    kind = cast("type[Any]", type(value))
+    if attrs.has(kind):
+        return [comparable(getattr(value, field.name)) for field in attrs.fields(kind) if field.eq]
+    return None

@@ -1,0 +1,58 @@
+"""What must hold in a cluster at every moment: one invariant a file, each with its source.
+
+They are checked after every step of a simulated cluster, at a cost that does not grow with the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raft_actors.testing.invariants.base import Invariant
+from raft_actors.testing.invariants.bounded_queues import BoundedQueues
+from raft_actors.testing.invariants.committed_stays_committed import CommittedStaysCommitted
+from raft_actors.testing.invariants.durable_before_sent import DurableBeforeSent
+from raft_actors.testing.invariants.election_safety import ElectionSafety
+from raft_actors.testing.invariants.equal_results import EqualResults
+from raft_actors.testing.invariants.index_order import IndexOrder
+from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
+from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
+from raft_actors.testing.invariants.log_matching import LogMatching
+from raft_actors.testing.invariants.monotonic import Monotonic
+from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
+from raft_actors.testing.invariants.promises_kept import PromisesKept
+from raft_actors.testing.invariants.state_machine_safety import StateMachineSafety
+
+STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
+    ElectionSafety,
+    LeaderAppendOnly,
+    LogMatching,
+    LeaderCompleteness,
+    StateMachineSafety,
+    CommittedStaysCommitted,
+    PromisesKept,
+    Monotonic,
+    IndexOrder,
+    DurableBeforeSent,
+    EqualResults,
+    BoundedQueues,
+    NoLeakedTask,
+)
+"""What makes the invariants that every simulated cluster is checked for. To add one: `(*STANDARD_INVARIANTS, Mine)`."""
+
+__all__ = [
+    "STANDARD_INVARIANTS",
+    "BoundedQueues",
+    "CommittedStaysCommitted",
+    "DurableBeforeSent",
+    "ElectionSafety",
+    "EqualResults",
+    "IndexOrder",
+    "Invariant",
+    "LeaderAppendOnly",
+    "LeaderCompleteness",
+    "LogMatching",
+    "Monotonic",
+    "NoLeakedTask",
+    "PromisesKept",
+    "StateMachineSafety",
+]

@@ -1,0 +1,67 @@
+"""Durable before sent: servers update their stable storage before responding to RPCs (Raft paper, Figure 2 and §5.6 of
+its extended version); a leader counts itself once its own disk has an entry (dissertation §10.2.1)."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from raft_actors.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_actors.testing.facts import holds
+from raft_actors.testing.invariants.base import Invariant
+from raft_actors.testing.life import Life
+
+
+class DurableBeforeSent(Invariant):
+    """Whatever a message says is on its sender's disk when it is sent: the term, a vote, acknowledged entries. And what
+    a node takes for durable, is."""
+
+    name = "durable before sent"
+    source = "Raft paper, Figure 2; dissertation §10.2.1"
+
+    @override
+    def sent(self, life: Life, to: str, message: Message) -> None:
+        """Compare a message with its sender's disk."""
+        disk = life.disk
+        term = message.term
+        if disk.state.hard_state.term < term:
+            self.fail(f"{life} speaks of term {term}, and its disk is in {disk.state.hard_state.term}: {message}")
+        kind = type(message)
+        if kind is AppendEntries:
+            return
+        if isinstance(message, AppendEntriesAccepted):
+            # The entry itself, not an older one that waits to be overwritten.
+            index = message.match_index
+            if not holds(disk, index, life.log.term_at(index)):
+                self.fail(f"{life} acknowledges entry {index} to {to!r} before its disk holds it: {message}")
+        elif isinstance(message, RequestVoteReply):
+            if message.granted:
+                self._check_vote(life, term, to)
+        elif isinstance(message, RequestVote):
+            self._check_vote(life, term, life.node_id)
+        elif isinstance(message, InstallSnapshotReply) and message.installed:
+            snapshot = message.snapshot
+            if not holds(disk, snapshot.index, snapshot.term):
+                self.fail(f"{life} acknowledges a {snapshot} to {to!r} before its disk holds it")
+
+    def _check_vote(self, life: Life, term: int, candidate: str) -> None:
+        on_disk = life.disk.state.hard_state
+        if (on_disk.term, on_disk.voted_for) != (term, candidate):
+            self.fail(f"{life} votes for {candidate!r} in term {term}, and its disk says {on_disk}")
+
+    @override
+    def changed(self, life: Life) -> None:
+        """Compare what a node takes for durable with its disk. A leader counts itself by that."""
+        state, on_disk = life.state, life.disk.state.hard_state
+        durable, log = state.durable, state.log
+        if durable.term > on_disk.term or (durable.term == on_disk.term and durable.voted_for != on_disk.voted_for):
+            self.fail(f"{life} takes {durable} for durable, and its disk says {on_disk}")
+        index = log.durable_index
+        if index > life.seen_durable and not holds(life.disk, index, log.term_at(index)):
+            self.fail(f"{life} takes entry {index} for durable, and its disk does not hold it")

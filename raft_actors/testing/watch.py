@@ -1,0 +1,183 @@
+"""Who sees all: takes in what the nodes of a cluster do, keeps the facts, and tells the witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+import trio
+from typing_extensions import override
+
+from raft_actors.messages import Message
+from raft_actors.persistence.abc import Write
+from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.roles import Role
+from raft_actors.supervisor import Supervisor
+from raft_actors.testing.facts import AppliedEntry, Facts
+from raft_actors.testing.invariants.base import Invariant
+from raft_actors.testing.life import Life
+from raft_actors.testing.witness import Witness
+from raft_actors.transitions import RoleName
+from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
+
+
+class Watch:
+    """Passes on what happens to those who want to know. See `Witness` for what each method is about.
+
+    Attributes:
+        facts: what was seen so far.
+        invariants: those that are checked.
+    """
+
+    def __init__(
+        self,
+        disks: Mapping[str, MemoryDisk],
+        invariants: Iterable[Invariant],
+        fail: Callable[[str], None],
+        *,
+        others: Iterable[Witness] = (),
+    ) -> None:
+        """Watch a cluster with these disks.
+
+        Args:
+            fail: called with what is wrong, as soon as it is seen. Must not raise.
+            others: witnesses that check nothing, such as a recorder; told before the invariants.
+        """
+        self.facts = Facts(dict(disks))
+        self.invariants = tuple(invariants)
+        for invariant in self.invariants:
+            invariant.attach(self.facts, fail)
+        self._witnesses: tuple[Witness, ...] = (*others, *self.invariants)
+        self._started = self._those_with("started")
+        self._changed = self._those_with("changed")
+        self._became = self._those_with("became")
+        self._sent = self._those_with("sent")
+        self._written = self._those_with("written")
+        self._applied = self._those_with("applied")
+        self._restored = self._those_with("restored")
+        self._digested = self._those_with("digested")
+        self._ended = self._those_with("ended")
+        for name, disk in disks.items():
+            self._attach(name, disk)
+
+    def _those_with(self, method: str) -> list[Callable[..., None]]:
+        """The bound methods of those who override it."""
+        return [
+            getattr(witness, method)
+            for witness in self._witnesses
+            if getattr(type(witness), method) is not getattr(Witness, method)
+        ]
+
+    def _attach(self, node_id: str, disk: MemoryDisk) -> None:
+        """Have a disk tell what becomes durable on it."""
+        if self._written:
+            disk.after_write = lambda writes: self.written(node_id, writes)
+
+    # --- decisions -------------------------------------------------------------------------------------------
+
+    def observer(self, life: Life) -> Callable[[Supervisor, Role], None]:
+        """What is to be called after each of a node's decisions (`Node(observer=…)`)."""
+
+        def decided(supervisor: Supervisor, role: Role) -> None:
+            life.role = role
+            if life.is_as_seen():
+                return
+            if life.supervisor is None:
+                life.supervisor = supervisor
+                life.see()
+                life.seen_role = None
+                for tell in self._started:
+                    tell(life)
+            self.changed(life)
+
+        return decided
+
+    def changed(self, life: Life) -> None:
+        """A decision has changed something."""
+        state, facts = life.state, self.facts
+        new_role = life.role is not life.seen_role
+        if new_role and life.role is not None and life.role.name is RoleName.LEADER:
+            facts.leaders.setdefault(state.term, life.node_id)
+        if state.commit_index > facts.committed.last_index:
+            facts.committed.extend(state.log, state.commit_index, state.term)
+        for tell in self._changed:
+            tell(life)
+        if new_role:
+            for tell in self._became:
+                tell(life)
+        life.see()
+
+    # --- everything else -------------------------------------------------------------------------------------
+
+    def transport(self, life: Life, inner: Transport) -> Transport:
+        """A transport that tells what is sent through it."""
+        return _WatchedTransport(inner, life, self._sent) if self._sent else inner
+
+    def written(self, node_id: str, writes: Sequence[Write]) -> None:
+        """Something has become durable."""
+        for tell in self._written:
+            tell(node_id, writes)
+
+    def applied(self, life: Life, index: int, command: bytes, result: Hashable) -> None:
+        """A command was applied."""
+        history = self.facts.history
+        if life.applied_count == len(history):
+            history.append(AppliedEntry(index, command, result))
+        for tell in self._applied:
+            tell(life, index, command, result)
+        life.applied_count += 1
+        life.applied_index = index
+
+    def restored(self, life: Life, index: int, count: int) -> None:
+        """A snapshot was restored."""
+        for tell in self._restored:
+            tell(life, index, count)
+        life.applied_count = count
+        life.applied_index = index
+
+    def digested(self, life: Life, index: int, digest: int) -> None:
+        """A snapshot of a state was written."""
+        for tell in self._digested:
+            tell(life, index, digest)
+
+    def disk_replaced(self, node_id: str, disk: MemoryDisk) -> None:
+        """To be called when a node that is down is given another disk, or its own with older contents."""
+        self.facts.disks[node_id] = disk
+        self.facts.replaced.add(node_id)
+        self._attach(node_id, disk)
+        for witness in self._witnesses:
+            witness.disk_replaced(node_id)
+
+    def ended(self, life: Life) -> None:
+        """A node has ended."""
+        for tell in self._ended:
+            tell(life)
+
+    def finish(self) -> None:
+        """The run is over."""
+        for witness in self._witnesses:
+            witness.finished()
+
+
+class _WatchedTransport(Transport):
+    """Another transport, overheard."""
+
+    def __init__(self, inner: Transport, life: Life, tell: Sequence[Callable[[Life, str, Message], None]]) -> None:
+        self._inner = inner
+        self._life = life
+        self._tell = tell
+
+    @override
+    async def run(  # noqa: ASYNC128 - the inner transport calls started()
+        self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        await self._inner.run(endpoint, task_status=task_status)
+
+    @override
+    def send_nowait(self, to: str, message: Message) -> bool:
+        for tell in self._tell:
+            tell(self._life, to, message)
+        return self._inner.send_nowait(to, message)
+
+    @override
+    def statistics(self) -> TransportStatistics:
+        return self._inner.statistics()
