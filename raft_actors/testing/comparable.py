@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence, Set
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 import attrs
 
 _ATOMS = frozenset({int, str, bytes, bool, type(None)})
 
 
-def comparable(value: Any) -> Hashable:
+def comparable(value: object) -> Hashable:
     """A picture of a value that stays when the value changes: equal for equal values, and different for different
     ones as far as their parts can be told apart.
 
     Containers and attrs objects are taken apart, exceptions are their type and arguments, and other objects what
     `repr` says of them. Of objects whose `repr` is Python's own, which names an address, only the type counts.
     """
-    kind = cast("type[Any]", type(value))
+    kind = value.__class__
     if kind in _ATOMS:
         # True == 1, but a replica that answers one where others answer the other is worth knowing.
         return (value, "bool") if kind is bool else value
@@ -33,14 +33,25 @@ def comparable(value: Any) -> Hashable:
 
 def _parts(value: object) -> Sequence[Hashable] | None:
     """The parts of a container or an attrs object, in an order that is the same for equal ones; None for others."""
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value).items()
-        return sorted((repr(comparable(key)), repr(comparable(item))) for key, item in pairs)
-    if isinstance(value, Set):
-        return sorted(repr(comparable(member)) for member in cast("Set[Any]", value))
-    if isinstance(value, list | tuple):
-        return [comparable(item) for item in cast("Sequence[Any]", value)]
-    kind = cast("type[Any]", type(value))
+    if _is_mapping(value):
+        return sorted((repr(comparable(key)), repr(comparable(item))) for key, item in value.items())
+    if _is_set(value):
+        return sorted(repr(comparable(member)) for member in value)
+    if _is_list(value):
+        return [comparable(item) for item in value]
+    kind = value.__class__
     if attrs.has(kind):
         return [comparable(getattr(value, field.name)) for field in attrs.fields(kind) if field.eq]
     return None
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_set(value: object) -> TypeGuard[Set[Any]]:
+    return isinstance(value, Set)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
