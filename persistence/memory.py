@@ -74,13 +74,24 @@ class MemoryDisk:
 
 
 @attrs.define(eq=False)
-class _Pending:
+class PendingWork:
+    """Something that was asked of the disk.
+
+    Attributes:
+        work: does it.
+        steps: what it writes, where it does.
+        result: what came of it, once it is done or lost.
+    """
+
     work: Callable[[], Any]
+    steps: Sequence[WriteStep] = ()
     result: outcome.Outcome[Any] | None = None
 
 
 @attrs.frozen
-class _Step:
+class WriteStep:
+    """One write, the state after it, and the chunks of the snapshot that it makes current."""
+
     write: Write
     after: LogState
     chunks: tuple[bytes, ...] = ()
@@ -96,7 +107,7 @@ class MemoryStorage(Storage):
     """Keeps a node's state in `disk`. Deterministic: work is done in the task that asks, in the order of asking."""
 
     disk: MemoryDisk = attrs.field(factory=MemoryDisk)
-    _pending: deque[_Pending] = attrs.field(factory=deque[_Pending], init=False, repr=False)
+    _pending: deque[PendingWork] = attrs.field(factory=deque[PendingWork], init=False, repr=False)
     _begun: dict[int, _Begun] = attrs.field(factory=dict[int, _Begun], init=False, repr=False)
     _planned: LogState = attrs.field(factory=LogState, init=False, repr=False)
     _busy_until_s: float = attrs.field(default=0.0, init=False, repr=False)
@@ -159,22 +170,22 @@ class MemoryStorage(Storage):
     async def write(self, writes: Sequence[Write]) -> None:
         self._check_usable()
         state = self._planned
-        steps: list[_Step] = []
+        steps: list[WriteStep] = []
         for write in writes:
             if isinstance(write, LogWrite):
                 state = state.after_log_write(write)
-                steps.append(_Step(write, state))
+                steps.append(WriteStep(write, state))
             else:
                 begun = find_begun(self._begun, write.snapshot_id)
                 state = state.after_commit_snapshot(write, begun.metadata)
-                steps.append(_Step(write, state, tuple(begun.data)))
+                steps.append(WriteStep(write, state, tuple(begun.data)))
         self._planned = state
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 self._begun.pop(write.snapshot_id, None)
-        await self._in_turn(partial(self._write, steps), self.disk.write_delay_s)
+        await self._in_turn(partial(self._write, steps), self.disk.write_delay_s, steps)
 
-    def _write(self, steps: Sequence[_Step]) -> None:
+    def _write(self, steps: Sequence[WriteStep]) -> None:
         disk = self.disk
         if disk.before_write is not None:
             try:
@@ -288,9 +299,9 @@ class MemoryStorage(Storage):
         if self.disk.holder is not self:
             raise StorageFailed("the memory disk is not open")
 
-    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0) -> T:
+    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0, steps: Sequence[WriteStep] = ()) -> T:
         """Carry out `work` after all that was asked before, `delay_s` after that; it stays asked for if cancelled."""
-        pending = _Pending(work)
+        pending = PendingWork(work, steps)
         self._pending.append(pending)
         if delay_s:
             self._busy_until_s = max(self._busy_until_s, trio.current_time()) + delay_s
@@ -304,7 +315,7 @@ class MemoryStorage(Storage):
         result: T = pending.result.unwrap()
         return result
 
-    def _carry_out_until(self, last: _Pending | None) -> None:
+    def _carry_out_until(self, last: PendingWork | None) -> None:
         while self._pending and (last is None or last.result is None):
             pending = self._pending.popleft()
             if self._failure is not None:

@@ -160,7 +160,8 @@ class Actor(ABC, Generic[M]):
     def __init__(self, *, name: str, capacity: int) -> None:
         self.name = name
         self.mailbox: Mailbox[M] = Mailbox(name=name, capacity=capacity)
-        self._asked: set[Pending[Any]] = set()
+        # A dict for its order, so that a simulation repeats itself.
+        self._asked: dict[Pending[Any], None] = {}
 
     @abstractmethod
     async def receive(self, messages: list[M]) -> None:
@@ -186,11 +187,11 @@ class Actor(ABC, Generic[M]):
         """
         reply: Pending[Any] = Pending()
         self.mailbox.tell(make_message(reply))
-        self._asked.add(reply)
+        self._asked[reply] = None
         try:
             return await reply.wait()
         finally:
-            self._asked.discard(reply)
+            del self._asked[reply]
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:

@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from raft_actors.actor import Actor, ActorStopped, MailboxFull
+from raft_actors.clock import NodeClock
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.effects import Apply, RestoreSnapshot
 from raft_actors.entries import EntryBatch, EntryKind
@@ -88,6 +89,7 @@ class Applier(Actor[ApplierMessage]):
         storage: Storage,
         config: NodeConfig,
         begin_snapshot: Callable[[SnapshotJob], None],
+        clock: NodeClock | None = None,
     ) -> None:
         super().__init__(name="applier", capacity=_CAPACITY)
         self.applied_index = 0
@@ -100,6 +102,7 @@ class Applier(Actor[ApplierMessage]):
         self._storage = storage
         self._config = config
         self._begin_snapshot = begin_snapshot
+        self._now = (clock or NodeClock()).now
         self._woken = False
         self._outcomes: deque[PendingOutcome[Any]] = deque()
         self._keep_from: int | None = None
@@ -160,7 +163,7 @@ class Applier(Actor[ApplierMessage]):
     # --- applying --------------------------------------------------------------------------------------------
 
     async def _apply_committed(self) -> None:
-        self._slice_ends = trio.current_time() + self._config.apply_slice_s
+        self._slice_ends = self._now() + self._config.apply_slice_s
         while self.applied_index < self.commit_index:
             batches = await self._fetch(self.applied_index + 1)
             if not batches:
@@ -204,7 +207,7 @@ class Applier(Actor[ApplierMessage]):
         self._answer()
 
     async def _apply_commands(self, commands: list[bytes]) -> None:
-        clock, stride, position = trio.current_time, self._stride, 0
+        clock, stride, position = self._now, self._stride, 0
         looked = clock()
         while True:
             self._apply_each(commands[position : position + stride])

@@ -136,20 +136,21 @@ class EventHub:
     """The subscribers of one node."""
 
     def __init__(self) -> None:
-        self._channels: set[EventChannel] = set()
+        # A dict for its order, so that a simulation repeats itself.
+        self._channels: dict[EventChannel, None] = {}
         self._closed = False
 
     @asynccontextmanager
     async def subscribe(self, capacity: int) -> AsyncGenerator[EventChannel, None]:
         """Open a channel that gets all events published while it is open."""
         channel = EventChannel(capacity)
-        self._channels.add(channel)
+        self._channels[channel] = None
         if self._closed:
             channel.close()
         try:
             yield channel
         finally:
-            self._channels.discard(channel)
+            del self._channels[channel]
 
     def publish(self, event: Event) -> None:
         """Give an event to all subscribers."""

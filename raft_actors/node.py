@@ -19,6 +19,7 @@ import trio
 from raft_actors.actor import ActorStopped, MailboxFull
 from raft_actors.applied_log import AppliedLog
 from raft_actors.applier import Applier, RequestSnapshot
+from raft_actors.clock import NodeClock
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
 from raft_actors.errors import CommandTooLarge, ConfigurationError, InternalError, NodeStopped, NotLeader, Overloaded
@@ -45,6 +46,9 @@ class Node(Generic[C, R]):
 
     Waits have no timeout of their own: bound them with `trio.move_on_after` or `fail_after`. A proposal whose wait is
     cancelled may still commit.
+
+    Two parameters are for simulations: `observer` looks inside, and `clock` takes the place of Trio's for timers and
+    time slices.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Node(Generic[C, R]):
         transport: Transport,
         config: NodeConfig | None = None,
         observer: Observer | None = None,
+        clock: NodeClock | None = None,
     ) -> None:
         if node_id not in cluster.voters:
             known = ", ".join(cluster.voters)
@@ -76,6 +81,7 @@ class Node(Generic[C, R]):
             transport=transport,
             config=self.config,
             observer=observer,
+            clock=clock,
         )
 
     # --- life ------------------------------------------------------------------------------------------------

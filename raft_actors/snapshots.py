@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from raft_actors.actor import Actor, MailboxFull
+from raft_actors.clock import NodeClock
 from raft_actors.config import NodeConfig
 from raft_actors.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.errors import StateMachineError
@@ -54,11 +55,12 @@ class SnapshotChunks:
 class Snapshotter(Actor[SnapshotJob]):
     """Writes snapshots of this node's own state, while later commands are applied."""
 
-    def __init__(self, storage: Storage, config: NodeConfig, report: Report) -> None:
+    def __init__(self, storage: Storage, config: NodeConfig, report: Report, clock: NodeClock | None = None) -> None:
         super().__init__(name="snapshotter", capacity=1)
         self._storage = storage
         self._config = config
         self._report = report
+        self._now = (clock or NodeClock()).now
 
     async def receive(self, messages: list[SnapshotJob]) -> None:
         """Write each snapshot, and report it to the role."""
@@ -71,7 +73,7 @@ class Snapshotter(Actor[SnapshotJob]):
         size = self._config.snapshot_chunk_bytes
         sequence = 0
         buffer = bytearray()
-        slice_ends = trio.current_time() + self._config.apply_slice_s
+        slice_ends = self._now() + self._config.apply_slice_s
         for view in self._pieces(job):
             # A state machine may give crumbs or everything at once: cut to size, and never hold the loop for long.
             while view:
@@ -82,9 +84,9 @@ class Snapshotter(Actor[SnapshotJob]):
                     await self._storage.write_snapshot_chunk(snapshot_id, sequence, bytes(buffer))
                     sequence += 1
                     buffer.clear()
-            if trio.current_time() >= slice_ends:
+            if self._now() >= slice_ends:
                 await trio.lowlevel.checkpoint()
-                slice_ends = trio.current_time() + self._config.apply_slice_s
+                slice_ends = self._now() + self._config.apply_slice_s
         if buffer or sequence == 0:
             await self._storage.write_snapshot_chunk(snapshot_id, sequence, bytes(buffer))
 

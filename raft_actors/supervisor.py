@@ -16,6 +16,7 @@ import trio
 from raft_actors import effects
 from raft_actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.applier import Applier
+from raft_actors.clock import NodeClock
 from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
 from raft_actors.errors import InternalError, NodeStopped, StorageFailed
 from raft_actors.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged, SnapshotInstalled, SnapshotTaken
@@ -56,6 +57,7 @@ class Supervisor:
     Attributes:
         state, applier: there once the storage is open; None before.
         observer: see `Observer`; None where nobody looks.
+        clock: what timers and time slices go by.
         role: the current role.
         requested: the inbox item that took in the last request; while it waits there, further ones may join it.
         crash: the error that ended the node, or None.
@@ -71,6 +73,7 @@ class Supervisor:
         transport: Transport,
         config: NodeConfig,
         observer: Observer | None = None,
+        clock: NodeClock | None = None,
     ) -> None:
         self.node_id = node_id
         self.cluster = cluster
@@ -79,6 +82,7 @@ class Supervisor:
         self.storage = storage
         self.transport = transport
         self.observer = observer
+        self.clock = clock or NodeClock()
         self.inbox: Mailbox[InboxItem] = Mailbox(
             name=f"node {node_id}",
             capacity=config.inbox_capacity,
@@ -89,7 +93,7 @@ class Supervisor:
         )
         self.events = EventHub()
         self.persistence = PersistenceActor(storage, self.inbox.tell_when_room)
-        self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room)
+        self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
         self.applier: Applier | None = None
@@ -137,6 +141,7 @@ class Supervisor:
             storage=self.storage,
             config=self.config,
             begin_snapshot=self.snapshotter.tell,
+            clock=self.clock,
         )
         await applier.restore()
         async with trio.open_nursery() as nursery:
@@ -175,6 +180,7 @@ class Supervisor:
             storage=self.storage,
             perform=self._performers(applier),
             observe=self._observe if self.observer is None else self._observe_aloud,
+            clock=self.clock,
         )
         check_performers(services.perform)
         role: Role = Follower(state)

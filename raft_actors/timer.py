@@ -14,13 +14,14 @@ class DeadlineTimer:
     sleeps until the deadline it knew, looks again, and sleeps on.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, sleep_until: Callable[[float], Awaitable[None]] = trio.sleep_until) -> None:
         self._deadline = deadline
+        self._sleep_until = sleep_until
         self._fired_for: float | None = None
         self._moved = trio.lowlevel.ParkingLot()
 
     def arm(self, deadline: float) -> None:
-        """Move the deadline, on Trio's clock. An earlier deadline than the one before may fire late, at that one."""
+        """Move it, on the node's clock. An earlier deadline than the one before may fire late, at that one."""
         self._deadline = deadline
         if self._fired_for is not None and deadline != self._fired_for:
             self._fired_for = None
@@ -31,7 +32,7 @@ class DeadlineTimer:
         """Call `fire` whenever the deadline has passed, until cancelled."""
         while True:
             deadline = self._deadline
-            await trio.sleep_until(deadline)
+            await self._sleep_until(deadline)
             if deadline != self._deadline:
                 continue
             self._fired_for = deadline

@@ -30,6 +30,8 @@ class Faults:
         delay_s: every message is under way for a time drawn from this range; a range, so messages may overtake.
         reorder: probability that a message is held back by a further time.
         reorder_delay_s: the range of that time.
+        replay: probability that a message comes once more, long after.
+        replay_delay_s: how long after; the range.
     """
 
     drop: float = attrs.field(default=0.0, validator=_check_probability)
@@ -37,13 +39,18 @@ class Faults:
     delay_s: tuple[float, float] = attrs.field(default=(0.0, 0.0), validator=_check_range)
     reorder: float = attrs.field(default=0.0, validator=_check_probability)
     reorder_delay_s: tuple[float, float] = attrs.field(default=(0.0, 0.0), validator=_check_range)
+    replay: float = attrs.field(default=0.0, validator=_check_probability)
+    replay_delay_s: tuple[float, float] = attrs.field(default=(1.0, 20.0), validator=_check_range)
 
     def draw(self, rng: random.Random) -> list[float]:
         """Return the delay, in seconds, of each copy of a message that arrives; none: it is lost."""
         if rng.random() < self.drop:
             return []
         copies = 2 if rng.random() < self.duplicate else 1
-        return [self._draw_delay(rng) for _ in range(copies)]
+        delays = [self._draw_delay(rng) for _ in range(copies)]
+        if self.replay and rng.random() < self.replay:
+            delays.append(rng.uniform(*self.replay_delay_s))
+        return delays
 
     def _draw_delay(self, rng: random.Random) -> float:
         delay = rng.uniform(*self.delay_s)

@@ -18,6 +18,7 @@ import trio
 
 from raft_actors import inbox as items
 from raft_actors.actor import Mailbox
+from raft_actors.clock import NodeClock
 from raft_actors.effects import (
     AnnounceSnapshot,
     Apply,
@@ -61,6 +62,7 @@ class Services:
         transport, storage: as handed to the node.
         perform: how to carry out each kind of effect that is not a leader's own.
         observe: called after each item that was decided on, and with the successor before it starts.
+        clock: the node's.
     """
 
     inbox: Mailbox[items.InboxItem]
@@ -68,6 +70,7 @@ class Services:
     storage: Storage
     perform: dict[type[Any], Callable[[Any], None]]
     observe: Callable[[Role], None]
+    clock: NodeClock = attrs.field(factory=NodeClock)
 
 
 class Role(ABC):
@@ -78,7 +81,7 @@ class Role(ABC):
     def __init__(self, state: RaftState) -> None:
         self.state = state
         self.deadline = 0.0
-        """When `on_deadline` is due, on Trio's clock. `start` and the handlers move it."""
+        """When `on_deadline` is due, on the node's clock. `start` and the handlers move it."""
         self._handlers: dict[type[Any], Callable[[Any, float], list[Effect]]] = {
             items.Received: self._on_received,
             items.Durable: self.on_durable,
@@ -126,9 +129,9 @@ class Role(ABC):
         # Where cancelled, decide nothing: the actors that would be told are gone, or about to go.
         await trio.lowlevel.checkpoint_if_cancelled()
         inbox = services.inbox
-        become = self._perform(self.start(trio.current_time()), perform)
+        become = self._perform(self.start(services.clock.now()), perform)
         services.observe(self)
-        timer = DeadlineTimer(self.deadline)
+        timer = DeadlineTimer(self.deadline, services.clock.sleep_until)
         nursery.start_soon(timer.run, lambda: inbox.tell_when_room(items.TimerFired()))
         item = redelivered
         while become is None:
@@ -144,7 +147,7 @@ class Role(ABC):
         self, item: items.InboxItem, services: Services, perform: dict[type[Any], Callable[[Any], None]]
     ) -> Become | None:
         """Decide on an item and on all that wait behind it, then on what they came to together."""
-        now = trio.current_time()
+        now = services.clock.now()
         handled = 0
         while True:
             become = self._perform(self.handle(item, now), perform)

@@ -3,7 +3,7 @@
 Run them in a Trio program whose clock is `trio.testing.MockClock(autojump_threshold=0)`: a minute of the cluster's time
 then takes a moment, and the same seed gives the same run.
 
-    async with open_cluster(KeyValue, nodes=5, seed=7) as cluster:
+    async with simulate(KeyValue, nodes=5, seed=7) as cluster:
         await cluster.wait_for_one_leader()
         await cluster.one(Put("a", "1"), expected=5)
         cluster.partition({"n1", "n2"}, {"n3", "n4", "n5"})
@@ -12,13 +12,15 @@ then takes a moment, and the same seed gives the same run.
 Not imported by `raft_actors` itself; needs nothing but what that needs.
 """
 
-from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started, open_cluster
+from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.simulation import Simulation, open_cluster, simulate
+from raft_actors.testing.trace import Trace
 from raft_actors.testing.witness import Witness
 
 __all__ = [
@@ -35,10 +37,13 @@ __all__ = [
     "Operation",
     "Report",
     "SimulatedCluster",
+    "Simulation",
     "Started",
+    "Trace",
     "Verdict",
     "Witness",
     "check_history",
     "deterministic_scheduling",
     "open_cluster",
+    "simulate",
 ]

@@ -1,38 +1,37 @@
-"""A cluster of real nodes in one Trio run, on a simulated network and simulated disks.
+"""A cluster of real nodes in one Trio run, on a simulated network, simulated disks and simulated clocks.
 
-The nodes are the same that run in production; only their transport and storage are in memory, and the clock should be
-`trio.testing.MockClock(autojump_threshold=0)`. A node that crashes by itself, or a check that fails (see `invariants`),
-ends the block of `open_cluster` at once with an error that names the seed.
+The nodes are the same that run in production. A node that crashes by itself, or a check that fails (see `invariants`),
+ends the block of `simulate` at once with an error that names the seed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable
 from random import Random
 from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
-from trio.testing import MockClock
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import ConfigurationError, NodeStopped, NotLeader, Overloaded
-from raft_actors.groups import leaves
+from raft_actors.errors import NodeStopped, NotLeader, Overloaded
 from raft_actors.node import Node
-from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.proposals import PendingProposal
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.agenda import Agenda, Gate
+from raft_actors.testing.clocks import SimulatedClock
+from raft_actors.testing.disk import SimulatedDisk
 from raft_actors.testing.facts import Facts
 from raft_actors.testing.failure import CheckFailed
-from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
+from raft_actors.testing.invariants import Invariant
 from raft_actors.testing.members import Member
+from raft_actors.testing.network import SimulatedNetwork
+from raft_actors.testing.recorder import TraceRecorder
+from raft_actors.testing.trace import Trace
 from raft_actors.testing.watch import Watch
 from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
-from raft_actors.transports.memory import MemoryNetwork
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -61,10 +60,12 @@ class Started:
 
 
 class SimulatedCluster(Generic[C, R]):
-    """Real nodes to be crashed, cut off and watched. Made by `open_cluster`.
+    """Real nodes to be crashed, cut off and watched. Made by `simulate`, with the faults of `Simulation`.
 
     Attributes:
         node_ids: all members, "n1" first.
+        agenda: what is going to happen.
+        trace: what has happened.
         network: the network between them. Prefer the cluster's methods for cuts, which keep `connected` right.
         config: what nodes are started with, but for their seed. May be replaced for later starts.
         watch: sees what all nodes do, and checks the invariants.
@@ -72,7 +73,7 @@ class SimulatedCluster(Generic[C, R]):
         tolerated: errors that may end a node without failing the test.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all keywords of `simulate`
         self,
         state_machine: Callable[[], StateMachine[C, R]],
         nursery: trio.Nursery,
@@ -80,13 +81,15 @@ class SimulatedCluster(Generic[C, R]):
         nodes: int,
         seed: int,
         config: NodeConfig,
-        network: MemoryNetwork,
+        faults: Faults,
         disk_delay_s: float,
+        trace: bool,
         invariants: Iterable[Callable[[], Invariant]],
     ) -> None:
         self.seed = seed
         self.config = config
-        self.network = network
+        self.agenda = Agenda()
+        self.trace = Trace(complete=trace)
         self.rng = Random(f"{seed} test")
         self.failure: CheckFailed | None = None
         self.tolerated: tuple[type[Exception], ...] = ()
@@ -94,13 +97,37 @@ class SimulatedCluster(Generic[C, R]):
         self._nursery = nursery
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
-        disks = {name: MemoryDisk(disk_delay_s) for name in names}
-        self.watch = Watch(disks, [make() for make in invariants], self._report)
+        gates = {name: Gate() for name in names}
+        disks = {name: self._make_disk(name, gates[name], disk_delay_s) for name in names}
+        self.watch = Watch(
+            disks, [make() for make in invariants], self._report, others=[TraceRecorder(self.trace, disks)]
+        )
         self._members: dict[str, Member[C, R]] = {
-            name: Member(name, disk, self.watch, self._crashed) for name, disk in disks.items()
+            name: Member(
+                name,
+                disks[name],
+                gates[name],
+                SimulatedClock(self.agenda, gates[name]),
+                self.trace,
+                self.watch,
+                self._crashed,
+            )
+            for name in names
         }
+        self.network = SimulatedNetwork(
+            seed=seed, requests=faults, replies=faults, agenda=self.agenda, trace=self.trace, gates=gates
+        )
         self._disconnected: set[str] = set()
         self.node_ids = tuple(names)
+
+    def _make_disk(self, name: str, gate: Gate, disk_delay_s: float) -> SimulatedDisk:
+        return SimulatedDisk(
+            write_delay_s=disk_delay_s,
+            agenda=self.agenda,
+            gate=gate,
+            rng=Random(f"{self.seed} disk {name}"),
+            power_lost=lambda: self._members[name].crash("power"),
+        )
 
     # --- looking ---------------------------------------------------------------------------------------------
 
@@ -128,9 +155,13 @@ class SimulatedCluster(Generic[C, R]):
         """A node that runs now."""
         return self._members[node_id].get().node
 
-    def disk(self, node_id: str) -> MemoryDisk:
+    def disk(self, node_id: str) -> SimulatedDisk:
         """A node's disk, whether it runs or not."""
         return self._members[node_id].disk
+
+    def clock(self, node_id: str) -> SimulatedClock:
+        """A node's clock, whether it runs or not."""
+        return self._members[node_id].clock
 
     def state_machine(self, node_id: str) -> Any:
         """The application's state machine in a node that runs now."""
@@ -316,8 +347,9 @@ class SimulatedCluster(Generic[C, R]):
 
     # --- checking --------------------------------------------------------------------------------------------
 
-    def _crashed(self, text: str, error: Exception) -> None:
-        if not isinstance(error, self.tolerated):
+    def _crashed(self, node_id: str, text: str, error: Exception) -> None:
+        injected = any(error is raised for raised in self._members[node_id].disk.raised)
+        if not injected and not isinstance(error, self.tolerated):
             self._report(text, error)
 
     def _report(self, text: str, cause: BaseException | None = None) -> None:
@@ -338,68 +370,3 @@ class SimulatedCluster(Generic[C, R]):
         self.watch.finish()
         if self.failure is not None:
             raise self.failure
-
-
-@asynccontextmanager
-async def open_cluster(
-    state_machine: Callable[[], StateMachine[C, R]],
-    *,
-    nodes: int = 3,
-    seed: int = 0,
-    config: NodeConfig | None = None,
-    faults: Faults = RELIABLE,
-    disk_delay_s: float = 0.001,
-    deterministic: bool = True,
-    invariants: Iterable[Callable[[], Invariant]] = STANDARD_INVARIANTS,
-) -> AsyncGenerator[SimulatedCluster[C, R], None]:
-    """Open a cluster of `nodes` nodes for the length of an `async with` block; its end crashes them all.
-
-    Args:
-        state_machine: makes a fresh state machine for each start of a node.
-        seed: of the network, the nodes, the test's own choices (`SimulatedCluster.rng`) and Trio's scheduler.
-        config: for every node; its `seed` is replaced by one that follows from the cluster's.
-        faults: of all messages.
-        disk_delay_s: how long each write takes on each disk.
-        deterministic: insist on a simulated clock, and have Trio schedule tasks in an order drawn from the seed
-            (`deterministic_scheduling`).
-        invariants: what makes each invariant that is checked after every step.
-
-    Raises:
-        ConfigurationError: it can't be deterministic here.
-        CheckFailed: a node crashed, or the nodes contradict each other.
-        BaseException: what the block raised, as itself, with a note of the seed.
-    """
-    if deterministic and not isinstance(trio.lowlevel.current_clock(), MockClock):
-        raise ConfigurationError(
-            "nothing repeats in real time: run Trio with clock=trio.testing.MockClock(autojump_threshold=0), or open "
-            "the cluster with deterministic=False"
-        )
-    network = MemoryNetwork(seed=seed, requests=faults, replies=faults)
-    error: BaseException | None = None
-    with deterministic_scheduling(seed) if deterministic else nullcontext():
-        async with trio.open_nursery() as nursery:
-            cluster = SimulatedCluster(
-                state_machine,
-                nursery,
-                nodes=nodes,
-                seed=seed,
-                config=config or NodeConfig(),
-                network=network,
-                disk_delay_s=disk_delay_s,
-                invariants=invariants,
-            )
-            try:
-                for name in cluster.node_ids:
-                    await cluster.start(name)
-                yield cluster
-                cluster.final_checks()
-            except BaseException as raised:  # noqa: ASYNC103, BLE001 - raised again below, outside of the nursery's group
-                error = raised
-            nursery.cancel_scope.cancel()
-    # The failure cancels the block, which may come out of the block's own nurseries as a group of cancellations.
-    mere = error is None or all(isinstance(leaf, (trio.Cancelled, Exception)) for leaf in leaves(error))
-    if cluster.failure is not None and mere:
-        raise cluster.failure
-    if error is not None:
-        error.add_note(f"in a simulated cluster with seed {seed}")
-        raise error

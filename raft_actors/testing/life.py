@@ -26,6 +26,7 @@ class Life:
         number: counts the node's starts, from 1.
         disk: the node's disk; it outlives the life.
         role: the node's role now. There from `Witness.started` on, as is all that hangs on it.
+        over: whether its power was cut. What it still does in the rest of its last step never happened.
         supervisor: the node's inside (None where a test feeds an invariant by hand).
         applied_count: how many commands its state machine has taken in, by itself or within a snapshot.
         applied_index: log index of the last of them (or of the snapshot).
@@ -37,6 +38,7 @@ class Life:
     disk: MemoryDisk
     role: Role | None = attrs.field(default=None, repr=False)
     supervisor: Supervisor | None = attrs.field(default=None, repr=False)
+    over: bool = False
     applied_count: int = 0
     applied_index: int = 0
     seen_role: Role | None = attrs.field(default=None, repr=False)

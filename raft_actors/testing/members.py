@@ -9,14 +9,18 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import ConfigurationError
+from raft_actors.errors import ConfigurationError, NodeStopped
 from raft_actors.node import Node
-from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
 from raft_actors.state_machine import StateMachine
+from raft_actors.testing.agenda import Gate
+from raft_actors.testing.clocks import SimulatedClock
+from raft_actors.testing.disk import SimulatedDisk
 from raft_actors.testing.life import LIFE, Life
+from raft_actors.testing.network import SimulatedTransport
 from raft_actors.testing.recording import RecordingStateMachine
+from raft_actors.testing.storage import SimulatedStorage
+from raft_actors.testing.trace import Trace
 from raft_actors.testing.watch import Watch
-from raft_actors.transports.abc import Transport
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -30,6 +34,7 @@ class Running(Generic[C, R]):
     state_machine: StateMachine[C, R]
     recorder: RecordingStateMachine[C, R]
     life: Life
+    transport: SimulatedTransport
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ended: trio.Event = attrs.field(factory=trio.Event)
     killed: bool = False
@@ -54,16 +59,22 @@ class Member(Generic[C, R]):
     Attributes:
         node_id: its id.
         disk: what it remembers while it is down.
+        gate: shut while it is paused.
+        clock: what it takes for the time.
+        trace: where it is written down what becomes of it.
         watch: to be told of what it does.
-        crashed: called with a text and the error when the node ends by itself with an error.
+        crashed: called with its id, a text and the error when the node ends by itself with an error.
         starts: how often it was started.
         running: the node, while it runs.
     """
 
     node_id: str
-    disk: MemoryDisk
+    disk: SimulatedDisk
+    gate: Gate
+    clock: SimulatedClock
+    trace: Trace
     watch: Watch
-    crashed: Callable[[str, Exception], None]
+    crashed: Callable[[str, str, Exception], None]
     starts: int = 0
     running: Running[C, R] | None = None
     _last: Running[C, R] | None = None
@@ -84,10 +95,15 @@ class Member(Generic[C, R]):
         state_machine: StateMachine[C, R],
         *,
         cluster: ClusterConfig,
-        transport: Transport,
+        transport: SimulatedTransport,
         config: NodeConfig,
     ) -> Node[C, R]:
-        """Start a node on the disk, once the one before it has ended; return it when it has recovered."""
+        """Start a node on the disk, once the one before it has ended; return it when it has recovered.
+
+        Raises:
+            NodeStopped: it was crashed meanwhile.
+            RaftError: what else kept it from starting.
+        """
         if self.running is not None:
             raise ConfigurationError(f"node {self.node_id!r} runs already")
         if self._last is not None:
@@ -99,12 +115,13 @@ class Member(Generic[C, R]):
             self.node_id,
             cluster=cluster,
             state_machine=recorder,
-            storage=MemoryStorage(self.disk),
+            storage=SimulatedStorage.on(self.disk),
             transport=self.watch.transport(life, transport),
             config=config,
             observer=self.watch.observer(life),
+            clock=self.clock.node_clock,
         )
-        self.running = self._last = running = Running(node, state_machine, recorder, life)
+        self.running = self._last = running = Running(node, state_machine, recorder, life, transport)
         try:
             await nursery.start(self._run, running)
         except BaseException:
@@ -112,10 +129,12 @@ class Member(Generic[C, R]):
             raise
         return node
 
-    def crash(self) -> None:
-        """Cut the power."""
+    def crash(self, why: str = "crash") -> None:
+        """Cut the power, also in the middle of one of its own steps."""
         running = self.get()
-        running.killed = True
+        self.trace.add("crash", self.node_id, why=why)
+        running.killed = running.life.over = True
+        running.transport.die()
         running.scope.cancel()
         self.disk.cut_power()
         self.running = None
@@ -125,6 +144,8 @@ class Member(Generic[C, R]):
         running = self.get()
         await running.node.aclose()
         await running.ended.wait()
+        if not running.killed and running.node.crash is None:
+            self.trace.add("stop", self.node_id)
 
     async def _run(  # noqa: ASYNC128 - the node calls started()
         self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
@@ -138,7 +159,11 @@ class Member(Generic[C, R]):
             if not start.recovered:
                 raise  # to whoever started it
             if not running.killed:
-                self.crashed(f"{running.life} crashed: {type(error).__name__}: {error}", error)
+                self.trace.add("crash", self.node_id, why="error", error=f"{type(error).__name__}: {error}")
+                self.crashed(self.node_id, f"{running.life} crashed: {type(error).__name__}: {error}", error)
+        else:
+            if not start.recovered:
+                raise NodeStopped(self.node_id)
         finally:
             self.watch.ended(running.life)
             if self.running is running:

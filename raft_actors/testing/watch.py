@@ -79,7 +79,7 @@ class Watch:
 
         def decided(supervisor: Supervisor, role: Role) -> None:
             life.role = role
-            if life.is_as_seen():
+            if life.over or life.is_as_seen():
                 return
             if life.supervisor is None:
                 life.supervisor = supervisor
@@ -174,8 +174,9 @@ class _WatchedTransport(Transport):
 
     @override
     def send_nowait(self, to: str, message: Message) -> bool:
-        for tell in self._tell:
-            tell(self._life, to, message)
+        if not self._life.over:
+            for tell in self._tell:
+                tell(self._life, to, message)
         return self._inner.send_nowait(to, message)
 
     @override

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from raft_actors import CommandTooLarge, LeadershipLost, NodeConfig, NodeStopped, NotLeader, Overloaded, RoleName
 from raft_actors.testing import open_cluster
@@ -145,7 +146,7 @@ async def test_shutdown_lets_what_was_accepted_finish(seed: int) -> None:
         pending = [node.propose_nowait(b"%d" % n) for n in range(20)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cluster.stop, leader)
-            await trio.lowlevel.checkpoint()
+            await wait_all_tasks_blocked()
             with pytest.raises(NodeStopped):
                 await node.propose(b"too late")
         assert [await one.wait() for one in pending] == list(range(1, 21))

@@ -1,0 +1,181 @@
+"""The storage of a simulated node: `MemoryStorage` on a `SimulatedDisk`, carried out by the simulation's agenda."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import attrs
+import trio
+from typing_extensions import override
+
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import InternalError, StorageFailed
+from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
+from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
+from raft_actors.testing.disk import SimulatedDisk
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class SimulatedStorage(MemoryStorage):
+    """See the module's text. What was asked for is done at its time, whether or not somebody still waits for it."""
+
+    _place: SimulatedDisk = attrs.field(kw_only=True, alias="place")
+    """`disk`, for all that only a simulated one can."""
+    _waiting: dict[PendingWork, trio.lowlevel.Task] = attrs.field(
+        factory=dict[PendingWork, trio.lowlevel.Task], init=False, repr=False
+    )
+
+    @classmethod
+    def on(cls, disk: SimulatedDisk) -> SimulatedStorage:
+        """A storage on this disk."""
+        return cls(disk, place=disk)
+
+    @override
+    async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
+        self._place.check_opening()
+        return await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
+
+    @override
+    async def write(self, writes: Sequence[Write]) -> None:
+        if self._place.asked is not None:
+            self._place.asked(writes)
+        await MemoryStorage.write(self, writes)
+
+    @override
+    async def aclose(self) -> None:
+        """Close the disk once all that was asked before is done; at once where the power was cut."""
+        if self.disk.holder is self and self._pending and self._failure is None:
+            await self._in_turn(_nothing)
+        await MemoryStorage.aclose(self)
+
+    @override
+    def lose_power(self) -> None:
+        """Forget what is not durable: of what was under way, none, some or all is."""
+        rng = self._place.rng
+        if self._failure is None and self._pending and rng.random() < 0.5:
+            done = rng.randrange(len(self._pending))
+            for number, pending in enumerate(list(self._pending)[: done + 1]):
+                if pending.steps:
+                    self._write_prefix(pending.steps, len(pending.steps) if number < done else None)
+        MemoryStorage.lose_power(self)
+        for task in self._waiting.values():
+            trio.lowlevel.reschedule(task)
+        self._waiting.clear()
+
+    # --- writing ---
+
+    @override
+    def _write(self, steps: Sequence[WriteStep]) -> None:
+        disk = self._place
+        error = disk.injected_error()
+        if error is not None:
+            self._write_prefix(steps)
+            self._failure = error
+            raise error
+        if disk.loses_power_now([step.write for step in steps]):
+            self._failure = StorageFailed("the power was cut")
+            self._write_prefix(steps)
+            disk.power_lost()
+            raise self._failure
+        self._write_all(steps)
+
+    def _write_prefix(self, steps: Sequence[WriteStep], count: int | None = None) -> None:
+        """Write the first `count` steps; some number of them where it is None."""
+        if count is None:
+            count = self._place.rng.randint(0, len(steps))
+        if count:
+            self._write_all(steps[:count])
+
+    def _write_all(self, steps: Sequence[WriteStep]) -> None:
+        disk, snapshot = self._place, self._place.state.snapshot
+        MemoryStorage._write(self, steps)
+        disk.count_commit()
+        if disk.state.snapshot != snapshot:
+            disk.forget_chunks()
+
+    # --- reading ---
+
+    @override
+    def _read(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
+        if self._place.damaged:
+            self._place.check_batches(first_index, last_index)
+        return MemoryStorage._read(self, first_index, last_index, max_bytes)
+
+    @override
+    def _tail(self, max_bytes: int) -> tuple[EntryBatch, ...]:
+        tail = MemoryStorage._tail(self, max_bytes)
+        if self._place.damaged and tail:
+            self._place.check_batches(tail[0].first_index, tail[-1].last_index)
+        return tail
+
+    @override
+    def _open_snapshot(self) -> SnapshotReader | None:
+        reader = MemoryStorage._open_snapshot(self)
+        return None if reader is None else _CheckedReader(self._place, reader)
+
+    # --- in turn ---
+
+    @override
+    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0, steps: Sequence[WriteStep] = ()) -> T:
+        pending = PendingWork(work, steps)
+        self._pending.append(pending)
+        disk, now = self._place, trio.current_time()
+        if steps or delay_s:
+            self._busy_until_s = max(self._busy_until_s, now) + delay_s + disk.draw_delay_s()
+        if self._busy_until_s > now or disk.hung or disk.gate.shut:
+            await self._wait_turn(pending)
+        else:
+            await trio.lowlevel.checkpoint()
+            self._carry_out_until(pending)
+        if pending.result is None:
+            raise InternalError("a simulated disk's work got lost")
+        result: T = pending.result.unwrap()
+        return result
+
+    async def _wait_turn(self, pending: PendingWork) -> None:
+        self._place.agenda.at(self._busy_until_s, self._place.gate, self._end, pending)
+
+        def abort(_raise_cancel: Any) -> trio.lowlevel.Abort:
+            del self._waiting[pending]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waiting[pending] = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _end(self, pending: PendingWork) -> None:
+        """It is due: carry it out, and let whoever waits for it go on."""
+        if self._place.hung:
+            self._place.hold(self._end, pending)
+            return
+        if pending.result is None:
+            self._carry_out_until(pending)
+        task = self._waiting.pop(pending, None)
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+
+def _nothing() -> None: ...
+
+
+class _CheckedReader(SnapshotReader):
+    """Reads a snapshot, and checks the chunks that are still on the disk."""
+
+    def __init__(self, disk: SimulatedDisk, reader: SnapshotReader) -> None:
+        self.metadata = reader.metadata
+        self.chunk_count = reader.chunk_count
+        self._disk = disk
+        self._reader = reader
+
+    @override
+    async def read_chunk(self, sequence: int) -> bytes:
+        data = await self._reader.read_chunk(sequence)
+        if self._disk.state.snapshot == self.metadata:
+            self._disk.check_chunk(sequence)
+        return data
+
+    @override
+    def close(self) -> None:
+        self._reader.close()
