@@ -6,8 +6,9 @@ sees every write that was asked for before it.
 
 What every implementation guarantees:
 
-- When `write` returns, all of it is durable: it survives a crash of the process, the kernel or the power. When it
-  raises, or is cancelled, none, some or all of it may be: the caller must stop and never use the storage again.
+- When what `write` returns has been awaited, all of it is durable: it survives a crash of the process, the kernel or
+  the power. When that raises, or is cancelled, none, some or all of it may be: the caller must stop and never use the
+  storage again.
 - `write` is atomic over a crash: all writes of one call, or a prefix of them.
 - A snapshot takes effect only with its `CommitSnapshot`. A crash before leaves the old snapshot and log.
 - What is read back is what was written, or `StorageCorrupt` is raised. Never silently less.
@@ -20,7 +21,7 @@ What every implementation guarantees:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import attrs
 
@@ -165,8 +166,11 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    async def write(self, writes: Sequence[Write]) -> None:
+    def write(self, writes: Sequence[Write]) -> Awaitable[None]:
         """Make all of `writes` durable, in order, as one transaction where that is cheaper.
+
+        They are asked for by the call itself; await what it returns, once, for when they are durable. Not awaited, they
+        are carried out all the same (by the next call at the latest).
 
         Raises:
             StorageError: nothing may be acknowledged, and the storage must not be used again.

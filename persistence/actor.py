@@ -1,6 +1,6 @@
 """The persistence actor: the single writer of a node's log, and what makes group commit.
 
-It takes all that waits in its mailbox and has the storage write it as one transaction; what arrives meanwhile is the
+What a step of a role asks for is begun at its end, as one transaction; what is asked for while that is under way is the
 next transaction. So the busier the node, the more entries share an fsync, without any delay being chosen. It outlives
 roles: a role that ends leaves its writes behind to be finished, and their stamps tell the next role whether they
 still matter.
@@ -10,13 +10,13 @@ A storage error leaves `receive`, and so ends the node: nothing of that transact
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import attrs
 
-from raft_actors.actor import Actor
+from raft_actors.actor import Actor, Mailbox, MailboxFull
 from raft_actors.effects import Persist
-from raft_actors.inbox import Durable
+from raft_actors.inbox import Durable, InboxItem
 from raft_actors.persistence.abc import Storage
 
 #: Writes that wait for the disk. Flow control (bytes uncommitted, appends in flight) keeps far below it; beyond is a
@@ -39,26 +39,79 @@ class PersistenceStatistics:
     writes: int
 
 
-class PersistenceActor(Actor[Persist]):
-    """Writes what it is told, in order, and acknowledges each write to the node once it is durable."""
+@attrs.frozen(eq=False)
+class Transaction:
+    """Writes that the storage was asked for together.
 
-    def __init__(self, storage: Storage, acknowledge: Callable[[Durable], Awaitable[None]]) -> None:
-        super().__init__(name="persistence", capacity=_CAPACITY)
+    Attributes:
+        persists: what asked for them, in order.
+        writes: how many of them do write.
+        durable: to be awaited; None where nothing was written.
+    """
+
+    persists: list[Persist]
+    writes: int
+    durable: Awaitable[None] | None
+
+
+class PersistenceActor(Actor[Transaction]):
+    """Writes what it is asked for, in order, and acknowledges each write to the node once it is durable.
+
+    Its mailbox holds the transaction under way. A transaction begins in the task that asks for it: the disk, which
+    everybody waits for, should not wait for this actor's turn.
+    """
+
+    def __init__(self, storage: Storage, inbox: Mailbox[InboxItem]) -> None:
+        super().__init__(name="persistence", capacity=1)
         self._storage = storage
-        self._acknowledge = acknowledge
+        self._inbox = inbox
+        self._waiting: list[Persist] = []
+        self._under_way = False
         self._transactions = 0
         self._writes = 0
 
-    async def receive(self, messages: list[Persist]) -> None:
-        """Write all that waited as one transaction, then acknowledge each."""
-        writes = [message.write for message in messages if message.write is not None]
-        if writes:
-            await self._storage.write(writes)
-            self._transactions += 1
-            self._writes += len(writes)
-        for message in messages:
-            await self._acknowledge(Durable(message))
+    def persist(self, persist: Persist) -> None:
+        """Have this written with the next transaction: `begin` it before giving up control.
+
+        Raises:
+            MailboxFull: too many wait already.
+        """
+        if len(self._waiting) >= _CAPACITY:
+            raise MailboxFull(f"{_CAPACITY} writes wait for the disk")
+        self._waiting.append(persist)
+
+    def begin(self) -> None:
+        """Begin a transaction with all that waits, unless one is under way: then it follows that one.
+
+        Raises:
+            ActorStopped: the actor has ended.
+            StorageError, InternalError: what the storage says.
+        """
+        if self._under_way or not self._waiting:
+            return
+        persists, self._waiting = self._waiting, []
+        writes = [persist.write for persist in persists if persist.write is not None]
+        self._under_way = True
+        self.tell(Transaction(persists, len(writes), self._storage.write(writes) if writes else None))
+
+    async def receive(self, messages: list[Transaction]) -> None:
+        """Wait until the transaction is durable, begin the next, and acknowledge each write of this one."""
+        for transaction in messages:
+            if transaction.durable is not None:
+                await transaction.durable
+                self._transactions += 1
+                self._writes += transaction.writes
+            self._under_way = False
+            self.begin()
+            for persist in transaction.persists:
+                await self._acknowledge(Durable(persist))
+
+    async def _acknowledge(self, durable: Durable) -> None:
+        try:
+            self._inbox.tell(durable)
+        except MailboxFull:
+            await self._inbox.tell_when_room(durable)
 
     def statistics(self) -> PersistenceStatistics:
         """Counters so far."""
-        return PersistenceStatistics(self.mailbox.statistics().waiting, self._transactions, self._writes)
+        return PersistenceStatistics(len(self._waiting), self._transactions, self._writes)

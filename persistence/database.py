@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,12 @@ MAX_ROWS = 999 // schema.BATCH_COLUMNS
 # Once so much has been written to the write-ahead log, it is moved to the database. Larger: fewer syncs, but a longer
 # pause for each, and more to read after a crash.
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
+
+# The write-ahead log is made longer ahead of need, by so much at a time. A commit that makes its file longer waits for
+# the file system's own journal, which all files of a disk share; one that writes over existing blocks does not (0.15
+# ms instead of 0.25, and more where nodes share a disk). SQLite keeps the file when it starts over after a checkpoint,
+# so this is for the first round only. Behind the last commit are zeros, which to SQLite are no frame.
+_RESERVE_BYTES = 1024 * 1024
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4
@@ -95,6 +101,7 @@ class Database:
         self._garbage: Garbage
         self._work_since_slice = 0
         self._wal_bytes = 0
+        self._reserved_bytes = 0
         self._mark: Mark | None = None
         self._marked_number = 0
 
@@ -167,6 +174,8 @@ class Database:
 
     def transact(self, steps: Sequence[Step]) -> None:
         """Carry out any writes, as one transaction."""
+        if not steps:
+            return
         number = self._commit_number + 1
         row, payload, rows = self._row, 0, 0
         with self._writing("writing term, vote or log") as connection:
@@ -275,6 +284,8 @@ class Database:
             return None
         if self._wal_bytes >= _CHECKPOINT_BYTES:
             self._upkeep(self._checkpoint)
+        elif self._wal_bytes and self._wal_bytes + _RESERVE_BYTES // 4 > self._reserved_bytes:
+            self._reserve()
         if self._commit_number - self._marked_number >= _COMMITS_PER_MARK:
             self._upkeep(self._write_mark)
         self._work_since_slice += 1
@@ -312,6 +323,12 @@ class Database:
             with self._mapping("noting the last commit"):
                 self._mark.write(MarkedCommit(self._row.store_id, self._commit_number))
             self._marked_number = self._commit_number
+
+    def _reserve(self) -> None:
+        self._reserved_bytes = self._wal_bytes + _RESERVE_BYTES
+        # It only makes commits faster: on a full disk they will find that out for themselves.
+        with suppress(OSError):
+            self._files.lengthen(self.path.with_name(self.path.name + "-wal"), self._reserved_bytes)
 
     def _checkpoint(self) -> None:
         with self._writing("moving the write-ahead log to the database") as connection:

@@ -66,6 +66,23 @@ class Files:
         """Open a file for writing in place; makes it where it is missing."""
         return PlainFile(path)
 
+    def lengthen(self, path: Path, size: int) -> None:
+        """Make a file at least `size` bytes long, with zeros, and sync it. Where that fails it stays as it was."""
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        try:
+            before = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                # Written, not only allocated: what was never written costs the file system more at the first write.
+                left = size - before
+                while left > 0:
+                    left -= os.write(descriptor, bytes(left))
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+
     def make_folder(self, folder: Path) -> None:
         """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""
         if folder.is_dir():

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import outcome
@@ -86,6 +86,18 @@ class PendingWork:
     work: Callable[[], Any]
     steps: Sequence[WriteStep] = ()
     result: outcome.Outcome[Any] | None = None
+
+
+@attrs.frozen(eq=False)
+class _Turn(Generic[T]):
+    """Work that was asked for; await it for its result."""
+
+    storage: MemoryStorage
+    pending: PendingWork
+    due_s: float
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self.storage.finish(self.pending, self.due_s).__await__()
 
 
 @attrs.frozen
@@ -167,7 +179,7 @@ class MemoryStorage(Storage):
     # --- the log -------------------------------------------------------------------------------------------------
 
     @override
-    async def write(self, writes: Sequence[Write]) -> None:
+    def write(self, writes: Sequence[Write]) -> Awaitable[None]:
         self._check_usable()
         state = self._planned
         steps: list[WriteStep] = []
@@ -183,7 +195,7 @@ class MemoryStorage(Storage):
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 self._begun.pop(write.snapshot_id, None)
-        await self._in_turn(partial(self._write, steps), self.disk.write_delay_s, steps)
+        return self._in_turn(partial(self._write, steps), self.disk.write_delay_s, steps)
 
     def _write(self, steps: Sequence[WriteStep]) -> None:
         disk = self.disk
@@ -299,21 +311,28 @@ class MemoryStorage(Storage):
         if self.disk.holder is not self:
             raise StorageFailed("the memory disk is not open")
 
-    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0, steps: Sequence[WriteStep] = ()) -> T:
+    def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0, steps: Sequence[WriteStep] = ()) -> _Turn[T]:
         """Carry out `work` after all that was asked before, `delay_s` after that; it stays asked for if cancelled."""
         pending = PendingWork(work, steps)
         self._pending.append(pending)
+        return _Turn(self, pending, self._schedule(pending, delay_s))
+
+    def _schedule(self, pending: PendingWork, delay_s: float) -> float:
+        """When it is due, on Trio's clock."""
         if delay_s:
             self._busy_until_s = max(self._busy_until_s, trio.current_time()) + delay_s
-        if self._busy_until_s > trio.current_time():
-            await trio.sleep_until(self._busy_until_s)
+        return self._busy_until_s
+
+    async def finish(self, pending: PendingWork, due_s: float) -> Any:
+        """Wait for the time of some work that was asked for, and return what it returns (for `_Turn`)."""
+        if due_s > trio.current_time():
+            await trio.sleep_until(due_s)
         else:
             await trio.lowlevel.checkpoint()
         self._carry_out_until(pending)
         if pending.result is None:
             raise InternalError("a memory disk's work got lost")
-        result: T = pending.result.unwrap()
-        return result
+        return pending.result.unwrap()
 
     def _carry_out_until(self, last: PendingWork | None) -> None:
         while self._pending and (last is None or last.result is None):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class SqliteStorage(Storage):
         )
 
     @override
-    async def write(self, writes: Sequence[Write]) -> None:
+    def write(self, writes: Sequence[Write]) -> Awaitable[None]:
         session = self._open_session()
         before, steps, entries = session.state, list[Step](), list[EntryBatch]()
         state = before
@@ -124,12 +124,9 @@ class SqliteStorage(Storage):
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 session.begun.pop(write.snapshot_id, None)
-        if not steps:
-            await trio.lowlevel.checkpoint()
-        elif 0 < len(entries) <= MAX_ROWS and _only_appends(writes) and state.term_runs is before.term_runs:
-            await session.thread.run(partial(session.database.append, entries))
-        else:
-            await session.thread.run(partial(session.database.transact, steps))
+        if 0 < len(entries) <= MAX_ROWS and _only_appends(writes) and state.term_runs is before.term_runs:
+            return session.thread.begin(partial(session.database.append, entries))
+        return session.thread.begin(partial(session.database.transact, steps))
 
     @override
     async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 import outcome
 import trio
 
-from raft_actors.errors import StorageFailed
+from raft_actors.errors import InternalError, StorageFailed
 
 T = TypeVar("T")
 
@@ -45,18 +45,39 @@ class Upkeep(Protocol):
 
 
 @attrs.define(eq=False)
-class _Call:
-    work: Callable[[], Any]
-    task: trio.lowlevel.Task | None
+class Call(Generic[T]):
+    """A piece of work that the thread was given: await it for what the work returns or raises, once.
 
-    def answer(self, result: outcome.Outcome[Any]) -> None:
-        """Wake the task that waits, if it still does. In Trio's thread."""
-        if self.task is not None:
-            task, self.task = self.task, None
-            trio.lowlevel.reschedule(task, result)
+    Cancelled, the wait ends at once, and the work is carried out all the same.
+    """
 
-    def abandon(self, _: object) -> trio.lowlevel.Abort:
-        self.task = None
+    work: Callable[[], T]
+    _result: outcome.Outcome[T] | None = None
+    _task: trio.lowlevel.Task | None = None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait().__await__()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _wait(self) -> T:
+        if self._result is None:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+        else:
+            await trio.lowlevel.checkpoint()
+        if self._result is None:
+            raise InternalError("a storage's caller was woken before its answer came")
+        return self._result.unwrap()
+
+    def answer(self, result: outcome.Outcome[T]) -> None:
+        """Wake the task that waits, if one does. In Trio's thread."""
+        self._result = result
+        if self._task is not None:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task)
+
+    def _abandon(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
 
@@ -74,7 +95,7 @@ class WriterThread:
     """Carries out work for Trio tasks on a daemon thread of its own. Made in Trio's thread."""
 
     def __init__(self, name: str, upkeep: Upkeep) -> None:
-        self._queue: SimpleQueue[_Call | None] = SimpleQueue()
+        self._queue: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._end = _End()
         self._stopping = False
         token = trio.lowlevel.current_trio_token()
@@ -86,23 +107,25 @@ class WriterThread:
         # what it holds (a locked file) is free again. Not at exit, where a daemon thread just stops.
         weakref.finalize(self, self._queue.put, None).atexit = False
 
-    @trio.lowlevel.enable_ki_protection
+    def begin(self, work: Callable[[], T]) -> Call[T]:
+        """Have `work` carried out after all that was asked before; await the returned call for what it does."""
+        if self._stopping:
+            raise StorageFailed(f"{self._thread.name} is closed")
+        call = Call(work)
+        self._queue.put(call)
+        return call
+
     async def run(self, work: Callable[[], T]) -> T:
         """Carry out `work` after all that was asked before, and return or raise what it does.
 
         Cancelled, it raises `Cancelled` at once, and `work` is carried out all the same.
         """
-        if self._stopping:
-            raise StorageFailed(f"{self._thread.name} is closed")
-        call = _Call(work, trio.lowlevel.current_task())
-        self._queue.put(call)
-        result: T = await trio.lowlevel.wait_task_rescheduled(call.abandon)
-        return result
+        return await self.begin(work)
 
     def post(self, work: Callable[[], object]) -> None:
         """Have `work` carried out in its turn, without waiting for it or hearing of its end."""
         if not self._stopping:
-            self._queue.put(_Call(work, None))
+            self._queue.put(Call(work))
 
     def stop(self) -> None:
         """Let the thread end once all that was asked before is done. May be called again."""
@@ -129,7 +152,7 @@ class WriterThread:
 
 
 def _main(
-    queue: SimpleQueue[_Call | None],
+    queue: SimpleQueue[Call[Any] | None],
     token: trio.lowlevel.TrioToken,
     upkeep: Upkeep,
     end: _End,

@@ -92,7 +92,7 @@ class Supervisor:
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals
         )
         self.events = EventHub()
-        self.persistence = PersistenceActor(storage, self.inbox.tell_when_room)
+        self.persistence = PersistenceActor(storage, self.inbox)
         self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
@@ -179,6 +179,7 @@ class Supervisor:
             transport=self.transport,
             storage=self.storage,
             perform=self._performers(applier),
+            end_step=self.persistence.begin,
             observe=self._observe if self.observer is None else self._observe_aloud,
             clock=self.clock,
         )
@@ -245,7 +246,7 @@ class Supervisor:
 
         return {
             effects.Send: send,
-            effects.Persist: self.persistence.tell,
+            effects.Persist: self.persistence.persist,
             effects.RestoreSnapshot: restore,
             effects.AnnounceSnapshot: announce,
             effects.Apply: applier.commit_to,

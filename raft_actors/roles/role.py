@@ -61,6 +61,7 @@ class Services:
         inbox: the node's.
         transport, storage: as handed to the node.
         perform: how to carry out each kind of effect that is not a leader's own.
+        end_step: called when all effects of a step were performed: what was asked for during the step begins.
         observe: called after each item that was decided on, and with the successor before it starts.
         clock: the node's.
     """
@@ -69,6 +70,7 @@ class Services:
     transport: Transport
     storage: Storage
     perform: dict[type[Any], Callable[[Any], None]]
+    end_step: Callable[[], None]
     observe: Callable[[Role], None]
     clock: NodeClock = attrs.field(factory=NodeClock)
 
@@ -130,6 +132,7 @@ class Role(ABC):
         await trio.lowlevel.checkpoint_if_cancelled()
         inbox = services.inbox
         become = self._perform(self.start(services.clock.now()), perform)
+        services.end_step()
         services.observe(self)
         timer = DeadlineTimer(self.deadline, services.clock.sleep_until)
         nursery.start_soon(timer.run, lambda: inbox.tell_when_room(items.TimerFired()))
@@ -139,6 +142,7 @@ class Role(ABC):
                 item = await inbox.receive()
                 await trio.lowlevel.checkpoint_if_cancelled()
             become = self._step(item, services, perform)
+            services.end_step()
             item = None
             timer.arm(self.deadline)
         return become

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+import math
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import attrs
 import trio
@@ -14,8 +15,6 @@ from raft_actors.errors import InternalError, StorageFailed
 from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
 from raft_actors.testing.disk import SimulatedDisk
-
-T = TypeVar("T")
 
 
 @attrs.define(eq=False)
@@ -39,10 +38,10 @@ class SimulatedStorage(MemoryStorage):
         return await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
 
     @override
-    async def write(self, writes: Sequence[Write]) -> None:
+    def write(self, writes: Sequence[Write]) -> Awaitable[None]:
         if self._place.asked is not None:
             self._place.asked(writes)
-        await MemoryStorage.write(self, writes)
+        return MemoryStorage.write(self, writes)
 
     @override
     async def aclose(self) -> None:
@@ -119,25 +118,28 @@ class SimulatedStorage(MemoryStorage):
     # --- in turn ---
 
     @override
-    async def _in_turn(self, work: Callable[[], T], delay_s: float = 0.0, steps: Sequence[WriteStep] = ()) -> T:
-        pending = PendingWork(work, steps)
-        self._pending.append(pending)
+    def _schedule(self, pending: PendingWork, delay_s: float) -> float:
         disk, now = self._place, trio.current_time()
-        if steps or delay_s:
+        if pending.steps or delay_s:
             self._busy_until_s = max(self._busy_until_s, now) + delay_s + disk.draw_delay_s()
-        if self._busy_until_s > now or disk.hung or disk.gate.shut:
+        if self._busy_until_s <= now and not disk.hung and not disk.gate.shut:
+            return now
+        disk.agenda.at(self._busy_until_s, disk.gate, self._end, pending)
+        return math.inf
+
+    @override
+    async def finish(self, pending: PendingWork, due_s: float) -> Any:
+        """Wait for some work that was asked for, and return what it returns; due never: the agenda carries it out."""
+        if due_s == math.inf and pending.result is None:
             await self._wait_turn(pending)
         else:
             await trio.lowlevel.checkpoint()
             self._carry_out_until(pending)
         if pending.result is None:
             raise InternalError("a simulated disk's work got lost")
-        result: T = pending.result.unwrap()
-        return result
+        return pending.result.unwrap()
 
     async def _wait_turn(self, pending: PendingWork) -> None:
-        self._place.agenda.at(self._busy_until_s, self._place.gate, self._end, pending)
-
         def abort(_raise_cancel: Any) -> trio.lowlevel.Abort:
             del self._waiting[pending]
             return trio.lowlevel.Abort.SUCCEEDED

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from raft_actors.actor import Mailbox
 from raft_actors.effects import Persist
 from raft_actors.errors import StorageFailed
-from raft_actors.inbox import Durable
+from raft_actors.inbox import Durable, InboxItem
 from raft_actors.persistence import MemoryDisk, MemoryStorage
 from raft_actors.persistence.abc import HardState, LogWrite, Write
 from raft_actors.persistence.actor import PersistenceActor, PersistenceStatistics
@@ -31,20 +32,28 @@ class Stage:
 
     def __init__(self) -> None:
         self.transactions: list[list[Write]] = []
-        self.acknowledged: list[Persist] = []
+        self._acknowledged: list[Persist] = []
+        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=100)
         self.disk = MemoryDisk(write_delay_s=1.0, before_write=self._note)
         self.storage = MemoryStorage(self.disk)
-        self.actor = PersistenceActor(self.storage, self._acknowledge)
+        self.actor = PersistenceActor(self.storage, self.inbox)
 
     def _note(self, writes: Sequence[Write]) -> None:
         self.transactions.append(list(writes))
 
-    async def _acknowledge(self, item: Durable) -> None:
-        self.acknowledged.append(item.persisted)
+    @property
+    def acknowledged(self) -> list[Persist]:
+        with suppress(trio.WouldBlock):
+            while True:
+                item = self.inbox.receive_nowait()
+                assert isinstance(item, Durable)
+                self._acknowledged.append(item.persisted)
+        return self._acknowledged
 
     def tell(self, *persists: Persist) -> None:
         for persist in persists:
-            self.actor.tell(persist)
+            self.actor.persist(persist)
+        self.actor.begin()
 
 
 @asynccontextmanager
@@ -99,16 +108,16 @@ async def test_a_disk_that_fails_ends_it_without_a_word(autojump_clock: trio.tes
         if entry(2).write in writes:
             raise StorageFailed("the disk is gone")
 
-    acknowledged: list[Persist] = []
+    stages: list[Stage] = []
     with pytest.RaisesGroup(pytest.RaisesExc(StorageFailed, match="gone")):
         async with running() as stage:
-            acknowledged = stage.acknowledged
+            stages.append(stage)
             stage.disk.before_write = fail
             stage.tell(entry(1))
             await trio.sleep(0.5)
             stage.tell(entry(2), entry(3))
             await trio.sleep_forever()
-    assert acknowledged == [entry(1)]
+    assert stages[0].acknowledged == [entry(1)]
 
 
 async def test_counts_what_waits_and_what_was_written(autojump_clock: trio.testing.MockClock) -> None:

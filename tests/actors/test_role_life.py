@@ -37,6 +37,7 @@ class Stage:
             transport=MemoryNetwork().transport("n1"),
             storage=MemoryStorage(),
             perform=perform,
+            end_step=lambda: None,
             observe=lambda role: self.observed.append((role.name, role.state.term)),
         )
 

@@ -20,6 +20,7 @@ from raft_actors.persistence import (
     Storage,
     StoreIdentity,
     TermRun,
+    Write,
 )
 from tests.persistence.model import Contents
 
@@ -53,6 +54,11 @@ async def everything(storage: Storage, recovered: Recovered) -> list[Entry]:
         found += taken_apart(piece)
         index = piece[-1].last_index + 1
     return found
+
+
+async def written(storage: Storage, writes: Sequence[Write]) -> None:
+    """What a task of its own can run: ask for the writes and wait for them."""
+    await storage.write(writes)
 
 
 async def take_snapshot(

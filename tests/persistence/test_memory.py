@@ -11,7 +11,7 @@ import trio.testing
 
 from raft_actors.errors import StorageFailed, StorageFull
 from raft_actors.persistence import HardState, LogWrite, MemoryDisk, MemoryStorage, Write
-from tests.persistence.support import IDENTITY, append, batch, contents, filled, take_snapshot
+from tests.persistence.support import IDENTITY, append, batch, contents, filled, take_snapshot, written
 
 
 async def test_a_write_that_the_hook_refuses_is_the_last(autojump_clock: trio.testing.MockClock) -> None:
@@ -69,7 +69,7 @@ async def test_writes_take_their_time_one_after_another(autojump_clock: trio.tes
     assert trio.current_time() == start + 0.25
     async with trio.open_nursery() as nursery:
         for index in (2, 3, 4):
-            nursery.start_soon(storage.write, [append(batch(index, 1, b"x"))])
+            nursery.start_soon(written, storage, [append(batch(index, 1, b"x"))])
             await trio.testing.wait_all_tasks_blocked()
         found = await storage.read_entries(4, 4, 1)  # a read waits for the writes before it
         assert (found[0].first_index, trio.current_time()) == (4, start + 1.0)

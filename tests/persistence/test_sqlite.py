@@ -28,6 +28,7 @@ from tests.persistence.support import (
     filled,
     singles,
     take_snapshot,
+    written,
 )
 
 # --- statements ------------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ async def test_garbage_goes_also_when_the_storage_is_never_idle(path: Path) -> N
     await take_snapshot(storage, 5000, 1, [b"new"])
     async with trio.open_nursery() as nursery:
         for index in range(5001, 5201):
-            nursery.start_soon(storage.write, [append(batch(index, 1, b"x"))])
+            nursery.start_soon(written, storage, [append(batch(index, 1, b"x"))])
             await trio.testing.wait_all_tasks_blocked(0)
     assert await rows(storage, "batches") == 200
     assert await rows(storage, "chunks") == 1

@@ -28,6 +28,7 @@ from tests.persistence.support import (
     batch,
     contents_of,
     filled,
+    written,
 )
 
 
@@ -38,8 +39,8 @@ async def test_a_hung_disk_holds_up_no_cancellation(path: Path, hung: threading.
     faults.prefix = prefix
     async with trio.open_nursery() as nursery:
         for call in (
-            lambda: storage.write([append(batch(2, 1, b"b"))]),
-            lambda: storage.write([append(batch(3, 1, b"c"))]),
+            lambda: written(storage, [append(batch(2, 1, b"b"))]),
+            lambda: written(storage, [append(batch(3, 1, b"c"))]),
             lambda: storage.read_entries(1, 1, 1),
             storage.aclose,
         ):
@@ -59,7 +60,7 @@ def test_a_hung_disk_holds_up_no_exit(path: Path) -> None:
     code = f"""
 import sqlite3, threading, trio
 from raft_actors.persistence import SqliteStorage
-from tests.persistence.support import IDENTITY, append, batch
+from tests.persistence.support import IDENTITY, append, batch, written
 class Hanging(sqlite3.Connection):
     def execute(self, sql, *arguments):
         if sql.startswith("INSERT INTO batches"):
@@ -71,7 +72,7 @@ async def main():
     storage = SqliteStorage({str(path)!r})
     await storage.open(IDENTITY, tail_bytes=0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(storage.write, [append(batch(1, 1, b"a"))])
+        nursery.start_soon(written, storage, [append(batch(1, 1, b"a"))])
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     print("cancelled")
