@@ -12,6 +12,7 @@ then takes a moment, and the same seed gives the same run.
 Not imported by `raft_actors` itself; needs nothing but what that needs.
 """
 
+from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts
@@ -19,6 +20,8 @@ from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.plans import Plan
+from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
 from raft_actors.testing.trace import Trace
 from raft_actors.testing.witness import Witness
@@ -30,12 +33,17 @@ __all__ = [
     "UNRELIABLE",
     "AppliedEntry",
     "CheckFailed",
+    "Client",
     "Facts",
     "Invariant",
     "Life",
     "Model",
     "Operation",
+    "Options",
+    "OutcomeUnknown",
+    "Plan",
     "Report",
+    "SeedReport",
     "SimulatedCluster",
     "Simulation",
     "Started",
@@ -45,5 +53,6 @@ __all__ = [
     "check_history",
     "deterministic_scheduling",
     "open_cluster",
+    "run_seed",
     "simulate",
 ]

@@ -22,11 +22,11 @@ class Gate:
     """What keeps a node's events from it while it is paused.
 
     Attributes:
-        shut: whether it is.
+        shut: how many reasons there are to keep it shut; 0: it is open.
         held: what has come to a shut gate, in order.
     """
 
-    shut: bool = False
+    shut: int = 0
     held: list[tuple[Callable[[Any], None], Any]] = attrs.field(factory=list[tuple[Callable[[Any], None], Any]])
 
 
@@ -50,8 +50,10 @@ class Agenda:
             scope.deadline = time
 
     def open(self, gate: Gate) -> None:
-        """Open a shut gate: what it held back happens now, in order."""
-        gate.shut = False
+        """Take away one reason to keep a gate shut. With the last, what it held back happens now, in order."""
+        gate.shut = max(0, gate.shut - 1)
+        if gate.shut:
+            return
         held, gate.held = gate.held, []
         now = trio.current_time()
         for action, argument in held:

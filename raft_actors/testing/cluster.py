@@ -127,6 +127,7 @@ class SimulatedCluster(Generic[C, R]):
             gate=gate,
             rng=Random(f"{self.seed} disk {name}"),
             power_lost=lambda: self._members[name].crash("power"),
+            replaced=lambda: self.watch.disk_replaced(name, self._members[name].disk),
         )
 
     # --- looking ---------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class SimulatedCluster(Generic[C, R]):
         """The term that all connected nodes are in; it fails if they do not agree."""
         terms = {name: self.node(name).status().term for name in self.connected}
         if len(set(terms.values())) != 1:
-            raise self._failed(f"the connected nodes are in different terms: {terms}")
+            raise self.failed(f"the connected nodes are in different terms: {terms}")
         return next(iter(terms.values()))
 
     def _connected_leaders(self) -> dict[int, list[str]]:
@@ -197,7 +198,7 @@ class SimulatedCluster(Generic[C, R]):
                 leaders[status.term].append(name)
         for term, names in leaders.items():
             if len(names) > 1:
-                raise self._failed(f"term {term} has more than one leader: {names}")
+                raise self.failed(f"term {term} has more than one leader: {names}")
         return leaders
 
     # --- waiting ---------------------------------------------------------------------------------------------
@@ -209,13 +210,13 @@ class SimulatedCluster(Generic[C, R]):
             leader = self.leader()
             if leader is not None:
                 return leader
-        raise self._failed("no leader was elected")
+        raise self.failed("no leader was elected")
 
     def expect_no_leader(self) -> None:
         """Fail if a connected node leads."""
         leader = self.leader()
         if leader is not None:
-            raise self._failed(f"{leader!r} leads, and none should")
+            raise self.failed(f"{leader!r} leads, and none should")
 
     async def wait_applied(self, index: int, expected: int, *, timeout_s: float = _AGREEMENT_S) -> None:
         """Wait until `expected` nodes have applied the entry at `index`."""
@@ -224,7 +225,7 @@ class SimulatedCluster(Generic[C, R]):
             if self.n_committed(index)[0] >= expected:
                 return
             await trio.sleep(_LOOK_S)
-        raise self._failed(f"entry {index} was applied by {self.n_committed(index)[0]} nodes, not {expected}, in time")
+        raise self.failed(f"entry {index} was applied by {self.n_committed(index)[0]} nodes, not {expected}, in time")
 
     async def start_command(self, node_id: str, command: C) -> Started | None:
         """Propose a command at this node and return where its log put it; None if it is not the leader."""
@@ -262,7 +263,7 @@ class SimulatedCluster(Generic[C, R]):
                 await trio.sleep(_LOOK_S)
             if not retry:
                 break
-        raise self._failed(f"{command!r} was not applied by {expected} nodes")
+        raise self.failed(f"{command!r} was not applied by {expected} nodes")
 
     async def _start_somewhere(self, command: C) -> Started | None:
         names = self.connected
@@ -303,6 +304,10 @@ class SimulatedCluster(Generic[C, R]):
         """Shut a node down as its owner would."""
         await self._members[node_id].stop()
 
+    async def wait_down(self, node_id: str) -> None:
+        """Wait until all that is left of a node that was crashed has ended."""
+        await self._members[node_id].wait_ended()
+
     async def restart(self, *node_ids: str) -> None:
         """Crash those of these nodes that run (all at once), then start each (by default all nodes)."""
         names = node_ids or self.node_ids
@@ -316,22 +321,28 @@ class SimulatedCluster(Generic[C, R]):
 
     def disconnect(self, *node_ids: str) -> None:
         """Lose everything to and from these nodes."""
+        self.trace.add("fault", what="disconnect", text=f"{', '.join(node_ids)} cut off", nodes=list(node_ids))
         for name in node_ids:
             self._disconnected.add(name)
             self.network.disconnect(name)
 
     def connect(self, *node_ids: str) -> None:
         """Undo `disconnect` (by default of all nodes)."""
+        self.trace.add("heal", text=f"{', '.join(node_ids or self.node_ids)} connected")
         for name in node_ids or self.node_ids:
             self._disconnected.discard(name)
             self.network.connect(name)
 
     def partition(self, *groups: Collection[str]) -> None:
         """Lose everything between the groups. They count as connected."""
+        parts = [sorted(group) for group in groups]
+        text = " | ".join(", ".join(part) for part in parts)
+        self.trace.add("fault", what="partition", text=text, groups=parts)
         self.network.partition(*groups)
 
     def heal(self) -> None:
         """Undo all disconnections, partitions and cuts."""
+        self.trace.add("heal", text="all links mended")
         self._disconnected.clear()
         self.network.heal()
 
@@ -355,12 +366,15 @@ class SimulatedCluster(Generic[C, R]):
     def _report(self, text: str, cause: BaseException | None = None) -> None:
         """Note the first failure and end the block. Never raises: it is called from inside the nodes."""
         if self.failure is None:
-            self.failure = self._failed(text)
+            self.failure = self.failed(text)
             self.failure.__cause__ = cause
+            self.trace.add("broken", invariant=self.failure.broken, text=text)
             self._nursery.cancel_scope.cancel()
 
-    def _failed(self, text: str) -> CheckFailed:
-        return CheckFailed(f"seed {self.seed}, at {trio.current_time():.3f} s: {text}")
+    def failed(self, text: str) -> CheckFailed:
+        """An error to raise for what is wrong."""
+        broken = "crash" if " crashed: " in text else text.partition(":")[0].partition(" (")[0]
+        return CheckFailed(f"seed {self.seed}, at {trio.current_time():.3f} s: {text}", broken)
 
     def final_checks(self) -> None:
         """What is checked at the end of the block, of whatever state the cluster is in then."""

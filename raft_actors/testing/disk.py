@@ -46,6 +46,7 @@ class SimulatedDisk(MemoryDisk):
         commits: durable transactions so far; what the mark beside a real store counts.
         raised: the errors that were injected, so that they can be told from a node's own.
         power_lost: called when the power goes in the middle of a write (`lose_power_at_write`).
+        replaced: called when what it holds was replaced by something else.
         asked: called with writes that were asked for, and are not durable yet.
     """
 
@@ -53,6 +54,7 @@ class SimulatedDisk(MemoryDisk):
     gate: Gate
     rng: Random
     power_lost: Callable[[], None]
+    replaced: Callable[[], None]
     delay_s: tuple[float, float] = (0.0, 0.0)
     hung: bool = False
     damaged: bool = False
@@ -136,6 +138,7 @@ class SimulatedDisk(MemoryDisk):
         self.batches, self.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
         if with_mark:
             self._mark = copy.commits
+        self.replaced()
 
     def wipe(self) -> None:
         """Delete all that a node that is down has left. Nothing can find that out: see `replace`.

@@ -106,8 +106,7 @@ class Member(Generic[C, R]):
         """
         if self.running is not None:
             raise ConfigurationError(f"node {self.node_id!r} runs already")
-        if self._last is not None:
-            await self._last.ended.wait()
+        await self.wait_ended()
         self.starts += 1
         life = Life(self.node_id, self.starts, self.disk)
         recorder = RecordingStateMachine(state_machine, self.watch, life)
@@ -128,6 +127,11 @@ class Member(Generic[C, R]):
             self.running = None
             raise
         return node
+
+    async def wait_ended(self) -> None:
+        """Wait until the last node that was crashed or stopped here has ended."""
+        if self._last is not None:
+            await self._last.ended.wait()
 
     def crash(self, why: str = "crash") -> None:
         """Cut the power, also in the middle of one of its own steps."""

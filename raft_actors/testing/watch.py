@@ -26,6 +26,8 @@ class Watch:
     Attributes:
         facts: what was seen so far.
         invariants: those that are checked.
+        stepped: called after each decision, whether or not it changed anything; None: nothing is.
+        after_apply: called after each command that was applied; likewise.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Watch:
             others: witnesses that check nothing, such as a recorder; told before the invariants.
         """
         self.facts = Facts(dict(disks))
+        self.stepped: Callable[[Life], None] | None = None
+        self.after_apply: Callable[[Life], None] | None = None
         self.invariants = tuple(invariants)
         for invariant in self.invariants:
             invariant.attach(self.facts, fail)
@@ -79,15 +83,18 @@ class Watch:
 
         def decided(supervisor: Supervisor, role: Role) -> None:
             life.role = role
-            if life.over or life.is_as_seen():
+            if life.over:
                 return
-            if life.supervisor is None:
-                life.supervisor = supervisor
-                life.see()
-                life.seen_role = None
-                for tell in self._started:
-                    tell(life)
-            self.changed(life)
+            if not life.is_as_seen():
+                if life.supervisor is None:
+                    life.supervisor = supervisor
+                    life.see()
+                    life.seen_role = None
+                    for tell in self._started:
+                        tell(life)
+                self.changed(life)
+            if self.stepped is not None:
+                self.stepped(life)
 
         return decided
 
@@ -126,6 +133,8 @@ class Watch:
             tell(life, index, command, result)
         life.applied_count += 1
         life.applied_index = index
+        if self.after_apply is not None:
+            self.after_apply(life)
 
     def restored(self, life: Life, index: int, count: int) -> None:
         """A snapshot was restored."""

@@ -1,0 +1,128 @@
+"""What befalls a simulated cluster in a run, drawn from a seed.
+
+Each seed draws which faults there are and how strong they are, and leaves many out (swarm testing): a fault that makes
+the cluster stand still hides what another one would have shown, and some defects need a network without any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from random import Random
+
+import attrs
+
+from raft_actors.config import KIB, MIB, NodeConfig
+from raft_actors.testing.actions import ACTIONS
+from raft_actors.transports.faults import Faults
+
+LEAST_NODES = 3
+MOST_NODES = 7
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """One run's faults.
+
+    Attributes:
+        config: what the nodes are started with.
+        requests, replies: what befalls messages.
+        outlive: whether messages under way outlive their receiver's restart.
+        disk_s: how long writes take.
+        clock_rates: the range that each node's clock draws its rate from.
+        gap_s: mean time from one action to the next.
+        down_s: mean time that a node is down before it is started again.
+        actions: action → how likely it is, compared with the others. See `actions`.
+        clients: how many clients work at a time.
+        think_s: mean time that a client waits between two calls.
+        huge_bytes: size of the largest commands.
+        client_crashes: probability that a client dies within a call and another takes its place.
+    """
+
+    config: NodeConfig
+    requests: Faults = attrs.field(factory=Faults)
+    replies: Faults = attrs.field(factory=Faults)
+    outlive: bool = False
+    disk_s: tuple[float, float] = (0.0, 0.002)
+    clock_rates: tuple[float, float] = (1.0, 1.0)
+    gap_s: float = 1.0
+    down_s: float = 1.0
+    actions: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    clients: int = 5
+    think_s: float = 0.3
+    huge_bytes: int = 0
+    client_crashes: float = 0.0
+
+    @classmethod
+    def draw(cls, rng: Random) -> Plan:
+        """Draw one."""
+        requests = draw_faults(rng)
+        replies = draw_faults(rng) if rng.random() < 0.3 else requests
+        rates = rng.choice(((1.0, 1.0), (1.0, 1.0), (0.95, 1.05), (0.7, 1.4)))
+        return cls(
+            config=draw_config(rng),
+            requests=requests,
+            replies=replies,
+            outlive=rng.random() < 0.3,
+            disk_s=rng.choice(((0.0, 0.0), (0.0, 0.002), (0.001, 0.01), (0.0, 0.06))),
+            clock_rates=rates,
+            gap_s=_log_uniform(rng, 0.15, 4.0),
+            down_s=_log_uniform(rng, 0.1, 3.0),
+            actions=draw_actions(rng),
+            clients=rng.randint(2, 6),
+            think_s=_log_uniform(rng, 0.1, 0.6),
+            huge_bytes=rng.choice((0, 0, 3_000, 100_000)),
+            client_crashes=rng.choice((0.0, 0.01, 0.05)),
+        )
+
+
+def _log_uniform(rng: Random, least: float, most: float) -> float:
+    return math.exp(rng.uniform(math.log(least), math.log(most)))
+
+
+def draw_actions(rng: Random) -> dict[str, float]:
+    """Draw which actions there are and how often each is taken; sometimes none is."""
+    share = rng.choice((0.0, 0.15, 0.3, 0.5, 0.5, 0.8, 1.0))
+    return {name: rng.uniform(0.1, 1.0) for name in ACTIONS if rng.random() < share}
+
+
+def draw_faults(rng: Random) -> Faults:
+    """Draw what befalls messages; sometimes nothing but a short delay does."""
+    least = rng.choice((0.0, 0.0002, 0.002))
+    most = least + rng.choice((0.0, 0.001, 0.01, 0.05))
+    if rng.random() < 0.25:
+        return Faults(delay_s=(least, most))
+    return Faults(
+        delay_s=(least, most),
+        drop=rng.choice((0.0, 0.0, 0.01, 0.05, 0.2)),
+        duplicate=rng.choice((0.0, 0.0, 0.02, 0.2)),
+        reorder=rng.choice((0.0, 0.0, 0.05, 0.3)),
+        reorder_delay_s=(0.0, rng.choice((0.02, 0.2, 1.0))),
+        replay=rng.choice((0.0, 0.0, 0.005, 0.03)),
+        replay_delay_s=(0.5, rng.choice((2.0, 15.0))),
+    )
+
+
+def draw_config(rng: Random) -> NodeConfig:
+    """Draw settings, many of them far smaller than anybody would choose, so that their bounds are met."""
+    shortest = rng.choice((0.15, 0.3, 0.4, 1.0))
+    snapshot_entries = rng.choice((None, 3, 10, 30, 100))
+    small = rng.random() < 0.3
+    return NodeConfig(
+        election_timeout_s=(shortest, shortest * rng.choice((1.5, 2.0, 3.0))),
+        heartbeat_interval_s=shortest / rng.uniform(2.2, 6.0),
+        check_quorum=rng.random() < 0.8,
+        max_command_bytes=128 * KIB,
+        max_append_bytes=rng.choice((1, 100, 2_000, 1 * MIB)),
+        max_inflight_appends=rng.choice((1, 2, 8, 64)),
+        max_inflight_bytes=rng.choice((1, 1_000, 16 * MIB)),
+        max_uncommitted_bytes=rng.choice((128 * KIB, 64 * MIB)),
+        max_pending_proposals=rng.choice((1, 3, 16_384)) if small else 16_384,
+        inbox_capacity=rng.choice((4, 16)) if small else 8_192,
+        log_cache_bytes=rng.choice((1, 500, 10_000, 32 * MIB)),
+        snapshot_entries=snapshot_entries,
+        snapshot_bytes=rng.choice((None, None, 2_000)),
+        trailing_entries=rng.choice((0, 1, 10, 100)),
+        snapshot_chunk_bytes=rng.choice((64, 500, 256 * KIB)),
+        shutdown_timeout_s=rng.choice((0.0, 0.5, 5.0)),
+    )

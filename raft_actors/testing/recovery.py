@@ -1,0 +1,76 @@
+"""Liveness: a cluster that was healed must elect a leader, converge and serve within a bound of its own time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from raft_actors.errors import ProposalError
+
+if TYPE_CHECKING:
+    from raft_actors.testing.simulation import Simulation
+
+_LOOK_S = 0.05
+
+
+class Recovery:
+    """One recovery of one cluster."""
+
+    def __init__(self, cluster: Simulation[Any, Any], within_s: float) -> None:
+        self._cluster = cluster
+        self._within_s = within_s
+        self._lacks = "nothing was tried yet"
+
+    async def run(self) -> None:
+        """Heal, and wait until all is well.
+
+        Raises:
+            CheckFailed: it was not in time.
+        """
+        with trio.move_on_after(self._within_s) as scope:
+            await self._cluster.heal_all()
+            leader = await self._one_leader()
+            await self._serves(leader)
+            await self._converges()
+        if scope.cancelled_caught:
+            raise self._cluster.failed(f"liveness: healed for {self._within_s:g} s, and {self._lacks}")
+
+    async def _one_leader(self) -> str:
+        """Wait until all nodes that run follow one leader."""
+        cluster = self._cluster
+        while True:
+            self._lacks = "the nodes do not agree on a leader"
+            for name in cluster.node_ids:
+                await cluster.try_start(name)
+            statuses = [node.status() for node in cluster.nodes.values()]
+            leaders = {(status.term, status.leader) for status in statuses}
+            if len(statuses) >= cluster.majority and len(leaders) == 1:
+                leader = leaders.pop()[1]
+                if leader is not None and leader in cluster.nodes:
+                    return leader
+            await trio.sleep(_LOOK_S)
+
+    async def _serves(self, leader: str) -> None:
+        """Have a read answered, which commits an entry."""
+        while True:
+            self._lacks = f"{leader} leads, and does not serve"
+            try:
+                await self._cluster.node(leader).read(lambda _state_machine: None)
+            except ProposalError:
+                leader = await self._one_leader()
+            else:
+                return
+
+    async def _converges(self) -> None:
+        """Wait until every node that runs has applied all that any has committed."""
+        cluster = self._cluster
+        while True:
+            statuses = [node.status() for node in cluster.nodes.values()]
+            last_index = max(status.commit_index for status in statuses)
+            behind = [status.node_id for status in statuses if status.applied_index < last_index]
+            down = [name for name in cluster.node_ids if name not in cluster.nodes and name not in cluster.lost]
+            if not behind and not down:
+                return
+            self._lacks = f"not all have applied entry {last_index}: {', '.join(behind + down)}"
+            await trio.sleep(_LOOK_S)

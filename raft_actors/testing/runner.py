@@ -1,0 +1,185 @@
+"""One seed from start to end: a cluster, clients, a plan of faults, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from random import Random
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.groups import leaves
+from raft_actors.testing.cluster import RELIABLE
+from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.linearizability import Verdict
+from raft_actors.testing.plans import LEAST_NODES, MOST_NODES, Plan
+from raft_actors.testing.simulation import Simulation, simulate
+from raft_actors.testing.store import Change, Load, Store, StoreModel
+from raft_actors.testing.torment import Torment
+from raft_actors.testing.trace import Event, Trace
+
+#: A cluster that does not end what it does in so many simulated seconds beyond its torment hangs.
+_HANGS_AFTER_S = 300.0
+
+#: In simulated time, after all is healed.
+_ANSWERED_WITHIN_S = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How seeds are run.
+
+    Attributes:
+        nodes: size of the cluster; None: drawn, from 3 to 7.
+        seconds: how long it is tormented, in its own time.
+        faults: whether there are any.
+        trace: keep all events.
+        max_steps: of the linearizability checker, for each key.
+    """
+
+    nodes: int | None = None
+    seconds: float = 30.0
+    faults: bool = True
+    trace: bool = False
+    max_steps: int = 1_000_000
+
+    def __attrs_post_init__(self) -> None:
+        if self.nodes is not None and self.nodes < 1:
+            raise ConfigurationError(f"a cluster has at least 1 node, not {self.nodes}")
+        if self.seconds < 0:
+            raise ConfigurationError(f"a cluster can't be tormented for {self.seconds} seconds")
+
+
+@attrs.frozen(kw_only=True)
+class SeedReport:
+    """What came of a seed.
+
+    Attributes:
+        seed, nodes: which, and how many nodes there were.
+        verdict: "ok"; "broken" (an invariant, liveness, or linearizability); "unknown" (the checker gave up).
+        broken: name of what was broken, or "".
+        text: what happened, in words; "" where all is well.
+        events: where something is wrong, the latest events; all of them where a trace was asked for.
+        simulated_s, real_s: how long it took, in the cluster's time and in ours.
+        messages: sent between nodes.
+        calls: made by clients.
+        lost_nodes: nodes whose disks were destroyed.
+        actions: fault → how often it was brought about.
+    """
+
+    seed: int
+    nodes: int
+    verdict: str
+    broken: str = ""
+    text: str = ""
+    events: tuple[Event, ...] = attrs.field(default=(), repr=False)
+    simulated_s: float
+    real_s: float
+    messages: int = 0
+    calls: int = 0
+    lost_nodes: int = 0
+    actions: Mapping[str, int] = attrs.field(factory=dict[str, int])
+
+    @property
+    def ok(self) -> bool:
+        """Whether all was well."""
+        return self.verdict == "ok"
+
+
+@attrs.define
+class _Run:
+    """What is known of a run while it goes on."""
+
+    seed: int
+    options: Options
+    cluster: Simulation[Change, str] | None = None
+    torment: Torment | None = None
+    load: Load | None = None
+    ended_s: float = 0.0
+    undecided: str = ""
+    trace: Trace | None = None
+
+
+def run_seed(seed: int, options: Options | None = None) -> SeedReport:
+    """Simulate a cluster as this seed has it, and say what came of it. Not to be called from within Trio.
+
+    Raises:
+        ConfigurationError: it would not be repeatable here.
+    """
+    options = options or Options()
+    rng = Random(f"{seed} plan")
+    nodes = options.nodes or rng.randint(LEAST_NODES, MOST_NODES)
+    run = _Run(seed, options)
+    begin = time.perf_counter()
+    broken = text = ""
+    try:
+        trio.run(_run, run, nodes, Plan.draw(rng), clock=MockClock(autojump_threshold=0))
+    except CheckFailed as failure:
+        broken, text = failure.broken, str(failure)
+    except ConfigurationError:
+        raise
+    except BaseException as error:
+        if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(error)):
+            raise
+        broken, text = "simulation", f"seed {seed}: {'; '.join(map(repr, leaves(error)))}"
+    return _report(run, nodes, broken, text, time.perf_counter() - begin)
+
+
+def _report(run: _Run, nodes: int, broken: str, text: str, real_s: float) -> SeedReport:
+    cluster = run.cluster
+    verdict = "broken" if broken else "unknown" if run.undecided else "ok"
+    keep = run.options.trace or verdict != "ok"
+    return SeedReport(
+        seed=run.seed,
+        nodes=nodes,
+        verdict=verdict,
+        broken=broken,
+        text=text or run.undecided,
+        events=tuple(cluster.trace.events()) if keep and cluster is not None else (),
+        simulated_s=run.ended_s,
+        real_s=real_s,
+        messages=cluster.network.statistics().messages if cluster is not None else 0,
+        calls=run.load.calls if run.load is not None else 0,
+        lost_nodes=len(cluster.lost) if cluster is not None else 0,
+        actions=dict(run.torment.taken) if run.torment is not None else {},
+    )
+
+
+async def _run(run: _Run, nodes: int, plan: Plan) -> None:
+    seed, options = run.seed, run.options
+    if not options.faults:
+        plan = attrs.evolve(plan, actions={}, requests=RELIABLE, replies=RELIABLE, client_crashes=0.0)
+    try:
+        with trio.fail_after(options.seconds + _HANGS_AFTER_S):
+            async with simulate(
+                Store, nodes=nodes, seed=seed, config=plan.config, disk_delay_s=0.0, trace=options.trace
+            ) as cluster:
+                run.cluster = cluster
+                run.load = load = Load(cluster, plan)
+                run.torment = Torment(cluster, plan)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(load.run)
+                    await run.torment.run(options.seconds)
+                    await cluster.check_liveness()
+                    load.stop()
+                    with trio.move_on_after(_ANSWERED_WITHIN_S) as patience:
+                        await load.wait_stopped()
+                    if patience.cancelled_caught:
+                        raise cluster.failed("liveness: a client was not answered in time after all was healed")
+                report = cluster.check_linearizable(StoreModel(), max_steps=options.max_steps)
+                if report.verdict is Verdict.UNDECIDED:
+                    run.undecided = str(report)
+    finally:
+        run.ended_s = trio.current_time()
+
+
+def actions_taken(reports: Iterable[SeedReport]) -> dict[str, int]:
+    """How often each fault was brought about in all of these runs."""
+    total: dict[str, int] = {}
+    for report in reports:
+        for name, count in report.actions.items():
+            total[name] = total.get(name, 0) + count
+    return total

@@ -1,0 +1,180 @@
+"""The application that `raft-actors simulate` runs: a small store of strings, its model, and clients that use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, Hashable, Iterable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+from typing_extensions import override
+
+from raft_actors.commands import CommandCodec
+from raft_actors.state_machine import StateMachine
+from raft_actors.testing.linearizability import UNKNOWN, Model
+
+if TYPE_CHECKING:
+    from raft_actors.testing.plans import Plan
+    from raft_actors.testing.simulation import Simulation
+
+_KEYS = ("a", "b", "c", "d")
+_SEPARATOR = "\x1f"
+_PADDING = "."
+
+
+@attrs.frozen
+class Change:
+    """Replace a value (`put`) or add to its end (`append`); answered with the value before.
+
+    The number counts the client's changes: the store carries out each once, however often it is proposed.
+    """
+
+    kind: str
+    key: str
+    value: str
+    client: str
+    number: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key} {self.value.rstrip(_PADDING)!r}"
+
+
+@attrs.frozen
+class Get:
+    """Ask for a value."""
+
+    key: str
+
+    @override
+    def __str__(self) -> str:
+        return f"get {self.key}"
+
+
+class _Codec(CommandCodec[Change]):
+    @override
+    def encode(self, command: Change) -> bytes:
+        fields = (command.kind, command.key, command.client, str(command.number), command.value)
+        return _SEPARATOR.join(fields).encode()
+
+    @override
+    def decode(self, data: bytes) -> Change:
+        kind, key, client, number, value = data.decode().split(_SEPARATOR)
+        return Change(kind, key, value, client, int(number))
+
+
+class Store(StateMachine[Change, str]):
+    """Strings by key. Padding that made a command huge is not kept."""
+
+    commands = _Codec()
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.answered: dict[str, tuple[int, str]] = {}
+
+    @override
+    def apply(self, command: Change) -> str:
+        number, answer = self.answered.get(command.client, (0, ""))
+        if command.number <= number:
+            return answer
+        old = self.values.get(command.key, "")
+        new = command.value.rstrip(_PADDING)
+        self.values[command.key] = new if command.kind == "put" else old + new
+        self.answered[command.client] = command.number, old
+        return old
+
+    @override
+    def snapshot(self) -> Iterable[bytes]:
+        data = json.dumps([self.values, self.answered]).encode()
+        # In pieces that no chunk's bounds agree with.
+        return [data[start : start + 100] for start in range(0, len(data), 100)]
+
+    @override
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        self.values, answered = json.loads(b"".join([chunk async for chunk in chunks]))
+        self.answered = {client: (number, answer) for client, (number, answer) in answered.items()}
+
+
+class StoreModel(Model[str]):
+    """What the store must look like to its clients."""
+
+    @override
+    def initial(self) -> str:
+        return ""
+
+    @override
+    def step(self, state: str, request: Any, response: Any) -> tuple[bool, str]:
+        possible = response is UNKNOWN or response == state
+        if isinstance(request, Get):
+            return possible, state
+        value = request.value.rstrip(_PADDING)
+        return possible, value if request.kind == "put" else state + value
+
+    @override
+    def key(self, request: Any) -> Hashable:
+        key: str = request.key
+        return key
+
+
+def _value_of(key: str, store: Store) -> str:
+    return store.values.get(key, "")
+
+
+class Load:
+    """Clients at work on a store, each with a random pause after each call, until told to stop.
+
+    Attributes:
+        calls: how many have been made.
+    """
+
+    def __init__(self, cluster: Simulation[Change, str], plan: Plan) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._done = False
+        self._stopped = trio.Event()
+        self.calls = 0
+
+    async def run(self) -> None:
+        """Have all clients work; return when each has its last answer after `stop`."""
+        async with trio.open_nursery() as nursery:
+            for number in range(self._plan.clients):
+                nursery.start_soon(self._work, number)
+        self._stopped.set()
+
+    def stop(self) -> None:
+        """Have no further calls made."""
+        self._done = True
+
+    async def wait_stopped(self) -> None:
+        """Wait until every client has its last answer."""
+        await self._stopped.wait()
+
+    async def _work(self, number: int) -> None:
+        """One client after the other: when one dies within a call, another takes its place."""
+        rng = Random(f"{self._cluster.seed} load {number}")
+        incarnation = 0
+        while not self._done:
+            incarnation += 1
+            await self._live(f"c{number}.{incarnation}", rng)
+
+    async def _live(self, name: str, rng: Random) -> None:
+        client, plan, count = self._cluster.client(name), self._plan, 0
+        while not self._done:
+            await trio.sleep(rng.expovariate(1 / plan.think_s))
+            self.calls += 1
+            key, kind = rng.choice(_KEYS), rng.choice(("get", "get", "put", "append", "append", "append"))
+            mortal = rng.random() < plan.client_crashes
+            with trio.move_on_after(rng.expovariate(20.0) if mortal else float("inf")) as scope:
+                if kind == "get":
+                    await client.read(Get(key), partial(_value_of, key))
+                else:
+                    count += 1
+                    value = f"{name}.{count} "
+                    if plan.huge_bytes and rng.random() < 0.05:
+                        value = value.ljust(plan.huge_bytes, _PADDING)
+                    await client.call(Change(kind, key, value, name, count), retry=True)
+            if scope.cancelled_caught:
+                return

@@ -1,0 +1,139 @@
+"""Carries out a plan: one action after the other, several at a time, and nodes that come back after their crashes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from raft_actors.errors import NodeStopped
+from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.plans import Plan, draw_faults
+from raft_actors.transports.faults import Faults
+
+if TYPE_CHECKING:
+    from raft_actors.testing.simulation import Simulation
+
+_LOOK_S = 0.1
+
+
+class Torment:
+    """A plan at work on a cluster.
+
+    Attributes:
+        cluster, plan: what it works on, and by.
+        rng: all of its choices; seeded with the cluster's seed.
+        taken: action → how often it was taken.
+    """
+
+    def __init__(self, cluster: Simulation[Any, Any], plan: Plan) -> None:
+        self.cluster = cluster
+        self.plan = plan
+        self.rng = Random(f"{cluster.seed} torment")
+        self.taken: Counter[str] = Counter()
+        self._victims: set[str] = set()
+        self._returning: set[str] = set()
+        self._partitions = 0
+
+    async def run(self, seconds: float) -> None:
+        """Torment the cluster for so long, then heal it."""
+        ends = trio.current_time() + seconds
+        self._begin()
+        names, weights = list(self.plan.actions), list(self.plan.actions.values())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._bring_back, nursery)
+            while names:
+                next_at = trio.current_time() + self.rng.expovariate(1 / self.plan.gap_s)
+                if next_at >= ends:
+                    break
+                await trio.sleep_until(next_at)
+                name = self.rng.choices(names, weights)[0]
+                self.taken[name] += 1
+                nursery.start_soon(ACTIONS[name], self)
+            await trio.sleep_until(ends)
+            nursery.cancel_scope.cancel()
+        await self.cluster.heal_all()
+
+    def _begin(self) -> None:
+        cluster, plan = self.cluster, self.plan
+        cluster.set_faults(plan.requests, plan.replies)
+        cluster.network.outlive = plan.outlive
+        for name in cluster.node_ids:
+            cluster.disk(name).delay_s = plan.disk_s
+            cluster.clock(name).set_rate(self.rng.uniform(*plan.clock_rates))
+
+    async def _bring_back(self, nursery: trio.Nursery) -> None:
+        """Start every node that is down again, some time after."""
+        cluster = self.cluster
+        while True:
+            await trio.sleep(_LOOK_S)
+            for name in cluster.node_ids:
+                if name not in cluster.nodes and name not in cluster.lost and name not in self._returning:
+                    self._returning.add(name)
+                    nursery.start_soon(self._start_later, name)
+
+    async def _start_later(self, name: str) -> None:
+        await trio.sleep(self.rng.expovariate(1 / self.plan.down_s))
+        await self.cluster.try_start(name)
+        self._returning.discard(name)
+
+    # --- for actions -----------------------------------------------------------------------------------------
+
+    def some_node(self) -> str:
+        """A node, whether it runs or not."""
+        return self.rng.choice(self.cluster.node_ids)
+
+    def some_running(self) -> str | None:
+        """A node that runs, or None."""
+        names = list(self.cluster.nodes)
+        return self.rng.choice(names) if names else None
+
+    def some_victim(self) -> str | None:
+        """A node whose disk may be destroyed: never so many that no majority of whole ones is left."""
+        most = len(self.cluster.node_ids) - self.cluster.majority
+        name = self.some_node()
+        if name not in self._victims and len(self._victims) >= most:
+            return None
+        self._victims.add(name)
+        return name
+
+    def shuffled(self) -> list[str]:
+        """All nodes, in a random order."""
+        names = list(self.cluster.node_ids)
+        self.rng.shuffle(names)
+        return names
+
+    def draw_faults(self) -> Faults:
+        """Other faults of messages."""
+        return draw_faults(self.rng)
+
+    async def last(self, mean_s: float) -> None:
+        """Let a fault last for a random time."""
+        await trio.sleep(self.rng.expovariate(1 / mean_s))
+
+    async def mend_partition(self) -> None:
+        """Let a partition last for a while, and end it if it is still there."""
+        self._partitions += 1
+        number = self._partitions
+        await self.last(3.0)
+        if number == self._partitions:
+            self.cluster.partition()
+
+    async def take_down(self, name: str) -> None:
+        """Have a node down, and all of it gone, before anybody starts it again."""
+        while name in self._returning and name not in self.cluster.lost:  # noqa: ASYNC110 - others poll for it too
+            await trio.sleep(_LOOK_S)
+        self._returning.add(name)
+        if name in self.cluster.nodes:
+            self.cluster.crash(name)
+        await self.cluster.wait_down(name)
+        self._returning.discard(name)
+
+    async def take_snapshot(self, name: str) -> None:
+        """Have a node take a snapshot, whatever becomes of it."""
+        try:
+            await self.cluster.node(name).take_snapshot()
+        except NodeStopped:
+            return
