@@ -4,6 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+CRASH_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -11,7 +12,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test coverage storage-crashes check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -26,6 +27,9 @@ test: .venv/.installed-test  ## Run all tests, on JOBS (2) cores
 
 coverage: .venv/.installed-test  ## Run all tests, and show which lines and branches they miss
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
+
+storage-crashes: .venv/.installed-test  ## Crash SQLite stores at every write and sync (CRASH_ARGS=...; half an hour)
+	$(BIN)/python -m tests.persistence.power --jobs $(JOBS) $(CRASH_ARGS)
 
 check: ruff mypy pyright flake8-async lint-imports  ## Run every linter and type checker
 

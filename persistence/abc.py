@@ -10,6 +10,7 @@ What every implementation guarantees:
   the power. When that raises, or is cancelled, none, some or all of it may be: the caller must stop and never use the
   storage again.
 - `write` is atomic over a crash: all writes of one call, or a prefix of them.
+- What `open` returns is durable too, even where a process before died between a write and its sync.
 - A snapshot takes effect only with its `CommitSnapshot`. A crash before leaves the old snapshot and log.
 - What is read back is what was written, or `StorageCorrupt` is raised. Never silently less.
 - A call that is cancelled ends at once, even where the disk hangs. What it asked for may still be carried out.

@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,6 @@ class Database:
         if schema.is_empty(connection):
             check_mark(self.path, None, 0, files)
             schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
-            files.sync_folder(self.path.parent)
         self._row = row = schema.load(connection, self.path)
         if row.identity != identity:
             raise StorageMismatch(
@@ -135,7 +134,10 @@ class Database:
         state, self._commit_number = batches.bounds(connection, self.path, row)
         check_mark(self.path, row.store_id, self._commit_number, files)
         tail = batches.tail(connection, self.path, state, tail_bytes)
+        # A process that was killed before its sync left what we read in the system's cache alone.
+        files.make_durable(self.path.with_name(self.path.name + "-wal"))
         self._mark = Mark(self.path, files)
+        files.sync_folder(self.path.parent)
         self._write_mark()
         self._garbage = Garbage(connection, state.first_index)
         self._garbage.find_snapshots(keep=row.snapshot_id)
@@ -147,6 +149,8 @@ class Database:
         if connection is None:
             return
         try:
+            if self._unheard is not None:
+                raise self._unheard
             if self.failed is None:
                 with self._mapping("closing it"):
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -285,7 +289,7 @@ class Database:
         if self._wal_bytes >= _CHECKPOINT_BYTES:
             self._upkeep(self._checkpoint)
         elif self._wal_bytes and self._wal_bytes + _RESERVE_BYTES // 4 > self._reserved_bytes:
-            self._reserve()
+            self._upkeep(self._reserve)
         if self._commit_number - self._marked_number >= _COMMITS_PER_MARK:
             self._upkeep(self._write_mark)
         self._work_since_slice += 1
@@ -326,8 +330,7 @@ class Database:
 
     def _reserve(self) -> None:
         self._reserved_bytes = self._wal_bytes + _RESERVE_BYTES
-        # It only makes commits faster: on a full disk they will find that out for themselves.
-        with suppress(OSError):
+        with self._mapping("making room in the write-ahead log"):
             self._files.lengthen(self.path.with_name(self.path.name + "-wal"), self._reserved_bytes)
 
     def _checkpoint(self) -> None:

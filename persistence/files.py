@@ -6,9 +6,15 @@ there and synced, and the mark (see `mark`) is a plain file. Tests that cut the 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
+
+#: The numbers of the errors that say that a disk or a quota is full.
+NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+_PIECE_BYTES = 1024 * 1024
 
 
 class PlainFile:
@@ -67,7 +73,7 @@ class Files:
         return PlainFile(path)
 
     def lengthen(self, path: Path, size: int) -> None:
-        """Make a file at least `size` bytes long, with zeros, and sync it. Where that fails it stays as it was."""
+        """Make a file at least `size` bytes long, with zeros, and sync it. Without room for it, it stays as it was."""
         descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
         try:
             before = os.lseek(descriptor, 0, os.SEEK_END)
@@ -77,11 +83,27 @@ class Files:
                 while left > 0:
                     left -= os.write(descriptor, bytes(left))
                 os.fsync(descriptor)
-            except OSError:
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
                 os.ftruncate(descriptor, before)
-                raise
         finally:
             os.close(descriptor)
+
+    def make_durable(self, path: Path) -> None:
+        """Make durable all that a file shows, where there is one.
+
+        Syncing does not suffice: after a sync that failed, systems may take the data for written, and show it until the
+        next boot, though it never reached the disk. So it is written once more.
+        """
+        if not self.exists(path) or path.stat().st_size == 0:
+            return
+        with path.open("r+b", buffering=0) as file:
+            offset = 0
+            while data := file.read(_PIECE_BYTES):
+                file.seek(offset)
+                offset += file.write(data)
+            os.fsync(file.fileno())
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""

@@ -1,7 +1,7 @@
 """The storage for production: one SQLite file per node.
 
 Each commit is a transaction in SQLite's write-ahead log, synced before `write` returns. A thread of the storage's own
-talks to SQLite (see `writer_thread`); Trio's never waits for the disk.
+talks to SQLite (see `writer_thread`); Trio's never waits for the disk. docs/storage.md says how all this is tested.
 
 Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), and while it is open, or after a crash, `n1.db-wal`. A
 store that was closed is whole without the other two. Copy a store only while its node is stopped, and all three.

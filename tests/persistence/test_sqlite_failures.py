@@ -194,6 +194,45 @@ async def test_a_failure_that_nobody_waited_for_is_the_next_callers(path: Path, 
     await storage.aclose()
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+async def test_room_that_can_not_be_had_ahead_of_need(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    storage = SqliteStorage(path)
+    await storage.open(IDENTITY, tail_bytes=0)
+    write = os.write
+    sizes: list[int] = []
+
+    def fail(descriptor: int, data: bytes) -> int:
+        if len(data) < 100_000:
+            return write(descriptor, data)
+        if sizes:
+            raise OSError(number, os.strerror(number))
+        sizes.append(os.fstat(descriptor).st_size)
+        return write(descriptor, data[:5000])
+
+    monkeypatch.setattr(os, "write", fail)
+    await storage.write([append(batch(1, 1, b"a"))])
+    if number == errno.EIO:
+        with pytest.raises(StorageFailed, match="making room in the write-ahead log"):
+            await storage.read_entries(1, 1, 1)
+        await storage.aclose()
+    else:
+        await storage.read_entries(1, 1, 1)
+        assert sizes == [path.with_name("n1.db-wal").stat().st_size]
+        await storage.aclose()
+    assert (await contents_of(path)).last_index == 1
+
+
+async def test_a_failure_that_nobody_waited_for_is_told_at_closing(path: Path, faults: Faults) -> None:
+    storage = SqliteStorage(path)
+    await filled(storage, batch(1, 1, b"a"))
+    faults.prefix, faults.act = "PRAGMA wal_checkpoint(PASSIVE)", failing(sqlite3.SQLITE_IOERR)
+    await storage.write([append(batch(2, 1, *[b"x" * 1_000_000] * 9))])
+    with pytest.raises(StorageFailed, match="moving the write-ahead log"):
+        await storage.aclose()
+    await storage.aclose()
+    assert (await contents_of(path)).last_index == 10
+
+
 async def test_a_failure_to_close_is_told(path: Path, faults: Faults) -> None:
     storage = SqliteStorage(path)
     await filled(storage, batch(1, 1, b"a"))

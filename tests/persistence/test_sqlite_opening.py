@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from raft_actors.persistence import (
     SqliteStorage,
     inspect_store,
 )
+from raft_actors.persistence.files import Files
 from raft_actors.persistence.schema import SCHEMA_VERSION
 from tests.persistence.inside import ROOT
 from tests.persistence.support import (
@@ -100,7 +102,7 @@ async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, mo
         return descriptor
 
     def sync(descriptor: int) -> None:
-        synced.append((opened[descriptor], (folder / "n1.db").exists()))
+        synced.append((opened.get(descriptor, "a file"), (folder / "n1.db").exists()))
         real_sync(descriptor)
 
     monkeypatch.setattr(os, "open", open_)
@@ -112,9 +114,25 @@ async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, mo
         assert (str(name), False) in synced
     assert synced[-1] == (str(folder), True)
     synced.clear()
-    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.open(IDENTITY, tail_bytes=0)  # who made the file may have been killed before the sync
     await storage.aclose()
-    assert synced == []
+    assert synced == [(str(folder), True)]
+
+
+def test_what_is_made_durable_is_written_again_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, files = tmp_path / "file", Files()
+    files.make_durable(path)
+    assert not path.exists()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for size in (0, 1, 3_000_000):
+        data = random.Random(size).randbytes(size)
+        path.write_bytes(data)
+        os.utime(path, (0, 0))
+        files.make_durable(path)
+        assert path.read_bytes() == data
+        assert (path.stat().st_mtime > 0) == (size > 0)
+    assert len(synced) == 2
 
 
 async def test_a_path_that_can_be_no_file(tmp_path: Path) -> None:
