@@ -17,9 +17,11 @@ from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, 
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.history import Call, History, Outcome, outcome_of
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.models import CounterModel, KeyValueModel, QueueModel, RegisterModel
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
@@ -32,16 +34,23 @@ __all__ = [
     "UNKNOWN",
     "UNRELIABLE",
     "AppliedEntry",
+    "Call",
     "CheckFailed",
     "Client",
+    "CounterModel",
     "Facts",
+    "History",
     "Invariant",
+    "KeyValueModel",
     "Life",
     "Model",
     "Operation",
     "Options",
+    "Outcome",
     "OutcomeUnknown",
     "Plan",
+    "QueueModel",
+    "RegisterModel",
     "Report",
     "SeedReport",
     "SimulatedCluster",
@@ -53,6 +62,7 @@ __all__ = [
     "check_history",
     "deterministic_scheduling",
     "open_cluster",
+    "outcome_of",
     "run_seed",
     "simulate",
 ]

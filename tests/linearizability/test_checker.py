@@ -73,15 +73,15 @@ BAD = {
 def test_good(name: str) -> None:
     report = check_history(Register(), GOOD[name])
     assert report.verdict is Verdict.OK
-    assert str(report) == "linearizable"
+    assert str(report) == f"linearizable ({len(GOOD[name])} operations)"
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad(name: str) -> None:
     report = check_history(Register(), BAD[name])
     assert report.verdict is Verdict.ILLEGAL
-    assert report.stuck
-    assert str(report.stuck[0]) in str(report)
+    assert report.window
+    assert str(report.window[0].request) in str(report)
 
 
 def test_the_key_is_named() -> None:
