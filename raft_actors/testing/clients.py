@@ -13,7 +13,7 @@ import trio
 from raft_actors.errors import CommandFailed, NotLeader, Overloaded, ProposalError, RaftError
 from raft_actors.node import Node
 from raft_actors.pending import Pending
-from raft_actors.testing.linearizability import UNKNOWN, Operation
+from raft_actors.testing.linearizability import UNKNOWN
 
 if TYPE_CHECKING:
     from raft_actors.testing.simulation import Simulation
@@ -76,9 +76,8 @@ class Client(Generic[C, R]):
         return result
 
     async def _record(self, request: Any, work: Callable[[Node[C, R]], Awaitable[Any]], *, retry: bool) -> Any:
-        trace, number = self._cluster.trace, self._cluster.next_operation()
-        trace.add("call", operation=number, client=self.name, text=request)
-        start_s = trio.current_time()
+        trace, call = self._cluster.trace, self._cluster.history.begin(self.name, request)
+        trace.add("call", operation=call.number, client=self.name, text=request)
         response: Any = UNKNOWN
         error: CommandFailed | None = None
         try:
@@ -87,10 +86,10 @@ class Client(Generic[C, R]):
             response, error = f"failed: {failure.__cause__!r}", failure
         finally:
             known = response is not UNKNOWN
-            end_s = trio.current_time() if known else float("inf")
-            self._cluster.history.append(Operation(self.name, request, response, start_s, end_s))
+            if known:
+                call.returned(response)
             outcome = "unknown" if not known else "error" if error else "ok"
-            trace.add("return", operation=number, outcome=outcome, text=response if known else "")
+            trace.add("return", operation=call.number, outcome=outcome, text=response if known else "")
         if error is not None:
             raise error
         if response is UNKNOWN:

@@ -18,9 +18,10 @@ from raft_actors.testing.agenda import Gate
 from raft_actors.testing.clients import Client
 from raft_actors.testing.cluster import RELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.history import History
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
-from raft_actors.testing.linearizability import Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.linearizability import Model, Report, Verdict, check_history
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.recovery import Recovery
 from raft_actors.testing.torment import Torment
@@ -46,8 +47,8 @@ class Simulation(SimulatedCluster[C, R]):
     def __init__(self, *positional: Any, **keywords: Any) -> None:
         super().__init__(*positional, **keywords)
         self.lost: dict[str, str] = {}
-        self.history: list[Operation] = []
-        self._operations = self._clients = 0
+        self.history = History()
+        self._clients = 0
         self._steps_left: dict[Life, int] = {}
         self._paused: dict[str, float] = {}
         self._slow_apply: dict[str, float] = {}
@@ -59,11 +60,6 @@ class Simulation(SimulatedCluster[C, R]):
         self._clients += 1
         return Client(self, name or f"client {self._clients}")
 
-    def next_operation(self) -> int:
-        """A number for a client's call."""
-        self._operations += 1
-        return self._operations
-
     def gate(self, node_id: str) -> Gate:
         """What holds back everything that concerns a node while it is paused or busy."""
         return self._members[node_id].gate
@@ -74,7 +70,7 @@ class Simulation(SimulatedCluster[C, R]):
         Raises:
             CheckFailed: no order of the calls explains what the clients were told.
         """
-        report = check_history(model, self.history, max_steps=max_steps)
+        report = check_history(model, self.history.operations(), max_steps=max_steps)
         if report.verdict is Verdict.ILLEGAL:
             raise self.failed(f"linearizability: {report}")
         return report
