@@ -94,6 +94,13 @@ def test_wheel_of_the_sdist_is_the_wheel_of_the_tree(built: Built) -> None:
     assert names_in(built.wheel_of_sdist) == names_in(built.wheel_of_tree)
 
 
+def test_wheel_holds_what_the_diagram_is_made_of(built: Built) -> None:
+    folder = ROOT / "raft_actors" / "testing" / "diagram"
+    parts = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.suffix in {".html", ".css", ".js"}}
+    assert len(parts) > 10
+    assert parts <= names_in(built.wheel_of_tree)
+
+
 def test_wheel_installs_one_top_level_name(built: Built) -> None:
     top_level = {name.split("/")[0] for name in names_in(built.wheel_of_tree)}
     assert {name for name in top_level if not name.endswith(".dist-info")} == {"raft_actors"}
