@@ -120,7 +120,8 @@ class Database:
         files = self._files
         files.make_folder(self.path.parent)
         if not files.exists(self.path):
-            files.remove(mark_path(self.path))  # of a store that somebody removed
+            files.remove(mark_path(self.path))  # of a store that somebody removed ...
+            files.sync_folder(self.path.parent)  # ... lest it come back after a crash, and speak against this one
         self._opened = connection = schema.connect(self.path, files)
         if schema.is_empty(connection):
             check_mark(self.path, None, 0, files)

@@ -53,13 +53,9 @@ class Files:
         """Whether there is such a file."""
         return path.exists()
 
-    def remove(self, path: Path) -> bool:
-        """Delete a file; returns whether it was there."""
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+    def remove(self, path: Path) -> None:
+        """Delete a file, if it is there."""
+        path.unlink(missing_ok=True)
 
     def read(self, path: Path) -> bytes | None:
         """All that is in a file, None where there is none."""

@@ -111,14 +111,13 @@ class SimulatedFiles(Files):
         return path.name in self.disk.shown.names
 
     @override
-    def remove(self, path: Path) -> bool:
+    def remove(self, path: Path) -> None:
         if path.name not in self.disk.shown.names:
-            return False
+            return
         try:
             self.do(Kind.REMOVE, path.name)
         except DiskError as error:
             raise error.as_system() from error
-        return True
 
     @override
     def read(self, path: Path) -> bytes | None:

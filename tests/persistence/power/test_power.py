@@ -15,6 +15,7 @@ from tests.persistence.power.disk import Disk, Event, Image, Kind, all_of, none_
 from tests.persistence.power.mutants import MUTANTS, Mutant, hunt
 from tests.persistence.power.playing import Player, record
 from tests.persistence.power.running import Plan, record_again, run_here
+from tests.persistence.power.settings import small_and_inline
 from tests.persistence.power.tally import Tally
 from tests.persistence.power.workload import make_workload
 
@@ -35,6 +36,29 @@ def test_a_store_in_the_making(kind: str) -> None:
     """The first points of all: the file, its tables, the mark, and the first calls."""
     tally = run_here(Plan(2, 30, kind, numbers=tuple(range(40))))
     assert tally.violations == []
+
+
+async def test_a_store_made_where_another_one_was_removed() -> None:
+    """The mark that the other one left behind must not speak against the new one."""
+    with small_and_inline():
+        other = Disk()
+        for event in (await record(make_workload(5, 30))).journal:
+            other.replay(event)
+        mark = other.shown.contents()["n1.db-mark"]
+        disk = Disk()
+        for event in (
+            Event(Kind.CREATE, "n1.db-mark", 1),
+            Event(Kind.WRITE, "n1.db-mark", 1, 0, mark),
+            Event(Kind.SYNC, "n1.db-mark", 1),
+            Event(Kind.SYNC_FOLDER),
+        ):
+            disk.happen(event)
+        workload, tally = make_workload(6, 10), Tally()
+        recording = await record(workload, Player(workload, disk))
+        for point in points(recording.journal, range(80)):
+            await crash_at(recording, point, 6, tally)
+    assert tally.violations == []
+    assert tally.points == 80
 
 
 async def test_the_thread_keeps_the_order() -> None:
