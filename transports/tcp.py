@@ -23,6 +23,7 @@ from raft_actors.transports.handshake import Hello
 from raft_actors.transports.tcp_receiver import Receiver
 from raft_actors.transports.tcp_sender import Backoff, PeerSender
 from raft_actors.transports.tcp_sockets import tune
+from raft_actors.transports.tcp_stream import PeerStream
 
 _REMEDIES = {
     errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
@@ -131,7 +132,7 @@ class TcpTransport(Transport):
         @trio.lowlevel.enable_ki_protection
         async def serve(stream: trio.SocketStream) -> None:
             tune(stream, self.dead_peer_timeout_s)
-            await receiver.serve(stream)
+            await receiver.serve(PeerStream(stream))
 
         return serve
 
@@ -155,7 +156,7 @@ class TcpTransport(Transport):
         async def connect() -> trio.abc.Stream:
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
-            return stream
+            return PeerStream(stream)
 
         return PeerSender(
             peer=peer,

@@ -5,8 +5,9 @@ refused while the sender waits to try again; what a failed attempt or a broken c
 dropped. Raft repeats whatever still matters, with newer contents, so an old message is worth less than the bandwidth it
 takes, and a sender that is told at once can do better than wait for an answer.
 
-The hot path is: `send_nowait` appends and wakes the task; the task encodes all that is queued and writes it with one
-call. So under load many messages share a write, and no message waits for another one to be answered.
+The hot path is: where nothing is queued, `send_nowait` hands the message to the kernel itself. What the kernel does not
+take, and all that comes meanwhile, is left to the task, which encodes what is queued and writes it with one call. So no
+message waits for a task's turn, nor for another one to be answered, and many share a write where the peer is slow.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.codec import encode, size_bound
 from raft_actors.transports.frames import HEADER_BYTES, FrameParser, pack_length
 from raft_actors.transports.handshake import ANSWER_BYTES, Verdict, decode_answer
+from raft_actors.transports.tcp_stream import PeerStream
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,10 @@ class PeerSender:
     backoff: Backoff
     _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
     _queued_bytes: int = attrs.field(default=0, init=False)
+    _direct: PeerStream | None = attrs.field(default=None, init=False, repr=False)
+    """The connection, while nothing is queued for it."""
+    _rest: bytes = attrs.field(default=b"", init=False, repr=False)
+    """What the kernel did not take of a message that was sent directly."""
     _taking: bool = attrs.field(default=True, init=False)
     _idle: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
     _hurry: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
@@ -108,10 +114,27 @@ class PeerSender:
         ):
             self.statistics.dropped_messages += 1
             return False
+        if self._direct is not None and self._send_directly(self._direct, message):
+            return True
         self._queue.append((message, size))
         self._queued_bytes += size
         if self._idle:
             self._idle.unpark()
+        return True
+
+    def _send_directly(self, stream: PeerStream, message: Message) -> bool:
+        """Hand a message to the kernel; what it leaves of it is for the task. False: it took nothing."""
+        payload = encode(message)
+        data = pack_length(len(payload)) + payload
+        sent = stream.send_now(data)
+        if sent < len(data):
+            self._direct = None
+            if not sent:
+                return False
+            self._rest = data[sent:]
+            self._idle.unpark()
+        self.statistics.sent_messages += 1
+        self.statistics.sent_bytes += len(data)
         return True
 
     def hurry(self) -> None:
@@ -194,13 +217,18 @@ class PeerSender:
                 nursery.cancel_scope.cancel()
         finally:
             self.statistics.connected = False
+            self._direct = None
+            self._rest = b""
 
     async def _write_queue(self, stream: trio.abc.Stream) -> None:
         try:
             while True:
-                while not self._queue:
+                while not self._queue and not self._rest:
+                    self._direct = stream if isinstance(stream, PeerStream) else None
                     await self._idle.park()
-                await stream.send_all(self._take())
+                self._direct = None
+                data, self._rest = self._rest + self._take(), b""
+                await stream.send_all(data)
         except trio.BrokenResourceError as error:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
 

@@ -20,6 +20,7 @@ from raft_actors.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.transports import Endpoint, TcpTransport
 from raft_actors.transports.frames import FrameParser, frame
 from raft_actors.transports.handshake import Hello, Verdict, decode_answer, encode_answer
+from raft_actors.transports.tcp_stream import PeerStream
 from tests.transports.support import MAX_MESSAGE_BYTES, Member, free_port, numbered, wait_until
 
 LINUX = sys.platform == "linux"
@@ -168,15 +169,15 @@ def test_an_impossible_listening_address() -> None:
 
 @pytest.mark.skipif(not LINUX, reason="options of other systems differ")
 async def test_connections_are_tuned(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[trio.SocketStream] = []
-    receive_some = trio.SocketStream.receive_some
+    seen: list[PeerStream] = []
+    receive_some = PeerStream.receive_some
 
-    async def spy(self: trio.SocketStream, max_bytes: int | None = None) -> bytes:
+    async def spy(self: PeerStream, max_bytes: int | None = None) -> bytes:
         if self not in seen:
             seen.append(self)
         return await receive_some(self, max_bytes)
 
-    monkeypatch.setattr(trio.SocketStream, "receive_some", spy)
+    monkeypatch.setattr(PeerStream, "receive_some", spy)
     with free_port() as port:
         a, b = member("a", b=f"127.0.0.1:{port}"), member("b", f"127.0.0.1:{port}", a="127.0.0.1:1")
         await b.start(nursery)
@@ -184,11 +185,11 @@ async def test_connections_are_tuned(nursery: trio.Nursery, monkeypatch: pytest.
         await a.wait_connected("b")
         assert len(seen) == 2  # both ends
         for stream in seen:
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 3_000
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 3
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 1
+            assert stream._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert stream._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert stream._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 3_000
+            assert stream._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 3
+            assert stream._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 1
 
 
 async def test_a_peer_that_starts_later_is_found(nursery: trio.Nursery) -> None:
