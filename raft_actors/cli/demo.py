@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import signal
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raft_actors.cli.demo_text import DemoError, compare, default_text, read_lines
+from raft_actors.cli.interrupts import terminated_as_interrupted
 from raft_actors.cli.options import nodes_of_demo, positive
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from raft_actors.cli.demo_cluster import Cluster
     from raft_actors.cli.demo_load import Loader
     from raft_actors.cli.demo_report import Bar
@@ -72,25 +68,11 @@ def run(options: argparse.Namespace) -> int:
     every = options.snapshot_entries or max(10, len(lines) // 10)
     settings = (f"--snapshot-entries={every}", f"--trailing-entries={every // 4}")
     with (
-        _terminated_as_interrupted(),
+        terminated_as_interrupted(),
         tempfile.TemporaryDirectory(prefix="raft-actors-demo-") as folder,
         Cluster(Path(folder), options.nodes, settings) as cluster,
     ):
         return _Demo(cluster, lines, options.connections).run()
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Generator[None]:
-    """Have SIGTERM end the demo as Ctrl-C does, so that no process and no folder stays behind."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Demo:

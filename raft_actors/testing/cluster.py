@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import NodeStopped, NotLeader, Overloaded
+from raft_actors.errors import NodeStopped, NotLeader, Overloaded, StorageCorrupt
 from raft_actors.node import Node
 from raft_actors.proposals import PendingProposal
 from raft_actors.state_machine import StateMachine
@@ -70,6 +70,7 @@ class SimulatedCluster(Generic[C, R]):
         config: what nodes are started with, but for their seed. May be replaced for later starts.
         watch: sees what all nodes do, and checks the invariants.
         rng: for the test's own choices; seeded.
+        lost: node id → why it must not be started any more: its disk is damaged, or not its own.
         tolerated: errors that may end a node without failing the test.
     """
 
@@ -93,6 +94,7 @@ class SimulatedCluster(Generic[C, R]):
         self.rng = Random(f"{seed} test")
         self.failure: CheckFailed | None = None
         self.tolerated: tuple[type[Exception], ...] = ()
+        self.lost: dict[str, str] = {}
         self._make_state_machine = state_machine
         self._nursery = nursery
         names = [f"n{number}" for number in range(1, nodes + 1)]
@@ -139,8 +141,12 @@ class SimulatedCluster(Generic[C, R]):
 
     @property
     def nodes(self) -> dict[str, Node[C, R]]:
-        """The nodes that run now, by id."""
-        return {name: member.running.node for name, member in self._members.items() if member.running is not None}
+        """The nodes that run now and have recovered, by id."""
+        return {
+            name: member.running.node
+            for name, member in self._members.items()
+            if member.running is not None and member.running.recovered
+        }
 
     @property
     def connected(self) -> list[str]:
@@ -360,6 +366,8 @@ class SimulatedCluster(Generic[C, R]):
 
     def _crashed(self, node_id: str, text: str, error: Exception) -> None:
         injected = any(error is raised for raised in self._members[node_id].disk.raised)
+        if injected and isinstance(error, StorageCorrupt):
+            self.lost[node_id] = str(error)
         if not injected and not isinstance(error, self.tolerated):
             self._report(text, error)
 

@@ -28,7 +28,14 @@ R = TypeVar("R")
 
 @attrs.define(eq=False)
 class Running(Generic[C, R]):
-    """A node that runs, and what belongs to this start of it alone."""
+    """A node that runs, and what belongs to this start of it alone.
+
+    Attributes:
+        settled: set once it has recovered, or has ended without.
+        recovered: whether it has.
+        awaited: whether somebody waits for that.
+        error: what kept it from recovering.
+    """
 
     node: Node[C, R]
     state_machine: StateMachine[C, R]
@@ -36,20 +43,23 @@ class Running(Generic[C, R]):
     life: Life
     transport: SimulatedTransport
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    settled: trio.Event = attrs.field(factory=trio.Event)
     ended: trio.Event = attrs.field(factory=trio.Event)
+    recovered: bool = False
+    awaited: bool = True
+    error: Exception | None = None
     killed: bool = False
 
 
 @attrs.define(eq=False)
-class _Start(trio.TaskStatus[Any]):
-    """Passes on that a node has started, and remembers it."""
+class _Started(trio.TaskStatus[Any]):
+    """Notes that a node has recovered."""
 
-    status: trio.TaskStatus[Any]
-    recovered: bool = False
+    running: Running[Any, Any]
 
     def started(self, value: Any = None) -> None:
-        self.recovered = True
-        self.status.started(value)
+        self.running.recovered = True
+        self.running.settled.set()
 
 
 @attrs.define(eq=False)
@@ -107,6 +117,8 @@ class Member(Generic[C, R]):
         if self.running is not None:
             raise ConfigurationError(f"node {self.node_id!r} runs already")
         await self.wait_ended()
+        if self.running is not None:
+            raise ConfigurationError(f"node {self.node_id!r} was started by somebody else")
         self.starts += 1
         life = Life(self.node_id, self.starts, self.disk)
         recorder = RecordingStateMachine(state_machine, self.watch, life)
@@ -121,12 +133,26 @@ class Member(Generic[C, R]):
             clock=self.clock.node_clock,
         )
         self.running = self._last = running = Running(node, state_machine, recorder, life, transport)
+        # Not nursery.start: a start goes on, as a process does, when whoever ordered it is gone.
+        nursery.start_soon(self._run, running)
         try:
-            await nursery.start(self._run, running)
-        except BaseException:
-            self.running = None
+            await running.settled.wait()
+        except trio.Cancelled:
+            running.awaited = False
             raise
+        if running.error is not None:
+            raise running.error
+        if not running.recovered:
+            raise NodeStopped(self.node_id)
         return node
+
+    async def wait_free(self) -> bool:
+        """Wait until somebody has started it, or could; tell which."""
+        if self.running is not None:
+            await self.running.settled.wait()
+        else:
+            await self.wait_ended()
+        return self.running is None
 
     async def wait_ended(self) -> None:
         """Wait until the last node that was crashed or stopped here has ended."""
@@ -151,25 +177,24 @@ class Member(Generic[C, R]):
         if not running.killed and running.node.crash is None:
             self.trace.add("stop", self.node_id)
 
-    async def _run(  # noqa: ASYNC128 - the node calls started()
-        self, running: Running[C, R], task_status: trio.TaskStatus[Node[C, R]]
-    ) -> None:
-        start = _Start(task_status)
+    async def _run(self, running: Running[C, R]) -> None:
         LIFE.set(running.life)
         try:
             with running.scope:
-                await running.node.run(task_status=start)
-        except Exception as error:
-            if not start.recovered:
-                raise  # to whoever started it
+                await running.node.run(task_status=_Started(running))
+        except Exception as error:  # noqa: BLE001 - told to whoever started it, or to the cluster
             if not running.killed:
-                self.trace.add("crash", self.node_id, why="error", error=f"{type(error).__name__}: {error}")
-                self.crashed(self.node_id, f"{running.life} crashed: {type(error).__name__}: {error}", error)
-        else:
-            if not start.recovered:
-                raise NodeStopped(self.node_id)
+                self._ended_by(running, error)
         finally:
             self.watch.ended(running.life)
             if self.running is running:
                 self.running = None
+            running.settled.set()
             running.ended.set()
+
+    def _ended_by(self, running: Running[C, R], error: Exception) -> None:
+        if not running.recovered and running.awaited:
+            running.error = error  # for whoever started it
+            return
+        self.trace.add("crash", self.node_id, why="error", error=f"{type(error).__name__}: {error}")
+        self.crashed(self.node_id, f"{running.life} crashed: {type(error).__name__}: {error}", error)

@@ -66,7 +66,7 @@ class Plan:
             outlive=rng.random() < 0.3,
             disk_s=rng.choice(((0.0, 0.0), (0.0, 0.002), (0.001, 0.01), (0.0, 0.06))),
             clock_rates=rates,
-            gap_s=_log_uniform(rng, 0.15, 4.0),
+            gap_s=_log_uniform(rng, 0.25, 5.0),
             down_s=_log_uniform(rng, 0.1, 3.0),
             actions=draw_actions(rng),
             clients=rng.randint(2, 6),

@@ -63,14 +63,18 @@ class Recovery:
                 return
 
     async def _converges(self) -> None:
-        """Wait until every node that runs has applied all that any has committed."""
+        """Wait until every node that can run has applied all that any has committed by now."""
         cluster = self._cluster
+        last_index = max(node.status().commit_index for node in cluster.nodes.values())
         while True:
-            statuses = [node.status() for node in cluster.nodes.values()]
-            last_index = max(status.commit_index for status in statuses)
-            behind = [status.node_id for status in statuses if status.applied_index < last_index]
-            down = [name for name in cluster.node_ids if name not in cluster.nodes and name not in cluster.lost]
-            if not behind and not down:
+            for name in cluster.node_ids:
+                await cluster.try_start(name)
+            behind = [
+                name
+                for name in cluster.node_ids
+                if name not in cluster.lost and cluster.applied_index(name) < last_index
+            ]
+            if not behind:
                 return
-            self._lacks = f"not all have applied entry {last_index}: {', '.join(behind + down)}"
+            self._lacks = f"not all have applied entry {last_index}: {', '.join(behind)}"
             await trio.sleep(_LOOK_S)

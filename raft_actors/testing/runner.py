@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from random import Random
 
 import attrs
 import trio
-from trio.testing import MockClock
 
 from raft_actors.errors import ConfigurationError
 from raft_actors.groups import leaves
+from raft_actors.testing.agenda import SimulationClock
 from raft_actors.testing.cluster import RELIABLE
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.linearizability import Verdict
@@ -110,22 +111,28 @@ def run_seed(seed: int, options: Options | None = None) -> SeedReport:
         ConfigurationError: it would not be repeatable here.
     """
     options = options or Options()
-    rng = Random(f"{seed} plan")
-    nodes = options.nodes or rng.randint(LEAST_NODES, MOST_NODES)
+    # Not from the plan's generator: the same seed with its number of nodes given must have the same plan.
+    nodes = options.nodes or Random(f"{seed} nodes").randint(LEAST_NODES, MOST_NODES)
     run = _Run(seed, options)
     begin = time.perf_counter()
     broken = text = ""
     try:
-        trio.run(_run, run, nodes, Plan.draw(rng), clock=MockClock(autojump_threshold=0))
-    except CheckFailed as failure:
-        broken, text = failure.broken, str(failure)
+        trio.run(_run, run, nodes, Plan.draw(Random(f"{seed} plan")), clock=SimulationClock())
     except ConfigurationError:
         raise
     except BaseException as error:
         if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(error)):
             raise
-        broken, text = "simulation", f"seed {seed}: {'; '.join(map(repr, leaves(error)))}"
+        broken, text = _words(error)
     return _report(run, nodes, broken, text, time.perf_counter() - begin)
+
+
+def _words(error: BaseException) -> tuple[str, str]:
+    """What an error says is broken, and how."""
+    for leaf in leaves(error):
+        if isinstance(leaf, CheckFailed):
+            return leaf.broken, str(leaf)
+    return "simulation", "".join(traceback.format_exception(error))
 
 
 def _report(run: _Run, nodes: int, broken: str, text: str, real_s: float) -> SeedReport:

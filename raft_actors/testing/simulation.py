@@ -14,7 +14,7 @@ from raft_actors.config import NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, StorageCorrupt, StorageError
 from raft_actors.groups import leaves
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.agenda import Gate
+from raft_actors.testing.agenda import Gate, SimulationClock
 from raft_actors.testing.clients import Client
 from raft_actors.testing.cluster import RELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
@@ -41,12 +41,10 @@ class Simulation(SimulatedCluster[C, R]):
 
     Attributes:
         history: what clients called, and were told.
-        lost: node id → why it can't be started any more: its disk is damaged, or not its own.
     """
 
     def __init__(self, *positional: Any, **keywords: Any) -> None:
         super().__init__(*positional, **keywords)
-        self.lost: dict[str, str] = {}
         self.history = History()
         self._clients = 0
         self._steps_left: dict[Life, int] = {}
@@ -93,9 +91,10 @@ class Simulation(SimulatedCluster[C, R]):
             self._members[life.node_id].crash()
 
     def crash_all(self) -> None:
-        """Cut the power of all nodes at once."""
-        for name in self.nodes:
-            self.crash(name)
+        """Cut the power of all nodes at once, of those that are starting too."""
+        for name, member in self._members.items():
+            if member.running is not None:
+                self.crash(name)
 
     def pause(self, node_id: str, *, clock_stands: bool = False) -> None:
         """Stop a node in its tracks, as SIGSTOP does: messages, its disk's answers and its timers wait until `resume`.
@@ -209,7 +208,10 @@ class Simulation(SimulatedCluster[C, R]):
 
     async def try_start(self, node_id: str) -> bool:
         """Start a node if it is down and can be started; tell whether it runs. Injected errors only keep it down."""
+        member = self._members[node_id]
         while node_id not in self.nodes and node_id not in self.lost:
+            if not await member.wait_free():
+                continue
             try:
                 await self.start(node_id)
             except NodeStopped:
@@ -279,7 +281,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
         CheckFailed: a node crashed, or the nodes contradict each other.
         BaseException: what the block raised, as itself, with a note of the seed.
     """
-    if deterministic and not isinstance(trio.lowlevel.current_clock(), MockClock):
+    if deterministic and not isinstance(trio.lowlevel.current_clock(), (MockClock, SimulationClock)):
         raise ConfigurationError(
             "nothing repeats in real time: run Trio with clock=trio.testing.MockClock(autojump_threshold=0), or "
             "simulate with deterministic=False"
@@ -306,8 +308,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
                 cluster.final_checks()
             except BaseException as raised:  # noqa: ASYNC103, BLE001 - raised again below, outside of the nursery's group
                 error = raised
-            for name in cluster.nodes:
-                cluster.crash(name)
+            cluster.crash_all()
             nursery.cancel_scope.cancel()
             surroundings.cancel_scope.cancel()
     # The failure cancels the block, which may come out of the block's own nurseries as a group of cancellations.

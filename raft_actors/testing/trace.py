@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,18 @@ class Trace:
 
     def lines(self) -> Iterator[str]:
         """The events as lines of JSON."""
-        for event in self.events():
-            yield json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        return as_lines(self.events())
 
     def write(self, path: Path) -> None:
         """Write the events to a file, one a line."""
         with path.open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in self.lines())
+
+
+def as_lines(events: Iterable[Event]) -> Iterator[str]:
+    """Events as lines of JSON."""
+    for event in events:
+        yield json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def describe(value: object) -> str:
