@@ -1,0 +1,452 @@
+"""Real clusters with one part of the engine broken on purpose: the invariant that the part serves finds out, alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from raft_actors import NodeConfig, StateMachine
+from raft_actors.applier import Applier
+from raft_actors.effects import Effect, Persist, Send
+from raft_actors.entries import EntryBatch
+from raft_actors.errors import RaftError
+from raft_actors.log import Log
+from raft_actors.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.persistence.abc import HardState
+from raft_actors.progress import Progress, ProgressState
+from raft_actors.proposals import Admission, PendingOutcome
+from raft_actors.roles import Candidate, Follower, Leader, Services
+from raft_actors.state import RaftState
+from raft_actors.testing import CheckFailed, Invariant, Simulation, simulate
+from raft_actors.testing.invariants import (
+    BoundedQueues,
+    CommittedStaysCommitted,
+    DurableBeforeSent,
+    ElectionSafety,
+    EqualResults,
+    IndexOrder,
+    LeaderAppendOnly,
+    LeaderCompleteness,
+    LogMatching,
+    Monotonic,
+    NoLeakedTask,
+    PromisesKept,
+    StateMachineSafety,
+)
+from tests.cluster.support import CommandLog, Commands
+from tests.invariants.support import run_simulated
+
+Cluster = Simulation[bytes, int]
+
+
+def watched(
+    invariant: Callable[[], Invariant], nodes: int = 3, **settings: Any
+) -> AbstractAsyncContextManager[Cluster]:
+    """A cluster that nothing but one invariant looks at: no other is to find the damage first."""
+    return simulate(CommandLog, nodes=nodes, seed=1, invariants=[invariant], config=NodeConfig(**settings))
+
+
+@contextmanager
+def found(invariant: type[Invariant], text: str) -> Generator[None]:
+    """What happens in the block must break the invariant, and be described like this."""
+    with pytest.raises(CheckFailed, match=text) as caught:
+        yield
+    assert invariant.name in str(caught.value)
+
+
+async def serve(cluster: Cluster, count: int = 1_000) -> None:
+    """Propose one command after the other, whoever leads."""
+    cluster.tolerated = (RaftError,)
+    commands = Commands()
+    for _ in range(count):
+        await cluster.start_command(cluster.leader() or "n1", commands())
+        await trio.sleep(0.02)
+
+
+async def strand_entries(cluster: Cluster) -> str:
+    """Leave entries on a cut-off leader that the others know nothing of, and have those go on; return its name."""
+    cluster.tolerated = (RaftError,)
+    await cluster.one(b"common", len(cluster.node_ids))
+    stranded = await cluster.wait_for_one_leader()
+    cluster.disconnect(stranded)
+    for number in range(3):
+        await cluster.start_command(stranded, b"stranded %d" % number)
+    await trio.sleep(2)
+    for number in range(6):
+        await cluster.one(b"committed %d" % number, len(cluster.node_ids) - 1)
+    return stranded
+
+
+# --- elections -------------------------------------------------------------------------------------------------------
+
+
+def test_a_quorum_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_actors.roles.candidate.is_quorum", lambda votes, voters: True)
+
+    async def scenario() -> None:
+        async with watched(ElectionSafety) as cluster:
+            await serve(cluster)
+
+    with found(ElectionSafety, "with the votes of"):
+        run_simulated(scenario)
+
+
+def grant_always(self: Follower, sender: str, message: RequestVote, now: float) -> list[Effect]:
+    state = self.state
+    if state.log.is_up_to_date(message.last_log_index, message.last_log_term):
+        state.voted_for = sender
+        return [state.reply(sender, RequestVoteReply(message.term, granted=True))]
+    return []
+
+
+@pytest.mark.parametrize("invariant", [PromisesKept, Monotonic])
+def test_two_votes_in_one_term(monkeypatch: pytest.MonkeyPatch, invariant: type[Invariant]) -> None:
+    monkeypatch.setattr(Follower, "on_request_vote", grant_always)
+
+    async def scenario() -> None:
+        # So close together that elections collide.
+        async with watched(invariant, 5, election_timeout_s=(0.2, 0.205), heartbeat_interval_s=0.05) as cluster:
+            await serve(cluster)
+
+    with found(invariant, "vote"):
+        run_simulated(scenario)
+
+
+def test_two_leaders_of_one_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Follower, "on_request_vote", grant_always)
+
+    async def scenario() -> None:
+        async with watched(ElectionSafety, 5, election_timeout_s=(0.2, 0.205), heartbeat_interval_s=0.05) as cluster:
+            await serve(cluster)
+
+    with found(ElectionSafety, "has two leaders"):
+        run_simulated(scenario)
+
+
+def test_a_vote_that_is_said_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RaftState, "reply", lambda self, to, message: Send(to, message))
+
+    async def scenario() -> None:
+        async with watched(DurableBeforeSent) as cluster:
+            await serve(cluster)
+
+    with found(DurableBeforeSent, "votes for|speaks of term"):
+        run_simulated(scenario)
+
+
+@pytest.mark.parametrize("part", ["term", "vote", "log"])
+def test_a_disk_that_forgets(part: str) -> None:
+    async def scenario() -> None:
+        async with watched(PromisesKept) as cluster:
+            await cluster.one(b"x", 3)
+            voter = cluster.leader() or ""
+            cluster.crash(voter)
+            disk = cluster.disk(voter)
+            match part:
+                case "term":
+                    disk.state = attrs.evolve(disk.state, hard_state=HardState())
+                case "vote":
+                    disk.state = attrs.evolve(disk.state, hard_state=HardState(disk.state.hard_state.term))
+                case _:
+                    follower = next(name for name in cluster.nodes)
+                    cluster.crash(follower)
+                    cluster.disk(follower).state = attrs.evolve(disk.state, last_index=0, term_runs=())
+                    cluster.disk(follower).batches.clear()
+                    await cluster.start(follower)
+            await cluster.start(voter)
+
+    text = {"term": "is back in term 0", "vote": "remembers a vote for None", "log": "has a log that ends at 0"}[part]
+    with found(PromisesKept, text):
+        run_simulated(scenario)
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_follower_that_does_not_truncate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Log, "conflict_with", lambda self, batch: None)
+
+    async def scenario() -> None:
+        async with watched(LogMatching) as cluster:
+            await strand_entries(cluster)
+            cluster.connect()
+            await serve(cluster)
+
+    with found(LogMatching, "where another holds"):
+        run_simulated(scenario)
+
+
+def test_a_leader_that_truncates(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = Leader.on_deadline
+
+    def drop_the_last_entry(self: Leader, now: float) -> list[Effect]:
+        log = self.state.log
+        if log.last_index > self.state.commit_index:
+            log.truncate(log.last_index)
+        return beat(self, now)
+
+    monkeypatch.setattr(Leader, "on_deadline", drop_the_last_entry)
+
+    async def scenario() -> None:
+        async with watched(LeaderAppendOnly) as cluster:
+            await strand_entries(cluster)
+
+    with found(LeaderAppendOnly, "has removed entries"):
+        run_simulated(scenario)
+
+
+def test_votes_for_a_log_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Log, "is_up_to_date", lambda self, index, term: True)
+
+    async def scenario() -> None:
+        async with watched(LeaderCompleteness) as cluster:
+            await cluster.one(b"common", 3)
+            leader = await cluster.wait_for_one_leader()
+            behind = next(name for name in cluster.node_ids if name != leader)
+            cluster.tolerated = (RaftError,)
+            cluster.disconnect(behind)
+            await cluster.one(b"committed", 2)
+            await trio.sleep(5)  # its term is far ahead by now
+            cluster.crash(leader)
+            cluster.connect()
+            await serve(cluster)
+
+    with found(LeaderCompleteness, "without entry"):
+        run_simulated(scenario)
+
+
+# --- commitment ------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_that_is_committed_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_actors.roles.leader.quorum_value", lambda values, voters: max(values.values()))
+
+    async def scenario() -> None:
+        async with watched(CommittedStaysCommitted) as cluster:
+            await serve(cluster)
+
+    with found(CommittedStaysCommitted, "which only the disks of"):
+        run_simulated(scenario)
+
+
+def test_a_disk_that_loses_what_is_committed() -> None:
+    async def scenario() -> None:
+        async with watched(CommittedStaysCommitted) as cluster:
+            await cluster.one(b"x", 3)
+            await cluster.one(b"y", 3)
+            cluster.crash("n2")
+            disk = cluster.disk("n2")
+            disk.state = attrs.evolve(disk.state, last_index=0, term_runs=())
+            disk.batches.clear()
+            await cluster.start("n2")
+
+    with found(CommittedStaysCommitted, "the disk of node 'n2' has lost entry"):
+        run_simulated(scenario)
+
+
+def test_a_commit_index_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    def commit(self: RaftState, index: int) -> None:
+        self.commit_index = index if index % 5 else 1
+
+    monkeypatch.setattr(RaftState, "commit", commit)
+
+    async def scenario() -> None:
+        async with watched(Monotonic) as cluster:
+            await serve(cluster)
+
+    with found(Monotonic, "the commit index of .* fell from"):
+        run_simulated(scenario)
+
+
+def test_applying_what_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RaftState, "commit", lambda self, index: None)
+
+    async def scenario() -> None:
+        async with watched(IndexOrder) as cluster:
+            await serve(cluster)
+
+    with found(IndexOrder, "applied entry .*, and committed is 0"):
+        run_simulated(scenario)
+
+
+# --- disks -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_before_the_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Follower.on_append_entries
+
+    def acknowledge_at_once(self: Follower, sender: str, message: AppendEntries, now: float) -> list[Effect]:
+        effects = append(self, sender, message, now)
+        early: list[Effect] = [
+            then
+            for effect in effects
+            if isinstance(effect, Persist)
+            for then in effect.then
+            if isinstance(then, Send) and isinstance(then.message, AppendEntriesAccepted)
+        ]
+        return [*effects, *early]
+
+    monkeypatch.setattr(Follower, "on_append_entries", acknowledge_at_once)
+
+    async def scenario() -> None:
+        async with watched(DurableBeforeSent) as cluster:
+            await serve(cluster)
+
+    with found(DurableBeforeSent, "acknowledges entry|speaks of term"):
+        run_simulated(scenario)
+
+
+def test_a_leader_that_counts_itself_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Log.append
+
+    def append_as_durable(self: Log, batch: EntryBatch) -> None:
+        append(self, batch)
+        self.durable_index = self.last_index
+
+    monkeypatch.setattr(Log, "append", append_as_durable)
+
+    async def scenario() -> None:
+        async with watched(DurableBeforeSent) as cluster:
+            await serve(cluster)
+
+    with found(DurableBeforeSent, "for durable, and its disk does not hold it"):
+        run_simulated(scenario)
+
+
+# --- state machines --------------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply_batch = Applier._apply_batch
+    batches = 0
+
+    async def skip_one(self: Applier, batch: EntryBatch) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 20:
+            self.applied_index = batch.last_index
+        else:
+            await apply_batch(self, batch)
+
+    monkeypatch.setattr(Applier, "_apply_batch", skip_one)
+
+    async def scenario() -> None:
+        async with watched(StateMachineSafety) as cluster:
+            await serve(cluster)
+
+    with found(StateMachineSafety, "where others applied"):
+        run_simulated(scenario)
+
+
+class Forgetful(CommandLog):
+    """Restores all but the first command."""
+
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        await super().restore(chunks)
+        del self.commands_applied[:1]
+
+
+class Unstable(StateMachine[bytes, int]):
+    """Its snapshots say which replica wrote them."""
+
+    count = 0
+
+    def __init__(self) -> None:
+        type(self).count += 1
+        self.number = self.count
+
+    def apply(self, command: bytes) -> int:
+        return 0
+
+    def snapshot(self) -> Iterable[bytes]:
+        return [b"%d" % self.number]
+
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None: ...
+
+
+@pytest.mark.parametrize("machine", [Forgetful, Unstable])
+def test_a_state_that_differs(machine: Callable[[], StateMachine[bytes, int]]) -> None:
+    async def scenario() -> None:
+        config = NodeConfig(snapshot_entries=5, trailing_entries=0)
+        async with simulate(machine, seed=1, invariants=[EqualResults], config=config) as cluster:
+            for number in range(12):
+                await cluster.one(b"%d" % number, 3)
+            await cluster.restart()
+            await trio.sleep(1)
+
+    with found(EqualResults, "the snapshot of node .* differs"):
+        run_simulated(scenario)
+
+
+# --- queues and tasks ------------------------------------------------------------------------------------------------
+
+
+def test_proposals_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_in(self: Admission, outcome: PendingOutcome[Any]) -> bool:
+        self._admitted[outcome] = None
+        return True
+
+    monkeypatch.setattr(Admission, "_take_in", take_in)
+
+    async def scenario() -> None:
+        async with watched(BoundedQueues, max_pending_proposals=5) as cluster:
+            leader = await cluster.wait_for_one_leader()
+            for number in range(200):
+                cluster.node(leader).propose_nowait(b"%d" % number)
+                await trio.sleep(0.0001)
+
+    with found(BoundedQueues, "proposals and reads|proposals that wait"):
+        run_simulated(scenario)
+
+
+def test_appends_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def may_append(self: Progress, last_index: int) -> bool:
+        return self.state is ProgressState.REPLICATE and self.next_index <= last_index
+
+    monkeypatch.setattr(Progress, "may_append", may_append)
+
+    async def scenario() -> None:
+        async with watched(BoundedQueues, max_inflight_appends=1) as cluster:
+            leader = await cluster.wait_for_one_leader()
+            for number in range(200):
+                cluster.node(leader).propose_nowait(b"%d" % number)
+                await trio.sleep(0.0001)
+
+    with found(BoundedQueues, "without an answer"):
+        run_simulated(scenario)
+
+
+def test_replicators_that_outlive_their_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    hire = Leader.hire
+
+    def hire_for_the_node(self: Leader, nursery: trio.Nursery, services: Services, perform: dict[Any, Any]) -> None:
+        hire(self, trio.lowlevel.current_task().child_nurseries[0], services, perform)
+
+    monkeypatch.setattr(Leader, "hire", hire_for_the_node)
+
+    async def scenario() -> None:
+        async with watched(NoLeakedTask) as cluster:
+            await serve(cluster)
+
+    with found(NoLeakedTask, "there still run|there should be 2"):
+        run_simulated(scenario)
+
+
+def test_a_candidate_that_leaves_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hire(self: Candidate, nursery: trio.Nursery, services: Services, perform: dict[Any, Any]) -> None:
+        outer = trio.lowlevel.current_task().child_nurseries[0]
+        outer.start_soon(trio.sleep_forever, name="canvasser")
+
+    monkeypatch.setattr(Candidate, "hire", hire)
+
+    async def scenario() -> None:
+        async with watched(NoLeakedTask) as cluster:
+            await serve(cluster)
+
+    with found(NoLeakedTask, r"there still run \['canvasser'\]"):
+        run_simulated(scenario)

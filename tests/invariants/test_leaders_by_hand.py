@@ -1,0 +1,136 @@
+"""Invariants of elections and leaders, shown one legal and one illegal course of things each."""
+
+from __future__ import annotations
+
+import pytest
+
+from raft_actors.messages import RequestVoteReply, SnapshotMetadata
+from raft_actors.testing.invariants import ElectionSafety, LeaderAppendOnly, LeaderCompleteness
+from raft_actors.transitions import RoleName
+from tests.invariants.support import Stage
+from tests.unit.builders import batch, make_candidate, make_follower, make_leader
+
+# --- election safety -------------------------------------------------------------------------------------------------
+
+
+def vote(stage: Stage, voter: str, candidate: str, term: int) -> None:
+    stage.send(stage.life(voter), candidate, RequestVoteReply(term, granted=True))
+
+
+def test_a_leader_of_each_term() -> None:
+    stage = Stage(ElectionSafety())
+    vote(stage, "n2", "n1", 2)
+    stage.life("n1", make_leader(term=2))
+    vote(stage, "n3", "n2", 3)
+    stage.life("n2", make_leader(term=3))
+    stage.life("n3", make_follower(term=3))
+    stage.expect_nothing()
+
+
+def test_two_leaders_of_one_term() -> None:
+    stage = Stage(ElectionSafety())
+    for leader in ("n1", "n2"):
+        vote(stage, "n3", leader, 2)
+        stage.life(leader, make_leader(term=2))
+    stage.expect("term 2 has two leaders: 'n1' and 'n2'")
+
+
+def test_a_leader_without_a_majority() -> None:
+    stage = Stage(ElectionSafety())
+    vote(stage, "n2", "n1", 1)
+    vote(stage, "n2", "n3", 2)
+    stage.life("n1", make_leader(term=2))
+    stage.expect("with the votes of ['n1'] only")
+
+
+# --- leader append-only ----------------------------------------------------------------------------------------------
+
+
+def test_a_leader_appends_and_compacts() -> None:
+    stage = Stage(LeaderAppendOnly())
+    leader = make_leader([1, 1, 1], term=2)
+    life = stage.life("n1", leader)
+    leader.state.log.append(batch(5, 2))
+    stage.decide(life, leader)
+    leader.state.commit(4)
+    leader.state.log.compact(SnapshotMetadata(3, 1), 4)
+    stage.decide(life, leader)
+    stage.expect_nothing()
+
+
+@pytest.mark.parametrize("replacement", [0, 1, 3])
+def test_a_leader_truncates(replacement: int) -> None:
+    """Found also where as many entries, or more, took the place of those that went."""
+    stage = Stage(LeaderAppendOnly())
+    leader = make_leader([1, 1, 1], term=2)
+    life = stage.life("n1", leader)
+    leader.state.log.truncate(4)
+    if replacement:
+        leader.state.log.append(batch(4, 2, replacement))
+    stage.decide(life, leader)
+    stage.expect("has removed entries from its log")
+
+
+def test_a_follower_may_truncate() -> None:
+    stage = Stage(LeaderAppendOnly())
+    follower = make_follower([1, 1, 1])
+    life = stage.life("n1", follower)
+    follower.state.log.truncate(2)
+    stage.decide(life, follower)
+    stage.expect_nothing()
+
+
+# --- leader completeness ---------------------------------------------------------------------------------------------
+
+
+def stage_with_committed_entries() -> Stage:
+    """Entries 1 and 2 of term 1, and 3 of term 2, are committed in term 2."""
+    stage = Stage(LeaderCompleteness())
+    life = stage.life("n1", make_follower([1, 1, 2], term=2))
+    life.state.commit(3)
+    assert life.role is not None
+    stage.decide(life, life.role)
+    return stage
+
+
+def test_a_leader_with_all_that_was_committed() -> None:
+    for terms in ([1, 1, 2], [1, 1, 2, 2], [1, 1, 2, 3]):
+        stage = stage_with_committed_entries()
+        stage.life("n2", make_leader(terms, term=4))
+        stage.expect_nothing()
+
+
+def test_a_leader_whose_snapshot_covers_what_was_committed() -> None:
+    stage = stage_with_committed_entries()
+    stage.life("n2", make_leader([], term=4, after=SnapshotMetadata(3, 2)))
+    stage.expect_nothing()
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        ([1, 1], "without entry 3 of term 2"),
+        ([1, 1, 3], "without entry 3 of term 2"),
+        ([1, 2, 2], "without entry 2 of term 1"),
+        ([], "without entry 1 of term 1"),
+    ],
+)
+def test_a_leader_without(terms: list[int], text: str) -> None:
+    stage = stage_with_committed_entries()
+    stage.life("n2", make_leader(terms, term=4))
+    stage.expect(text)
+
+
+def test_a_leader_of_an_older_term_need_not_have_it() -> None:
+    """It was elected before, and learns of its election late."""
+    stage = stage_with_committed_entries()
+    stage.life("n2", make_leader([1, 1], term=2))
+    stage.expect_nothing()
+
+
+def test_candidates_may_lack_anything() -> None:
+    stage = stage_with_committed_entries()
+    candidate, _ = make_candidate([], term=3)
+    assert candidate.name is RoleName.CANDIDATE
+    stage.life("n2", candidate)
+    stage.expect_nothing()
