@@ -196,9 +196,9 @@ async def hang_disk(torment: Torment) -> None:
 async def slow_disk(torment: Torment) -> None:
     """Let a node's disk be slow for a while."""
     disk = torment.cluster.disk(torment.some_node())
-    disk.write_delay_s = torment.rng.choice((0.02, 0.1, 0.5))
+    disk.slow_down(torment.rng.choice((0.02, 0.1, 0.5)))
     await torment.last(5.0)
-    disk.write_delay_s = 0.0
+    disk.slow_down(0.0)
 
 
 async def damage_disk(torment: Torment) -> None:

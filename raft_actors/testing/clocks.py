@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -29,11 +30,12 @@ class SimulatedClock:
         rate: seconds that pass on it for each second of the simulation.
     """
 
-    def __init__(self, agenda: Agenda, gate: Gate) -> None:
+    def __init__(self, agenda: Agenda, gate: Gate, told: Callable[..., None]) -> None:
         self.node_clock = NodeClock(self.now, self.sleep_until)
         self.rate = 1.0
         self._agenda = agenda
         self._gate = gate
+        self._told = told  # of faults: kind, text, and more fields of the trace
         self._since = trio.current_time()
         self._shown = self._since
         self._sleepers: dict[_Sleeper, None] = {}
@@ -53,6 +55,8 @@ class SimulatedClock:
         if not 0 <= rate < math.inf:
             raise ConfigurationError(f"a clock's rate is a number from 0 on, not {rate}")
         self._shown, self._since = self.now(), trio.current_time()
+        if rate != self.rate:
+            self._told("fault", f"runs at {rate:.3f} of the right rate", lasts=False)
         self.rate = rate
         self._set_alarms()
 
@@ -64,6 +68,7 @@ class SimulatedClock:
         """
         if not 0 <= seconds < math.inf:
             raise ConfigurationError(f"a clock jumps forward by some seconds, not by {seconds}")
+        self._told("fault", f"jumps by {seconds:.3f} s", lasts=False)
         self._shown, self._since = self.now() + seconds, trio.current_time()
         self._set_alarms()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +42,9 @@ RELIABLE = Faults(delay_s=(0.0002, 0.001))
 
 UNRELIABLE = Faults(drop=0.1, delay_s=(0.0, 0.026))
 """A tenth of all messages is lost, the others take up to 26 ms."""
+
+#: What `heal` undoes, as the trace calls it.
+LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
 
 _POLLS = 10
 _POLL_S = (0.45, 0.55)
@@ -109,7 +113,7 @@ class SimulatedCluster(Generic[C, R]):
                 name,
                 disks[name],
                 gates[name],
-                SimulatedClock(self.agenda, gates[name]),
+                SimulatedClock(self.agenda, gates[name], partial(self._told, name, "clock")),
                 self.trace,
                 self.watch,
                 self._crashed,
@@ -122,12 +126,18 @@ class SimulatedCluster(Generic[C, R]):
         self._disconnected: set[str] = set()
         self.node_ids = tuple(names)
 
+    def _told(self, node_id: str, part: str, kind: str, text: str, **more: object) -> None:
+        """Note a fault of a node's disk or clock, or its end."""
+        details = {"what": part, "text": f"the {part} of {node_id} {text}", "nodes": [node_id]}
+        self.trace.add(kind, **(details | more))
+
     def _make_disk(self, name: str, gate: Gate, disk_delay_s: float) -> SimulatedDisk:
         return SimulatedDisk(
             write_delay_s=disk_delay_s,
             agenda=self.agenda,
             gate=gate,
             rng=Random(f"{self.seed} disk {name}"),
+            told=partial(self._told, name, "disk"),
             power_lost=lambda: self._members[name].crash("power"),
             replaced=lambda: self.watch.disk_replaced(name, self._members[name].disk),
         )
@@ -334,8 +344,9 @@ class SimulatedCluster(Generic[C, R]):
 
     def connect(self, *node_ids: str) -> None:
         """Undo `disconnect` (by default of all nodes)."""
-        self.trace.add("heal", text=f"{', '.join(node_ids or self.node_ids)} connected")
-        for name in node_ids or self.node_ids:
+        names = node_ids or self.node_ids
+        self.trace.add("heal", what="disconnect", text=f"{', '.join(names)} connected", nodes=list(names))
+        for name in names:
             self._disconnected.discard(name)
             self.network.connect(name)
 
@@ -343,12 +354,15 @@ class SimulatedCluster(Generic[C, R]):
         """Lose everything between the groups. They count as connected."""
         parts = [sorted(group) for group in groups]
         text = " | ".join(", ".join(part) for part in parts)
-        self.trace.add("fault", what="partition", text=text, groups=parts)
+        if any(parts):
+            self.trace.add("fault", what="partition", text=text, groups=parts)
+        else:
+            self.trace.add("heal", what="partition", text="the partition is over")
         self.network.partition(*groups)
 
     def heal(self) -> None:
         """Undo all disconnections, partitions and cuts."""
-        self.trace.add("heal", text="all links mended")
+        self.trace.add("heal", what=list(LINK_FAULTS), text="all links mended")
         self._disconnected.clear()
         self.network.heal()
 

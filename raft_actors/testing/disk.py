@@ -45,6 +45,7 @@ class SimulatedDisk(MemoryDisk):
         damaged: whether a record may fail its checksum: they are looked at only then.
         commits: durable transactions so far; what the mark beside a real store counts.
         raised: the errors that were injected, so that they can be told from a node's own.
+        told: called with a fault's kind ("fault", or "heal" at its end), text, and more fields of the trace.
         power_lost: called when the power goes in the middle of a write (`lose_power_at_write`).
         replaced: called when what it holds was replaced by something else.
         asked: called with writes that were asked for, and are not durable yet.
@@ -53,6 +54,7 @@ class SimulatedDisk(MemoryDisk):
     agenda: Agenda
     gate: Gate
     rng: Random
+    told: Callable[..., None]
     power_lost: Callable[[], None]
     replaced: Callable[[], None]
     delay_s: tuple[float, float] = (0.0, 0.0)
@@ -75,18 +77,28 @@ class SimulatedDisk(MemoryDisk):
 
     def fail_next_write(self) -> None:
         """Let the next write fail; none, some or all of it is durable, as after a real one."""
+        self.told("fault", "fails the next write", lasts=False)
         self._next_error, self._fails_until_mended = StorageFailed("the disk can't be written (injected)"), False
 
     def fill(self) -> None:
         """Let every write fail for lack of room, until `mend`."""
+        self.told("fault", "is full")
         self._next_error, self._fails_until_mended = StorageFull("the disk is full (injected)"), True
 
     def hang(self) -> None:
         """Let nothing that is asked of it come to an end, until `mend` (or a crash)."""
+        self.told("fault", "hangs")
         self.hung = True
+
+    def slow_down(self, seconds: float) -> None:
+        """Let every write take so much longer, until this is set to 0, or `mend`."""
+        self.told("fault" if seconds else "heal", f"takes {seconds:.3f} s for a write", what="slow disk")
+        self.write_delay_s = seconds
 
     def mend(self) -> None:
         """Undo `hang`, `fill`, slowness and whatever waits to happen at a later write. Damage stays."""
+        if self.hung or self.write_delay_s or self._next_error is not None:
+            self.told("heal", "works", what=["disk", "slow disk"])
         self.hung = False
         self.write_delay_s, self._next_error = 0.0, None
         self._writes_left, self._awaits_snapshot = None, False
@@ -99,10 +111,12 @@ class SimulatedDisk(MemoryDisk):
         """Cut the node's power in the middle of the `number`-th write from now: a prefix of that write survives."""
         if number < 1:
             raise ConfigurationError(f"the next write is number 1, so there is no number {number}")
+        self.told("fault", f"loses power at write {number} from now", lasts=False)
         self._writes_left = number
 
     def lose_power_at_snapshot(self) -> None:
         """Cut the node's power in the middle of the next write that makes a snapshot current."""
+        self.told("fault", "loses power at the next snapshot", lasts=False)
         self._awaits_snapshot = True
 
     def damage(self) -> bool:
@@ -110,6 +124,7 @@ class SimulatedDisk(MemoryDisk):
         chunks = [number for number, chunk in enumerate(self.snapshot_chunks) if chunk]
         if not self.batches and not chunks:
             return False
+        self.told("fault", "is damaged", lasts=False)
         if not self.batches or (chunks and self.rng.random() < 0.25):
             self._damaged_chunks.add(self.rng.choice(chunks))
             return True
@@ -134,6 +149,7 @@ class SimulatedDisk(MemoryDisk):
             ConfigurationError: the node runs.
         """
         self._check_closed()
+        self.told("fault", "is emptied" if copy.identity is None else "is replaced by an older copy", lasts=False)
         self.identity, self.state, self.commits = copy.identity, copy.state, copy.commits
         self.batches, self.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
         if with_mark:

@@ -125,7 +125,8 @@ class Simulation(SimulatedCluster[C, R]):
 
     def slow_apply(self, node_id: str, seconds: float) -> None:
         """Let each command that a node's state machine applies hold up the whole node for so long; 0: none does."""
-        self._tell(f"{node_id} takes {seconds:.3f} s to apply a command", "slow apply", node_id)
+        kind = "fault" if seconds else "heal"
+        self._tell(kind, f"{node_id} takes {seconds:.3f} s to apply a command", "slow apply", node_id)
         self._slow_apply[node_id] = seconds
         self.watch.after_apply = self._hold_up
 
@@ -156,32 +157,35 @@ class Simulation(SimulatedCluster[C, R]):
 
     def mend_cut(self, senders: Collection[str], receivers: Collection[str]) -> None:
         """Undo `cut`."""
-        self.trace.add("heal", text=f"{', '.join(sorted(senders))} get through to {', '.join(sorted(receivers))}")
+        text = f"{', '.join(sorted(senders))} get through to {', '.join(sorted(receivers))}"
+        self.trace.add("heal", what="cut", text=text, nodes=sorted({*senders, *receivers}))
         for sender, receiver in self._ways(senders, receivers):
             self.network.mend(sender, receiver)
 
     def stall(self, node_id: str) -> None:
         """Let a node accept what is sent to it, and neither read nor answer any of it."""
-        self._tell(f"{node_id} accepts, and reads nothing", "stall", node_id)
+        self._tell("fault", f"{node_id} accepts, and reads nothing", "stall", node_id)
         for sender, receiver in self._ways(self.node_ids, {node_id}):
             self.network.stall(sender, receiver)
 
     def unstall(self, node_id: str) -> None:
         """Undo `stall`: the node reads what it has accepted."""
-        self.trace.add("heal", text=f"{node_id} reads again")
+        self.trace.add("heal", what="stall", text=f"{node_id} reads again", nodes=[node_id])
         for sender, receiver in self._ways(self.node_ids, {node_id}):
             self.network.resume(sender, receiver)
 
     def slow_link(self, one: str, other: str, bytes_per_s: float | None) -> None:
         """Let the link between two nodes carry only so much in each direction; None: any amount again."""
         amount = "any number of" if bytes_per_s is None else f"{bytes_per_s:,.0f}"
-        self._tell(f"{amount} bytes per second between {one} and {other}", "slow link", one, other)
+        kind = "heal" if bytes_per_s is None else "fault"
+        self._tell(kind, f"{amount} bytes per second between {one} and {other}", "slow link", one, other)
         self.network.set_bandwidth(one, other, bytes_per_s)
         self.network.set_bandwidth(other, one, bytes_per_s)
 
     def set_faults(self, requests: Faults, replies: Faults | None = None) -> None:
         """Set what befalls all messages; replies meet the same as requests unless given."""
-        self._tell(f"requests {requests}, replies {replies or requests}", "messages")
+        kind = "heal" if requests == RELIABLE == (replies or requests) else "fault"
+        self._tell(kind, f"requests {requests}, replies {replies or requests}", "messages")
         self.network.set_faults(requests, replies)
 
     @staticmethod
@@ -244,8 +248,8 @@ class Simulation(SimulatedCluster[C, R]):
         """
         await Recovery(self, within_s).run()
 
-    def _tell(self, text: str, what: str, *node_ids: str) -> None:
-        self.trace.add("fault", what=what, text=text, nodes=list(node_ids))
+    def _tell(self, kind: str, text: str, what: str, *node_ids: str) -> None:
+        self.trace.add(kind, what=what, text=text, nodes=list(node_ids))
 
 
 @asynccontextmanager

@@ -8,8 +8,12 @@ An event is a flat dictionary that JSON can express: its time in seconds (`t`), 
     append{first_index, last_index, term}   truncate{from_index}   durable{term, voted_for, last_index}
     snapshot{index, term, how: taken | installed}
     send{id, to, type, text}   receive{id, sender, type}   lose{id, why: drop | cut | full | down | refused}
-    fault{what, text, …}   heal{text}   call{operation, client, text}   return{operation, outcome, text}
+    fault{what, text, nodes | groups, lasts?}   heal{what, text, nodes?}
+    call{operation, client, text}   return{operation, outcome, text}
     broken{invariant, text}
+
+A fault lasts until an event heals what it did to these nodes (`what` may be a list of such things; all nodes, where it
+names none), or the same is done to the same nodes anew; with `lasts` false it is over at once.
 
 The same seed gives the same events, byte for byte. Recording must be cheap: an event is kept as a tuple, and put into
 words only when somebody reads it.

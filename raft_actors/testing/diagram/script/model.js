@@ -130,10 +130,14 @@ class Model {
         }
         open = open.filter((one) => !replaces(span, one));
         spans.push(span);
-        open.push(span);
+        if (get("lasts") === false) {
+          span.end = time;
+        } else {
+          open.push(span);
+        }
         continue;
       }
-      const healed = open.filter((span) => heals(get("what"), this.numbersOf(get("nodes") ?? get("node")), span));
+      const healed = healedBy(get("what"), this.numbersOf(get("nodes") ?? get("node")), open);
       for (const span of healed) {
         span.end = time;
         span.healed = event;
@@ -147,7 +151,8 @@ class Model {
 
   numbersOf(names) {
     const list = typeof names === "string" ? names.split(/[\s,]+/) : Array.isArray(names) ? names : [];
-    return list.map((name) => this.nodeNumbers.get(name)).filter((number) => number !== undefined);
+    return list.map((name) => this.nodeNumbers.get(name)).filter((number) => number !== undefined)
+      .sort((one, other) => one - other);
   }
 
   groupsOf(groups) {
@@ -231,9 +236,14 @@ function replaces(span, before) {
   return span.what === before.what && (span.groups.length > 0 || String(span.nodes) === String(before.nodes));
 }
 
-function heals(what, nodes, span) {
-  const same = what === undefined || what === null || what === span.what || (Array.isArray(what) && what.includes(span.what));
-  return same && (!nodes.length || !span.nodes.length || nodes.some((number) => span.nodes.includes(number)));
+// Those of the open faults that are over: of the named kind, if one is named, on exactly these nodes; or else on any of
+// them, as when some nodes of several come back.
+function healedBy(what, nodes, open) {
+  const kinds = what === undefined || what === null ? null : Array.isArray(what) ? what : [what];
+  const candidates = open.filter((span) => kinds === null || kinds.includes(span.what));
+  const exact = candidates.filter((span) => String(span.nodes) === String(nodes));
+  return nodes.length && exact.length ? exact
+    : candidates.filter((span) => !nodes.length || !span.nodes.length || nodes.some((one) => span.nodes.includes(one)));
 }
 
 // Every node that any event names, in natural order.

@@ -13,7 +13,7 @@ function paintLaneGrounds(scene) {
   });
   if (scene.filter.shows("fault")) {
     for (const fault of scene.model.faults) {
-      if (fault.end >= view.start && fault.start <= view.end) {
+      if (fault.end >= view.start && fault.start <= view.end && fault.end > fault.start) {
         paintFaultGround(scene, fault);
       }
     }

@@ -14,7 +14,8 @@ function paintAxis(scene) {
   context.font = FONT;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (let tick = Math.ceil(view.start / step); tick * step <= view.end; tick++) {
+  const first = Math.max(view.start, Math.min(scene.trace.start, 0)); // no time before the beginning
+  for (let tick = Math.ceil(first / step); tick * step <= view.end; tick++) {
     const x = Math.round(view.x(tick * step));
     context.fillStyle = palette.get("grid");
     context.fillRect(x, AXIS_HEIGHT - 4, 1, layout.height - AXIS_HEIGHT + 4);
