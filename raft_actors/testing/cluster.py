@@ -27,7 +27,7 @@ from raft_actors.testing.facts import Facts
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.invariants import Invariant
 from raft_actors.testing.members import Member
-from raft_actors.testing.network import SimulatedNetwork
+from raft_actors.testing.network import LINK_FAULTS, SimulatedNetwork
 from raft_actors.testing.recorder import TraceRecorder
 from raft_actors.testing.trace import Trace
 from raft_actors.testing.watch import Watch
@@ -42,9 +42,6 @@ RELIABLE = Faults(delay_s=(0.0002, 0.001))
 
 UNRELIABLE = Faults(drop=0.1, delay_s=(0.0, 0.026))
 """A tenth of all messages is lost, the others take up to 26 ms."""
-
-#: What `heal` undoes, as the trace calls it.
-LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
 
 _POLLS = 10
 _POLL_S = (0.45, 0.55)
@@ -113,7 +110,7 @@ class SimulatedCluster(Generic[C, R]):
                 name,
                 disks[name],
                 gates[name],
-                SimulatedClock(self.agenda, gates[name], partial(self._told, name, "clock")),
+                SimulatedClock(self.agenda, gates[name], partial(self.trace.told, name, "clock")),
                 self.trace,
                 self.watch,
                 self._crashed,
@@ -126,18 +123,13 @@ class SimulatedCluster(Generic[C, R]):
         self._disconnected: set[str] = set()
         self.node_ids = tuple(names)
 
-    def _told(self, node_id: str, part: str, kind: str, text: str, **more: object) -> None:
-        """Note a fault of a node's disk or clock, or its end."""
-        details = {"what": part, "text": f"the {part} of {node_id} {text}", "nodes": [node_id]}
-        self.trace.add(kind, **(details | more))
-
     def _make_disk(self, name: str, gate: Gate, disk_delay_s: float) -> SimulatedDisk:
         return SimulatedDisk(
             write_delay_s=disk_delay_s,
             agenda=self.agenda,
             gate=gate,
             rng=Random(f"{self.seed} disk {name}"),
-            told=partial(self._told, name, "disk"),
+            told=partial(self.trace.told, name, "disk"),
             power_lost=lambda: self._members[name].crash("power"),
             replaced=lambda: self.watch.disk_replaced(name, self._members[name].disk),
         )

@@ -20,6 +20,9 @@ from raft_actors.transports.codec import encode, size_bound
 from raft_actors.transports.faults import NO_FAULTS
 from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport
 
+LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
+"""What `heal` undoes, as the trace calls it."""
+
 
 @attrs.define(eq=False)
 class _Way:

@@ -65,6 +65,11 @@ class Trace:
         self.count = count = self.count + 1
         self._events.append((trio.current_time(), count, kind, node, details))
 
+    def told(self, node_id: str, part: str, kind: str, text: str, **more: object) -> None:
+        """Note a fault of a node's disk or clock, or its end."""
+        details = {"what": part, "text": f"the {part} of {node_id} {text}", "nodes": [node_id]}
+        self.add(kind, **(details | more))
+
     def events(self) -> Iterator[Event]:
         """The events that are kept, oldest first."""
         for time, number, kind, node, details in self._events:
