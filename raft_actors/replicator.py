@@ -75,6 +75,8 @@ class Replicator(Actor[ReplicatorMessage]):
         if self._reading and type(message) is Beat:
             self._send_heartbeat()  # the disk may be slow, but the leader lives
             return
+        if type(message) is AppendEntriesAccepted and self.progress.says_nothing_new(message.match_index):
+            return  # what waits to be sent, if anything, is tried again at the next beat or entry
         try:
             self.tell(message)
         except MailboxFull:

@@ -46,6 +46,11 @@ class FrameParser:
         """Bytes of a frame that is not complete yet."""
         return len(self._held)
 
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes until the next frame is complete, or until its length is known."""
+        return self._wanted - len(self._held)
+
     def feed(self, data: bytes | bytearray) -> Iterator[bytes]:
         """Take the next bytes of the stream; yield the payload of each frame that they complete.
 

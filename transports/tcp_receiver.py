@@ -26,6 +26,7 @@ from raft_actors.transports.handshake import MAX_HELLO_BYTES, Hello, Verdict, en
 logger = logging.getLogger(__name__)
 
 _READ_BYTES = 64 * 1024  # larger ones leave malloc's arenas, and cost a system call each to allocate
+_MOST_READ_BYTES = 1024 * 1024  # where a large frame is under way
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -117,7 +118,7 @@ class Receiver:
         statistics, deliver = self.peers[sender], self.endpoint.deliver
         parser = FrameParser(self.endpoint.max_message_bytes)
         try:
-            while data := await stream.receive_some(_READ_BYTES):
+            while data := await stream.receive_some(min(max(parser.missing_bytes, _READ_BYTES), _MOST_READ_BYTES)):
                 statistics.received_bytes += len(data)
                 for payload in parser.feed(data):
                     message = decode(payload)

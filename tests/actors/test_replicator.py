@@ -99,6 +99,25 @@ async def test_an_idle_leader_beats() -> None:
         assert await stage.tell(Beat()) == [append(1, 1)]
 
 
+async def test_is_not_woken_by_an_answer_that_says_nothing_new() -> None:
+    async with running([1]) as stage:
+        await stage.tell(accepted(1))
+        stage.replicator.notify(accepted(1))
+        assert stage.replicator.mailbox.statistics().waiting == 0
+        await stage.append(5)
+        stage.replicator.notify(accepted(2))
+        assert stage.progress.match_index == 1
+        await wait_all_tasks_blocked()
+        assert stage.progress.match_index == 2
+
+
+async def test_an_answer_that_ends_probing_is_news() -> None:
+    async with running([1]) as stage:
+        stage.progress.match_index = 1
+        await stage.tell(accepted(1))
+        assert stage.progress.state is ProgressState.REPLICATE
+
+
 async def test_a_lost_probe_is_sent_again_with_the_next_heartbeat() -> None:
     async with running([1, 2]) as stage:
         stage.outbox.take()

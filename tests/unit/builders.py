@@ -70,6 +70,7 @@ def log_terms(log: Log) -> list[int | None]:
 def make_config(**settings: Any) -> NodeConfig:
     """A node's settings, with a fixed seed."""
     settings.setdefault("seed", 1)
+    settings = {"election_timeout_s": (0.4, 0.8), "heartbeat_interval_s": 0.1, **settings}
     return NodeConfig(**settings)
 
 
