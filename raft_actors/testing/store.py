@@ -118,6 +118,10 @@ class StoreModel(Model[str]):
         key: str = request.key
         return key
 
+    @override
+    def is_read(self, request: Any) -> bool:
+        return isinstance(request, Get)
+
 
 def _value_of(key: str, store: Store) -> str:
     return store.values.get(key, "")

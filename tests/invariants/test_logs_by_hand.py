@@ -44,6 +44,21 @@ def test_two_entries_before_equal_ones() -> None:
     stage.expect("node 'n2' holds entry 3 of term 2 behind one of term 2, where another holds it behind one of term 1")
 
 
+def test_what_was_overwritten_within_one_transaction_can_not_be_told() -> None:
+    stage = Stage(LogMatching())
+    stage.write("n1", LogWrite(entries=ONE))
+    stage.write(
+        "n2",
+        LogWrite(entries=(entries(1, 1, b"a"),)),
+        LogWrite(entries=(entries(2, 2, b"lost"),)),
+        LogWrite(truncate_from=2, entries=(entries(2, 3, b"x"),)),
+    )
+    stage.write("n2", LogWrite(entries=(entries(3, 4, b"y"),)), LogWrite(truncate_from=3))
+    stage.expect_nothing()
+    stage.write("n3", LogWrite(entries=(entries(1, 1, b"a"), entries(2, 2, b"found"))))
+    stage.expect("node 'n3' holds b'found' as entry 2 of term 2, where another holds b'lost'")
+
+
 # --- committed stays committed ---------------------------------------------------------------------------------------
 
 
@@ -129,6 +144,17 @@ def test_a_snapshot_of_what_was_not_committed() -> None:
     stage.expect_nothing()
     stage.life("n3", make_follower([], after=SnapshotMetadata(7, 2), term=2))
     assert any("of what was not committed" in text for text in stage.wrong)
+
+
+def test_commitment_of_what_nobody_knows() -> None:
+    stage = Stage(CommittedStaysCommitted())
+    committing(stage, "n1", "n2")
+    role = make_follower([1, 2])
+    life = stage.life("n3", role)
+    role.state.log.reset(SnapshotMetadata(7, 2))
+    role.state.commit(7)
+    stage.decide(life, role)
+    stage.expect("takes entry 7 for committed, and does not hold all before it")
 
 
 # --- order and growth of indexes -------------------------------------------------------------------------------------

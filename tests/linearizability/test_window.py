@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
-from raft_actors.testing import UNKNOWN, KeyValueModel, Operation, QueueModel, RegisterModel, Verdict, check_history
+from raft_actors.testing import (
+    UNKNOWN,
+    CounterModel,
+    KeyValueModel,
+    Operation,
+    QueueModel,
+    RegisterModel,
+    Verdict,
+    check_history,
+)
 from raft_actors.testing.models import Cas, Dequeue, Enqueue, Get, Put, Read, Write
 
 
@@ -100,3 +110,43 @@ def test_long_values_are_cut_in_the_timeline() -> None:
     report = check_history(RegisterModel(), [Operation("a", Read(), "x" * 500, 0, 1)])
     assert len(report.timeline) < 200
     assert "…" in report.timeline
+
+
+def test_more_states_than_anybody_would_read() -> None:
+    lost = [Operation("lost", Write(value), UNKNOWN, 0) for value in range(40)]
+    history = [*lost, Operation("a", Write("here"), None, 1, 2), Operation("b", Read(), "nowhere", 3, 4)]
+    report = check_history(RegisterModel(), history)
+    assert report.verdict is Verdict.ILLEGAL
+    assert report.states == ()
+    assert report.window == (history[-1],)
+    assert "whatever the state before" in str(report)
+
+
+def test_requests_that_cannot_be_hashed() -> None:
+    class Sums(CounterModel):
+        def translate(self, request: Any, response: Any) -> tuple[Any, Any]:
+            return request, response
+
+        def step(self, state: int, request: Any, response: Any) -> tuple[bool, int]:
+            after = state + sum(request)
+            return response is UNKNOWN or response == after, after
+
+        def is_read(self, request: Any) -> bool:
+            return not request
+
+    history = [
+        Operation("a", [1, 2], UNKNOWN, 0),
+        Operation("a", [1, 2], UNKNOWN, 0),
+        Operation("b", [], 6, 1, 2),
+    ]
+    assert check_history(Sums(), history).verdict is Verdict.OK
+    assert check_history(Sums(), [*history, Operation("b", [], 3, 3, 4)]).verdict is Verdict.ILLEGAL
+
+
+def test_bounds() -> None:
+    history = long_history(Random(1), 1000)
+    late = check_history(RegisterModel(), history, max_seconds=0)
+    assert late.verdict is Verdict.UNDECIDED
+    assert str(late) == f"the {len(history):,} operations could not be decided in time"
+    for steps in range(0, 40, 3):
+        assert check_history(RegisterModel(), history, max_steps=steps).verdict is Verdict.UNDECIDED

@@ -38,7 +38,8 @@ class Report:
         verdict: OK, ILLEGAL, or UNDECIDED where the search would have taken longer than allowed.
         operations: how many there were of the key in question; for OK, in all.
         key: the part of the object that is not linearizable, or could not be decided.
-        states: if it is ILLEGAL, what the object's state may have been when the window begins.
+        states: if it is ILLEGAL, what the object's state may have been when the window begins; none are named where
+            there were too many.
         window: operations that can't all have been answered as they were, beginning with one of these states, even if
             the outcome of all others were unknown; as few as could be found, by their calls.
         timeline: the window as text, with some operations before it.
@@ -57,8 +58,8 @@ class Report:
         what = f"the {self.operations:,} operations" + ("" if self.key is None else f" on {self.key!r}")
         if self.verdict is Verdict.UNDECIDED:
             return f"{what} could not be decided in time"
-        states = " or ".join(map(repr, self.states))
-        return f"{what} are not linearizable: from state {states}, no order explains those with a star\n{self.timeline}"
+        states = f"from state {' or '.join(map(repr, self.states))}" if self.states else "whatever the state before"
+        return f"{what} are not linearizable: {states}, no order explains those with a star\n{self.timeline}"
 
 
 def check_history(

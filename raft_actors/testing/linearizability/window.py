@@ -21,6 +21,9 @@ from raft_actors.testing.linearizability.search import Budget, Configuration, Se
 #: Calls, and answers, that a window may go back to before it is made smaller.
 _LARGEST = 6
 
+#: Operations of a window before it is made smaller: more may be under way at once, but each is tried.
+_MOST_OPERATIONS = 40
+
 #: States that a window may begin with: more are nothing that a person would look through.
 _STATES = 24
 
@@ -72,7 +75,9 @@ def find_window(search: Search, *, context: int = 4) -> Window:
         if best is None or rank < best[0]:
             best = rank, cut, core
     if best is None:
-        return Window((), tuple(search.answered), (), ())
+        # Too much is under way at once, or could be true: name the answer that nothing explains.
+        number = search.returns.index(search.furthest)
+        return Window((), (search.answered[number],), (), _before(search, (number,), context))
     _, cut, core = best
     others = [number for number in cut.rest if number not in core]
     return Window(
@@ -95,7 +100,7 @@ def find_cuts(search: Search) -> list[Cut]:
     for moment in moments:
         # All that had returned by then is taken, and nothing that was called later.
         rest = tuple(number for number in relevant if search.returns[number] >= moment)
-        if len(rest) > 2 * _LARGEST:
+        if len(rest) > _MOST_OPERATIONS:
             break
         starts = tuple(one for one in configurations if _stands_at(search, one, moment))
         states = tuple(dict.fromkeys(start.state for start in starts))
