@@ -130,24 +130,24 @@ def _choices(pending: list[Event], rng: random.Random) -> list[tuple[str, Choice
 
 async def _try(point: Point, name: str, expected: list[Contents], tally: Tally, rng: random.Random, disk: Disk) -> None:
     try:
-        found = await _reopen(disk, expected, tally, name, rng)
+        if not point.answered or rng.random() < _GO_ON_SHARE:
+            await _go_on(disk.copy(), tally, rng)
+        found = await _reopen(disk, expected, tally, rng)
         if name == "kill":
             for again, choice in (("nothing", none_of), ("some", sectors_of(rng))):
                 name = f"kill, then a power cut after opening that {again} survives"
-                await _reopen(disk.after_power_cut(choice), [found], tally, name, rng)
+                await _reopen(disk.after_power_cut(choice), [found], tally, rng)
     except (Violated, RaftError, AssertionError) as error:
         tally.violations.append(f"{point}: {name}: {type(error).__name__}: {error}")
 
 
-async def _reopen(disk: Disk, expected: list[Contents], tally: Tally, name: str, rng: random.Random) -> Contents:
+async def _reopen(disk: Disk, expected: list[Contents], tally: Tally, rng: random.Random) -> Contents:
     if rng.random() < _REAL_SHARE:
         tally.reopenings += 1
         compare(await read_real_store(disk.shown.contents()), expected)
     tally.reopenings += 1
-    found, storage, files = await read_store(disk)
+    found, _, files = await read_store(disk)
     compare(found, expected)
-    if rng.random() < _GO_ON_SHARE and name != "kill":
-        await _go_on(storage, found, rng)
     files.kill()
     return found
 
@@ -179,8 +179,10 @@ async def read_real_store(files: Mapping[str, bytes]) -> Contents:
             await storage.aclose()
 
 
-async def _go_on(storage: SqliteStorage, held: Contents, rng: random.Random) -> None:
-    """A store that came back works: it takes a vote, entries and a snapshot, collects its garbage, and closes."""
+async def _go_on(disk: Disk, tally: Tally, rng: random.Random) -> None:
+    """A store that came back works: it takes a vote, entries and a snapshot, keeps them, and collects its garbage."""
+    tally.reopenings += 3
+    held, storage, files = await read_store(disk)
     model = Model(
         held.hard_state,
         held.snapshot,
@@ -197,11 +199,14 @@ async def _go_on(storage: SqliteStorage, held: Contents, rng: random.Random) -> 
     await take_snapshot(storage, snapshot.metadata.index, term, snapshot.chunks, first_index=snapshot.first_index)
     model.apply((write,))
     model.apply(snapshot)
+    after, _, other = await read_store(disk.after_power_cut(none_of))
+    other.kill()
+    compare(after, [model.contents()])
     await idle(storage)
     _check_garbage(storage, model)
     await storage.aclose()
     compare(await contents(storage), [model.contents()])
-    await storage.aclose()
+    files.kill()
 
 
 def _check_garbage(storage: SqliteStorage, model: Model) -> None:

@@ -22,7 +22,7 @@ from tests.persistence.power.workload import make_workload
 CALLS = 1000
 
 
-@pytest.mark.parametrize(("kind", "count"), [("crash", 120), ("fail", 24), ("damage", 20)])
+@pytest.mark.parametrize(("kind", "count"), [("crash", 90), ("fail", 20), ("damage", 16)])
 def test_a_sample_of_all_points(kind: str, count: int) -> None:
     tally = run_here(Plan(1, CALLS, kind).sample(count))
     assert tally.violations == []
