@@ -9,10 +9,12 @@ from raft_actors.actor import ActorStopped
 from raft_actors.effects import Beat, WakeReplicators
 from raft_actors.entries import BATCH_OVERHEAD
 from raft_actors.messages import (
+    AppendEntriesAccepted,
     InstallSnapshot,
     SnapshotMetadata,
 )
 from raft_actors.progress import ProgressState
+from raft_actors.replicator import ReplicatorMessage
 from tests.actors.replication import TERM, accepted, append, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batch, batches
@@ -102,13 +104,12 @@ async def test_an_idle_leader_beats() -> None:
 async def test_is_not_woken_by_an_answer_that_says_nothing_new() -> None:
     async with running([1]) as stage:
         await stage.tell(accepted(1))
-        stage.replicator.notify(accepted(1))
-        assert stage.replicator.mailbox.statistics().waiting == 0
-        await stage.append(5)
-        stage.replicator.notify(accepted(2))
-        assert stage.progress.match_index == 1
-        await wait_all_tasks_blocked()
-        assert stage.progress.match_index == 2
+        woken: list[ReplicatorMessage] = []
+        stage.replicator._handlers[AppendEntriesAccepted] = woken.append
+        await stage.tell(accepted(1))
+        assert woken == []
+        await stage.tell(accepted(2))
+        assert woken == [accepted(2)]
 
 
 async def test_an_answer_that_ends_probing_is_news() -> None:
