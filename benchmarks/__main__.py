@@ -16,7 +16,8 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engines import ENGINES, HERE
+from benchmarks.engines import ENGINES, HERE, ROOT
+from benchmarks.publish import publish
 from benchmarks.questions import QUESTIONS
 from benchmarks.questions.base import Option, Parameter, Question, Settings
 from benchmarks.run import answer
@@ -103,6 +104,16 @@ def make_parser() -> argparse.ArgumentParser:
                 metavar="A,B",
                 help=f"{option.says} ({default})",
             )
+    command = commands.add_parser(
+        "publish",
+        help="put results into the documents",
+        description="Put tables and plots of results into the documents that have a place for them.",
+    )
+    command.add_argument("results", type=_folder, nargs="+", help="folders with a question's results")
+    command.add_argument(
+        "--documents", type=Path, nargs="+", default=[ROOT / "README.md", ROOT / "docs/performance.md"]
+    )
+    command.add_argument("--plots", type=Path, default=ROOT / "docs/plots", help="where plots go")
     return parser
 
 
@@ -157,6 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console = Console(width=_NARROWEST)  # a terminal that folds long lines loses no column; a table does
     if parsed.question is None:
         _list_questions(console)
+        return 0
+    if parsed.question == "publish":
+        for path in publish(parsed.results, parsed.documents, parsed.plots):
+            console.print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)
         return 0
     question = QUESTIONS[parsed.question]
     with _data_folder(parsed.folder) as folder:

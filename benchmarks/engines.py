@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 _PEERS = HERE / "peers"
 _BUILT = HERE / "results" / ".peers"
 _GO_LIBRARIES = "/usr/share/gocode"

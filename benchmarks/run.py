@@ -119,6 +119,9 @@ def _write(
     output.mkdir(parents=True, exist_ok=True)
     paths = [report.write(output)]
     if report.rows:
+        table = output / f"{question.name}.md"
+        table.write_text(tables.markdown(question, report), encoding="utf-8")
+        paths.append(table)
         for drawing in question.draw(report):
             paths += drawing.write(output)
     for _, sample in done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
@@ -19,33 +20,81 @@ if TYPE_CHECKING:
     from benchmarks.results import Report, Row
 
 
+@attrs.frozen
+class Grid:
+    """A report's rows as text.
+
+    Attributes:
+        fixed: parameters that never change, with their values.
+        headers: of all columns.
+        engine_column: which column names the engine.
+        groups: runs of rows with the same parameters.
+    """
+
+    fixed: str
+    headers: list[str]
+    engine_column: int
+    groups: list[list[list[str | Text]]]
+
+    @classmethod
+    def of(cls, question: Question, report: Report) -> Grid:
+        """Lay out a report."""
+        fixed = fixed_parameters(report.rows)
+        names = [name for name in (report.rows[0].parameters if report.rows else {}) if name not in fixed]
+        headers = [*names, "engine", *(column.header for column in question.columns)]
+        has_latency = any(row.latency is not None for row in report.rows)
+        if has_latency:
+            headers += [f"{name} ms" for name in PERCENTILES]
+        if question.compare is not None and len(report.engines) > 1:
+            headers.append("ours ÷ this" if question.compare[1] else "this ÷ ours")
+        groups: list[list[list[str | Text]]] = []
+        last: list[object] | None = None
+        for row in report.rows:
+            group: list[object] = [row.parameters[name] for name in names]
+            if group != last:
+                groups.append([])
+            last = group
+            groups[-1].append(_cells(question, report, row, names, has_latency))
+        shown = ", ".join(f"{name} {size_text(value)}" for name, value in fixed.items())
+        return cls(shown, headers, len(names), groups)
+
+
 def make_table(question: Question, report: Report) -> Table:
     """The rows of a report, grouped by their parameters; parameters that never change stand below."""
-    fixed = fixed_parameters(report.rows)
-    names = [name for name in (report.rows[0].parameters if report.rows else {}) if name not in fixed]
-    caption = ", ".join(f"{name} {size_text(value)}" for name, value in fixed.items())
+    grid = Grid.of(question, report)
     table = Table(
-        title=question.asks, caption=caption or None, title_justify="left", caption_justify="left", box=SIMPLE
+        title=question.asks, caption=grid.fixed or None, title_justify="left", caption_justify="left", box=SIMPLE
     )
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("engine", no_wrap=True)
-    for column in question.columns:
-        table.add_column(column.header, justify="right", no_wrap=True)
-    has_latency = any(row.latency is not None for row in report.rows)
-    if has_latency:
-        for name in PERCENTILES:
-            table.add_column(f"{name} ms", justify="right", no_wrap=True)
-    if question.compare is not None and len(report.engines) > 1:
-        table.add_column("ours ÷ this" if question.compare[1] else "this ÷ ours", justify="right", no_wrap=True)
-    last: list[object] | None = None
-    for row in report.rows:
-        group: list[object] = [row.parameters[name] for name in names]
-        if last is not None and group != last:
-            table.add_section()
-        last = group
-        table.add_row(*_cells(question, report, row, names, has_latency))
+    for number, header in enumerate(grid.headers):
+        table.add_column(header, justify="left" if number == grid.engine_column else "right", no_wrap=True)
+    for group in grid.groups:
+        for cells in group:
+            table.add_row(*cells)
+        table.add_section()
     return table
+
+
+def markdown(question: Question, report: Report) -> str:
+    """The same table for a document, and what one must know to believe it."""
+    grid = Grid.of(question, report)
+    rules = [":--" if number == grid.engine_column else "--:" for number in range(len(grid.headers))]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (grid.headers, rules)]
+    for group in grid.groups:
+        for cells in group:
+            texts = [str(cell) for cell in cells]
+            if isinstance(cell := cells[grid.engine_column], Text) and cell.style:
+                texts[grid.engine_column] = f"**{cell}**"
+            lines.append("| " + " | ".join(texts) + " |")
+    settings = report.settings
+    how = f"{settings['rounds']} rounds of {settings['seconds']:g} s after {settings['warmup_s']:g} s of warm-up"
+    on = report.machine
+    lines += ["", f"Medians (lowest–highest) of {how}; {grid.fixed}." if grid.fixed else f"Medians of {how}."]
+    lines.append(
+        f"{report.when[:10]}, {on['cpu']}, {on['cores']} cores, {on['system']}, Python {str(on['python']).split()[-1]}, "
+        f"SQLite {on['sqlite']}, {on['file_system']}, load average before {on['load_average_before']}."
+    )
+    lines += [f"Not measured: {name} ({reason})." for name, reason in report.skipped.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _cells(question: Question, report: Report, row: Row, names: Sequence[str], has_latency: bool) -> list[str | Text]:

@@ -50,6 +50,9 @@ def test_commit_quick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         percentiles = list(row["latency"]["percentiles"].values())
         assert percentiles == sorted(percentiles)
         assert 0 < percentiles[0] <= row["latency"]["max_ms"]
+    table = (output / "commit.md").read_text(encoding="utf-8")
+    assert "| 16 | **raft_actors** |" in table
+    assert "1 rounds of 0.2 s after 0.1 s of warm-up; nodes 3, storage disk, payload 128." in table
     for name in ("commit-proposers", "commit-latency", "commit-p99", "commit-curve"):
         assert (output / f"{name}.png").read_bytes().startswith(_PNG)
         ET.parse(output / f"{name}.svg")
