@@ -66,16 +66,21 @@ function paintKind(scene, kind, number, {events, times}, [from, to], worded) {
   }
 }
 
-// Too many to tell apart: a tick for each pixel that has one.
+// Too many to tell apart: a tick for each pixel that has one, and one stroke for those side by side.
 function paintTicks(context, view, times, from, to, y) {
-  let last = -1;
+  let start = NaN;
+  let last = NaN;
   for (let position = from; position < to; position++) {
     const x = Math.round(view.x(times[position]));
-    if (x !== last) {
-      context.rect(x, y - 2, 1, 4);
-      last = x;
+    if (x > last + 1) {
+      context.rect(start, y - 2, last + 1 - start, 4);
     }
+    if (!(x <= last + 1)) {
+      start = x;
+    }
+    last = x;
   }
+  context.rect(start, y - 2, last + 1 - start, 4);
   context.globalAlpha = 0.5;
   context.fill();
   context.globalAlpha = 1;
