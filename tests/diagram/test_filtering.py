@@ -104,6 +104,16 @@ def test_events_in_view_are_listed(page: Page, trace: list[Event]) -> None:
     assert page.evaluate("document.querySelector('#events [aria-current]').dataset.event") == str(number)
 
 
+def test_list_leaves_out_what_is_hidden(page: Page, trace: list[Event]) -> None:
+    page.press("#tab-events")
+    approach(page, serial(trace, "truncate"), 100)
+    read = "[...document.querySelectorAll('#events button')].map((button) => Number(button.dataset.event))"
+    before = page.evaluate(read)
+    assert {"append", "truncate"} <= {trace[number]["kind"] for number in before}
+    tick(page, "kind:append to the log")
+    assert page.evaluate(read) == [number for number in before if trace[number]["kind"] != "append"]
+
+
 def search(page: Page, query: str) -> None:
     page.evaluate(f"diagram.elements.query.value = {json.dumps(query)}; diagram.search()")
     page.settle()
