@@ -224,6 +224,7 @@ class Diagram {
       this.select(-1);
     }
     this.picture.hovered = -1;
+    this.list.show(this.matches, this.selected);
     this.picture.renew();
     if (this.matches !== null) {
       this.search();
