@@ -4,6 +4,9 @@ PYTHON ?= python3
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SECONDS ?=
+SEEDS ?= $(shell date +%s)0000:
+SOAK_ARGS ?=
 CRASH_ARGS ?=
 
 BIN := .venv/bin
@@ -12,7 +15,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage storage-crashes check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test soak coverage storage-crashes check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -30,6 +33,11 @@ coverage: .venv/.installed-test  ## Run all tests, and show which lines and bran
 
 storage-crashes: .venv/.installed-test  ## Crash SQLite stores at every write and sync (CRASH_ARGS=...; half an hour)
 	$(BIN)/python -m tests.persistence.power --jobs $(JOBS) $(CRASH_ARGS)
+
+# Other seeds each time, unless SEEDS=… says which; failures are added to soak-failures.jsonl.
+soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...
+	$(BIN)/raft-actors simulate --seeds $(SEEDS) --jobs $(JOBS) --failures soak-failures.jsonl \
+		$(if $(SECONDS),--for $(SECONDS)) $(SOAK_ARGS)
 
 check: ruff mypy pyright flake8-async lint-imports  ## Run every linter and type checker
 

@@ -30,12 +30,12 @@ class Totals:
     Attributes:
         verdicts: verdict → seeds.
         broken: what was broken → seeds.
-        core_s: real time, all processes together.
+        cpu_s: time of processors.
     """
 
     seeds: int = 0
     simulated_s: float = 0.0
-    core_s: float = 0.0
+    cpu_s: float = 0.0
     messages: int = 0
     calls: int = 0
     lost_nodes: int = 0
@@ -48,7 +48,7 @@ class Totals:
         """Add a seed's."""
         self.seeds += 1
         self.simulated_s += report.simulated_s
-        self.core_s += report.real_s
+        self.cpu_s += report.cpu_s
         self.messages += report.messages
         self.calls += report.calls
         self.lost_nodes += report.lost_nodes
@@ -145,8 +145,8 @@ def print_summary(console: Console, totals: Totals, *, interrupted: bool) -> Non
     table.add_row("simulated time", f"{totals.simulated_s:,.0f} s")
     table.add_row("real time", f"{totals.real_s:,.1f} s")
     table.add_row("simulated seconds per second", f"{totals.simulated_s / totals.real_s:,.1f}")
-    if totals.core_s:
-        table.add_row("… per second and process", f"{totals.simulated_s / totals.core_s:,.1f}")
+    if totals.cpu_s:
+        table.add_row("… per second of CPU", f"{totals.simulated_s / totals.cpu_s:,.1f}")
     table.add_row("messages", f"{totals.messages:,}")
     table.add_row("messages per second", f"{totals.messages / totals.real_s:,.0f}")
     table.add_row("clients' calls", f"{totals.calls:,}")

@@ -1,0 +1,67 @@
+"""The same seed gives the same events, byte for byte, in another process whose hashes differ."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import trio
+
+from raft_actors import ConfigurationError
+from raft_actors.testing import determinism, run_seed, simulate
+from tests.cluster.support import CommandLog
+
+PROGRAM = """
+import sys
+from raft_actors.testing import Options, run_seed
+from raft_actors.testing.trace import as_lines
+for seed in map(int, sys.argv[1:]):
+    report = run_seed(seed, Options(seconds=6.0, trace=True))
+    sys.stdout.buffer.writelines(line.encode() + b"\\n" for line in as_lines(report.events))
+"""
+
+SEEDS = [str(seed) for seed in range(2000, 2012)]
+
+
+def trace_of(seeds: list[str], hash_seed: str) -> bytes:
+    """What these seeds write down in a process of their own."""
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *seeds], env=environment, capture_output=True, check=True, timeout=300
+    )
+    return done.stdout
+
+
+def test_the_same_seeds_in_processes_with_other_hashes() -> None:
+    one, other = trace_of(SEEDS, "1"), trace_of(SEEDS, "4242")
+    assert one.count(b"\n") > 10_000
+    # Not compared as a whole: the difference of two such texts takes minutes to print.
+    for number, (left, right) in enumerate(zip(one.splitlines(), other.splitlines(), strict=False)):
+        assert left == right, f"event {number} differs"
+    assert len(one) == len(other)
+
+
+def test_what_was_run_before_does_not_matter() -> None:
+    alone = trace_of(["2003"], "0")
+    assert trace_of(["2001", "2003"], "0").endswith(alone)
+
+
+def test_other_seeds_differ() -> None:
+    assert trace_of(["2004"], "0") != trace_of(["2005"], "0")
+
+
+def test_no_run_without_a_seeded_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "_GENERATOR", "of_another_version")
+    with pytest.raises(ConfigurationError, match="does not let its scheduler be seeded"):
+        run_seed(1)
+
+
+def test_no_run_in_real_time() -> None:
+    async def main() -> None:
+        async with simulate(CommandLog):
+            pytest.fail("it must not start")
+
+    with pytest.raises(ConfigurationError, match="nothing repeats in real time"):
+        trio.run(main)

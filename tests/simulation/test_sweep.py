@@ -1,0 +1,31 @@
+"""A few hundred seeds: whatever befalls a cluster, invariants hold, it recovers, and clients were told the truth."""
+
+from __future__ import annotations
+
+import pytest
+
+from raft_actors.testing import Options, SeedReport, run_seed
+
+#: Each test runs a run of seeds, so that they spread over the processes that run tests.
+SEEDS, STRIDE = 300, 10
+SECONDS = 8.0
+
+
+def words(report: SeedReport) -> str:
+    replay = f"raft-actors simulate --seeds {report.seed} --nodes {report.nodes} --seconds {SECONDS:.0f}"
+    return f"{report.text}\nreplay: {replay} --trace seed-{report.seed}.html"
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, STRIDE))
+def test_seeds(first: int) -> None:
+    for seed in range(first, first + STRIDE):
+        report = run_seed(seed, Options(seconds=SECONDS))
+        assert report.ok, words(report)
+
+
+def test_without_faults_clients_are_served_all_the_time() -> None:
+    report = run_seed(1, Options(nodes=5, seconds=10.0, faults=False))
+    assert report.ok, words(report)
+    assert not report.actions
+    assert not report.lost_nodes
+    assert report.calls >= 50
