@@ -16,7 +16,7 @@ from tests.persistence.power.tally import Tally
 def main() -> int:
     arguments = _parse()
     kinds = [arguments.kind] if arguments.kind else list(KINDS)
-    plans = [Plan(arguments.seed, arguments.calls, kind) for kind in kinds]
+    plans = [Plan(arguments.seed, arguments.calls, kind, in_turn=arguments.in_turn) for kind in kinds]
     if arguments.sample is not None:
         plans = [plan.sample(arguments.sample) for plan in plans]
     started = time.monotonic()
@@ -45,6 +45,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--kind", choices=KINDS, help="crash at each point, have it fail, or damage the files there (all)"
     )
+    parser.add_argument("--in-turn", action="store_true", help="fail in one way at each point, another at the next")
     parser.add_argument("--sample", type=int, help="try so many points of each kind instead of all")
     parser.add_argument("--point", type=int, help="try this one alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")

@@ -11,7 +11,7 @@ sync then succeeds, and the data is not on the disk. That is tried as well.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import attrs
 
@@ -20,7 +20,7 @@ from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import LogWrite, SqliteStorage
 from tests.persistence.model import Contents
 from tests.persistence.power.crashes import compare, read_store
-from tests.persistence.power.disk import SECTOR, Disk, Event, Kind, none_of, sectors_of
+from tests.persistence.power.disk import POINTS, SECTOR, Disk, Event, Kind, none_of, sectors_of
 from tests.persistence.power.playing import Player, Recording, Segment
 from tests.persistence.power.simulated import DiskError
 from tests.persistence.power.tally import Tally, Violated
@@ -63,31 +63,40 @@ class _Failure:
         raise DiskError(event.kind, full=self.way == "full")
 
 
-def segment_points(recording: Recording) -> Iterator[tuple[Segment, int]]:
-    """Every event that can fail: the life of a process, and which of its events it is."""
-    for segment in recording.segments:
-        for number in range(segment.points):
-            yield segment, number
+@attrs.frozen
+class FailingPoint:
+    """A point, which is one of a segment's events, and what is done there."""
+
+    number: int
+    segment: Segment
+    number_in_segment: int
+    kind: Kind
 
 
-async def fail_at(recording: Recording, point: int, segment: Segment, number: int, seed: int, tally: Tally) -> None:
-    """Fail at one point, which is a segment's event of that number, in every way that it has."""
+def failing_points(recording: Recording) -> list[FailingPoint]:
+    """Every event that can fail; numbered as the points of crashes are."""
+    kinds = [event.kind for event in recording.journal if event.kind in POINTS]
+    places = [(segment, number) for segment in recording.segments for number in range(segment.points)]
+    found = zip(places, kinds, strict=True)
+    return [FailingPoint(number, *place, kind) for number, (place, kind) in enumerate(found)]
+
+
+async def fail_at(recording: Recording, point: FailingPoint, seed: int, tally: Tally, *, in_turn: bool = False) -> None:
+    """Fail at one point in every way that it has; `in_turn`: in one of them, another at each point."""
     tally.points += 1
-    ways = ["error"]
-    for way in ways:  # which others there are is known after the first
+    segment, ways = point.segment, _WAYS[point.kind]
+    for way in (ways[point.number % len(ways)],) if in_turn else ways:
         disk = segment.disk.copy()
-        failure = disk.before = _Failure(disk, number, way)
-        rng = random.Random(f"{seed} {point} {way}")
+        failure = disk.before = _Failure(disk, point.number_in_segment, way)
+        rng = random.Random(f"{seed} {point.number} {way}")
         player = Player(recording.workload, disk, segment.asked, segment.asked)
         try:
             await _fail(player, failure, tally, rng)
         except (Violated, RaftError, AssertionError) as error:
-            where = f"point {point}, {failure.met}"
+            where = f"point {point.number}, {failure.met}"
             tally.violations.append(f"{where}, fails ({way}) in call {player.asked}: {type(error).__name__}: {error}")
-        if failure.met is None:
-            tally.violations.append(f"point {point} never came: not the same work")
-            return
-        ways += [other for other in _WAYS[failure.met.kind] if other not in ways]
+        if failure.met is None or failure.met.kind is not point.kind:
+            tally.violations.append(f"point {point.number} never came: not the same work")
 
 
 async def _fail(player: Player, failure: _Failure, tally: Tally, rng: random.Random) -> None:
@@ -105,7 +114,6 @@ async def _fail(player: Player, failure: _Failure, tally: Tally, rng: random.Ran
     if error is None and failure.met is not None and not _may_be_kept(failure.met, failure.way):
         raise Violated("nobody was told")
     disk.before = None
-    await _reopen(disk.after_power_cut(none_of), expected, tally, "closed, then a power cut")
     await _reopen(crashed.after_power_cut(none_of), expected, tally, "a power cut that nothing survives")
     await _reopen(crashed.after_power_cut(sectors_of(rng)), expected, tally, "a power cut that some sectors survive")
     for left, how in ((crashed, "killed"), (disk, "closed")):

@@ -13,7 +13,7 @@ import trio
 from tests.persistence.power.crashes import count_points, crash_at, points
 from tests.persistence.power.damage import damage_at
 from tests.persistence.power.disk import POINTS, Kind
-from tests.persistence.power.failures import fail_at, segment_points
+from tests.persistence.power.failures import fail_at, failing_points
 from tests.persistence.power.playing import Recording, record
 from tests.persistence.power.settings import small_and_inline
 from tests.persistence.power.tally import Tally
@@ -33,6 +33,7 @@ class Plan:
         calls: how many it makes.
         kind: one of `KINDS`.
         numbers: the points, counted from 0; None: all.
+        in_turn: fail in one way at each point, another at the next, instead of in all.
         until_violated: stop after the first violation.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     calls: int
     kind: str
     numbers: tuple[int, ...] | None = None
+    in_turn: bool = False
     until_violated: bool = False
 
     def sample(self, count: int, recording: Recording | None = None) -> Plan:
@@ -73,7 +75,7 @@ def record_again(plan: Plan) -> Recording:
 def count_all(plan: Plan, recording: Recording | None = None) -> int:
     """How many points the workload has."""
     recording = recording or _find_recording(plan)
-    return len(list(segment_points(recording))) if plan.kind == "fail" else count_points(recording.journal)
+    return len(failing_points(recording)) if plan.kind == "fail" else count_points(recording.journal)
 
 
 def run_here(plan: Plan, recording: Recording | None = None) -> Tally:
@@ -86,9 +88,9 @@ async def _run(plan: Plan, recording: Recording) -> Tally:
     tally = Tally()
     numbers = range(count_all(plan, recording)) if plan.numbers is None else plan.numbers
     if plan.kind == "fail":
-        found = list(segment_points(recording))
+        found = failing_points(recording)
         for number in numbers:
-            await fail_at(recording, number, *found[number], plan.seed, tally)
+            await fail_at(recording, found[number], plan.seed, tally, in_turn=plan.in_turn)
             if plan.until_violated and tally.violations:
                 break
         return tally
