@@ -1,7 +1,8 @@
 """Results in the documents: tables between markers, and plots beside them.
 
 A document has a place for each folder of results, `<!-- table: NAME -->` and `<!-- end -->` on lines of their own, NAME
-being the folder's; what stands between them is replaced. Plots are copied as SVG. So no figure in a document was typed by hand.
+being the folder's; what stands between them is replaced. Plots are copied as SVG. So no figure in a document was typed
+by hand.
 """
 
 from __future__ import annotations

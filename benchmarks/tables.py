@@ -89,8 +89,9 @@ def markdown(question: Question, report: Report) -> str:
     how = f"{settings['rounds']} rounds of {settings['seconds']:g} s after {settings['warmup_s']:g} s of warm-up"
     on = report.machine
     lines += ["", f"Medians (lowest–highest) of {how}; {grid.fixed}." if grid.fixed else f"Medians of {how}."]
+    python = str(on["python"]).split()[-1]
     lines.append(
-        f"{report.when[:10]}, {on['cpu']}, {on['cores']} cores, {on['system']}, Python {str(on['python']).split()[-1]}, "
+        f"{report.when[:10]}, {on['cpu']}, {on['cores']} cores, {on['system']}, Python {python}, "
         f"SQLite {on['sqlite']}, {on['file_system']}, load average before {on['load_average_before']}."
     )
     lines += [f"Not measured: {name} ({reason})." for name, reason in report.skipped.items()]
