@@ -23,7 +23,7 @@ from raft_actors.testing import (
 from raft_actors.testing.linearizability.search import Budget, Search
 from raft_actors.testing.linearizability.window import find_core, find_cuts, find_window
 from raft_actors.testing.models import Add, Append, Cas, Count, Delete, Dequeue, Enqueue, Get, Put, Read, Write
-from tests.linearizability.brute_force import is_linearizable
+from tests.linearizability.brute_force import is_linearizable, states_at
 
 Draw = Callable[[Random], tuple[Any, Any]]
 
@@ -106,7 +106,10 @@ def check_window(model: Model[Any], history: list[Operation]) -> None:
     window = find_window(search)
     assert window.core
     assert window.states
-    for cut in find_cuts(search):
+    cuts = find_cuts(search)
+    some = cuts[len(history) % len(cuts)]
+    assert set(some.states) == states_at(search, some.moment), (history, some)
+    for cut in cuts:
         others = [number for number in cut.rest if number not in find_core(search, cut)]
         if all(search.calls[number] >= cut.moment for number in others):
             unknown = {id(search.answered[number]) for number in others}
