@@ -159,6 +159,8 @@ class MemoryNetwork:
     def is_open(self, sender: str, receiver: str) -> bool:
         """Tell whether messages from `sender` can reach `receiver`: no cut, disconnection or partition is between."""
         groups = self._groups
+        if not groups and not self._cuts and not self._disconnected:
+            return True
         return (
             (sender, receiver) not in self._cuts
             and sender not in self._disconnected
