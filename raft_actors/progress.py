@@ -83,10 +83,6 @@ class Progress:
             self.inflight_bytes -= self.inflight.popleft()[1]
         self.next_index = max(self.next_index, self.match_index + 1)
 
-    def says_nothing_new(self, match_index: int) -> bool:
-        """Whether `accepted` would change nothing: the usual answer to a heartbeat."""
-        return self.state is ProgressState.REPLICATE and match_index <= self.match_index
-
     def rejected(self, rejection: AppendEntriesRejected, log: Log) -> None:
         """The follower does not have the entry before those that were sent."""
         previous = rejection.prev_log_index

@@ -75,12 +75,21 @@ class Replicator(Actor[ReplicatorMessage]):
         if self._reading and type(message) is Beat:
             self._send_heartbeat()  # the disk may be slow, but the leader lives
             return
-        if type(message) is AppendEntriesAccepted and self.progress.says_nothing_new(message.match_index):
-            return  # what waits to be sent, if anything, is tried again at the next beat or entry
+        if type(message) is AppendEntriesAccepted and not self._reading and self._needs_no_turn(message):
+            return
         try:
             self.tell(message)
         except MailboxFull:
             return
+
+    def _needs_no_turn(self, message: AppendEntriesAccepted) -> bool:
+        """Note the usual answer, after which there is nothing to send, at once: a turn for it would cost more."""
+        progress = self.progress
+        if progress.state is not ProgressState.REPLICATE:
+            return False
+        progress.accepted(message.match_index)
+        self._refused = False
+        return not progress.may_append(self._state.log.last_index)
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:

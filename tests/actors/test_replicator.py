@@ -101,15 +101,33 @@ async def test_an_idle_leader_beats() -> None:
         assert await stage.tell(Beat()) == [append(1, 1)]
 
 
-async def test_is_not_woken_by_an_answer_that_says_nothing_new() -> None:
-    async with running([1]) as stage:
+async def test_takes_no_turn_for_an_answer_after_which_there_is_nothing_to_send() -> None:
+    async with running([1], max_inflight_appends=1) as stage:
         await stage.tell(accepted(1))
-        woken: list[ReplicatorMessage] = []
-        stage.replicator._handlers[AppendEntriesAccepted] = woken.append
-        await stage.tell(accepted(1))
-        assert woken == []
+        taken: list[ReplicatorMessage] = []
+        stage.replicator._handlers[AppendEntriesAccepted] = taken.append
+        await stage.append(5)
+        stage.replicator.notify(accepted(2))
+        assert stage.progress.match_index == 2
+        await wait_all_tasks_blocked()
+        assert taken == []
+        await stage.append(5)
+        await stage.append(5)
+        assert await stage.tell(accepted(3)) == [append(3, 5, batch(4, 5))]
+        assert taken == [accepted(3)]
+
+
+async def test_an_answer_changes_nothing_while_the_store_is_read() -> None:
+    async with running([1, 1, 2], in_memory=False, max_append_bytes=1) as stage:
+        await stage.tell(rejected(3, None, 1))
+        stage.outbox.take()
+        stage.storage.shut()
+        await stage.tell(accepted(0))
         await stage.tell(accepted(2))
-        assert woken == [accepted(2)]
+        assert stage.progress.next_index == 1
+        stage.storage.gate.set()
+        await wait_all_tasks_blocked()
+        assert stage.outbox.take() == [append(0, 0, batch(1, 1)), append(1, 1, batch(2, 1)), append(2, 1, batch(3, 2))]
 
 
 async def test_an_answer_that_ends_probing_is_news() -> None:
