@@ -167,7 +167,8 @@ class Node(Generic[C, R]):
 
     @trio.lowlevel.enable_ki_protection
     def propose_nowait(self, command: C) -> PendingProposal:
-        """Propose a command without waiting, not even for room; its outcome is `await pending.wait()`.
+        """Propose a command without waiting, not even for room; its outcome is `await pending.wait()` (or,
+        once it is `done`, `pending.result_nowait()`).
 
         Commands proposed thus by one task are applied in the order in which they were proposed.
 

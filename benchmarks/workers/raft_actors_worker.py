@@ -176,7 +176,9 @@ class Worker:
         going = True
         while waiting:
             started, pending = waiting.popleft()
-            await pending.wait()
+            if not pending.done:
+                await pending.wait()
+            pending.result_nowait()
             going = window.count(started, 1) and going
             if going:
                 waiting.append((clock(), propose_nowait(payload)))

@@ -101,3 +101,15 @@ async def test_a_waiter_that_is_woken_by_anything_else_is_our_bug() -> None:
             await wait_all_tasks_blocked()
             assert pending._task is not None
             trio.lowlevel.reschedule(pending._task)
+
+
+async def test_the_outcome_can_be_had_without_waiting_once_it_is_there() -> None:
+    pending: Pending[int] = Pending()
+    with pytest.raises(trio.WouldBlock):
+        pending.result_nowait()
+    pending.resolve(3)
+    assert pending.result_nowait() == 3
+    failed: Pending[int] = Pending()
+    failed.fail(ValueError("no luck"))
+    with pytest.raises(ValueError, match="no luck"):
+        failed.result_nowait()
