@@ -155,6 +155,8 @@ class Log:
         """Note that a write is on disk which left the log ending at `last_index` in that epoch."""
         if epoch == self.epoch and last_index > self.durable_index:
             self.durable_index = last_index
+            if self._tail_bytes > self._cache_bytes:
+                self._shrink_tail()  # what was too much when it was appended, and had to stay till now
 
     @property
     def cached_bytes(self) -> int:

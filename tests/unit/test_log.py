@@ -190,10 +190,20 @@ def test_memory_forgets_the_oldest_entries_beyond_its_bound_but_none_that_is_not
     for entry in batches(1, [1] * 10):
         log.append(entry)
     assert log.recent(1, 10, 10_000) is not None
-    log.mark_durable(8, 0)
+    log.mark_durable(7, 0)
     log.append(batch(11, 1))
-    assert log.recent(8, 11, 10_000) is None
-    assert log.recent(9, 11, 10_000) is not None
+    assert log.recent(7, 11, 10_000) is None
+    assert log.recent(8, 11, 10_000) is not None
+
+
+def test_memory_forgets_what_had_to_wait_for_the_disk() -> None:
+    size = batch(1, 1).size
+    log = make_log(cache_bytes=4 * size)
+    for entry in batches(1, [1] * 10):
+        log.append(entry)
+    log.mark_durable(10, 0)
+    assert log.cached_bytes <= 4 * size
+    assert log.recent(10, 10, 10_000) is not None
 
 
 def test_memory_forgets_no_more_than_it_must() -> None:
