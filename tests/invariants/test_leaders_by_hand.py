@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
-from raft_actors.messages import RequestVoteReply, SnapshotMetadata
-from raft_actors.testing.invariants import ElectionSafety, LeaderAppendOnly, LeaderCompleteness
+from raft_actors.messages import AppendEntries, RequestVoteReply, SnapshotMetadata
+from raft_actors.testing.invariants import (
+    ElectionSafety,
+    LeaderAppendOnly,
+    LeaderCompleteness,
+    LeaderInTouch,
+    TermBeginsWithEntry,
+)
 from raft_actors.transitions import RoleName
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_candidate, make_follower, make_leader
@@ -133,4 +140,44 @@ def test_candidates_may_lack_anything() -> None:
     candidate, _ = make_candidate([], term=3)
     assert candidate.name is RoleName.CANDIDATE
     stage.life("n2", candidate)
+    stage.expect_nothing()
+
+
+# --- a term begins with an entry -------------------------------------------------------------------------------------
+
+
+def test_leaders_that_begin_their_term() -> None:
+    stage = Stage(TermBeginsWithEntry())
+    stage.life("n1", make_leader([1, 1], term=2))
+    stage.life("n2", make_follower([1, 1], term=2))
+    stage.expect_nothing()
+
+
+def test_a_leader_that_begins_without_an_entry() -> None:
+    stage = Stage(TermBeginsWithEntry())
+    leader = make_leader([1, 1], term=2)
+    leader.state.log.truncate(3)
+    stage.life("n1", leader)
+    stage.expect("leads term 2 with a log that ends at 2")
+
+
+# --- a leader is in touch with a majority ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "check_quorum", "wrong"), [(0.3, True, False), (0.301, True, True), (0.301, False, False)]
+)
+def test_a_leader_that_nobody_answers(silence_s: float, check_quorum: bool, wrong: bool) -> None:
+    stage = Stage(LeaderInTouch())
+    leader = make_leader([], term=1)
+    config = attrs.evolve(leader.state.config, check_quorum=check_quorum)
+    leader.state.config = attrs.evolve(config, election_timeout_s=(0.15, 0.3), heartbeat_interval_s=0.05)
+    life = stage.life("n1", leader)
+    leader.deadline = 7.05
+    leader.last_contact = {"n2": 7.0 - silence_s, "n3": 1.0}
+    stage.send(life, "n3", AppendEntries(1, 1, 1, 0, (batch(2, 1),)))
+    stage.expect_nothing()
+    stage.send(life, "n3", AppendEntries(1, 1, 1, 0))
+    if wrong:
+        stage.expect("where 0 others have answered within 0.3 s before 7.000 s")
     stage.expect_nothing()

@@ -16,17 +16,21 @@ from raft_actors.testing.invariants.equal_results import EqualResults
 from raft_actors.testing.invariants.index_order import IndexOrder
 from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
+from raft_actors.testing.invariants.leader_in_touch import LeaderInTouch
 from raft_actors.testing.invariants.log_matching import LogMatching
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
 from raft_actors.testing.invariants.promises_kept import PromisesKept
 from raft_actors.testing.invariants.state_machine_safety import StateMachineSafety
+from raft_actors.testing.invariants.term_begins_with_entry import TermBeginsWithEntry
 
 STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     ElectionSafety,
     LeaderAppendOnly,
     LogMatching,
     LeaderCompleteness,
+    TermBeginsWithEntry,
+    LeaderInTouch,
     StateMachineSafety,
     CommittedStaysCommitted,
     PromisesKept,
@@ -50,9 +54,11 @@ __all__ = [
     "Invariant",
     "LeaderAppendOnly",
     "LeaderCompleteness",
+    "LeaderInTouch",
     "LogMatching",
     "Monotonic",
     "NoLeakedTask",
     "PromisesKept",
     "StateMachineSafety",
+    "TermBeginsWithEntry",
 ]

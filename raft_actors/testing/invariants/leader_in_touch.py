@@ -1,0 +1,43 @@
+"""Check-quorum: a leader that a majority has not answered for an election timeout steps down, so that its clients look
+for another (Raft dissertation, §6.2)."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from raft_actors.messages import AppendEntries, Message
+from raft_actors.roles import Leader
+from raft_actors.testing.invariants.base import Invariant
+from raft_actors.testing.life import Life
+
+#: Sums of times are not exact.
+_EXACT_S = 1e-6
+
+
+class LeaderInTouch(Invariant):
+    """A leader with `check_quorum` sends no further heartbeats once it had been without answers from a majority for the
+    longest election timeout, when it last looked.
+
+    It looks whenever a heartbeat is due, by its own clock: one that was paused finds out late.
+    """
+
+    name = "a leader is in touch with a majority"
+    source = "Raft dissertation, §6.2"
+
+    @override
+    def sent(self, life: Life, to: str, message: Message) -> None:
+        """Count who had answered when this heartbeat became due."""
+        role = life.role
+        if type(message) is not AppendEntries or message.entries or not isinstance(role, Leader):
+            return
+        config = role.state.config
+        if not config.check_quorum:
+            return
+        looked_at = role.deadline - config.heartbeat_interval_s
+        since = looked_at - config.election_timeout_s[1] - _EXACT_S
+        in_touch = 1 + sum([contact >= since for contact in role.last_contact.values()])
+        if in_touch < self.facts.majority:
+            self.fail(
+                f"{life} leads term {role.term} on, where {in_touch - 1} others have answered within "
+                f"{config.election_timeout_s[1]:g} s before {looked_at:.3f} s by its clock"
+            )
