@@ -4,7 +4,7 @@ never hear of some of their calls again. What they called and were told is the c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ from raft_actors.pending import Pending
 from raft_actors.testing.linearizability import UNKNOWN
 
 if TYPE_CHECKING:
+    from raft_actors.testing.history import Call
     from raft_actors.testing.simulation import Simulation
 
 C = TypeVar("C")
@@ -60,8 +61,29 @@ class Client(Generic[C, R]):
             OutcomeUnknown: it may or may not take effect, now or later.
             CommandFailed: it took effect, and the state machine raised.
         """
-        result: R = await self._record(command, lambda node: node.propose(command), retry=retry)
-        return result
+
+        async def propose(node: Node[C, R]) -> list[Any]:
+            try:
+                return [await node.propose(command)]
+            except CommandFailed as failure:
+                return [failure]
+
+        (result,) = await self._record([command], propose, retry=retry)
+        if isinstance(result, CommandFailed):
+            raise result
+        answer: R = result
+        return answer
+
+    async def call_many(self, commands: Sequence[C], *, retry: bool = False) -> list[Any]:
+        """Propose commands together, as `Node.propose_many` does; the history says that all were called at once.
+
+        Returns:
+            the result of each, in order; a `CommandFailed` where the state machine raised.
+
+        Raises:
+            OutcomeUnknown: they may or may not take effect, now or later, each by itself.
+        """
+        return await self._record(commands, lambda node: node.propose_many(commands), retry=retry)
 
     async def read(self, request: Any, query: Callable[[Any], T]) -> T:
         """Have whoever leads answer a linearizable read, trying again until it does.
@@ -70,33 +92,46 @@ class Client(Generic[C, R]):
             request: what the history says was asked.
             query: is given the application's state machine, and returns the answer.
         """
-        result: T = await self._record(
-            request, lambda node: node.read(lambda recorder: query(recorder.inner)), retry=True
-        )
-        return result
 
-    async def _record(self, request: Any, work: Callable[[Node[C, R]], Awaitable[Any]], *, retry: bool) -> Any:
-        trace, call = self._cluster.trace, self._cluster.history.begin(self.name, request)
-        trace.add("call", operation=call.number, client=self.name, text=request)
-        response: Any = UNKNOWN
-        error: CommandFailed | None = None
+        async def ask(node: Node[C, R]) -> list[T]:
+            return [await node.read(lambda recorder: query(recorder.inner))]
+
+        (result,) = await self._record([request], ask, retry=True)
+        answer: T = result
+        return answer
+
+    async def _record(
+        self, requests: Sequence[Any], work: Callable[[Node[C, R]], Awaitable[list[Any]]], *, retry: bool
+    ) -> list[Any]:
+        trace, history = self._cluster.trace, self._cluster.history
+        calls = [history.begin(self.name, request) for request in requests]
+        for call in calls:
+            trace.add("call", operation=call.number, client=self.name, text=call.request)
+        responses: Sequence[Any] = [UNKNOWN] * len(calls)
         try:
-            response = await self._until_answered(work, retry=retry)
-        except CommandFailed as failure:
-            response, error = f"failed: {failure.__cause__!r}", failure
+            responses = await self._until_answered(work, retry=retry) or responses
         finally:
-            known = response is not UNKNOWN
-            if known:
-                call.returned(response)
-            outcome = "unknown" if not known else "error" if error else "ok"
-            trace.add("return", operation=call.number, outcome=outcome, text=response if known else "")
-        if error is not None:
-            raise error
-        if response is UNKNOWN:
-            raise OutcomeUnknown(f"{self.name} was not told what became of {request!r}")
-        return response
+            for call, response in zip(calls, responses, strict=True):
+                self._tell(call, response)
+        if any(response is UNKNOWN for response in responses):
+            raise OutcomeUnknown(f"{self.name} was not told what became of {', '.join(map(repr, requests))}")
+        return list(responses)
 
-    async def _until_answered(self, work: Callable[[Node[C, R]], Awaitable[Any]], *, retry: bool) -> Any:
+    def _tell(self, call: Call, response: Any) -> None:
+        """Put down what a call was answered, if it was."""
+        outcome, text = "unknown", ""
+        if isinstance(response, CommandFailed):
+            outcome, text = "error", f"failed: {response.__cause__!r}"
+            call.returned(text)
+        elif response is not UNKNOWN:
+            outcome, text = "ok", response
+            call.returned(response)
+        self._cluster.trace.add("return", operation=call.number, outcome=outcome, text=text)
+
+    async def _until_answered(
+        self, work: Callable[[Node[C, R]], Awaitable[list[Any]]], *, retry: bool
+    ) -> list[Any] | None:
+        """The answers, or None: nobody can tell whether it took effect."""
         while True:
             try:
                 with trio.move_on_after(self.patience_s):
@@ -108,16 +143,14 @@ class Client(Generic[C, R]):
             except Overloaded:
                 await trio.sleep(self._rng.uniform(*_PAUSE_S))
                 continue
-            except CommandFailed:
-                raise
             except ProposalError:
                 pass
             self._target = None
             if not retry:
-                return UNKNOWN
+                return None
             await trio.sleep(self._rng.uniform(*_PAUSE_S))
 
-    async def _attempt(self, work: Callable[[Node[C, R]], Awaitable[Any]]) -> Any:
+    async def _attempt(self, work: Callable[[Node[C, R]], Awaitable[list[Any]]]) -> list[Any]:
         """Go to a node, have it do something, and bring the answer back; what holds up the node holds up both ways."""
         cluster = self._cluster
         name = self._target or self._rng.choice(cluster.node_ids)

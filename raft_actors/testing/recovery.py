@@ -33,6 +33,7 @@ class Recovery:
             leader = await self._one_leader()
             await self._serves(leader)
             await self._converges()
+            await self._stays()
         if scope.cancelled_caught:
             raise self._cluster.failed(f"liveness: healed for {self._within_s:g} s, and {self._lacks}")
 
@@ -78,3 +79,15 @@ class Recovery:
                 return
             self._lacks = f"not all have applied entry {last_index}: {', '.join(behind)}"
             await trio.sleep(_LOOK_S)
+
+    async def _stays(self) -> None:
+        """Wait until a leader stays for long enough that any node that can't hear it would have stood for election."""
+        cluster = self._cluster
+        long_s = 2 * cluster.config.election_timeout_s[1]
+        while True:
+            before = {name: node.status().term for name, node in cluster.nodes.items()}
+            await trio.sleep(long_s)
+            after = {name: node.status().term for name, node in cluster.nodes.items()}
+            if before == after and len(set(after.values())) == 1:
+                return
+            self._lacks = f"no leader stays: terms went from {before} to {after}"

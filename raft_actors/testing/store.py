@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterable, Hashable, Iterable
 from functools import partial
 from random import Random
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from raft_actors.commands import CommandCodec
 from raft_actors.state_machine import StateMachine
+from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.linearizability import UNKNOWN, Model
 
 if TYPE_CHECKING:
@@ -24,12 +26,22 @@ _KEYS = ("a", "b", "c", "d")
 _SEPARATOR = "\x1f"
 _PADDING = "."
 
+#: Probabilities: that a change is never proposed again where its outcome is unknown, that several are made at once, and
+#: that a value is huge.
+_ONCE = 0.25
+_SEVERAL = 0.15
+_HUGE = 0.05
+
+#: Changes of one value of which nobody can tell whether, and when, they were made: the checker must try all orders.
+_MOST_OPEN = 3
+
 
 @attrs.frozen
 class Change:
     """Replace a value (`put`) or add to its end (`append`); answered with the value before.
 
-    The number counts the client's changes: the store carries out each once, however often it is proposed.
+    The number counts the client's changes: the store carries out each once, however often it is proposed. One without a
+    number, 0, is carried out whenever it is proposed.
     """
 
     kind: str
@@ -78,12 +90,13 @@ class Store(StateMachine[Change, str]):
     @override
     def apply(self, command: Change) -> str:
         number, answer = self.answered.get(command.client, (0, ""))
-        if command.number <= number:
+        if command.number and command.number <= number:
             return answer
         old = self.values.get(command.key, "")
         new = command.value.rstrip(_PADDING)
         self.values[command.key] = new if command.kind == "put" else old + new
-        self.answered[command.client] = command.number, old
+        if command.number:
+            self.answered[command.client] = command.number, old
         return old
 
     @override
@@ -139,6 +152,7 @@ class Load:
         self._plan = plan
         self._done = False
         self._stopped = trio.Event()
+        self._open: Counter[str] = Counter()
         self.calls = 0
 
     async def run(self) -> None:
@@ -175,10 +189,37 @@ class Load:
                 if kind == "get":
                     await client.read(Get(key), partial(_value_of, key))
                 else:
-                    count += 1
-                    value = f"{name}.{count} "
-                    if plan.huge_bytes and rng.random() < 0.05:
-                        value = value.ljust(plan.huge_bytes, _PADDING)
-                    await client.call(Change(kind, key, value, name, count), retry=True)
+                    several = rng.randint(2, 4) if rng.random() < _SEVERAL and self._may_stay_open(key) else 1
+                    changes = [self._change(name, count + more, rng, kind, key) for more in range(1, several + 1)]
+                    count += several
+                    await self._call(client, changes, once=several > 1 or rng.random() < _ONCE)
             if scope.cancelled_caught:
                 return
+
+    def _may_stay_open(self, key: str) -> bool:
+        """Whether the outcome of further changes of a value may remain unknown."""
+        return self._open[key] < _MOST_OPEN
+
+    async def _call(self, client: Client[Change, str], changes: list[Change], *, once: bool) -> None:
+        """Have changes of one value made; `once`: never propose them again where their outcome is unknown."""
+        key = changes[0].key
+        if not once or not self._may_stay_open(key):
+            await client.call(changes[0], retry=True)
+            return
+        changes = [attrs.evolve(change, number=0) for change in changes]
+        self._open[key] += len(changes)
+        try:
+            if len(changes) == 1:
+                await client.call(changes[0])
+            else:
+                await client.call_many(changes)
+        except OutcomeUnknown:
+            return
+        self._open[key] -= len(changes)
+
+    def _change(self, client: str, number: int, rng: Random, kind: str, key: str) -> Change:
+        """A change with a value like no other."""
+        value = f"{client}.{number} "
+        if self._plan.huge_bytes and rng.random() < _HUGE:
+            value = value.ljust(self._plan.huge_bytes, _PADDING)
+        return Change(kind, key, value, client, number)
