@@ -15,7 +15,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak coverage storage-crashes check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test soak coverage storage-crashes mutations check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -33,6 +33,9 @@ coverage: .venv/.installed-test  ## Run all tests, and show which lines and bran
 
 storage-crashes: .venv/.installed-test  ## Crash SQLite stores at every write and sync (CRASH_ARGS=...; half an hour)
 	$(BIN)/python -m tests.persistence.power --jobs $(JOBS) $(CRASH_ARGS)
+
+mutations: .venv/.installed-test  ## Break the engine in every known way, and see the simulator notice (MUTATION_ARGS=...)
+	$(BIN)/python -m tests.mutations --jobs $(JOBS) $(MUTATION_ARGS)
 
 # Other seeds each time, unless SEEDS=… says which; failures are added to soak-failures.jsonl.
 soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...

@@ -1,0 +1,24 @@
+"""All mutations, by what they break."""
+
+from __future__ import annotations
+
+from tests.mutations.catalogue import application, durability, elections, replication, snapshots
+from tests.mutations.mutation import Mutation
+
+CATALOGUE: dict[str, tuple[Mutation, ...]] = {
+    "Votes": elections.VOTES,
+    "Terms and leadership": elections.TERMS,
+    "The log of a follower": replication.FOLLOWERS_LOG,
+    "The log of a leader, and what it sends": replication.LEADERS_LOG,
+    "Commitment": replication.COMMITMENT,
+    "Durable before sent": durability.DURABLE_BEFORE_SENT,
+    "Writes and restarts": durability.WRITES_AND_RESTARTS,
+    "Snapshots taken": snapshots.TAKEN,
+    "Snapshots sent and installed": snapshots.INSTALLED,
+    "Applying": application.APPLIED,
+    "Answers and bounds": application.ANSWERS,
+}
+"""Heading → its mutations."""
+
+MUTATIONS: dict[str, Mutation] = {mutation.name: mutation for group in CATALOGUE.values() for mutation in group}
+"""By name."""

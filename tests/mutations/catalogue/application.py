@@ -1,0 +1,250 @@
+"""Mutations of what the application sees: applied commands, answers to proposals and reads."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Edit, Mutation, mutation
+
+_LEADER = "roles/leader.py"
+_STATE = "state.py"
+_LOG = "log.py"
+_APPLIER = "applier.py"
+_PROPOSALS = "proposals.py"
+_NODE = "node.py"
+_TIMER = "timer.py"
+
+APPLIED: tuple[Mutation, ...] = (
+    mutation(
+        "applied-twice",
+        "each entry is applied once",
+        "§5.3",
+        Edit(_APPLIER, "Applier._apply_each", "result = apply(command)", "apply(command)\nresult = apply(command)"),
+    ),
+    mutation(
+        "command-skipped",
+        "each entry is applied",
+        "§5.3",
+        Edit(
+            _APPLIER,
+            "Applier._apply_batch",
+            "if batch.kind is EntryKind.COMMAND:",
+            "if batch.kind is EntryKind.COMMAND and (batch.size < 80 or batch.first_index % 7):",
+        ),
+    ),
+    mutation(
+        "applied-beyond-commit",
+        "only committed entries are applied",
+        "Figure 2",
+        Edit(
+            _APPLIER,
+            "Applier._fetch",
+            "batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)",
+            "batches = log.recent(first_index, log.last_index, _FETCH_BYTES)",
+        ),
+    ),
+    mutation(
+        "fetched-from-the-start-of-the-batch",
+        "applying goes on behind what was applied last",
+        "§5.3",
+        Edit(_LOG, "Log.recent", "batches = [tail[position].since(first_index)]", "batches = [tail[position]]"),
+        Edit(_APPLIER, "Applier._apply_batch", "if batch.first_index != self.applied_index + 1:", "if False:"),
+    ),
+    mutation(
+        "applier-not-told",
+        "what is committed is applied",
+        "Figure 2",
+        Edit(_APPLIER, "Applier.receive", "self._woken = False", "pass"),
+    ),
+    mutation(
+        "restores-an-older-snapshot",
+        "what is applied never goes back",
+        "Figure 2",
+        Edit(_APPLIER, "Applier.receive", "if message.snapshot.index > self.applied_index:", "if True:"),
+        Edit(_APPLIER, "Applier.restore", "if reader.metadata.index > self.applied_index:", "if True:"),
+    ),
+)
+
+ANSWERS: tuple[Mutation, ...] = (
+    mutation(
+        "result-of-the-last",
+        "a proposer gets the result of its own command",
+        "§8",
+        Edit(
+            _PROPOSALS,
+            "PendingProposal.answer",
+            "result = results[self.last_index - first_index]",
+            "result = results[-1]",
+        ),
+    ),
+    mutation(
+        "result-of-the-first",
+        "a proposer gets the result of its own command",
+        "§8",
+        Edit(
+            _PROPOSALS,
+            "PendingProposal.answer",
+            "result = results[self.last_index - first_index]",
+            "result = results[0]",
+        ),
+    ),
+    mutation(
+        "results-of-many-shifted",
+        "commands proposed together get their own results, in order",
+        "§8",
+        Edit(
+            _PROPOSALS,
+            "PendingProposals.answer",
+            "end = self.last_index + 1 - first_index",
+            "end = min(self.last_index + 2 - first_index, len(results))",
+        ),
+    ),
+    mutation(
+        "answers-in-the-wrong-order",
+        "a proposer gets the result of its own command",
+        "§8",
+        Edit(_APPLIER, "Applier._answer", "outcomes.popleft().answer(", "outcomes.pop().answer("),
+    ),
+    mutation(
+        "answered-when-appended",
+        "a proposer is answered once its command is committed and applied",
+        "§5.3",
+        Edit(
+            _LEADER,
+            "Leader.end_of_step",
+            "return self._append(batches)",
+            """
+            effects = self._append(batches)
+            for proposal in proposed:
+                proposal.resolve("")
+            return effects
+            """,
+        ),
+    ),
+    mutation(
+        "read-without-quorum",
+        "a leader makes sure that it still leads before it answers a read",
+        "§8",
+        Edit(
+            _LEADER,
+            "Leader.end_of_step",
+            """
+            if len(proposed) < len(requested):
+                self._place_reads(requested, batches[-1].last_index)
+            return self._append(batches)
+            """,
+            """
+            index = self.state.commit_index
+            reads = tuple(request for request in requested if isinstance(request, PendingRead))
+            for read in reads:
+                read.index = read.last_index = index
+            return [Apply(index, reads), *(self._append(batches) if proposed else [])]
+            """,
+        ),
+    ),
+    mutation(
+        "read-before-apply",
+        "a read is answered once all that was committed before it is applied",
+        "§8",
+        Edit(
+            _APPLIER,
+            "Applier.commit_to",
+            "self._outcomes += apply.outcomes",
+            """
+            for outcome in apply.outcomes:
+                if hasattr(outcome, "query"):
+                    outcome.answer([], 1, self._state_machine)
+                else:
+                    self._outcomes.append(outcome)
+            """,
+        ),
+    ),
+    mutation(
+        "read-placed-before-the-entry",
+        "a read waits for an entry that was appended after it came",
+        "§8",
+        Edit(
+            _LEADER,
+            "Leader.end_of_step",
+            "self._place_reads(requested, batches[-1].last_index)",
+            "self._place_reads(requested, batches[0].first_index - 1)",
+        ),
+    ),
+    mutation(
+        "unknown-told-as-not-proposed",
+        "a proposer is told that nothing was proposed only if that is so",
+        "§8",
+        Edit(
+            _LEADER,
+            "Leader.leave",
+            "Refuse(outcome, LeadershipLost(self.term, None if isinstance(outcome, PendingRead) else outcome.index))",
+            "Refuse(outcome, self.not_leader())",
+        ),
+    ),
+    mutation(
+        "refused-but-proposed",
+        "a proposal that is refused is not proposed",
+        "§8",
+        Edit(
+            _LEADER,
+            "Leader.on_requests",
+            "return self._refuse_for_disk(requests)",
+            """
+            self._requested += requests
+            return self._refuse_for_disk(requests)
+            """,
+        ),
+    ),
+    mutation(
+        "proposers-left-waiting",
+        "who proposed to a leader that stepped down is told",
+        "guarantees",
+        Edit(
+            _LEADER, "Leader.leave", "for outcome in self.awaiting", "for outcome in self.awaiting if outcome is None"
+        ),
+    ),
+    mutation(
+        "room-leaked",
+        "what is answered makes room",
+        "architecture, Bounds",
+        Edit(
+            _PROPOSALS,
+            "Admission.release",
+            "del self._admitted[outcome]",
+            "pass",
+        ),
+    ),
+    mutation(
+        "disk-backlog-leaked",
+        "what is on disk makes room",
+        "architecture, Bounds",
+        Edit(_STATE, "RaftState.mark_durable", "self.unsynced_bytes -= persisted.size", "pass"),
+    ),
+    mutation(
+        "disk-backlog-without-bound",
+        "a server whose disk is behind takes on no more",
+        "architecture, Bounds",
+        Edit(
+            _STATE,
+            "RaftState.disk_is_behind",
+            "return self.unsynced_bytes > self.config.max_uncommitted_bytes or",
+            "return False and",
+        ),
+    ),
+    mutation(
+        "cache-without-bound",
+        "memory holds a bounded part of the log",
+        "architecture, Bounds",
+        Edit(_LOG, "Log.append", "if self._tail_bytes > self._cache_bytes:", "if False:"),
+    ),
+    mutation(
+        "request-handed-to-nobody",
+        "each request reaches the leader",
+        "architecture, Decide, then perform",
+        Edit(_NODE, "Node._hand_in", "if not waiting.taken:", "if waiting.requests:"),
+    ),
+    mutation(
+        "timer-fires-once",
+        "a timer fires for each deadline that passes",
+        "§5.2",
+        Edit(_TIMER, "DeadlineTimer.arm", "self._moved.unpark_all()", "pass"),
+    ),
+)

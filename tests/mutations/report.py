@@ -1,0 +1,66 @@
+"""The table of all mutations and what caught them, for docs/mutations.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from tests.mutations.catalogue import CATALOGUE, MUTATIONS
+from tests.mutations.trial import Outcome
+
+_HEAD = """\
+# Mutations
+
+What the simulator finds is measured by what it must find: {total} ways in which the engine could be wrong, each a small
+change of its source that breaks one rule. `make mutations` applies one after the other to a private copy of the
+package and runs seeds 0, 1, 2, … of the simulator on it, {seconds:g} simulated seconds each with all faults, until one
+fails. A mutation that survives {seeds} seeds fails the command. The unchanged package must pass {baseline} seeds.
+
+Sections are those of the Raft paper unless another source is named. "crash" is a check of the node's own
+(`InternalError`) or another error that ended a node, "liveness" a cluster that was healed and did not recover in time,
+"hang" a run without end. Every other name but linearizability is that of an invariant.
+
+{caught} of {total} are caught: {first} by the first seed, half of them after {median} or fewer, the last after {worst}.
+
+| caught by | mutations |
+|---|---|
+{kinds}
+"""
+
+_GROUP = """
+## {heading}
+
+| mutation | rule that it breaks | source | caught by | seeds |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def table(outcomes: Mapping[str, Outcome], *, seeds: int, seconds: float, baseline: int) -> str:
+    """The document, from the outcome of every mutation."""
+    counts = sorted(outcome.seeds for outcome in outcomes.values() if outcome.caught_by)
+    kinds = Counter(outcome.caught_by for outcome in outcomes.values())
+    head = _HEAD.format(
+        total=len(MUTATIONS),
+        seconds=seconds,
+        seeds=seeds,
+        baseline=baseline,
+        caught=len(counts),
+        first=counts.count(1),
+        median=counts[len(counts) // 2] if counts else 0,
+        worst=counts[-1] if counts else 0,
+        kinds="\n".join(f"| {kind or '**nothing**'} | {count} |" for kind, count in kinds.most_common()),
+    )
+    groups = [
+        _GROUP.format(heading=heading, rows="\n".join(_row(outcomes[mutation.name]) for mutation in group))
+        for heading, group in CATALOGUE.items()
+    ]
+    return head + "".join(groups)
+
+
+def _row(outcome: Outcome) -> str:
+    mutation = outcome.mutation
+    if mutation is None:
+        raise ValueError("the unchanged package has no row of its own")
+    caught_by = outcome.caught_by or "**survived**"
+    return f"| {mutation.name} | {mutation.breaks} | {mutation.source} | {caught_by} | {outcome.seeds} |"
