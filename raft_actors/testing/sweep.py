@@ -32,7 +32,7 @@ def sweep(
     Raises:
         BrokenProcessPool: a process was killed.
     """
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or _cores()
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare)
     waiting: set[Future[SeedReport]] = set()
@@ -53,6 +53,12 @@ def sweep(
         pool.shutdown(wait=finished, cancel_futures=True)
         if not finished:
             _end_children()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # not every system says which of them this process may use
 
 
 def _prepare() -> None:

@@ -84,6 +84,21 @@ def test_taken_for_durable() -> None:
     stage.expect("for durable, and its disk says HardState(term=1")
 
 
+def test_a_vote_that_the_disk_knows_before_the_node_has_heard_of_it() -> None:
+    stage = Stage(DurableBeforeSent())
+    role = make_follower([1, 1], voted_for="n2")
+    stage.store("n1", [1, 1], voted_for="n2")
+    life = stage.life("n1", role)
+    role.state.durable = HardState(1, None)
+    role.state.log.append(batch(3, 1))
+    stage.decide(life, role)
+    stage.expect_nothing()
+    role.state.durable = HardState(1, "n3")
+    role.state.log.append(batch(4, 1))
+    stage.decide(life, role)
+    stage.expect("voted_for='n3') for durable, and its disk says")
+
+
 # --- vote and term never forgotten -----------------------------------------------------------------------------------
 
 

@@ -60,7 +60,9 @@ class DurableBeforeSent(Invariant):
         """Compare what a node takes for durable with its disk. A leader counts itself by that."""
         state, on_disk = life.state, life.disk.state.hard_state
         durable, log = state.durable, state.log
-        if durable.term > on_disk.term or (durable.term == on_disk.term and durable.voted_for != on_disk.voted_for):
+        # The disk may know of a vote of which the node has not heard yet; never the other way round.
+        other_vote = durable.voted_for not in (None, on_disk.voted_for)
+        if durable.term > on_disk.term or (durable.term == on_disk.term and other_vote):
             self.fail(f"{life} takes {durable} for durable, and its disk says {on_disk}")
         index = log.durable_index
         if index > life.seen_durable and not holds(life.disk, index, log.term_at(index)):
