@@ -9,7 +9,8 @@ then takes a moment, and the same seed gives the same run.
         cluster.partition({"n1", "n2"}, {"n3", "n4", "n5"})
         …
 
-Not imported by `raft_actors` itself; needs nothing but what that needs.
+With pytest: `pytest_plugin`. With Hypothesis: `stateful`. Not imported by `raft_actors` itself; needs nothing but what
+that needs, but for these two.
 """
 
 from raft_actors.testing.clients import Client, OutcomeUnknown
@@ -24,11 +25,13 @@ from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Repor
 from raft_actors.testing.models import CounterModel, KeyValueModel, QueueModel, RegisterModel
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed
+from raft_actors.testing.script import OFTEN_SNAPSHOTS, Scenario, Step
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
 from raft_actors.testing.trace import Trace
 from raft_actors.testing.witness import Witness
 
 __all__ = [
+    "OFTEN_SNAPSHOTS",
     "RELIABLE",
     "STANDARD_INVARIANTS",
     "UNKNOWN",
@@ -52,10 +55,12 @@ __all__ = [
     "QueueModel",
     "RegisterModel",
     "Report",
+    "Scenario",
     "SeedReport",
     "SimulatedCluster",
     "Simulation",
     "Started",
+    "Step",
     "Trace",
     "Verdict",
     "Witness",

@@ -19,6 +19,8 @@ OUTLYING = ("transports", "persistence")
 # What the three required packages are imported as, and what trio and cattrs[msgpack] always bring along.
 REQUIRED = {"attr", "attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
 CLI_EXTRA = {"redis", "rich"}
+# What these modules are about; nothing else imports them.
+TEST_TOOLS = {"raft_actors/testing/pytest_plugin.py": {"pytest"}, "raft_actors/testing/stateful.py": {"hypothesis"}}
 NOT_SOURCES = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "htmlcov", "docs", "*.db*")
 
 
@@ -145,7 +147,7 @@ def imported_by(path: Path) -> set[str]:
 def test_library_imports_only_what_it_requires(folder: str) -> None:
     foreign: dict[str, set[str]] = {}
     for module in modules_under(folder):
-        extra = CLI_EXTRA if module.startswith("raft_actors/cli/") else set[str]()
+        extra = CLI_EXTRA if module.startswith("raft_actors/cli/") else TEST_TOOLS.get(module, set[str]())
         allowed = sys.stdlib_module_names | REQUIRED | extra | {"raft_actors"}
         if unexpected := imported_by(ROOT / module) - allowed:
             foreign[module] = unexpected
