@@ -35,7 +35,8 @@ class Plan:
         actions: action → how likely it is, compared with the others. See `actions`.
         clients: how many clients work at a time.
         think_s: mean time that a client waits between two calls.
-        huge_bytes: size of the largest commands.
+        huge_bytes: size of the largest commands; 0: none is large.
+        huge_share: how many of the commands are so large.
         client_crashes: probability that a client dies within a call and another takes its place.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     clients: int = 5
     think_s: float = 0.3
     huge_bytes: int = 0
+    huge_share: float = 0.05
     client_crashes: float = 0.0
 
     @classmethod
@@ -73,6 +75,7 @@ class Plan:
             think_s=_log_uniform(rng, 0.1, 0.6),
             huge_bytes=rng.choice((0, 0, 3_000, 100_000)),
             client_crashes=rng.choice((0.0, 0.01, 0.05)),
+            huge_share=rng.choice((0.05, 0.05, 0.5)),
         )
 
 

@@ -26,11 +26,9 @@ _KEYS = ("a", "b", "c", "d")
 _SEPARATOR = "\x1f"
 _PADDING = "."
 
-#: Probabilities: that a change is never proposed again where its outcome is unknown, that several are made at once, and
-#: that a value is huge.
+#: Probabilities: that a change is never proposed again where its outcome is unknown, and that several are made at once.
 _ONCE = 0.25
 _SEVERAL = 0.15
-_HUGE = 0.05
 
 #: Changes of one value of which nobody can tell whether, and when, they were made: the checker must try all orders.
 _MOST_OPEN = 3
@@ -220,6 +218,6 @@ class Load:
     def _change(self, client: str, number: int, rng: Random, kind: str, key: str) -> Change:
         """A change with a value like no other."""
         value = f"{client}.{number} "
-        if self._plan.huge_bytes and rng.random() < _HUGE:
+        if self._plan.huge_bytes and rng.random() < self._plan.huge_share:
             value = value.ljust(self._plan.huge_bytes, _PADDING)
         return Change(kind, key, value, client, number)

@@ -11,6 +11,7 @@ from raft_actors.testing.invariants import (
     LeaderAppendOnly,
     LeaderCompleteness,
     LeaderInTouch,
+    MatchIndex,
     TermBeginsWithEntry,
 )
 from raft_actors.transitions import RoleName
@@ -180,4 +181,36 @@ def test_a_leader_that_nobody_answers(silence_s: float, check_quorum: bool, wron
     stage.send(life, "n3", AppendEntries(1, 1, 1, 0))
     if wrong:
         stage.expect("where 0 others have answered within 0.3 s before 7.000 s")
+    stage.expect_nothing()
+
+
+# --- match index -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "term", "wrong"),
+    [
+        ([1, 1, 2], 2, False),
+        ([1, 1], 2, True),
+        ([1, 1, 1], 2, True),
+        ([1, 1, 1], 3, False),  # overwritten by another leader, perhaps
+    ],
+)
+def test_what_a_leader_takes_for_replicated(on_disk: list[int], term: int, wrong: bool) -> None:
+    stage = Stage(MatchIndex())
+    stage.store("n2", on_disk, term=term)
+    leader = make_leader([1, 1], term=2)
+    leader.match_index["n2"] = 3
+    stage.life("n1", leader)
+    if wrong:
+        stage.expect("takes entry 3 of term 2 for replicated on 'n2'")
+    stage.expect_nothing()
+
+
+def test_a_disk_that_was_replaced_may_lack_it() -> None:
+    stage = Stage(MatchIndex())
+    leader = make_leader([1, 1], term=2)
+    leader.match_index["n2"] = 3
+    stage.watch.disk_replaced("n2", stage.disks["n2"])
+    stage.life("n1", leader)
     stage.expect_nothing()

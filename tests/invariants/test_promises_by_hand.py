@@ -45,6 +45,17 @@ def test_said_before_it_is_durable(message: Message, text: str) -> None:
     stage.expect(text)
 
 
+@pytest.mark.parametrize("message", [RequestVote(2, 4, 1), RequestVote(2, 3, 2)], ids=repr)
+def test_a_candidate_with_more_than_its_disk_holds(message: Message) -> None:
+    stage = Stage(DurableBeforeSent())
+    stage.store("n1", [1, 1, 1], term=2, voted_for="n1")
+    life = stage.life("n1", make_follower([1, 1, 1], term=2, voted_for="n1"))
+    stage.send(life, "n2", RequestVote(2, 3, 1))
+    stage.expect_nothing()
+    stage.send(life, "n2", message)
+    stage.expect("stands for election with a log that its disk does not hold")
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -18,6 +18,7 @@ from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
 from raft_actors.testing.invariants.leader_in_touch import LeaderInTouch
 from raft_actors.testing.invariants.log_matching import LogMatching
+from raft_actors.testing.invariants.match_index import MatchIndex
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
 from raft_actors.testing.invariants.promises_kept import PromisesKept
@@ -31,6 +32,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     LeaderCompleteness,
     TermBeginsWithEntry,
     LeaderInTouch,
+    MatchIndex,
     StateMachineSafety,
     CommittedStaysCommitted,
     PromisesKept,
@@ -56,6 +58,7 @@ __all__ = [
     "LeaderCompleteness",
     "LeaderInTouch",
     "LogMatching",
+    "MatchIndex",
     "Monotonic",
     "NoLeakedTask",
     "PromisesKept",

@@ -45,6 +45,8 @@ class DurableBeforeSent(Invariant):
                 self._check_vote(life, term, to)
         elif isinstance(message, RequestVote):
             self._check_vote(life, term, life.node_id)
+            if not holds(disk, message.last_log_index, message.last_log_term):
+                self.fail(f"{life} stands for election with a log that its disk does not hold: {message}")
         elif isinstance(message, InstallSnapshotReply) and message.installed:
             snapshot = message.snapshot
             if not holds(disk, snapshot.index, snapshot.term):
