@@ -18,6 +18,7 @@ from raft_actors.config import NodeConfig
 from raft_actors.errors import CommandFailed, ConfigurationError
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.clients import Client, OutcomeUnknown
+from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.linearizability import Model, Report
 from raft_actors.testing.session import Session
@@ -94,6 +95,35 @@ class Scenario:
             for step in steps:
                 play.take(step)
             return play.finish()
+
+    def shorten(self, *steps: Step, seed: int = 0) -> list[Step]:
+        """Leave out of a script that breaks something whatever it breaks the same thing without.
+
+        Hypothesis shrinks what it draws, and may get stuck where several steps must go at once.
+
+        Raises:
+            ConfigurationError: it breaks nothing.
+        """
+        broken, left = self._broken_by(steps, seed), steps
+        if broken is None:
+            raise ConfigurationError("this script breaks nothing")
+        size = len(left)
+        while size:
+            before = left
+            for position in range(len(left) - size, -1, -1):
+                candidate = left[:position] + left[position + size :]
+                if len(candidate) < len(left) and self._broken_by(candidate, seed) == broken:
+                    left = candidate
+            if left == before:
+                size -= max(1, size // 4)
+        return list(left)
+
+    def _broken_by(self, steps: Iterable[Step], seed: int) -> str | None:
+        try:
+            self.replay(*steps, seed=seed)
+        except CheckFailed as failure:
+            return failure.broken
+        return None
 
     @asynccontextmanager
     async def open(self, seed: int) -> AsyncGenerator[ScriptRun]:

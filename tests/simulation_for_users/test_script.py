@@ -152,6 +152,18 @@ def test_a_forgetful_lock_is_found_when_it_restores() -> None:
     Scenario(state_machine=Lock).replay(*script)
 
 
+def test_a_script_is_shortened_to_what_breaks_the_same() -> None:
+    needed = [Call("c1", Acquire("a")), Wait(0.5), Snapshot("n1"), Crash("n1"), Start("n1"), Call("c1", Release("a"))]
+    script = [*needed[:2], Heal(), SlowApply("n2", 0.0), *needed[2:], Heal(), ClockRate("n2", 1.0), Wait(0.1)]
+    forgetful = Scenario(state_machine=ForgetfulLock)
+    short = forgetful.shorten(*script)
+    assert len(short) <= len(needed)
+    with pytest.raises(CheckFailed, match="equal results on all replicas"):
+        forgetful.replay(*short)
+    with pytest.raises(ConfigurationError, match="breaks nothing"):
+        LOCK.shorten(*script)
+
+
 def test_a_lock_that_all_replicas_have_wrong_is_found_by_its_model() -> None:
     script = [Call("c1", Acquire("a")), Call("c2", Acquire("b"))]
     with pytest.raises(CheckFailed, match="linearizab"):
