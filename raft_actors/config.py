@@ -67,8 +67,8 @@ class NodeConfig:
         seed: of the node's random numbers (election timeouts). None draws one from the operating system.
     """
 
-    election_timeout_s: tuple[float, float] = (0.5, 1.0)
-    heartbeat_interval_s: float = 0.15
+    election_timeout_s: tuple[float, float] = (0.4, 0.8)
+    heartbeat_interval_s: float = 0.125
     check_quorum: bool = True
     max_command_bytes: int = 8 * MIB
     max_append_bytes: int = 1 * MIB
