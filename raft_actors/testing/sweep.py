@@ -8,12 +8,18 @@ import os
 import signal
 import time
 from collections.abc import Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
 
+from raft_actors.errors import ConfigurationError, InternalError
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 
-#: Seeds given out to each process beyond the one that it works on.
-_AHEAD = 1
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+    _Link = Connection[int, SeedReport | ConfigurationError]
+    _Processes = dict[_Link, BaseProcess]
 
 #: How many new objects the collector lets pass before it looks: a simulation makes much that lives as long as it does.
 _COLLECT_AFTER = 50_000
@@ -30,29 +36,65 @@ def sweep(
         ends_at: begin no further seed from then on, on `time.monotonic`'s clock.
 
     Raises:
-        BrokenProcessPool: a process was killed.
+        ConfigurationError: a seed would not be repeatable here.
+        InternalError: a process has died.
     """
-    jobs = jobs or _cores()
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare)
-    waiting: set[Future[SeedReport]] = set()
-    finished = False
     left = iter(seeds)
+    processes: _Processes = {}
     try:
-        while True:
-            late = ends_at is not None and time.monotonic() >= ends_at
-            while not late and len(waiting) < jobs * (1 + _AHEAD) and (seed := next(left, None)) is not None:
-                waiting.add(pool.submit(run_seed, seed, options))
-            if not waiting:
-                break
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-        finished = True
+        for _ in range(jobs or _cores()):
+            _give(next(left, None), _start(processes, options), processes)
+        while processes:
+            for ready in wait(list(processes)):
+                link = next(one for one in processes if one is ready)
+                report = _take(link, processes)
+                late = ends_at is not None and time.monotonic() >= ends_at
+                _give(None if late else next(left, None), link, processes)
+                yield report
     finally:
-        pool.shutdown(wait=finished, cancel_futures=True)
-        if not finished:
-            _end_children()
+        for link, process in processes.items():
+            process.terminate()
+            process.join()
+            link.close()
+
+
+def _start(processes: _Processes, options: Options) -> _Link:
+    """Start a process that runs seeds."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, options), daemon=True)
+    process.start()
+    theirs.close()
+    processes[ours] = process
+    return ours
+
+
+def _give(seed: int | None, link: _Link, processes: _Processes) -> None:
+    """Have a process run a seed, or end it where there is none."""
+    if seed is not None:
+        try:
+            link.send(seed)
+        except ConnectionError:
+            raise _died(link, processes) from None
+        return
+    link.close()
+    processes.pop(link).join()
+
+
+def _take(link: _Link, processes: _Processes) -> SeedReport:
+    """Take the report of a process."""
+    try:
+        report = link.recv()
+    except (EOFError, ConnectionError):
+        raise _died(link, processes) from None
+    if isinstance(report, ConfigurationError):
+        raise report
+    return report
+
+
+def _died(link: _Link, processes: _Processes) -> InternalError:
+    processes[link].join()
+    return InternalError(f"a process that ran seeds died (exit code {processes[link].exitcode})")
 
 
 def _cores() -> int:
@@ -61,15 +103,17 @@ def _cores() -> int:
     return os.cpu_count() or 1  # not every system says which of them this process may use
 
 
-def _prepare() -> None:
-    """Set up a process that runs seeds: Ctrl-C, which the terminal sends to all, ends it at once."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _work(link: Connection[SeedReport | ConfigurationError, int], options: Options) -> None:
+    """Run seeds until there are no more. Ctrl-C, which a terminal sends to all processes, is the first one's affair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-
-
-def _end_children() -> None:
-    for child in multiprocessing.active_children():
-        child.terminate()
-    for child in multiprocessing.active_children():
-        child.join()
+    while True:
+        try:
+            seed = link.recv()
+        except EOFError:
+            return
+        try:
+            link.send(run_seed(seed, options))
+        except ConfigurationError as error:
+            link.send(error)

@@ -1,0 +1,40 @@
+"""Seeds on several processes: each is run once, none is left running, and a process that dies is told of."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+
+import pytest
+
+from raft_actors import InternalError
+from raft_actors.testing import Options
+from raft_actors.testing.sweep import sweep
+
+QUICK = Options(nodes=3, seconds=0.5)
+
+
+def test_each_seed_once() -> None:
+    reports = list(sweep(range(5), QUICK, jobs=2))
+    assert sorted(report.seed for report in reports) == list(range(5))
+    assert all(report.ok for report in reports)
+    assert not multiprocessing.active_children()
+
+
+def test_closed_early() -> None:
+    reports = sweep(itertools.count(), QUICK, jobs=2)
+    assert next(reports).ok
+    assert len(multiprocessing.active_children()) == 2
+    reports.close()
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies() -> None:
+    reports = sweep(itertools.count(), QUICK, jobs=1)
+    next(reports)
+    (child,) = multiprocessing.active_children()
+    child.kill()
+    with pytest.raises(InternalError, match="exit code -9"):
+        for _ in reports:
+            pass
+    assert not multiprocessing.active_children()
