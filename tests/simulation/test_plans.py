@@ -38,7 +38,7 @@ def test_the_same_seed_draws_the_same_plan() -> None:
 
 @pytest.mark.parametrize("nodes", [3, 4, 5, 7])
 async def test_a_majority_of_disks_stays_whole(nodes: int) -> None:
-    destructive = dict.fromkeys(("damage_disk", "put_older_copy", "wipe_disk"), 1.0)
+    destructive: dict[str, float] = dict.fromkeys(("damage_disk", "put_older_copy", "wipe_disk"), 1.0)
     plan = Plan(config=PLANS[0].config, actions=destructive, gap_s=0.1)
     async with simulate(CommandLog, nodes=nodes, seed=nodes) as cluster:
         await cluster.one(b"x", nodes)
