@@ -302,6 +302,8 @@ class Role(ABC):
         matches = state.log.term_at(snapshot.index) == snapshot.term
         if matches:
             state.log.compact(snapshot, snapshot.index + 1)
+        elif self.name is RoleName.LEADER:
+            raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
             state.log.reset(snapshot)
         state.commit(snapshot.index)

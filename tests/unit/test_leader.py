@@ -172,6 +172,12 @@ def test_compacts_its_log_behind_a_snapshot_of_its_own() -> None:
     assert persist.write == CommitSnapshot(7, 3)
 
 
+def test_a_snapshot_that_the_leader_s_log_contradicts_is_our_bug() -> None:
+    leader = make_leader([1, 1])
+    with pytest.raises(InternalError, match=r"lacks what .* holds"):
+        leader.handle(SnapshotReceived(1, "n2", SnapshotMetadata(5, 1), 7, 3), 0.0)
+
+
 def test_a_snapshot_received_before_it_led_is_installed_without_harm() -> None:
     leader = make_leader([1, 1], commit_index=0)
     [persist] = leader.handle(SnapshotReceived(1, "n2", SnapshotMetadata(2, 1), 7, 3), 0.0)
