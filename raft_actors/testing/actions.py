@@ -88,6 +88,20 @@ async def snapshot(torment: Torment) -> None:
         await torment.take_snapshot(name)
 
 
+async def fall_behind(torment: Torment) -> None:
+    """Cut a node off until the others have compacted away what it lacks (unless they keep much)."""
+    name = torment.some_node()
+    others = [other for other in torment.cluster.node_ids if other != name]
+    torment.cluster.cut([name], others)
+    torment.cluster.cut(others, [name])
+    await torment.last(4.0)
+    for other in others:
+        if other in torment.cluster.nodes:
+            await torment.take_snapshot(other)
+    torment.cluster.mend_cut([name], others)
+    torment.cluster.mend_cut(others, [name])
+
+
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +279,7 @@ ACTIONS: dict[str, Action] = {
         pause,
         slow_apply,
         snapshot,
+        fall_behind,
         halves,
         isolate_leader,
         one_way,

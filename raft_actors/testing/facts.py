@@ -136,6 +136,9 @@ def holds(disk: MemoryDisk, index: int, term: int | None) -> bool:
     With None for the term, an entry of any term will do.
     """
     state = disk.state
+    snapshot = state.snapshot
+    if snapshot is not None and index == snapshot.index:
+        return term in (None, snapshot.term)
     if index <= state.snapshot_index:
         return True
     if index > state.last_index:

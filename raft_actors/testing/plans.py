@@ -109,7 +109,7 @@ def draw_faults(rng: Random) -> Faults:
 def draw_config(rng: Random) -> NodeConfig:
     """Draw settings, many of them far smaller than anybody would choose, so that their bounds are met."""
     shortest = rng.choice((0.15, 0.3, 0.4, 1.0))
-    snapshot_entries = rng.choice((None, 3, 10, 30, 100))
+    snapshot_entries = rng.choice((None, 3, 10, 10, 30, 100))
     small = rng.random() < 0.3
     return NodeConfig(
         election_timeout_s=(shortest, shortest * rng.choice((1.5, 2.0, 3.0))),
@@ -125,7 +125,7 @@ def draw_config(rng: Random) -> NodeConfig:
         log_cache_bytes=rng.choice((1, 500, 10_000, 32 * MIB)),
         snapshot_entries=snapshot_entries,
         snapshot_bytes=rng.choice((None, None, 2_000)),
-        trailing_entries=rng.choice((0, 1, 10, 100)),
-        snapshot_chunk_bytes=rng.choice((64, 500, 256 * KIB)),
+        trailing_entries=rng.choice((0, 0, 1, 10, 100)),
+        snapshot_chunk_bytes=rng.choice((32, 64, 500, 256 * KIB)),
         shutdown_timeout_s=rng.choice((0.0, 0.5, 5.0)),
     )

@@ -177,6 +177,8 @@ async def _run(run: _Run, nodes: int, plan: Plan) -> None:
                         await load.wait_stopped()
                     if patience.cancelled_caught:
                         raise cluster.failed("liveness: a client was not answered in time after all was healed")
+                    # Now that nobody proposes anything, heartbeats alone must hold the cluster together.
+                    await cluster.check_liveness()
                 report = cluster.check_linearizable(StoreModel(), max_steps=options.max_steps)
                 if report.verdict is Verdict.UNDECIDED:
                     run.undecided = str(report)

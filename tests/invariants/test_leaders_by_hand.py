@@ -11,6 +11,7 @@ from raft_actors.testing.invariants import (
     LeaderAppendOnly,
     LeaderCompleteness,
     LeaderInTouch,
+    LeadersCommit,
     MatchIndex,
     TermBeginsWithEntry,
 )
@@ -213,4 +214,17 @@ def test_a_disk_that_was_replaced_may_lack_it() -> None:
     leader.match_index["n2"] = 3
     stage.watch.disk_replaced("n2", stage.disks["n2"])
     stage.life("n1", leader)
+    stage.expect_nothing()
+
+
+# --- leaders commit --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("index", "wrong"), [(2, False), (3, True)])
+def test_a_follower_commits_what_leaders_have(index: int, wrong: bool) -> None:
+    stage = Stage(LeadersCommit())
+    stage.life("n1", make_leader([1, 1, 1], term=2, commit_index=2))
+    stage.life("n2", make_follower([1, 1, 1], term=2, commit_index=index))
+    if wrong:
+        stage.expect("takes entry 3 for committed, and leaders have come to 2")
     stage.expect_nothing()

@@ -17,6 +17,7 @@ from raft_actors.testing.invariants.index_order import IndexOrder
 from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
 from raft_actors.testing.invariants.leader_in_touch import LeaderInTouch
+from raft_actors.testing.invariants.leaders_commit import LeadersCommit
 from raft_actors.testing.invariants.log_matching import LogMatching
 from raft_actors.testing.invariants.match_index import MatchIndex
 from raft_actors.testing.invariants.monotonic import Monotonic
@@ -33,6 +34,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     TermBeginsWithEntry,
     LeaderInTouch,
     MatchIndex,
+    LeadersCommit,
     StateMachineSafety,
     CommittedStaysCommitted,
     PromisesKept,
@@ -57,6 +59,7 @@ __all__ = [
     "LeaderAppendOnly",
     "LeaderCompleteness",
     "LeaderInTouch",
+    "LeadersCommit",
     "LogMatching",
     "MatchIndex",
     "Monotonic",
