@@ -236,17 +236,6 @@ TERMS: tuple[Mutation, ...] = (
         Edit(_ROLE, "Role._on_received", "if self.name is not RoleName.FOLLOWER:", "if self.name is RoleName.LEADER:"),
     ),
     mutation(
-        "candidate-fights-the-leader",
-        "a candidate that hears from the leader of its term follows it",
-        "§5.2",
-        Edit(
-            _CANDIDATE,
-            "Candidate.on_append_entries",
-            "return [Become(RoleName.FOLLOWER, redeliver=items.Received(sender, message))]",
-            "return []",
-        ),
-    ),
-    mutation(
         "stale-leader-obeyed",
         "a request of an older term is refused",
         "§5.1",
@@ -302,7 +291,7 @@ TERMS: tuple[Mutation, ...] = (
             _LEADER,
             "Leader.on_deadline",
             "silence > self.state.config.election_timeout_s[1]",
-            "silence >= self.state.config.heartbeat_interval_s",
+            "silence > 0",
         ),
     ),
     mutation(

@@ -224,8 +224,8 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _REPLICATOR,
             "Replicator._send_heartbeat",
-            "sent = self._send_append(())",
-            "sent = not self.progress.probe_sent and self._send_append(())",
+            "if self.progress.state is ProgressState.SNAPSHOT or",
+            "if self.progress.state is not ProgressState.REPLICATE or",
         ),
     ),
     mutation(

@@ -110,17 +110,10 @@ INSTALLED: tuple[Mutation, ...] = (
         Edit(
             _ROLE,
             "Role._on_snapshot_received",
-            """
-            if matches:
-                state.log.compact(snapshot, snapshot.index + 1)
-            else:
-                state.log.reset(snapshot)
-            """,
-            """
-            matches = False
-            state.log.reset(snapshot)
-            """,
+            "matches = state.log.term_at(snapshot.index) == snapshot.term",
+            "matches = False",
         ),
+        Edit(_ROLE, "Role._on_snapshot_received", "elif self.name is RoleName.LEADER:", "elif False:"),
         Edit(_STATE, "RaftState.commit", "if not self.commit_index <= index <= self.log.last_index:", "if False:"),
     ),
     mutation(
