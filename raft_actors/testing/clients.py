@@ -110,8 +110,10 @@ class Client(Generic[C, R]):
         responses: Sequence[Any] = [UNKNOWN] * len(calls)
         try:
             responses = await self._until_answered(work, retry=retry) or responses
+            if len(responses) != len(calls):
+                raise self._cluster.failed(f"answers: {self.name} got {len(responses)} to {len(calls)} commands")
         finally:
-            for call, response in zip(calls, responses, strict=True):
+            for call, response in zip(calls, responses, strict=False):
                 self._tell(call, response)
         if any(response is UNKNOWN for response in responses):
             raise OutcomeUnknown(f"{self.name} was not told what became of {', '.join(map(repr, requests))}")

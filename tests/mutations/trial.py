@@ -83,5 +83,5 @@ def _name_of(broken: str, text: str) -> str:
     """What caught it; of a crash, with the kind of error."""
     if broken not in {"crash", "simulation"}:
         return broken
-    kind = re.search(r"crashed: (\w+)", text) or re.search(r"\b(\w+)\(", text)
-    return f"{broken} ({kind[1]})" if kind else broken
+    kinds = re.findall(r"crashed: (\w+)", text) or re.findall(r"^[\s|]*(\w+): ", text, re.MULTILINE)
+    return f"{broken} ({kinds[-1]})" if kinds else broken

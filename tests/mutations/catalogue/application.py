@@ -122,7 +122,9 @@ ANSWERS: tuple[Mutation, ...] = (
             reads = tuple(request for request in requested if isinstance(request, PendingRead))
             for read in reads:
                 read.index = read.last_index = index
-            return [Apply(index, reads), *(self._append(batches) if proposed else [])]
+            first = self.awaiting[0].index if self.awaiting else None
+            keep_from = first if first is not None and first <= index else None
+            return [Apply(index, reads, keep_from), *(self._append(batches) if proposed else [])]
             """,
         ),
         Edit(
