@@ -38,11 +38,13 @@ class Client(Generic[C, R]):
     Attributes:
         name: as the history tells it.
         patience_s: how long it waits for a node's answer.
+        stubborn: probability that it goes to the same node again after one that did not answer.
     """
 
     def __init__(self, cluster: Simulation[C, R], name: str) -> None:
         self.name = name
         self.patience_s = _PATIENCE_S
+        self.stubborn = 0.0
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")
         self._target: str | None = None
@@ -147,7 +149,8 @@ class Client(Generic[C, R]):
                 continue
             except ProposalError:
                 pass
-            self._target = None
+            if self._rng.random() >= self.stubborn:
+                self._target = None
             if not retry:
                 return None
             await trio.sleep(self._rng.uniform(*_PAUSE_S))
@@ -155,7 +158,7 @@ class Client(Generic[C, R]):
     async def _attempt(self, work: Callable[[Node[C, R]], Awaitable[list[Any]]]) -> list[Any]:
         """Go to a node, have it do something, and bring the answer back; what holds up the node holds up both ways."""
         cluster = self._cluster
-        name = self._target or self._rng.choice(cluster.node_ids)
+        name = self._target = self._target or self._rng.choice(cluster.node_ids)
         await self._hop(name)
         node = cluster.nodes.get(name)
         if node is None:

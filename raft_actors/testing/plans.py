@@ -35,6 +35,8 @@ class Plan:
         actions: action → how likely it is, compared with the others. See `actions`.
         clients: how many clients work at a time.
         think_s: mean time that a client waits between two calls.
+        patience_s: how long a client waits for an answer before it tries again.
+        stubborn: probability that it then tries the same node: a leader that was cut off gets entries that way.
         huge_bytes: size of the largest commands; 0: none is large.
         huge_share: how many of the commands are so large.
         client_crashes: probability that a client dies within a call and another takes its place.
@@ -51,6 +53,8 @@ class Plan:
     actions: Mapping[str, float] = attrs.field(factory=dict[str, float])
     clients: int = 5
     think_s: float = 0.3
+    patience_s: float = 1.0
+    stubborn: float = 0.0
     huge_bytes: int = 0
     huge_share: float = 0.05
     client_crashes: float = 0.0
@@ -76,6 +80,8 @@ class Plan:
             huge_bytes=rng.choice((0, 0, 3_000, 100_000)),
             client_crashes=rng.choice((0.0, 0.01, 0.05)),
             huge_share=rng.choice((0.05, 0.05, 0.5)),
+            patience_s=rng.choice((0.2, 1.0)),
+            stubborn=rng.choice((0.0, 0.8, 0.95)),
         )
 
 

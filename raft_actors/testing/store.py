@@ -178,6 +178,7 @@ class Load:
 
     async def _live(self, name: str, rng: Random) -> None:
         client, plan, count = self._cluster.client(name), self._plan, 0
+        client.patience_s, client.stubborn = plan.patience_s, plan.stubborn
         while not self._done:
             await trio.sleep(rng.expovariate(1 / plan.think_s))
             self.calls += 1

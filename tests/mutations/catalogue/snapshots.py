@@ -69,17 +69,6 @@ TAKEN: tuple[Mutation, ...] = (
         ),
     ),
     mutation(
-        "compaction-keeps-old-entries-in-memory",
-        "what is forgotten is sent to nobody",
-        "§7",
-        Edit(
-            _LOG,
-            "Log.compact",
-            "self._drop_from_tail(max(position, 0) if first_index <= self.last_index else len(self._tail))",
-            "self._drop_from_tail(max(position, 0) if first_index <= self.last_index else 0)",
-        ),
-    ),
-    mutation(
         "snapshot-boundary-term-unknown",
         "the term of a snapshot's last entry is known, for the entry behind it",
         "§7",
