@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from tests.mutations.catalogue import MUTATIONS
+from tests.mutations.catalogue import EVERY, MUTATIONS
 from tests.mutations.mutation import Mutation
 from tests.mutations.report import table
 from tests.mutations.trial import Outcome, run_trial, source_of
@@ -23,16 +23,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="MUTATION", help="only these (nothing is written to docs then)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time (one a core)")
-    parser.add_argument("--seeds", type=int, default=300, help="most seeds for each (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=100, help="most seeds for each (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="simulated time of each seed (%(default)s)")
     parser.add_argument("--baseline", type=int, default=100, help="seeds for the unchanged package (%(default)s)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add outcomes here, and run none that is there")
     parser.add_argument("--texts", action="store_true", help="show what the last seed's report says")
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in MUTATIONS]
+    unknown = [name for name in options.names if name not in EVERY]
     if unknown:
         parser.error(f"there is no mutation {', '.join(unknown)}")
-    chosen = [MUTATIONS[name] for name in options.names] or list(MUTATIONS.values())
+    chosen = [EVERY[name] for name in options.names] or list(MUTATIONS.values())
     for mutation in chosen:
         mutation.apply(source_of)  # before anything is run: all of them must fit the source
     outcomes = trio.run(_run, chosen, options)
@@ -83,13 +83,13 @@ def _kept(file: Path | None) -> dict[str, Outcome]:
     kept = [json.loads(line) for line in file.read_text().splitlines()]
     return {
         fields["name"]: Outcome(
-            mutation=MUTATIONS[fields["name"]],
+            mutation=EVERY[fields["name"]],
             caught_by=fields["caught_by"],
             seeds=fields["seeds"],
             text=fields["text"],
         )
         for fields in kept
-        if fields["name"] in MUTATIONS
+        if fields["name"] in EVERY
     }
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.catalogue import CATALOGUE, MUTATIONS
+from tests.mutations.catalogue import CATALOGUE, EVERY, GAPS, MUTATIONS
 from tests.mutations.mutation import DoesNotApply, Edit, Mutation, mutation
 from tests.mutations.report import table
 from tests.mutations.trial import Outcome, make_copy, run_trial, source_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "mutations.md"
 
 SOURCE = '''\
 class Counter:
@@ -119,15 +121,23 @@ def test_the_table_tells_what_survived() -> None:
 # --- the set ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_mutation_fits_the_source(name: str) -> None:
-    assert MUTATIONS[name].apply(source_of)
+    assert EVERY[name].apply(source_of)
 
 
 def test_there_are_enough_and_no_two_share_a_name_or_a_change() -> None:
     everyone = [each for group in CATALOGUE.values() for each in group]
-    assert len(everyone) == len(MUTATIONS) >= 60
+    assert len(everyone) == len(EVERY)
+    assert len(MUTATIONS) >= 60
+    assert GAPS.keys() <= EVERY.keys()
     assert len({each.edits for each in everyone}) == len(everyone)
+
+
+def test_the_document_tells_of_each() -> None:
+    rows = re.findall(r"^\| ([a-z-]+) \| .* \| (.+) \| \d+ \|$", DOCUMENT.read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(MUTATIONS), "run `make mutations`"
+    assert "**survived**" not in {caught_by for _, caught_by in rows}
 
 
 SAMPLE = {
