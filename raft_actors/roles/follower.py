@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from raft_actors.effects import Apply, Become, Effect, Send, StoreChunk
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError
@@ -22,6 +24,12 @@ class Follower(Role):
     """Passive: it only answers, and waits for its election timeout."""
 
     name = RoleName.FOLLOWER
+
+    @property
+    @override
+    def grace_s(self) -> float:
+        """Two beats: a node that was held up has not listened, so it can't tell that its leader was silent."""
+        return 2 * self.state.config.heartbeat_interval_s
 
     def start(self, now: float) -> list[Effect]:
         """Wait for a leader for a whole election timeout."""

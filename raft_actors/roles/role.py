@@ -103,6 +103,11 @@ class Role(ABC):
             InstallSnapshotReply: self.on_install_snapshot_reply,
         }
 
+    @property
+    def grace_s(self) -> float:
+        """How long to wait on, at most, for word from others when the deadline's timer was held up."""
+        return 0.0
+
     # --- life ------------------------------------------------------------------------------------------------
 
     async def run(self, services: Services, *, redelivered: items.InboxItem | None = None) -> Become:
@@ -134,7 +139,7 @@ class Role(ABC):
         become = self._perform(self.start(services.clock.now()), perform)
         services.end_step()
         services.observe(self)
-        timer = DeadlineTimer(self.deadline, services.clock.sleep_until)
+        timer = DeadlineTimer(self.deadline, services.clock, grace_s=self.grace_s)
         nursery.start_soon(timer.run, lambda: inbox.tell_when_room(items.TimerFired()))
         item = redelivered
         while become is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -11,9 +12,9 @@ from raft_actors.timer import DeadlineTimer
 class Stage:
     """A running timer, and when it fired."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, grace_s: float = 0.0) -> None:
         self.fired: list[float] = []
-        self.timer = DeadlineTimer(deadline)
+        self.timer = DeadlineTimer(deadline, grace_s=grace_s)
 
     async def fire(self) -> None:
         self.fired.append(trio.current_time())
@@ -94,3 +95,46 @@ async def test_moving_the_deadline_wakes_nobody(mock_clock: MockClock) -> None:
         assert task.custom_sleep_data is before
         nursery.cancel_scope.cancel()
     assert stage.fired == []
+
+
+async def test_one_that_was_held_up_waits_as_long_again_for_what_was_held_up_with_it(mock_clock: MockClock) -> None:
+    stage = Stage(2.0, grace_s=1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.timer.run, stage.fire)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(2.5)  # half a second late
+        await wait_all_tasks_blocked()
+        mock_clock.jump(0.4)
+        await wait_all_tasks_blocked()
+        assert stage.fired == []
+        mock_clock.jump(0.2)
+        await wait_all_tasks_blocked()
+        assert stage.fired == [pytest.approx(3.1)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_that_was_held_up_does_not_fire_for_a_deadline_that_is_moved_then(mock_clock: MockClock) -> None:
+    stage = Stage(2.0, grace_s=1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.timer.run, stage.fire)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(2.5)
+        await wait_all_tasks_blocked()
+        stage.timer.arm(9.0)
+        mock_clock.jump(5)
+        await wait_all_tasks_blocked()
+        assert stage.fired == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_waits_no_longer_than_its_grace(mock_clock: MockClock) -> None:
+    stage = Stage(2.0, grace_s=1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.timer.run, stage.fire)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(60)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(1.0)
+        await wait_all_tasks_blocked()
+        assert stage.fired == [pytest.approx(61.0)]
+        nursery.cancel_scope.cancel()
