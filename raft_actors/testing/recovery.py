@@ -59,6 +59,7 @@ class Recovery:
             try:
                 await self._cluster.node(leader).read(lambda _state_machine: None)
             except ProposalError:
+                await trio.sleep(_LOOK_S)  # a leader that is shutting down refuses at once, and goes on leading a while
                 leader = await self._one_leader()
             else:
                 return
