@@ -30,10 +30,10 @@ NOTHING = Persist(None, (), HardState(1), 0, 0)
 class Stage:
     """A persistence actor, what its disk was asked to write, and what it acknowledged."""
 
-    def __init__(self) -> None:
+    def __init__(self, inbox_capacity: int) -> None:
         self.transactions: list[list[Write]] = []
         self._acknowledged: list[Persist] = []
-        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=100)
+        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=inbox_capacity)
         self.disk = MemoryDisk(write_delay_s=1.0, before_write=self._note)
         self.storage = MemoryStorage(self.disk)
         self.actor = PersistenceActor(self.storage, self.inbox)
@@ -57,8 +57,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def running() -> AsyncGenerator[Stage, None]:
-    stage = Stage()
+async def running(*, inbox_capacity: int = 100) -> AsyncGenerator[Stage, None]:
+    stage = Stage(inbox_capacity)
     await stage.storage.open(IDENTITY, tail_bytes=0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.actor.run)
@@ -128,3 +128,11 @@ async def test_counts_what_waits_and_what_was_written(autojump_clock: trio.testi
         assert stage.actor.statistics() == PersistenceStatistics(waiting=3, transactions=0, writes=0)
         await trio.sleep(5)
         assert stage.actor.statistics() == PersistenceStatistics(waiting=0, transactions=2, writes=3)
+
+
+async def test_acknowledgements_wait_for_room_in_a_full_inbox(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(inbox_capacity=1) as stage:
+        stage.tell(entry(1), entry(2), entry(3))
+        await trio.sleep(2)
+        assert stage.inbox.statistics().waiting == 1
+        assert [await stage.inbox.receive() for _ in range(3)] == [Durable(entry(index)) for index in (1, 2, 3)]
