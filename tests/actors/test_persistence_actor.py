@@ -135,4 +135,6 @@ async def test_acknowledgements_wait_for_room_in_a_full_inbox(autojump_clock: tr
         stage.tell(entry(1), entry(2), entry(3))
         await trio.sleep(2)
         assert stage.inbox.statistics().waiting == 1
-        assert [await stage.inbox.receive() for _ in range(3)] == [Durable(entry(index)) for index in (1, 2, 3)]
+        with trio.fail_after(10):
+            items = [await stage.inbox.receive() for _ in range(3)]
+        assert items == [Durable(entry(index)) for index in (1, 2, 3)]
