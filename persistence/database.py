@@ -41,10 +41,8 @@ MAX_ROWS = 999 // schema.BATCH_COLUMNS
 # pause for each, and more to read after a crash.
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
 
-# The write-ahead log is made longer ahead of need, by so much at a time. A commit that makes its file longer waits for
-# the file system's own journal, which all files of a disk share; one that writes over existing blocks does not (0.15
-# ms instead of 0.25, and more where nodes share a disk). SQLite keeps the file when it starts over after a checkpoint,
-# so this is for the first round only. Behind the last commit are zeros, which to SQLite are no frame.
+# The write-ahead log is made longer ahead of need: a commit that lengthens its file waits for the file system's journal.
+# SQLite keeps the file after a checkpoint, so this is for the first round. Zeros behind the last commit are no frame.
 _RESERVE_BYTES = 1024 * 1024
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
