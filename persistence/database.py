@@ -41,7 +41,7 @@ MAX_ROWS = 999 // schema.BATCH_COLUMNS
 # pause for each, and more to read after a crash.
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
 
-# The write-ahead log is made longer ahead of need: a commit that lengthens its file waits for the file system's journal.
+# The write-ahead log is made longer ahead of need: a commit that does it waits for the file system's own journal.
 # SQLite keeps the file after a checkpoint, so this is for the first round. Zeros behind the last commit are no frame.
 _RESERVE_BYTES = 1024 * 1024
 
@@ -49,8 +49,7 @@ _RESERVE_BYTES = 1024 * 1024
 _WORK_PER_SLICE = 4
 _IDLE_S = 0.005
 
-# Under load, the mark is written after each so many commits (it costs two turns of the GIL); else when idle.
-_COMMITS_PER_MARK = 64
+_COMMITS_PER_MARK = 64  # under load (it costs two turns of the GIL); else it is written when idle
 
 
 @attrs.frozen
