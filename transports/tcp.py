@@ -23,7 +23,7 @@ from raft_actors.transports.handshake import Hello
 from raft_actors.transports.tcp_receiver import Receiver
 from raft_actors.transports.tcp_sender import Backoff, PeerSender
 from raft_actors.transports.tcp_sockets import tune
-from raft_actors.transports.tcp_stream import PeerStream
+from raft_actors.transports.tcp_stream import TcpStream
 
 _REMEDIES = {
     errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
@@ -132,7 +132,7 @@ class TcpTransport(Transport):
         @trio.lowlevel.enable_ki_protection
         async def serve(stream: trio.SocketStream) -> None:
             tune(stream, self.dead_peer_timeout_s)
-            await receiver.serve(PeerStream(stream))
+            await receiver.serve(TcpStream(stream))
 
         return serve
 
@@ -156,7 +156,7 @@ class TcpTransport(Transport):
         async def connect() -> trio.abc.Stream:
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
-            return PeerStream(stream)
+            return TcpStream(stream)
 
         return PeerSender(
             peer=peer,

@@ -26,7 +26,7 @@ from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.codec import encode, size_bound
 from raft_actors.transports.frames import HEADER_BYTES, FrameParser, pack_length
 from raft_actors.transports.handshake import ANSWER_BYTES, Verdict, decode_answer
-from raft_actors.transports.tcp_stream import PeerStream
+from raft_actors.transports.tcp_stream import TcpStream
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class PeerSender:
     backoff: Backoff
     _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
     _queued_bytes: int = attrs.field(default=0, init=False)
-    _direct: PeerStream | None = attrs.field(default=None, init=False, repr=False)
+    _direct: TcpStream | None = attrs.field(default=None, init=False, repr=False)
     """The connection, while nothing is queued for it."""
     _rest: bytes = attrs.field(default=b"", init=False, repr=False)
     """What the kernel did not take of a message that was sent directly."""
@@ -122,7 +122,7 @@ class PeerSender:
             self._idle.unpark()
         return True
 
-    def _send_directly(self, stream: PeerStream, message: Message) -> bool:
+    def _send_directly(self, stream: TcpStream, message: Message) -> bool:
         """Hand a message to the kernel; what it leaves of it is for the task. False: it took nothing."""
         payload = encode(message)
         data = pack_length(len(payload)) + payload
@@ -224,7 +224,7 @@ class PeerSender:
         try:
             while True:
                 while not self._queue and not self._rest:
-                    self._direct = stream if isinstance(stream, PeerStream) else None
+                    self._direct = stream if isinstance(stream, TcpStream) else None
                     await self._idle.park()
                 self._direct = None
                 data, self._rest = self._rest + self._take(), b""

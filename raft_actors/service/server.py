@@ -2,13 +2,12 @@
 
 One task serves one client, and it does one thing at a time: it reads, answers all that it has read, and only
 then reads on. So a client that sends without reading its replies fills the buffers of its own connection, the
-task waits in `Wire.send`, and nobody else notices. What a connection holds is bounded by the request limits on
+task waits in `TcpStream.send`, and nobody else notices. What a connection holds is bounded by the request limits on
 the way in and, on the way out, by `send_bytes` and one value.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
-from raft_actors.service.wire import Wire
+from raft_actors.transports.tcp_stream import TcpStream
 
 _logger = logging.getLogger(__name__)
 
@@ -90,11 +89,10 @@ class Service:
         """
         self.context.draining = True
         self._accepting.cancel()
-        for wire in self.context.sessions.values():
+        for stream in self.context.sessions.values():
             # A task that waits for requests meets the end of the stream; one that answers some is left to
             # finish.
-            with contextlib.suppress(OSError):
-                wire.end_receiving()
+            stream.end_receiving()
 
     async def _accept(self, listener: trio.abc.Listener[trio.SocketStream], connections: trio.Nursery) -> None:
         async with listener:
@@ -108,9 +106,9 @@ class Service:
                     _logger.warning("can't accept a client now: %s", error.strerror)
                     await trio.sleep(_ACCEPT_PAUSE_S)
                 else:
-                    connections.start_soon(self._serve, stream)
+                    connections.start_soon(self._serve, TcpStream(stream))
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: TcpStream) -> None:
         """One client, from its first byte to its last.
 
         Whatever goes wrong here ends this connection and no other.
@@ -118,41 +116,41 @@ class Service:
         context = self.context
         session = Session(next(self._numbers))
         context.statistics.accepted_connections += 1
-        with Wire(stream) as wire:
+        async with stream:
             try:
                 if len(context.sessions) >= context.config.max_connections:
                     context.statistics.rejected_connections += 1
-                    await wire.send(_TOO_MANY)
+                    await stream.send(_TOO_MANY)
                     return
-                context.sessions[session] = wire
-                await self._converse(wire, session)
-            except OSError:
+                context.sessions[session] = stream
+                await self._converse(stream, session)
+            except trio.BrokenResourceError:
                 pass  # the client went away
             except Exception:
                 _logger.exception("a client's request met a bug: its connection is closed")
             finally:
                 context.sessions.pop(session, None)
 
-    async def _converse(self, wire: Wire, session: Session) -> None:
+    async def _converse(self, stream: TcpStream, session: Session) -> None:
         parser = RequestParser(self.context.config.limits)
         while not (session.closing or self.context.draining):
-            data = await wire.receive(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
+            data = await stream.receive_some(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
             if not data:
                 return
-            await self._answer(wire, session, parser.feed(data))
+            await self._answer(stream, session, parser.feed(data))
             if parser.error is not None and not session.closing:
                 self.context.statistics.protocol_errors += 1
-                await wire.send(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
-                await _linger(wire)
+                await stream.send(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
+                await _linger(stream)
                 return
 
-    async def _answer(self, wire: Wire, session: Session, requests: list[Request]) -> None:
+    async def _answer(self, stream: TcpStream, session: Session, requests: list[Request]) -> None:
         """Answer requests in order; replies leave together, except where a client would wait for the next request's."""
         pieces: list[bytes] = []
         size = position = 0
         while position < len(requests) and not session.closing:
             if pieces and takes_time(requests[position]):
-                await wire.send(b"".join(pieces))
+                await stream.send(b"".join(pieces))
                 pieces, size = [], 0
             replies = await answer_run(self.context, session, requests, position)
             position += len(replies)
@@ -163,19 +161,19 @@ class Service:
                     pieces.append(piece)
                     size += len(piece)
                     if size >= self.context.config.send_bytes:
-                        await wire.send(b"".join(pieces))
+                        await stream.send(b"".join(pieces))
                         pieces, size = [], 0
         self.context.statistics.requests += position
         if pieces:
-            await wire.send(b"".join(pieces))
+            await stream.send(b"".join(pieces))
 
 
-async def _linger(wire: Wire) -> None:
+async def _linger(stream: TcpStream) -> None:
     """Wait a moment for the client to close first.
 
     Closing with unread bytes makes the kernel send a reset, which can overtake the error that explains it.
     """
     with trio.move_on_after(_LINGER_S):
-        wire.end_sending()
-        while await wire.receive(LARGEST_READ):
+        stream.end_sending()
+        while await stream.receive_some(LARGEST_READ):
             pass

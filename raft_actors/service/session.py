@@ -11,8 +11,8 @@ import trio
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.resp import RequestLimits
-from raft_actors.service.wire import Wire
 from raft_actors.status import NodeStatus
+from raft_actors.transports.tcp_stream import TcpStream
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ class Context:
     machine: KeyValue
     config: ServiceConfig
     statistics: ServiceStatistics = attrs.field(factory=ServiceStatistics)
-    sessions: dict[Session, Wire] = attrs.field(factory=dict[Session, Wire])
+    sessions: dict[Session, TcpStream] = attrs.field(factory=dict[Session, TcpStream])
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
 

@@ -23,8 +23,8 @@ from raft_actors.service.replies import Reply
 from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
 from raft_actors.service.session import ServiceConfig
-from raft_actors.service.wire import Wire
 from raft_actors.transports import MemoryNetwork
+from raft_actors.transports.tcp_stream import TcpStream
 from tests.service.support import ADDRESSES, LoneReplica, receive_all, receive_exactly, request, serve
 
 SMALL = RequestLimits(max_arguments=10, max_bulk_bytes=1000, max_inline_bytes=100, max_request_bytes=2000)
@@ -217,16 +217,16 @@ async def test_a_client_that_does_not_read_stalls_only_itself() -> None:
 async def test_a_large_reply_is_never_held_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     replica = LoneReplica()
     sent: list[int] = []
-    original = Wire.send
+    original = TcpStream.send
 
-    async def send(wire: Wire, data: bytes) -> None:
+    async def send(stream: TcpStream, data: bytes) -> None:
         sent.append(len(data))
-        await original(wire, data)
+        await original(stream, data)
 
     async with serve(replica, replica.machine, ServiceConfig(addresses=ADDRESSES, send_bytes=100_000)) as served:
         stream = await served.connect()
         await ask(stream, "SET", "large", b"x" * 90_000, reply=b"+OK\r\n")
-        monkeypatch.setattr(Wire, "send", send)
+        monkeypatch.setattr(TcpStream, "send", send)
         await stream.send_all(request("MGET", *["large"] * 100))
         total = len(b"*100\r\n" + (b"$90000\r\n" + b"x" * 90_000 + b"\r\n") * 100)
         assert len(await receive_exactly(stream, total)) == total

@@ -20,7 +20,7 @@ from raft_actors.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.transports import Endpoint, TcpTransport
 from raft_actors.transports.frames import FrameParser, frame
 from raft_actors.transports.handshake import Hello, Verdict, decode_answer, encode_answer
-from raft_actors.transports.tcp_stream import PeerStream
+from raft_actors.transports.tcp_stream import TcpStream
 from tests.transports.support import MAX_MESSAGE_BYTES, Member, free_port, numbered, wait_until
 
 LINUX = sys.platform == "linux"
@@ -169,15 +169,15 @@ def test_an_impossible_listening_address() -> None:
 
 @pytest.mark.skipif(not LINUX, reason="options of other systems differ")
 async def test_connections_are_tuned(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[PeerStream] = []
-    receive_some = PeerStream.receive_some
+    seen: list[TcpStream] = []
+    receive_some = TcpStream.receive_some
 
-    async def spy(self: PeerStream, max_bytes: int | None = None) -> bytes:
+    async def spy(self: TcpStream, max_bytes: int | None = None) -> bytes:
         if self not in seen:
             seen.append(self)
         return await receive_some(self, max_bytes)
 
-    monkeypatch.setattr(PeerStream, "receive_some", spy)
+    monkeypatch.setattr(TcpStream, "receive_some", spy)
     with free_port() as port:
         a, b = member("a", b=f"127.0.0.1:{port}"), member("b", f"127.0.0.1:{port}", a="127.0.0.1:1")
         await b.start(nursery)

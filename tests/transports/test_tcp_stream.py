@@ -1,4 +1,4 @@
-"""The stream that peers' connections are: Trio's contract, and sending without waiting."""
+"""The stream that connections of peers and clients are: Trio's contract, and sending without waiting."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import check_two_way_stream, wait_all_tasks_blocked
+from trio.testing import assert_no_checkpoints, check_two_way_stream, wait_all_tasks_blocked
 
-from raft_actors.transports.tcp_stream import PeerStream
-
-
-def _stream(end: socket.socket) -> PeerStream:
-    return PeerStream(trio.SocketStream(trio.socket.from_stdlib_socket(end)))
+from raft_actors.transports.tcp_stream import TcpStream
 
 
-async def make_pair() -> tuple[PeerStream, PeerStream]:
+def _stream(end: socket.socket) -> TcpStream:
+    return TcpStream(trio.SocketStream(trio.socket.from_stdlib_socket(end)))
+
+
+async def make_pair() -> tuple[TcpStream, TcpStream]:
     """Both ends of one connection."""
     one, other = socket.socketpair()
     return _stream(one), _stream(other)
 
 
-def fill(stream: PeerStream) -> int:
+def fill(stream: TcpStream) -> int:
     """Send until the kernel takes no more; return how much it took."""
     total = 0
     while sent := stream.send_now(b"x" * 50_000):
@@ -31,7 +31,7 @@ def fill(stream: PeerStream) -> int:
     return total
 
 
-async def receive(stream: PeerStream, count: int) -> bytes:
+async def receive(stream: TcpStream, count: int) -> bytes:
     data = b""
     while len(data) < count:
         data += await stream.receive_some()
@@ -39,7 +39,7 @@ async def receive(stream: PeerStream, count: int) -> bytes:
 
 
 async def test_keeps_trios_contract() -> None:
-    async def clogged() -> tuple[PeerStream, PeerStream]:
+    async def clogged() -> tuple[TcpStream, TcpStream]:
         ours, theirs = await make_pair()
         fill(ours)
         fill(theirs)
@@ -49,7 +49,7 @@ async def test_keeps_trios_contract() -> None:
 
 
 @asynccontextmanager
-async def open_pair() -> AsyncGenerator[tuple[PeerStream, PeerStream]]:
+async def open_pair() -> AsyncGenerator[tuple[TcpStream, TcpStream]]:
     ours, theirs = await make_pair()
     async with ours, theirs:
         yield ours, theirs
@@ -78,8 +78,65 @@ async def test_sends_nothing_on_a_connection_that_is_over(closer: str) -> None:
             await ours.send_all(b"hello")
 
 
-async def test_waits_for_room_and_sends_the_rest() -> None:
+@pytest.mark.parametrize("how", ["send", "send_all"])
+async def test_waits_for_room_and_sends_the_rest(how: str) -> None:
     async with open_pair() as (ours, theirs), trio.open_nursery() as nursery:
-        nursery.start_soon(ours.send_all, b"y" * 3_000_000)
+        nursery.start_soon(getattr(ours, how), b"y" * 3_000_000)
         await wait_all_tasks_blocked()
         assert await receive(theirs, 3_000_000) == b"y" * 3_000_000
+
+
+async def test_does_not_yield_where_the_kernel_takes_all() -> None:
+    async with open_pair() as (ours, theirs):
+        with assert_no_checkpoints():
+            await ours.send(b"hello")
+        assert await theirs.receive_some() == b"hello"
+
+
+async def test_tells_who_sends_that_the_connection_is_over() -> None:
+    async with open_pair() as (ours, theirs):
+        await theirs.aclose()
+        with pytest.raises(trio.BrokenResourceError):
+            await ours.send(b"hello")
+
+
+async def test_ends_sending_and_goes_on_to_receive() -> None:
+    async with open_pair() as (ours, theirs):
+        await ours.send(b"last words")
+        ours.end_sending()
+        assert await receive(theirs, 10) == b"last words"
+        assert await theirs.receive_some() == b""
+        await theirs.send(b"answer")
+        assert await ours.receive_some() == b"answer"
+
+
+async def test_ends_receiving_after_what_has_arrived() -> None:
+    async with open_pair() as (ours, theirs):
+        await theirs.send(b"before")
+        ours.end_receiving()
+        assert await ours.receive_some() == b"before"
+        assert await ours.receive_some() == b""
+        await ours.send(b"answer")
+        assert await theirs.receive_some() == b"answer"
+
+
+async def test_ends_a_wait_for_data() -> None:
+    async with open_pair() as (ours, _), trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            assert await ours.receive_some() == b""
+
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        ours.end_receiving()
+
+
+async def test_can_end_what_is_over() -> None:
+    async with open_pair() as (ours, theirs):
+        for _ in range(2):
+            ours.end_sending()
+            ours.end_receiving()
+        await theirs.aclose()
+        await ours.aclose()
+        ours.end_sending()
+        ours.end_receiving()
