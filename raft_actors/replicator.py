@@ -72,8 +72,8 @@ class Replicator(Actor[ReplicatorMessage]):
 
     def notify(self, message: ReplicatorMessage) -> None:
         """Tell it, or let it go: a replicator whose mailbox is full will look at the log anyway, and ask again."""
-        if self._reading and type(message) is Beat:
-            self._send_heartbeat()  # the disk may be slow, but the leader lives
+        if type(message) is Beat and (self._reading or self._is_up_to_date()):
+            self._send_heartbeat()  # with nothing else to do, or a disk that may be slow, while the leader lives
             return
         if type(message) is AppendEntriesAccepted and not self._reading and self._needs_no_turn(message):
             return
@@ -81,6 +81,15 @@ class Replicator(Actor[ReplicatorMessage]):
             self.tell(message)
         except MailboxFull:
             return
+
+    def _is_up_to_date(self) -> bool:
+        """Whether all was sent, and the follower needs no snapshot: then a beat is nothing but a heartbeat."""
+        progress = self.progress
+        return (
+            progress.state is ProgressState.REPLICATE
+            and progress.next_index > self._state.log.last_index
+            and self._previous_term() is not None
+        )
 
     def _needs_no_turn(self, message: AppendEntriesAccepted) -> bool:
         """Note the usual answer, after which there is nothing to send, at once: a turn for it would cost more."""

@@ -101,6 +101,21 @@ async def test_an_idle_leader_beats() -> None:
         assert await stage.tell(Beat()) == [append(1, 1)]
 
 
+async def test_takes_no_turn_for_a_beat_when_all_was_sent() -> None:
+    async with running([1]) as stage:
+        await stage.tell(accepted(1))
+        stage.outbox.take()
+        taken: list[ReplicatorMessage] = []
+        stage.replicator._handlers[Beat] = taken.append
+        stage.replicator.notify(Beat())
+        assert stage.outbox.take() == [append(1, 1)]
+        await wait_all_tasks_blocked()
+        assert taken == []
+        stage.state.log.append(batch(2, 5))
+        assert await stage.tell(Beat()) == [append(1, 1, batch(2, 5))]
+        assert taken == [Beat()]
+
+
 async def test_takes_no_turn_for_an_answer_after_which_there_is_nothing_to_send() -> None:
     async with running([1], max_inflight_appends=1) as stage:
         await stage.tell(accepted(1))
