@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -105,6 +106,23 @@ class Place:
 
     def storage(self) -> Storage:
         return MemoryStorage(self.disk) if self.path is None else SqliteStorage(self.path)
+
+    @asynccontextmanager
+    async def reopened(
+        self, storage: Storage, *, tail_bytes: int = EVERYTHING
+    ) -> AsyncGenerator[tuple[Storage, Recovered]]:
+        """Close a storage and open another one in its place; yields that, and what it recovered."""
+        await storage.aclose()
+        again = self.storage()
+        try:
+            yield again, await again.open(IDENTITY, tail_bytes=tail_bytes)
+        finally:
+            await again.aclose()
+
+    async def recover(self, storage: Storage, *, tail_bytes: int = EVERYTHING) -> Recovered:
+        """What a storage that is opened in the place of this one recovers."""
+        async with self.reopened(storage, tail_bytes=tail_bytes) as (_, recovered):
+            return recovered
 
 
 async def contents(storage: Storage, *, tail_bytes: int = 2000) -> Contents:

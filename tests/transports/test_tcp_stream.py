@@ -51,8 +51,9 @@ async def test_keeps_trios_contract() -> None:
 @asynccontextmanager
 async def open_pair() -> AsyncGenerator[tuple[TcpStream, TcpStream]]:
     ours, theirs = await make_pair()
-    async with ours, theirs:
-        yield ours, theirs
+    with trio.fail_after(60):  # what should arrive, or end, may fail to
+        async with ours, theirs:
+            yield ours, theirs
 
 
 async def test_sends_at_once_what_the_kernel_takes() -> None:

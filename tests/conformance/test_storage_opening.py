@@ -1,0 +1,144 @@
+"""Every storage keeps the contract of `raft_actors.persistence.abc`: opening, what it recovers, and all calls alike."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from raft_actors.entries import EntryKind
+from raft_actors.errors import StorageFailed, StorageLocked, StorageMismatch
+from raft_actors.messages import SnapshotMetadata
+from raft_actors.persistence import HardState, LogWrite, Storage, StoreIdentity, TermRun
+from tests.persistence.support import EVERYTHING, IDENTITY, Place, append, batch, filled, singles, take_snapshot
+
+
+async def test_a_new_store_is_empty(storage: Storage) -> None:
+    recovered = await storage.open(IDENTITY, tail_bytes=EVERYTHING)
+    assert recovered.hard_state == HardState(0, None)
+    assert recovered.snapshot is None
+    assert (recovered.first_index, recovered.last_index) == (1, 0)
+    assert recovered.term_runs == ()
+    assert recovered.tail == ()
+    assert await storage.open_snapshot() is None
+
+
+async def test_what_was_written_is_there_after_reopening(storage: Storage, place: Place) -> None:
+    batches = (batch(1, 1, b"", kind=EntryKind.NOOP), batch(2, 1, b"a", b"bb", b""), batch(5, 3, b"c"))
+    await filled(storage, *batches)
+    await storage.write([LogWrite(HardState(4, None))])
+    recovered = await place.recover(storage)
+    assert recovered.hard_state == HardState(4, None)
+    assert (recovered.first_index, recovered.last_index) == (1, 5)
+    assert recovered.term_runs == (TermRun(1, 1), TermRun(3, 5))
+    assert recovered.tail == batches
+    assert [one.kind for one in recovered.tail] == [EntryKind.NOOP, EntryKind.COMMAND, EntryKind.COMMAND]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, 1), (40, 1), (78, 2), (79, 2), (39 * 10, 10), (10_000, 10)])
+async def test_the_tail_holds_whole_batches_within_the_bytes_asked_for(
+    storage: Storage, place: Place, room: int, kept: int
+) -> None:
+    batches = singles(1, 1, 10)
+    assert batches[0].size == 39
+    await filled(storage, *batches)
+    assert (await place.recover(storage, tail_bytes=room)).tail == batches[10 - kept :]
+
+
+async def test_a_tail_of_thousands_of_batches(storage: Storage, place: Place) -> None:
+    batches = singles(1, 1, 5000)
+    await filled(storage, *batches)
+    assert (await place.recover(storage, tail_bytes=39 * 2500)).tail == batches[2500:]
+    assert (await place.recover(storage)).tail == batches
+
+
+async def test_the_tail_keeps_a_large_last_batch_whole(storage: Storage, place: Place) -> None:
+    large = batch(2, 1, *[b"x" * 100] * 50)
+    await filled(storage, batch(1, 1, b"a"), large)
+    assert (await place.recover(storage, tail_bytes=10)).tail == (large,)
+
+
+async def test_the_tail_is_cut_at_the_first_entry_kept(storage: Storage, place: Place) -> None:
+    whole = batch(1, 1, b"a", b"b", b"c", b"d")
+    await filled(storage, whole)
+    await take_snapshot(storage, 3, 1, [b"s"], first_index=3)
+    recovered = await place.recover(storage)
+    assert recovered.tail == (whole.since(3),)
+    assert recovered.term_runs == (TermRun(1, 3),)
+
+
+async def test_a_store_that_is_open_is_locked(storage: Storage, place: Place) -> None:
+    await storage.open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageLocked):
+        await storage.open(IDENTITY, tail_bytes=0)
+    other = place.storage()
+    with pytest.raises(StorageLocked):
+        await other.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    await other.open(IDENTITY, tail_bytes=0)  # the failed try does no harm, and the file is free at once
+    await other.aclose()
+
+
+@pytest.mark.parametrize("wrong", [StoreIdentity("orders", "n2"), StoreIdentity("bills", "n1")])
+async def test_another_identity_is_refused_by_name(storage: Storage, place: Place, wrong: StoreIdentity) -> None:
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    with pytest.raises(StorageMismatch) as caught:
+        await place.storage().open(wrong, tail_bytes=0)
+    for name in ("n1", "orders", wrong.node_id, wrong.cluster_id):
+        assert repr(name) in str(caught.value)
+    await storage.open(IDENTITY, tail_bytes=0)  # a closed storage may be opened again
+
+
+async def test_calls_while_not_open_fail(storage: Storage) -> None:
+    async def check() -> None:
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.write([append(batch(1, 1, b"a"))])
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.read_entries(1, 1, 1)
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.begin_snapshot(SnapshotMetadata(1, 1))
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.write_snapshot_chunk(1, 0, b"")
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.discard_snapshot(1)
+        with pytest.raises(StorageFailed, match="not open"):
+            await storage.open_snapshot()
+        assert storage.statistics().commits == 0
+
+    await storage.aclose()
+    await check()
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    await storage.aclose()
+    await check()
+
+
+async def test_every_call_is_a_checkpoint(storage: Storage) -> None:
+    with trio.testing.assert_checkpoints():
+        await storage.open(IDENTITY, tail_bytes=0)
+    with trio.testing.assert_checkpoints():
+        await storage.write([append(batch(1, 1, b"a", b"b"))])
+    with trio.testing.assert_checkpoints():
+        await storage.write([])
+    with trio.testing.assert_checkpoints():
+        await storage.read_entries(1, 1, 1)
+    with trio.testing.assert_checkpoints():
+        snapshot_id = await storage.begin_snapshot(SnapshotMetadata(1, 1))
+    with trio.testing.assert_checkpoints():
+        await storage.write_snapshot_chunk(snapshot_id, 0, b"x")
+    with trio.testing.assert_checkpoints():
+        await storage.discard_snapshot(snapshot_id)
+    with trio.testing.assert_checkpoints():
+        await storage.discard_snapshot(snapshot_id)
+    await take_snapshot(storage, 1, 1, [b"x"])
+    with trio.testing.assert_checkpoints():
+        reader = await storage.open_snapshot()
+    assert reader is not None
+    with trio.testing.assert_checkpoints():
+        await reader.read_chunk(0)
+    reader.close()
+    with trio.testing.assert_checkpoints():
+        await storage.aclose()
+    with trio.testing.assert_checkpoints():
+        await storage.aclose()
