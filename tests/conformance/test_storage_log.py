@@ -1,4 +1,4 @@
-"""Every storage keeps the contract of `raft_actors.persistence.abc`, sentence by sentence: writing and reading the log."""
+"""Every storage keeps the contract of `raft_actors.persistence.abc`, sentence by sentence: the log."""
 
 from __future__ import annotations
 
