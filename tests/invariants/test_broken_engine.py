@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any
 
 import attrs
@@ -43,20 +42,8 @@ from tests.invariants.support import run_simulated
 
 Cluster = Simulation[bytes, int]
 
-
-def watched(
-    invariant: Callable[[], Invariant], nodes: int = 3, **settings: Any
-) -> AbstractAsyncContextManager[Cluster]:
-    """A cluster that nothing but one invariant looks at: no other is to find the damage first."""
-    return simulate(CommandLog, nodes=nodes, seed=1, invariants=[invariant], config=NodeConfig(**settings))
-
-
-@contextmanager
-def found(invariant: type[Invariant], text: str) -> Generator[None]:
-    """What happens in the block must break the invariant, and be described like this."""
-    with pytest.raises(CheckFailed, match=text) as caught:
-        yield
-    assert invariant.name in str(caught.value)
+COLLIDING: dict[str, Any] = {"election_timeout_s": (0.2, 0.205), "heartbeat_interval_s": 0.05}
+"""Timeouts so close together that elections collide."""
 
 
 async def serve(cluster: Cluster, count: int = 1_000) -> None:
@@ -68,8 +55,40 @@ async def serve(cluster: Cluster, count: int = 1_000) -> None:
         await trio.sleep(0.02)
 
 
-async def strand_entries(cluster: Cluster) -> str:
-    """Leave entries on a cut-off leader that the others know nothing of, and have those go on; return its name."""
+def expect_found(
+    invariant: type[Invariant],
+    text: str,
+    work: Callable[[Cluster], Awaitable[None]] = serve,
+    *,
+    machine: Callable[[], StateMachine[bytes, int]] = CommandLog,
+    nodes: int = 3,
+    **settings: Any,
+) -> None:
+    """A cluster at work must break the invariant, which is described like this.
+
+    Nothing but this invariant looks at it: no other is to find the damage first.
+    """
+
+    async def scenario() -> None:
+        config = NodeConfig(**settings)
+        async with simulate(machine, nodes=nodes, seed=1, invariants=[invariant], config=config) as cluster:
+            await work(cluster)
+
+    with pytest.raises(CheckFailed, match=text) as caught:
+        run_simulated(scenario)
+    assert invariant.name in str(caught.value)
+
+
+async def flood(cluster: Cluster) -> None:
+    """Propose faster than entries commit."""
+    leader = await cluster.wait_for_one_leader()
+    for number in range(200):
+        cluster.node(leader).propose_nowait(b"%d" % number)
+        await trio.sleep(0.0001)
+
+
+async def strand_entries(cluster: Cluster) -> None:
+    """Leave entries on a cut-off leader that the others know nothing of, and have those go on."""
     cluster.tolerated = (RaftError,)
     await cluster.one(b"common", len(cluster.node_ids))
     stranded = await cluster.wait_for_one_leader()
@@ -79,7 +98,6 @@ async def strand_entries(cluster: Cluster) -> str:
     await trio.sleep(2)
     for number in range(6):
         await cluster.one(b"committed %d" % number, len(cluster.node_ids) - 1)
-    return stranded
 
 
 # --- elections -------------------------------------------------------------------------------------------------------
@@ -87,13 +105,7 @@ async def strand_entries(cluster: Cluster) -> str:
 
 def test_a_quorum_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_actors.roles.candidate.is_quorum", lambda votes, voters: True)
-
-    async def scenario() -> None:
-        async with watched(ElectionSafety) as cluster:
-            await serve(cluster)
-
-    with found(ElectionSafety, "with the votes of"):
-        run_simulated(scenario)
+    expect_found(ElectionSafety, "with the votes of")
 
 
 def grant_always(self: Follower, sender: str, message: RequestVote, now: float) -> list[Effect]:
@@ -107,62 +119,41 @@ def grant_always(self: Follower, sender: str, message: RequestVote, now: float) 
 @pytest.mark.parametrize("invariant", [PromisesKept, Monotonic])
 def test_two_votes_in_one_term(monkeypatch: pytest.MonkeyPatch, invariant: type[Invariant]) -> None:
     monkeypatch.setattr(Follower, "on_request_vote", grant_always)
-
-    async def scenario() -> None:
-        # So close together that elections collide.
-        async with watched(invariant, 5, election_timeout_s=(0.2, 0.205), heartbeat_interval_s=0.05) as cluster:
-            await serve(cluster)
-
-    with found(invariant, "vote"):
-        run_simulated(scenario)
+    expect_found(invariant, "vote", nodes=5, **COLLIDING)
 
 
 def test_two_leaders_of_one_term(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Follower, "on_request_vote", grant_always)
-
-    async def scenario() -> None:
-        async with watched(ElectionSafety, 5, election_timeout_s=(0.2, 0.205), heartbeat_interval_s=0.05) as cluster:
-            await serve(cluster)
-
-    with found(ElectionSafety, "has two leaders"):
-        run_simulated(scenario)
+    expect_found(ElectionSafety, "has two leaders", nodes=5, **COLLIDING)
 
 
 def test_a_vote_that_is_said_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RaftState, "reply", lambda self, to, message: Send(to, message))
-
-    async def scenario() -> None:
-        async with watched(DurableBeforeSent) as cluster:
-            await serve(cluster)
-
-    with found(DurableBeforeSent, "votes for|speaks of term"):
-        run_simulated(scenario)
+    expect_found(DurableBeforeSent, "votes for|speaks of term")
 
 
 @pytest.mark.parametrize("part", ["term", "vote", "log"])
 def test_a_disk_that_forgets(part: str) -> None:
-    async def scenario() -> None:
-        async with watched(PromisesKept) as cluster:
-            await cluster.one(b"x", 3)
-            voter = cluster.leader() or ""
-            cluster.crash(voter)
-            disk = cluster.disk(voter)
-            match part:
-                case "term":
-                    disk.state = attrs.evolve(disk.state, hard_state=HardState())
-                case "vote":
-                    disk.state = attrs.evolve(disk.state, hard_state=HardState(disk.state.hard_state.term))
-                case _:
-                    follower = next(name for name in cluster.nodes)
-                    cluster.crash(follower)
-                    cluster.disk(follower).state = attrs.evolve(disk.state, last_index=0, term_runs=())
-                    cluster.disk(follower).batches.clear()
-                    await cluster.start(follower)
-            await cluster.start(voter)
+    async def work(cluster: Cluster) -> None:
+        await cluster.one(b"x", 3)
+        voter = cluster.leader() or ""
+        cluster.crash(voter)
+        disk = cluster.disk(voter)
+        match part:
+            case "term":
+                disk.state = attrs.evolve(disk.state, hard_state=HardState())
+            case "vote":
+                disk.state = attrs.evolve(disk.state, hard_state=HardState(disk.state.hard_state.term))
+            case _:
+                follower = next(name for name in cluster.nodes)
+                cluster.crash(follower)
+                cluster.disk(follower).state = attrs.evolve(disk.state, last_index=0, term_runs=())
+                cluster.disk(follower).batches.clear()
+                await cluster.start(follower)
+        await cluster.start(voter)
 
     text = {"term": "is back in term 0", "vote": "remembers a vote for None", "log": "has a log that ends at 0"}[part]
-    with found(PromisesKept, text):
-        run_simulated(scenario)
+    expect_found(PromisesKept, text, work)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -171,14 +162,12 @@ def test_a_disk_that_forgets(part: str) -> None:
 def test_a_follower_that_does_not_truncate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "conflict_with", lambda self, batch: None)
 
-    async def scenario() -> None:
-        async with watched(LogMatching) as cluster:
-            await strand_entries(cluster)
-            cluster.connect()
-            await serve(cluster)
+    async def work(cluster: Cluster) -> None:
+        await strand_entries(cluster)
+        cluster.connect()
+        await serve(cluster)
 
-    with found(LogMatching, "where another holds"):
-        run_simulated(scenario)
+    expect_found(LogMatching, "where another holds", work)
 
 
 def test_a_leader_that_truncates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,33 +180,25 @@ def test_a_leader_that_truncates(monkeypatch: pytest.MonkeyPatch) -> None:
         return beat(self, now)
 
     monkeypatch.setattr(Leader, "on_deadline", drop_the_last_entry)
-
-    async def scenario() -> None:
-        async with watched(LeaderAppendOnly) as cluster:
-            await strand_entries(cluster)
-
-    with found(LeaderAppendOnly, "has removed entries"):
-        run_simulated(scenario)
+    expect_found(LeaderAppendOnly, "has removed entries", strand_entries)
 
 
 def test_votes_for_a_log_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "is_up_to_date", lambda self, index, term: True)
 
-    async def scenario() -> None:
-        async with watched(LeaderCompleteness) as cluster:
-            await cluster.one(b"common", 3)
-            leader = await cluster.wait_for_one_leader()
-            behind = next(name for name in cluster.node_ids if name != leader)
-            cluster.tolerated = (RaftError,)
-            cluster.disconnect(behind)
-            await cluster.one(b"committed", 2)
-            await trio.sleep(5)  # its term is far ahead by now
-            cluster.crash(leader)
-            cluster.connect()
-            await serve(cluster)
+    async def work(cluster: Cluster) -> None:
+        await cluster.one(b"common", 3)
+        leader = await cluster.wait_for_one_leader()
+        behind = next(name for name in cluster.node_ids if name != leader)
+        cluster.tolerated = (RaftError,)
+        cluster.disconnect(behind)
+        await cluster.one(b"committed", 2)
+        await trio.sleep(5)  # its term is far ahead by now
+        cluster.crash(leader)
+        cluster.connect()
+        await serve(cluster)
 
-    with found(LeaderCompleteness, "without entry"):
-        run_simulated(scenario)
+    expect_found(LeaderCompleteness, "without entry", work)
 
 
 # --- commitment ------------------------------------------------------------------------------------------------------
@@ -225,28 +206,20 @@ def test_votes_for_a_log_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_entry_that_is_committed_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_actors.roles.leader.quorum_value", lambda values, voters: max(values.values()))
-
-    async def scenario() -> None:
-        async with watched(CommittedStaysCommitted) as cluster:
-            await serve(cluster)
-
-    with found(CommittedStaysCommitted, "which only the disks of"):
-        run_simulated(scenario)
+    expect_found(CommittedStaysCommitted, "which only the disks of")
 
 
 def test_a_disk_that_loses_what_is_committed() -> None:
-    async def scenario() -> None:
-        async with watched(CommittedStaysCommitted) as cluster:
-            await cluster.one(b"x", 3)
-            await cluster.one(b"y", 3)
-            cluster.crash("n2")
-            disk = cluster.disk("n2")
-            disk.state = attrs.evolve(disk.state, last_index=0, term_runs=())
-            disk.batches.clear()
-            await cluster.start("n2")
+    async def work(cluster: Cluster) -> None:
+        await cluster.one(b"x", 3)
+        await cluster.one(b"y", 3)
+        cluster.crash("n2")
+        disk = cluster.disk("n2")
+        disk.state = attrs.evolve(disk.state, last_index=0, term_runs=())
+        disk.batches.clear()
+        await cluster.start("n2")
 
-    with found(CommittedStaysCommitted, "the disk of node 'n2' has lost entry"):
-        run_simulated(scenario)
+    expect_found(CommittedStaysCommitted, "the disk of node 'n2' has lost entry", work)
 
 
 def test_a_commit_index_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,24 +227,12 @@ def test_a_commit_index_that_falls(monkeypatch: pytest.MonkeyPatch) -> None:
         self.commit_index = index if index % 5 else 1
 
     monkeypatch.setattr(RaftState, "commit", commit)
-
-    async def scenario() -> None:
-        async with watched(Monotonic) as cluster:
-            await serve(cluster)
-
-    with found(Monotonic, "the commit index of .* fell from"):
-        run_simulated(scenario)
+    expect_found(Monotonic, "the commit index of .* fell from")
 
 
 def test_applying_what_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RaftState, "commit", lambda self, index: None)
-
-    async def scenario() -> None:
-        async with watched(IndexOrder) as cluster:
-            await serve(cluster)
-
-    with found(IndexOrder, "applied entry .*, and committed is 0"):
-        run_simulated(scenario)
+    expect_found(IndexOrder, "applied entry .*, and committed is 0")
 
 
 # --- disks -----------------------------------------------------------------------------------------------------------
@@ -292,13 +253,7 @@ def test_an_acknowledgement_before_the_write(monkeypatch: pytest.MonkeyPatch) ->
         return [*effects, *early]
 
     monkeypatch.setattr(Follower, "on_append_entries", acknowledge_at_once)
-
-    async def scenario() -> None:
-        async with watched(DurableBeforeSent) as cluster:
-            await serve(cluster)
-
-    with found(DurableBeforeSent, "acknowledges entry|speaks of term"):
-        run_simulated(scenario)
+    expect_found(DurableBeforeSent, "acknowledges entry|speaks of term")
 
 
 def test_a_leader_that_counts_itself_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,13 +264,7 @@ def test_a_leader_that_counts_itself_too_soon(monkeypatch: pytest.MonkeyPatch) -
         self.durable_index = self.last_index
 
     monkeypatch.setattr(Log, "append", append_as_durable)
-
-    async def scenario() -> None:
-        async with watched(DurableBeforeSent) as cluster:
-            await serve(cluster)
-
-    with found(DurableBeforeSent, "for durable, and its disk does not hold it"):
-        run_simulated(scenario)
+    expect_found(DurableBeforeSent, "for durable, and its disk does not hold it")
 
 
 # --- state machines --------------------------------------------------------------------------------------------------
@@ -334,13 +283,7 @@ def test_a_command_that_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
             await apply_batch(self, batch)
 
     monkeypatch.setattr(Applier, "_apply_batch", skip_one)
-
-    async def scenario() -> None:
-        async with watched(StateMachineSafety) as cluster:
-            await serve(cluster)
-
-    with found(StateMachineSafety, "where others applied"):
-        run_simulated(scenario)
+    expect_found(StateMachineSafety, "where others applied")
 
 
 class Forgetful(CommandLog):
@@ -371,16 +314,14 @@ class Unstable(StateMachine[bytes, int]):
 
 @pytest.mark.parametrize("machine", [Forgetful, Unstable])
 def test_a_state_that_differs(machine: Callable[[], StateMachine[bytes, int]]) -> None:
-    async def scenario() -> None:
-        config = NodeConfig(snapshot_entries=5, trailing_entries=0)
-        async with simulate(machine, seed=1, invariants=[EqualResults], config=config) as cluster:
-            for number in range(12):
-                await cluster.one(b"%d" % number, 3)
-            await cluster.restart()
-            await trio.sleep(1)
+    async def work(cluster: Cluster) -> None:
+        for number in range(12):
+            await cluster.one(b"%d" % number, 3)
+        await cluster.restart()
+        await trio.sleep(1)
 
-    with found(EqualResults, "the snapshot of node .* differs"):
-        run_simulated(scenario)
+    text = "the snapshot of node .* differs"
+    expect_found(EqualResults, text, work, machine=machine, snapshot_entries=5, trailing_entries=0)
 
 
 # --- queues and tasks ------------------------------------------------------------------------------------------------
@@ -392,16 +333,7 @@ def test_proposals_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(Admission, "_take_in", take_in)
-
-    async def scenario() -> None:
-        async with watched(BoundedQueues, max_pending_proposals=5) as cluster:
-            leader = await cluster.wait_for_one_leader()
-            for number in range(200):
-                cluster.node(leader).propose_nowait(b"%d" % number)
-                await trio.sleep(0.0001)
-
-    with found(BoundedQueues, "proposals and reads|proposals that wait"):
-        run_simulated(scenario)
+    expect_found(BoundedQueues, "proposals and reads|proposals that wait", flood, max_pending_proposals=5)
 
 
 def test_appends_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,16 +341,7 @@ def test_appends_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         return self.state is ProgressState.REPLICATE and self.next_index <= last_index
 
     monkeypatch.setattr(Progress, "may_append", may_append)
-
-    async def scenario() -> None:
-        async with watched(BoundedQueues, max_inflight_appends=1) as cluster:
-            leader = await cluster.wait_for_one_leader()
-            for number in range(200):
-                cluster.node(leader).propose_nowait(b"%d" % number)
-                await trio.sleep(0.0001)
-
-    with found(BoundedQueues, "without an answer"):
-        run_simulated(scenario)
+    expect_found(BoundedQueues, "without an answer", flood, max_inflight_appends=1)
 
 
 def test_replicators_that_outlive_their_leader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,13 +351,7 @@ def test_replicators_that_outlive_their_leader(monkeypatch: pytest.MonkeyPatch) 
         hire(self, trio.lowlevel.current_task().child_nurseries[0], services, perform)
 
     monkeypatch.setattr(Leader, "hire", hire_for_the_node)
-
-    async def scenario() -> None:
-        async with watched(NoLeakedTask) as cluster:
-            await serve(cluster)
-
-    with found(NoLeakedTask, "there still run|there should be 2"):
-        run_simulated(scenario)
+    expect_found(NoLeakedTask, "there still run|there should be 2")
 
 
 def test_a_candidate_that_leaves_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,10 +360,4 @@ def test_a_candidate_that_leaves_a_task(monkeypatch: pytest.MonkeyPatch) -> None
         outer.start_soon(trio.sleep_forever, name="canvasser")
 
     monkeypatch.setattr(Candidate, "hire", hire)
-
-    async def scenario() -> None:
-        async with watched(NoLeakedTask) as cluster:
-            await serve(cluster)
-
-    with found(NoLeakedTask, r"there still run \['canvasser'\]"):
-        run_simulated(scenario)
+    expect_found(NoLeakedTask, r"there still run \['canvasser'\]")
