@@ -16,7 +16,7 @@ from raft_actors.cli.options import nodes_of_demo, positive
 if TYPE_CHECKING:
     from raft_actors.cli.demo_cluster import Cluster
     from raft_actors.cli.demo_load import Loader
-    from raft_actors.cli.demo_report import Bar
+    from raft_actors.cli.demo_report import LinesBar
 
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
 
@@ -89,7 +89,7 @@ class _Demo:
 
     def run(self) -> int:
         from raft_actors.cli.demo_load import Loader
-        from raft_actors.cli.demo_report import Bar, figures, print_report
+        from raft_actors.cli.demo_report import LinesBar, figures, print_report
 
         cluster, console, total = self._cluster, self._console, len(self._lines)
         everyone = list(cluster.nodes)
@@ -100,7 +100,7 @@ class _Demo:
         console.print(f"{leader} leads. Writing {total:,} lines through {self._connections} clients.", highlight=False)
         ports = {node_id: node.redis_port for node_id, node in cluster.nodes.items()}
         started_s = time.monotonic()
-        with Bar(console, total).shown() as bar, Loader(ports, self._lines, self._connections) as loader:
+        with LinesBar(console, total).shown() as bar, Loader(ports, self._lines, self._connections) as loader:
             self._load(loader, bar, total // 2)
             killed = loader.acknowledgements[-1].node_id
             cluster.kill(killed)
@@ -132,7 +132,7 @@ class _Demo:
     def _note(self, leader: str) -> None:
         self._leaders.append((leader, int(self._cluster.status(leader)["term"])))
 
-    def _load(self, loader: Loader, bar: Bar, until: int) -> None:
+    def _load(self, loader: Loader, bar: LinesBar, until: int) -> None:
         """Wait until so many lines are stored.
 
         Raises:

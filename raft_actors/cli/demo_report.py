@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from raft_actors.cli.demo_load import Acknowledgement
 from raft_actors.cli.demo_text import Comparison
+from raft_actors.cli.progress import ProgressBar
 
 
-class Bar:
-    """Shows how many lines are stored: a bar on a terminal, else a line of text after each tenth."""
+class LinesBar(ProgressBar):
+    """Shows how many lines are stored: without a terminal after each tenth."""
 
     def __init__(self, console: Console, total: int) -> None:
-        self._console = console
+        text = TextColumn("lines stored")
+        super().__init__(console, total, SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._total = total
         self._tenth = 0
-        self._progress: Progress | None = None
-        if console.is_terminal:
-            columns = (
-                SpinnerColumn(),
-                TextColumn("lines stored"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._progress = Progress(*columns, console=console)
-            self._task = self._progress.add_task("", total=total)
-
-    def say(self, text: str) -> None:
-        """Print a line, above the bar where there is one."""
-        (self._console if self._progress is None else self._progress.console).print(text, highlight=False)
 
     def show(self, count: int) -> None:
         """Say that so many lines are stored."""
-        if self._progress is not None:
-            self._progress.update(self._task, completed=count)
-        elif (tenth := count * 10 // self._total) > self._tenth:
+        if not self._move(count) and (tenth := count * 10 // self._total) > self._tenth:
             self._tenth = tenth
             self.say(f"  {count:,} of {self._total:,} lines stored")
-
-    @contextmanager
-    def shown(self) -> Generator[Bar]:
-        """Show it for the length of the block."""
-        if self._progress is None:
-            yield self
-        else:
-            with self._progress:
-                yield self
 
 
 @attrs.frozen

@@ -109,12 +109,12 @@ class _Simulate:
         self._first_failure: SeedReport | None = None
 
     def run(self) -> int:
-        from raft_actors.cli.simulate_report import Bar, print_summary
+        from raft_actors.cli.simulate_report import SeedsBar, print_summary
 
         total = len(self._given.seeds) if isinstance(self._given.seeds, range) else None
         interrupted = False
         try:
-            with Bar(self._console, total, self._given.limit_s).shown() as bar:
+            with SeedsBar(self._console, total).shown() as bar:
                 self._sweep(bar)
         except KeyboardInterrupt:
             interrupted = True

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from raft_actors.cli.progress import ProgressBar
 from raft_actors.testing.runner import SeedReport
 from raft_actors.testing.trace import Event
 
@@ -75,42 +75,23 @@ class Totals:
         )
 
 
-class Bar:
-    """Shows how far it has come: a bar on a terminal, else a line of text every now and then."""
+class SeedsBar(ProgressBar):
+    """Shows how many seeds are done, and what was found: without a terminal every now and then."""
 
-    def __init__(self, console: Console, total: int | None, limit_s: int | None) -> None:
-        self._console = console
+    def __init__(self, console: Console, total: int | None) -> None:
+        words = TextColumn("{task.fields[words]}")
+        super().__init__(
+            console, total, TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), words, words=""
+        )
         self._total = total
-        self._limit_s = limit_s
         self._next_line_s = time.monotonic() + _LINE_EVERY_S
-        self._progress: Progress | None = None
-        if console.is_terminal:
-            columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._progress = Progress(*columns, TextColumn("{task.fields[words]}"), console=console)
-            self._task = self._progress.add_task("", total=total, words="")
-
-    def say(self, text: str) -> None:
-        """Print a line, above the bar where there is one."""
-        console = self._console if self._progress is None else self._progress.console
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, totals: Totals) -> None:
         """Say how things stand."""
-        if self._progress is not None:
-            self._progress.update(self._task, completed=totals.seeds, words=totals.words())
-        elif time.monotonic() >= self._next_line_s:
+        if not self._move(totals.seeds, words=totals.words()) and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + _LINE_EVERY_S
             of = "" if self._total is None else f" of {self._total:,}"
             self.say(f"  {totals.seeds:,}{of} seeds: {totals.words()}")
-
-    @contextmanager
-    def shown(self) -> Generator[Bar]:
-        """Show it for the length of the block."""
-        if self._progress is None:
-            yield self
-        else:
-            with self._progress:
-                yield self
 
 
 def failure_lines(report: SeedReport, replay: str) -> Iterator[str]:

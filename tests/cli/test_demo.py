@@ -14,7 +14,7 @@ from rich.console import Console
 
 from raft_actors.cli.demo_cluster import Cluster
 from raft_actors.cli.demo_load import Acknowledgement, Loader
-from raft_actors.cli.demo_report import Bar, figures
+from raft_actors.cli.demo_report import LinesBar, figures
 from raft_actors.cli.demo_text import Comparison, DemoError, compare, default_text, key_of, read_lines
 from raft_actors.cli.main import main
 
@@ -144,7 +144,7 @@ def test_the_default_text_is_substantial() -> None:
 def test_progress(terminal: bool) -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal, width=100)
-    with Bar(console, 200).shown() as bar:
+    with LinesBar(console, 200).shown() as bar:
         for count in (0, 19, 20, 21, 100, 200):
             bar.show(count)
         bar.say("Something happened.")
