@@ -200,8 +200,7 @@ async def test_a_larger_message_is_refused_and_does_no_harm(world: World, nurser
     assert b.transport.statistics().protocol_errors == 0
 
 
-async def test_another_cluster_is_refused(world: World, nursery: trio.Nursery) -> None:
-    a, b = world.member("a", cluster_id="other"), world.member("b")
+async def check_refused(a: Member, b: Member, nursery: trio.Nursery) -> None:
     await a.start(nursery)
     await b.start(nursery)
 
@@ -211,19 +210,14 @@ async def test_another_cluster_is_refused(world: World, nursery: trio.Nursery) -
 
     await wait_until(refused)
     assert b.received == []
+
+
+async def test_another_cluster_is_refused(world: World, nursery: trio.Nursery) -> None:
+    await check_refused(world.member("a", cluster_id="other"), world.member("b"), nursery)
 
 
 async def test_an_unknown_node_is_refused(world: World, nursery: trio.Nursery) -> None:
-    a, b = world.member("a"), world.member("b", peers="bc")
-    await a.start(nursery)
-    await b.start(nursery)
-
-    def refused() -> bool:
-        a.transport.send_nowait("b", numbered(1))
-        return b.transport.statistics().refused_handshakes > 0
-
-    await wait_until(refused)
-    assert b.received == []
+    await check_refused(world.member("a"), world.member("b", peers="bc"), nursery)
 
 
 async def test_messages_are_counted(world: World, nursery: trio.Nursery) -> None:

@@ -43,6 +43,13 @@ class Stage:
             life.supervisor.applier = inside.applier
         self.watch.observer(life)(inside, role)
 
+    def commit(self, node_id: str, role: Role, index: int, *, applied_index: int = 0) -> Life:
+        """A new start of a node, which has recovered as this role has it; now it takes `index` for committed."""
+        life = self.life(node_id, role)
+        role.state.commit(index)
+        self.decide(life, role, applied_index=applied_index)
+        return life
+
     def send(self, life: Life, to: str, message: Message) -> None:
         """A node says something, which nobody will ever hear."""
         nowhere: Any = SimpleNamespace(send_nowait=lambda _to, _message: False)

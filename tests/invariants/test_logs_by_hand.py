@@ -66,19 +66,13 @@ def committing(stage: Stage, *holders: str) -> None:
     """n1 leads term 2, and commits its first two entries, which are on these disks."""
     for holder in holders:
         stage.store(holder, [1, 2])
-    leader = make_leader([1], term=2)
-    life = stage.life("n1", leader)
-    leader.state.commit(2)
-    stage.decide(life, leader)
+    stage.commit("n1", make_leader([1], term=2), 2)
 
 
 def test_a_majority_holds_what_is_committed() -> None:
     stage = Stage(CommittedStaysCommitted())
     committing(stage, "n1", "n3")
-    other = make_follower([1, 2, 2], term=2)
-    life = stage.life("n3", other)
-    other.state.commit(2)
-    stage.decide(life, other)
+    stage.commit("n3", make_follower([1, 2, 2], term=2), 2)
     stage.write("n3", LogWrite(entries=(batch(3, 2),)))
     stage.write("n3", LogWrite(truncate_from=3))
     stage.life("n3", make_follower([1, 2], term=2))
@@ -94,10 +88,7 @@ def test_a_minority_holds_what_is_committed() -> None:
 def test_another_entry_is_committed() -> None:
     stage = Stage(CommittedStaysCommitted())
     committing(stage, "n1", "n2")
-    other = make_follower([1, 1, 3])
-    life = stage.life("n3", other)
-    other.state.commit(2)
-    stage.decide(life, other)
+    stage.commit("n3", make_follower([1, 1, 3]), 2)
     stage.expect("takes entry 2 of term 1 for committed, where an entry of term 2 is")
 
 
@@ -106,10 +97,7 @@ def test_an_entry_of_an_older_term_is_committed_by_counting() -> None:
     stage = Stage(CommittedStaysCommitted())
     for name in ("n1", "n2"):
         stage.store(name, [1])
-    leader = make_leader([1], term=2)
-    life = stage.life("n1", leader)
-    leader.state.commit(1)
-    stage.decide(life, leader)
+    stage.commit("n1", make_leader([1], term=2), 1)
     stage.expect("commits entry 1 of term 1 (§5.4.2, Figure 8)")
 
 
@@ -163,9 +151,7 @@ def test_commitment_of_what_nobody_knows() -> None:
 def test_indexes_in_order() -> None:
     stage = Stage(IndexOrder())
     role = make_follower([1, 1, 1, 1])
-    life = stage.life("n1", role)
-    role.state.commit(3)
-    stage.decide(life, role, applied_index=2)
+    life = stage.commit("n1", role, 3, applied_index=2)
     role.state.log.compact(SnapshotMetadata(2, 1), 2)
     stage.decide(life, role, applied_index=2)
     stage.watch.applied(life, 3, b"x", None)
@@ -174,10 +160,7 @@ def test_indexes_in_order() -> None:
 
 def test_applied_beyond_what_is_committed() -> None:
     stage = Stage(IndexOrder())
-    role = make_follower([1, 1, 1, 1])
-    life = stage.life("n1", role)
-    role.state.commit(2)
-    stage.decide(life, role, applied_index=3)
+    life = stage.commit("n1", make_follower([1, 1, 1, 1]), 2, applied_index=3)
     stage.expect("has applied entry 3, and committed is 2")
     stage.watch.applied(life, 3, b"x", None)
     stage.expect("applied entry 3, and committed is 2")
