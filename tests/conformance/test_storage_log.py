@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import trio
-import trio.testing
 
 from raft_actors.errors import InternalError
 from raft_actors.persistence import (
