@@ -16,7 +16,7 @@ from operator import attrgetter
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence.abc import Recovered
+from raft_actors.persistence.abc import Recovered, TermRun
 
 _first_index = attrgetter("first_index")
 
@@ -74,6 +74,11 @@ class Log:
     def is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
         """Whether a log that ends thus is at least as up-to-date as this one (§5.4.1)."""
         return (last_log_term, last_log_index) >= (self.last_term, self.last_index)
+
+    @property
+    def term_runs(self) -> tuple[TermRun, ...]:
+        """The terms of all kept entries, as storage has them."""
+        return tuple(map(TermRun, self._run_terms, self._run_starts))
 
     # --- change ----------------------------------------------------------------------------------------------
 

@@ -6,17 +6,15 @@ the end of a torment heals everything anyway.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
 
+from raft_actors.testing.campaigns import CAMPAIGNS, Action
 from raft_actors.testing.cluster import RELIABLE
 
 if TYPE_CHECKING:
     from raft_actors.testing.torment import Torment
-
-Action = Callable[["Torment"], Awaitable[None]]
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
@@ -210,7 +208,7 @@ async def hang_disk(torment: Torment) -> None:
 async def slow_disk(torment: Torment) -> None:
     """Let a node's disk be slow for a while."""
     disk = torment.cluster.disk(torment.some_node())
-    disk.slow_down(torment.rng.choice((0.02, 0.1, 0.5)))
+    disk.slow_down(torment.rng.choice((0.02, 0.1, 0.5)), read_s=torment.rng.choice((0.0, 0.0, 0.1)))
     await torment.last(5.0)
     disk.slow_down(0.0)
 
@@ -300,6 +298,7 @@ ACTIONS: dict[str, Action] = {
         jump_clock,
         change_clock,
         breathe,
+        *CAMPAIGNS,
     )
 }
 """Name → action."""

@@ -5,6 +5,7 @@ never hear of some of their calls again. What they called and were told is the c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -48,6 +49,10 @@ class Client(Generic[C, R]):
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")
         self._target: str | None = None
+
+    def go_to(self, node_id: str) -> None:
+        """Have it go to this node with its next call."""
+        self._target = node_id
 
     async def call(self, command: C, *, retry: bool = False) -> R:
         """Propose a command to whoever leads, and return the state machine's result.
@@ -101,6 +106,27 @@ class Client(Generic[C, R]):
         (result,) = await self._record([request], ask, retry=True)
         answer: T = result
         return answer
+
+    async def read_once(self, node_id: str, request: Any, query: Callable[[Any], T]) -> T | None:
+        """Have this very node answer a linearizable read, within `patience_s`; None if it does not.
+
+        It shows a node that answers although it does not lead any more. A read that is not answered leaves no trace in
+        the history.
+        """
+        node = self._cluster.nodes.get(node_id)
+        if node is None:
+            return None
+        with (
+            self._cluster.history.calling(self.name, request, read=True) as call,
+            trio.move_on_after(self.patience_s),
+            suppress(ProposalError),
+        ):
+            await self._hop(node_id)
+            answer = await node.read(lambda recorder: query(recorder.inner))
+            await self._hop(node_id)
+            call.returned(answer)
+            return answer
+        return None
 
     async def _record(
         self, requests: Sequence[Any], work: Callable[[Node[C, R]], Awaitable[list[Any]]], *, retry: bool

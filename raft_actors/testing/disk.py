@@ -41,6 +41,7 @@ class SimulatedDisk(MemoryDisk):
         agenda, gate: the simulation's, and the node's.
         rng: what survives of a batch of writes, and what damage hits, is drawn from it.
         delay_s: every write takes a time drawn from this range, on top of `write_delay_s`.
+        read_delay_s: what is read comes so much later; other work goes on meanwhile.
         hung: whether nothing that is asked of it comes to an end. Set by `hang`.
         damaged: whether a record may fail its checksum: they are looked at only then.
         commits: durable transactions so far; what the mark beside a real store counts.
@@ -58,6 +59,7 @@ class SimulatedDisk(MemoryDisk):
     power_lost: Callable[[], None]
     replaced: Callable[[], None]
     delay_s: tuple[float, float] = (0.0, 0.0)
+    read_delay_s: float = 0.0
     hung: bool = False
     damaged: bool = False
     commits: int = 0
@@ -90,17 +92,20 @@ class SimulatedDisk(MemoryDisk):
         self.told("fault", "hangs")
         self.hung = True
 
-    def slow_down(self, seconds: float) -> None:
-        """Let every write take so much longer, until this is set to 0, or `mend`."""
-        self.told("fault" if seconds else "heal", f"takes {seconds:.3f} s for a write", what="slow disk")
-        self.write_delay_s = seconds
+    def slow_down(self, seconds: float, *, read_s: float = 0.0) -> None:
+        """Let every write take so much longer, and entries that are read come so much later, until this is set to 0, or
+        `mend`."""
+        reads = f", {read_s:.3f} s for a read" if read_s else ""
+        kind = "fault" if seconds or read_s else "heal"
+        self.told(kind, f"takes {seconds:.3f} s for a write{reads}", what="slow disk")
+        self.write_delay_s, self.read_delay_s = seconds, read_s
 
     def mend(self) -> None:
         """Undo `hang`, `fill`, slowness and whatever waits to happen at a later write. Damage stays."""
-        if self.hung or self.write_delay_s or self._next_error is not None:
+        if self.hung or self.write_delay_s or self.read_delay_s or self._next_error is not None:
             self.told("heal", "works", what=["disk", "slow disk"])
         self.hung = False
-        self.write_delay_s, self._next_error = 0.0, None
+        self.write_delay_s, self.read_delay_s, self._next_error = 0.0, 0.0, None
         self._writes_left, self._awaits_snapshot = None, False
         held, self._held = self._held, []
         now = trio.current_time()

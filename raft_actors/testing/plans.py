@@ -14,6 +14,7 @@ import attrs
 
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.profiles import ANYTHING, draw_profile, focus
 from raft_actors.transports.faults import Faults
 
 LEAST_NODES = 3
@@ -40,6 +41,8 @@ class Plan:
         huge_bytes: size of the largest commands; 0: none is large.
         huge_share: how many of the commands are so large.
         client_crashes: probability that a client dies within a call and another takes its place.
+        readers: how many further clients look for leaders that were deposed, to see whether they still answer.
+        profile: what it is about; see `profiles`.
     """
 
     config: NodeConfig
@@ -58,10 +61,21 @@ class Plan:
     huge_bytes: int = 0
     huge_share: float = 0.05
     client_crashes: float = 0.0
+    readers: int = 0
+    profile: str = ANYTHING
 
     @classmethod
-    def draw(cls, rng: Random) -> Plan:
-        """Draw one."""
+    def draw(cls, rng: Random, profile: str | None = None) -> Plan:
+        """Draw one, of a profile that is drawn too unless it is given.
+
+        Raises:
+            ConfigurationError: there is no such profile.
+        """
+        plan = cls._draw(rng)
+        return focus(plan, draw_profile(rng) if profile is None else profile, rng)
+
+    @classmethod
+    def _draw(cls, rng: Random) -> Plan:
         requests = draw_faults(rng)
         replies = draw_faults(rng) if rng.random() < 0.3 else requests
         rates = rng.choice(((1.0, 1.0), (1.0, 1.0), (0.95, 1.05), (0.7, 1.4)))
@@ -82,6 +96,7 @@ class Plan:
             huge_share=rng.choice((0.05, 0.05, 0.5)),
             patience_s=rng.choice((0.2, 1.0)),
             stubborn=rng.choice((0.0, 0.8, 0.95)),
+            readers=rng.choice((0, 0, 1)),
         )
 
 

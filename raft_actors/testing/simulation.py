@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from random import Random
 from typing import Any, TypeVar
 
@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.config import NodeConfig
-from raft_actors.errors import ConfigurationError, NodeStopped, StorageCorrupt, StorageError
+from raft_actors.errors import ConfigurationError, NodeStopped, ProposalError, StorageCorrupt, StorageError
 from raft_actors.groups import leaves
+from raft_actors.node import Node
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Gate, SimulationClock
 from raft_actors.testing.clients import Client
@@ -25,10 +26,14 @@ from raft_actors.testing.linearizability import Model, Report, Verdict, check_hi
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.recovery import Recovery
 from raft_actors.testing.torment import Torment
+from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+#: From one entry of `feed` to the next, and how long each waits to be committed.
+_FEED_S, _FED_S = 0.001, 5.0
 
 HEALTHY_DISK_S = (0.0, 0.002)
 """How long a write takes on a disk that was healed."""
@@ -72,6 +77,19 @@ class Simulation(SimulatedCluster[C, R]):
         if report.verdict is Verdict.ILLEGAL:
             raise self.failed(f"linearizability: {report}")
         return report
+
+    async def feed(self, node_id: str, entries: int) -> None:
+        """Have a node that takes itself for the leader append so many entries, of reads that nobody needs.
+
+        They are as good as any others to a log, and need no command of the application. It waits for none to be
+        committed, and does nothing where the node does not lead (any more).
+        """
+        for _ in range(entries):
+            node = self.nodes.get(node_id)
+            if node is None or self.gate(node_id).shut or node.status().role is not RoleName.LEADER:
+                return
+            self._nursery.start_soon(_read_nothing, node)
+            await trio.sleep(_FEED_S)  # else they would share an entry
 
     # --- processes -------------------------------------------------------------------------------------------
 
@@ -174,6 +192,20 @@ class Simulation(SimulatedCluster[C, R]):
         for sender, receiver in self._ways(self.node_ids, {node_id}):
             self.network.resume(sender, receiver)
 
+    def hold_back(self, senders: Collection[str], receivers: Collection[str]) -> None:
+        """Keep all that these send to those under way, until `let_through`."""
+        text = f"what {', '.join(sorted(senders))} send to {', '.join(sorted(receivers))} stays under way"
+        self.trace.add("fault", what="stall", text=text, nodes=sorted({*senders, *receivers}))
+        for sender, receiver in self._ways(senders, receivers):
+            self.network.stall(sender, receiver)
+
+    def let_through(self, senders: Collection[str], receivers: Collection[str]) -> None:
+        """Undo `hold_back`: what was kept arrives now, however late, as long as its receiver has not restarted."""
+        text = f"what {', '.join(sorted(senders))} have sent to {', '.join(sorted(receivers))} arrives"
+        self.trace.add("heal", what="stall", text=text, nodes=sorted({*senders, *receivers}))
+        for sender, receiver in self._ways(senders, receivers):
+            self.network.resume(sender, receiver)
+
     def slow_link(self, one: str, other: str, bytes_per_s: float | None) -> None:
         """Let the link between two nodes carry only so much in each direction; None: any amount again."""
         amount = "any number of" if bytes_per_s is None else f"{bytes_per_s:,.0f}"
@@ -250,6 +282,11 @@ class Simulation(SimulatedCluster[C, R]):
 
     def _tell(self, kind: str, text: str, what: str, *node_ids: str) -> None:
         self.trace.add(kind, what=what, text=text, nodes=list(node_ids))
+
+
+async def _read_nothing(node: Node[Any, Any]) -> None:
+    with trio.move_on_after(_FED_S), suppress(ProposalError):
+        await node.read(lambda _state_machine: None)
 
 
 @asynccontextmanager

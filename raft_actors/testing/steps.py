@@ -303,14 +303,16 @@ class HangDisk(InstantStep):
 
 @attrs.frozen
 class SlowDisk(InstantStep):
-    """A node's writes take so long."""
+    """A node's writes take so long, and entries that it reads come so late."""
 
     node: str
     seconds: float
+    read_s: float = 0.0
 
     @override
     def act(self, run: ScriptRun) -> None:
-        run.cluster.disk(self.node).write_delay_s = self.seconds
+        disk = run.cluster.disk(self.node)
+        disk.write_delay_s, disk.read_delay_s = self.seconds, self.read_s
 
 
 @attrs.frozen

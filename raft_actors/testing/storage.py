@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError, StorageFailed
+from raft_actors.pending import Pending
 from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
 from raft_actors.testing.disk import SimulatedDisk
@@ -96,6 +97,16 @@ class SimulatedStorage(MemoryStorage):
             disk.forget_chunks()
 
     # --- reading ---
+
+    @override
+    async def read_entries(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:
+        entries = await MemoryStorage.read_entries(self, first_index, last_index, max_bytes)
+        disk = self._place
+        if disk.read_delay_s:
+            arrived: Pending[None] = Pending()
+            disk.agenda.at(trio.current_time() + disk.read_delay_s, disk.gate, arrived.resolve, None)
+            await arrived.wait()
+        return entries
 
     @override
     def _read(self, first_index: int, last_index: int, max_bytes: int) -> tuple[EntryBatch, ...]:

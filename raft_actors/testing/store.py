@@ -17,12 +17,16 @@ from raft_actors.commands import CommandCodec
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.linearizability import UNKNOWN, Model
+from raft_actors.transitions import RoleName
 
 if TYPE_CHECKING:
     from raft_actors.testing.plans import Plan
     from raft_actors.testing.simulation import Simulation
 
 _KEYS = ("a", "b", "c", "d")
+#: From one look for a second leader to the next.
+_DOUBT_S = (0.01, 0.05)
+
 _SEPARATOR = "\x1f"
 _PADDING = "."
 
@@ -158,6 +162,8 @@ class Load:
         async with trio.open_nursery() as nursery:
             for number in range(self._plan.clients):
                 nursery.start_soon(self._work, number)
+            for number in range(self._plan.readers):
+                nursery.start_soon(self._doubt, number)
         self._stopped.set()
 
     def stop(self) -> None:
@@ -167,6 +173,24 @@ class Load:
     async def wait_stopped(self) -> None:
         """Wait until every client has its last answer."""
         await self._stopped.wait()
+
+    async def _doubt(self, number: int) -> None:
+        """Whenever more than one node takes itself for the leader, have the newest one make a change, and see whether
+        the oldest one answers as if nothing had happened."""
+        cluster, rng = self._cluster, Random(f"{self._cluster.seed} reader {number}")
+        client, count = cluster.client(f"r{number}"), 0
+        while not self._done:
+            await trio.sleep(rng.uniform(*_DOUBT_S))
+            statuses = [node.status() for node in cluster.nodes.values()]
+            leaders = sorted((status.term, status.node_id) for status in statuses if status.role is RoleName.LEADER)
+            if len(leaders) < 2:
+                continue
+            self.calls += 2
+            count += 1
+            key = rng.choice(_KEYS)
+            client.go_to(leaders[-1][1])
+            await client.call(self._change(client.name, count, rng, "put", key), retry=True)
+            await client.read_once(leaders[0][1], Get(key), partial(_value_of, key))
 
     async def _work(self, number: int) -> None:
         """One client after the other: when one dies within a call, another takes its place."""

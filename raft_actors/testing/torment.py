@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from raft_actors.testing.simulation import Simulation
 
 _LOOK_S = 0.1
+_GLANCE_S = 0.02
+_RUSH = 50.0
+_SNAPSHOTS_S = 1.0
 
 
 class Torment:
@@ -26,6 +30,7 @@ class Torment:
         cluster, plan: what it works on, and by.
         rng: all of its choices; seeded with the cluster's seed.
         taken: action → how often it was taken.
+        on_campaign: whether a campaign is under way.
     """
 
     def __init__(self, cluster: Simulation[Any, Any], plan: Plan) -> None:
@@ -33,6 +38,7 @@ class Torment:
         self.plan = plan
         self.rng = Random(f"{cluster.seed} torment")
         self.taken: Counter[str] = Counter()
+        self.on_campaign = False
         self._victims: set[str] = set()
         self._returning: set[str] = set()
         self._partitions = 0
@@ -115,11 +121,37 @@ class Torment:
 
     async def mend_partition(self) -> None:
         """Let a partition last for a while, and end it if it is still there."""
-        self._partitions += 1
-        number = self._partitions
+        number = self.partitioned()
         await self.last(3.0)
+        self.mend_partition_if(number)
+
+    def partitioned(self) -> int:
+        """Note that there is another partition; return its number."""
+        self._partitions += 1
+        return self._partitions
+
+    def mend_partition_if(self, number: int) -> None:
+        """End a partition if it is still there."""
         if number == self._partitions:
             self.cluster.partition()
+
+    async def wait_for(self, condition: Callable[[], bool], timeouts: float) -> bool:
+        """Wait until something is so, for so many of the longest election timeouts at most; tell whether it is."""
+        gives_up = trio.current_time() + timeouts * self.cluster.config.election_timeout_s[1]
+        while not condition() and trio.current_time() < gives_up:  # noqa: ASYNC110 - it may depend on anything
+            await trio.sleep(_GLANCE_S)
+        return condition()
+
+    async def stand(self, name: str) -> None:
+        """Have a node stand for election, although it may hear a leader: its clock rushes past any timeout."""
+        clock = self.cluster.clock(name)
+        rate = clock.rate
+        if not 0 < rate < _RUSH:
+            return
+        clock.set_rate(_RUSH)
+        await trio.sleep(2 * self.cluster.config.election_timeout_s[1] / _RUSH)
+        if clock.rate == _RUSH:
+            clock.set_rate(rate)
 
     async def take_down(self, name: str) -> None:
         """Have a node down, and all of it gone, before anybody starts it again."""
@@ -137,3 +169,11 @@ class Torment:
             await self.cluster.node(name).take_snapshot()
         except NodeStopped:
             return
+
+    async def take_snapshots(self, names: Iterable[str]) -> None:
+        """Have those of these nodes that run take snapshots at the same time, and wait for them, but not for long."""
+        with trio.move_on_after(_SNAPSHOTS_S):
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    if name in self.cluster.nodes:
+                        nursery.start_soon(self.take_snapshot, name)

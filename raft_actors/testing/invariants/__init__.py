@@ -18,8 +18,10 @@ from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
 from raft_actors.testing.invariants.leader_in_touch import LeaderInTouch
 from raft_actors.testing.invariants.leaders_commit import LeadersCommit
+from raft_actors.testing.invariants.log_follows_snapshot import LogFollowsSnapshot
 from raft_actors.testing.invariants.log_matching import LogMatching
 from raft_actors.testing.invariants.match_index import MatchIndex
+from raft_actors.testing.invariants.memory_and_disk import MemoryAndDisk
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
 from raft_actors.testing.invariants.promises_kept import PromisesKept
@@ -30,6 +32,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     ElectionSafety,
     LeaderAppendOnly,
     LogMatching,
+    LogFollowsSnapshot,
     LeaderCompleteness,
     TermBeginsWithEntry,
     LeaderInTouch,
@@ -41,6 +44,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     Monotonic,
     IndexOrder,
     DurableBeforeSent,
+    MemoryAndDisk,
     EqualResults,
     BoundedQueues,
     NoLeakedTask,
@@ -60,8 +64,10 @@ __all__ = [
     "LeaderCompleteness",
     "LeaderInTouch",
     "LeadersCommit",
+    "LogFollowsSnapshot",
     "LogMatching",
     "MatchIndex",
+    "MemoryAndDisk",
     "Monotonic",
     "NoLeakedTask",
     "PromisesKept",

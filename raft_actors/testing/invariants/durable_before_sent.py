@@ -38,7 +38,7 @@ class DurableBeforeSent(Invariant):
         if isinstance(message, AppendEntriesAccepted):
             # The entry itself, not an older one that waits to be overwritten.
             index = message.match_index
-            if not holds(disk, index, life.log.term_at(index)):
+            if not holds(disk, index, self._term_at(life, index)):
                 self.fail(f"{life} acknowledges entry {index} to {to!r} before its disk holds it: {message}")
         elif isinstance(message, RequestVoteReply):
             if message.granted:
@@ -61,11 +61,16 @@ class DurableBeforeSent(Invariant):
     def changed(self, life: Life) -> None:
         """Compare what a node takes for durable with its disk. A leader counts itself by that."""
         state, on_disk = life.state, life.disk.state.hard_state
-        durable, log = state.durable, state.log
+        durable = state.durable
         # The disk may know of a vote of which the node has not heard yet; never the other way round.
         other_vote = durable.voted_for not in (None, on_disk.voted_for)
         if durable.term > on_disk.term or (durable.term == on_disk.term and other_vote):
             self.fail(f"{life} takes {durable} for durable, and its disk says {on_disk}")
-        index = log.durable_index
-        if index > life.seen_durable and not holds(life.disk, index, log.term_at(index)):
+        index = state.log.durable_index
+        if index > life.seen_durable and not holds(life.disk, index, self._term_at(life, index)):
             self.fail(f"{life} takes entry {index} for durable, and its disk does not hold it")
+
+    def _term_at(self, life: Life, index: int) -> int | None:
+        """The term of a node's entry. What it has compacted away was committed: the disk may not have got so far."""
+        term = life.log.term_at(index)
+        return self.facts.committed.term_at(index) if term is None else term

@@ -24,9 +24,6 @@ GAPS: dict[str, str] = {
     "stale-reply-accepted": (
         "a node must lead twice, lose entries in between that others had acknowledged, and hear of that late"
     ),
-    "only-the-first-batch-compared": (
-        "a message must agree with a log in its first batch and contradict it in a later one"
-    ),
     "terms-of-removed-entries-stay": (
         "a log must be cut just where a term begins, and be looked at again before it is overwritten"
     ),

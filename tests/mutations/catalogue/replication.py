@@ -36,14 +36,14 @@ FOLLOWERS_LOG: tuple[Mutation, ...] = (
         Edit(_LOG, "Log.conflict_with", "if self._run_terms[position] != batch.term:", "if False:"),
     ),
     mutation(
-        "only-the-first-batch-compared",
+        "only-the-last-batch-compared",
         "each of the sent entries is compared",
         "§5.3",
         Edit(
             _FOLLOWER,
             "Follower._merge",
             "conflict = log.conflict_with(batch)",
-            "conflict = log.conflict_with(batch) if batch is batches[0] else None",
+            "conflict = log.conflict_with(batch) if batch is batches[-1] else None",
         ),
     ),
     mutation(

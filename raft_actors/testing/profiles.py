@@ -1,0 +1,129 @@
+"""Profiles of plans: what a seed is about.
+
+Most seeds mix whatever there is. The others lean towards one kind of situation: its faults come often, among the others
+that the seed has drawn, and the settings are such that they matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from raft_actors.config import KIB, MIB, NodeConfig
+from raft_actors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from raft_actors.testing.plans import Plan
+
+ANYTHING = "anything"
+
+#: How much likelier than other actions those of a profile are.
+_OFTEN = 3.0
+
+
+def _anything(plan: Plan, _rng: Random) -> Plan:
+    return plan
+
+
+def _lost_tails(plan: Plan, rng: Random) -> Plan:
+    """Leaders get entries that nobody else has, lose them, lead again, and meet their past."""
+    config = attrs.evolve(
+        plan.config,
+        max_pending_proposals=16_384,
+        snapshot_entries=rng.choice((None, 1, 3, 10)),
+        trailing_entries=rng.choice((0, 0, 1, 10)),
+        snapshot_chunk_bytes=rng.choice((64, 256 * KIB)),
+    )
+    return _with(_with_few_clients(plan, rng), config, rng, "strand")
+
+
+def _left_behind(plan: Plan, rng: Random) -> Plan:
+    """Nodes need snapshots, of many chunks, while their disks are slow and their logs are on the way there."""
+    config = attrs.evolve(
+        plan.config,
+        max_pending_proposals=16_384,
+        max_append_bytes=rng.choice((1, 100, 2_000)),
+        max_inflight_appends=rng.choice((1, 2, 8)),
+        log_cache_bytes=rng.choice((1, 1, 500, 10_000)),
+        snapshot_entries=rng.choice((None, 1, 3, 10)),
+        trailing_entries=rng.choice((0, 0, 1)),
+        snapshot_chunk_bytes=rng.choice((150, 600, 256 * KIB, 256 * KIB)),
+    )
+    return _with(_with_few_clients(plan, rng), config, rng, "leave_behind", "drown", "sleep_through")
+
+
+def _late_answers(plan: Plan, rng: Random) -> Plan:
+    """Leaders are deposed without noticing, and clients ask them."""
+    config = attrs.evolve(
+        plan.config,
+        max_pending_proposals=16_384,
+        max_inflight_appends=64,
+        max_inflight_bytes=16 * MIB,
+        check_quorum=rng.random() < 0.5,
+    )
+    plan = attrs.evolve(_with_few_clients(plan, rng), readers=rng.randint(1, 2))
+    return _with(plan, config, rng, "answer_late")
+
+
+def _small_rooms(plan: Plan, rng: Random) -> Plan:
+    """Commands are as large as there is room for, and disks are slow."""
+    config = attrs.evolve(
+        plan.config,
+        max_command_bytes=4 * KIB,
+        max_uncommitted_bytes=rng.choice((4 * KIB, 8 * KIB)),
+        max_append_bytes=rng.choice((1, 100, 2_000)),
+        max_pending_proposals=16_384,
+        log_cache_bytes=rng.choice((1, 500, 10_000)),
+    )
+    plan = attrs.evolve(
+        plan, huge_bytes=3_000, huge_share=0.5, clients=rng.randint(3, 5), think_s=rng.uniform(0.1, 0.3)
+    )
+    return _with(plan, config, rng, "hold_up_leader", "slow_disk")
+
+
+def _with_few_clients(plan: Plan, rng: Random) -> Plan:
+    """A plan in which logs grow by what is done to the nodes, more than by calls."""
+    return attrs.evolve(plan, clients=rng.randint(2, 3), think_s=rng.uniform(0.3, 0.6))
+
+
+def _with(plan: Plan, config: NodeConfig, rng: Random, *actions: str) -> Plan:
+    """A plan with these settings, in which these actions come often."""
+    rest = sum(plan.actions.values())
+    weights = {name: _OFTEN * max(1.0, rest) * rng.uniform(0.1, 1.0) / len(actions) for name in actions}
+    return attrs.evolve(
+        plan, config=config, actions={**plan.actions, **weights}, gap_s=min(plan.gap_s, rng.uniform(0.5, 1.5))
+    )
+
+
+_Focus = Callable[[Any, Random], Any]
+
+PROFILES: dict[str, _Focus] = {
+    ANYTHING: _anything,
+    "lost tails": _lost_tails,
+    "left behind": _left_behind,
+    "late answers": _late_answers,
+    "small rooms": _small_rooms,
+}
+"""Name → what makes a drawn plan one of that profile."""
+
+_WEIGHTS = (4, 2, 2, 1, 1)
+
+
+def draw_profile(rng: Random) -> str:
+    """Draw the profile of a seed."""
+    return rng.choices(list(PROFILES), _WEIGHTS)[0]
+
+
+def focus(plan: Plan, profile: str, rng: Random) -> Plan:
+    """Make a plan one of this profile.
+
+    Raises:
+        ConfigurationError: there is no such profile.
+    """
+    if profile not in PROFILES:
+        raise ConfigurationError(f"there is no profile {profile!r}, only {', '.join(PROFILES)}")
+    focused: Plan = attrs.evolve(PROFILES[profile](plan, rng), profile=profile)
+    return focused
