@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.persistence.abc import LogWrite
-from raft_actors.testing.invariants import CommittedStaysCommitted, IndexOrder, LogMatching, Monotonic
+from raft_actors.testing.invariants import (
+    CommittedStaysCommitted,
+    IndexOrder,
+    LogFollowsSnapshot,
+    LogMatching,
+    Monotonic,
+)
 from raft_actors.testing.invariants.base import Invariant
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_follower, make_leader
@@ -57,6 +65,37 @@ def test_what_was_overwritten_within_one_transaction_can_not_be_told() -> None:
     stage.expect_nothing()
     stage.write("n3", LogWrite(entries=(entries(1, 1, b"a"), entries(2, 2, b"found"))))
     stage.expect("node 'n3' holds b'found' as entry 2 of term 2, where another holds b'lost'")
+
+
+# --- a log follows its snapshot --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        ([1, 2, 3], ""),
+        ([1, 2], ""),
+        ([1, 1, 3], "holds entry 2 of term 1"),
+        ([1, 3, 3], "holds entry 2 of term 3"),
+    ],
+    ids=str,
+)
+def test_what_is_kept_beside_a_snapshot(terms: list[int], text: str) -> None:
+    stage = Stage(LogFollowsSnapshot())
+    follower = make_follower(terms, term=3)
+    life = stage.life("n1", follower)
+    follower.state.log.compact(SnapshotMetadata(2, 2), 1)
+    stage.decide(life, follower)
+    stage.expect(text) if text else stage.expect_nothing()
+
+
+def test_older_entries_behind_a_snapshot() -> None:
+    stage = Stage(LogFollowsSnapshot())
+    follower = make_follower([1, 1, 1], term=3)
+    life = stage.life("n1", follower)
+    follower.state.log.compact(SnapshotMetadata(2, 2), 3)
+    stage.decide(life, follower)
+    stage.expect("goes on with entry 3 of term 1")
 
 
 # --- committed stays committed ---------------------------------------------------------------------------------------

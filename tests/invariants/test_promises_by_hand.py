@@ -16,8 +16,8 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
-from raft_actors.testing.invariants import DurableBeforeSent, PromisesKept
+from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun
+from raft_actors.testing.invariants import DurableBeforeSent, MemoryAndDisk, PromisesKept
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_follower
 
@@ -54,6 +54,65 @@ def test_a_candidate_with_more_than_its_disk_holds(message: Message) -> None:
     stage.expect_nothing()
     stage.send(life, "n2", message)
     stage.expect("stands for election with a log that its disk does not hold")
+
+
+def test_a_candidate_whose_log_a_later_snapshot_has_replaced() -> None:
+    stage = Stage(DurableBeforeSent())
+    stage.store("n1", [1, 1, 1], term=3, voted_for="n1")
+    life = stage.life("n1", make_follower([1, 1, 1], term=3, voted_for="n1"))
+    stage.reset_disk("n1", snapshot=SnapshotMetadata(2, 2), first_index=3, last_index=2, term_runs=())
+    stage.send(life, "n2", RequestVote(3, 3, 1))
+    stage.expect_nothing()
+    stage.send(life, "n2", RequestVote(3, 3, 2))
+    stage.expect("stands for election with a log that its disk does not hold")
+
+
+def test_an_entry_before_a_snapshot_that_the_disk_does_not_have_yet() -> None:
+    """n2 has committed three entries of terms 1, 2, 2; n1 has a snapshot of them, and an older log on its disk."""
+    stage = Stage(DurableBeforeSent())
+    other = make_follower([1, 2, 2], term=2)
+    stage.store("n2", [1, 2, 2])
+    other.state.commit(3)
+    stage.decide(stage.life("n2", other), other)
+    stage.store("n1", [1, 1, 1], term=2)
+    follower = make_follower([1, 1, 1], term=2)
+    life = stage.life("n1", follower)
+    follower.state.log.reset(SnapshotMetadata(3, 2))
+    stage.decide(life, follower)
+    stage.expect_nothing()
+    follower.state.log.durable_index = 2
+    stage.decide(life, follower)
+    stage.expect("takes entry 2 for durable, and its disk does not hold it")
+
+
+# --- memory agrees with disk ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"hard_state": HardState(2, "n3")}, "remembers term 2 and a vote for None"),
+        ({"snapshot": SnapshotMetadata(1, 1)}, "remembers None"),
+        ({"last_index": 4}, "remembers entries 1 to 3, where its disk has 1 to 4"),
+        ({"term_runs": (TermRun(1, 1), TermRun(2, 2))}, "remembers terms"),
+    ],
+    ids=["vote", "snapshot", "entries", "terms"],
+)
+def test_a_disk_that_says_something_else(changes: dict[str, Any], text: str) -> None:
+    stage = Stage(MemoryAndDisk())
+    follower = make_follower([1, 1, 2])
+    stage.store("n1", [1, 1, 2])
+    life = stage.life("n1", follower)
+    stage.expect_nothing()
+    stage.reset_disk("n1", **changes)
+    follower.state.unsynced_writes = 1
+    follower.state.commit(1)
+    stage.decide(life, follower)
+    stage.expect_nothing()
+    follower.state.unsynced_writes = 0
+    follower.state.commit(2)
+    stage.decide(life, follower)
+    stage.expect(text)
 
 
 @pytest.mark.parametrize(

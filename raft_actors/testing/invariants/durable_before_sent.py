@@ -13,6 +13,7 @@ from raft_actors.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.testing.facts import holds
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
@@ -45,7 +46,7 @@ class DurableBeforeSent(Invariant):
                 self._check_vote(life, term, to)
         elif isinstance(message, RequestVote):
             self._check_vote(life, term, life.node_id)
-            if not holds(disk, message.last_log_index, message.last_log_term):
+            if not holds(disk, message.last_log_index, message.last_log_term) and not _outdone(disk, message):
                 self.fail(f"{life} stands for election with a log that its disk does not hold: {message}")
         elif isinstance(message, InstallSnapshotReply) and message.installed:
             snapshot = message.snapshot
@@ -74,3 +75,11 @@ class DurableBeforeSent(Invariant):
         """The term of a node's entry. What it has compacted away was committed: the disk may not have got so far."""
         term = life.log.term_at(index)
         return self.facts.committed.term_at(index) if term is None else term
+
+
+def _outdone(disk: MemoryDisk, claim: RequestVote) -> bool:
+    """Whether a snapshot of a later term has replaced the log that a candidate speaks of, while its vote for itself was
+    on the way to the disk: then it says less than it could, which is safe (§5.4.1)."""
+    state = disk.state
+    later = state.snapshot is not None and state.snapshot.term > claim.last_log_term
+    return later and state.last_index < claim.last_log_index
