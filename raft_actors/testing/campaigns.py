@@ -119,20 +119,24 @@ async def leave_behind(torment: Torment) -> None:
 
 
 async def drown(torment: Torment) -> None:
-    """Let a node's disk be slow while others append much, and compact it away before that disk has it, under one leader
-    or several."""
+    """Let a node's disk be slow, maybe from a restart on, while others append much, and compact it away before that
+    disk has it, under one leader or several."""
     cluster, rng = torment.cluster, torment.rng
     name = torment.some_node()
     others = [other for other in cluster.node_ids if other != name]
-    cluster.disk(name).slow_down(rng.choice((0.01, 0.05, 0.2)), read_s=rng.choice((0.0, 0.05, 0.2, 0.5)))
-    for _ in range(rng.randint(5, 15)):
+    if rng.random() < 0.5 and name not in cluster.lost:
+        await torment.take_down(name)
+        await cluster.try_start(name)
+    write_s, read_s = rng.choice(((0.02, 0.0), (0.05, 0.2), (0.2, 1.0), (0.2, 1.0)))
+    cluster.disk(name).slow_down(write_s, read_s=read_s)
+    for _ in range(rng.randint(8, 20)):
         leader = cluster.leader() or name
         await cluster.feed(leader, rng.randint(1, 6))
         await torment.last(0.03)
         what = rng.random()
-        if what < 0.4:
+        if what < 0.3:
             await torment.take_snapshots(rng.choice((others, [leader])))
-        elif what < 0.6:
+        elif what < 0.4:
             await torment.stand(rng.choice(others))
     await torment.last(0.3)
     cluster.disk(name).slow_down(0.0)

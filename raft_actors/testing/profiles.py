@@ -46,7 +46,7 @@ def _left_behind(plan: Plan, rng: Random) -> Plan:
         plan.config,
         max_pending_proposals=16_384,
         max_append_bytes=rng.choice((1, 100, 2_000)),
-        max_inflight_appends=rng.choice((1, 2, 8)),
+        max_inflight_appends=rng.choice((1, 1, 2, 8)),
         log_cache_bytes=rng.choice((1, 1, 500, 10_000)),
         snapshot_entries=rng.choice((None, 1, 3, 10)),
         trailing_entries=rng.choice((0, 0, 1)),
@@ -109,7 +109,7 @@ PROFILES: dict[str, _Focus] = {
 }
 """Name → what makes a drawn plan one of that profile."""
 
-_WEIGHTS = (4, 2, 2, 1, 1)
+_WEIGHTS = (4, 2, 3, 2, 1)
 
 
 def draw_profile(rng: Random) -> str:

@@ -73,19 +73,22 @@ _network = st.one_of(
     st.builds(steps.Partition, _minority),
     st.builds(steps.IsolateLeader),
     st.builds(steps.Mute, _node),
+    st.builds(steps.HoldBack, _node, _node),
+    st.builds(steps.LetThrough, _node, _node),
     st.builds(steps.Messages, st.sampled_from((0.0, 0.1)), st.sampled_from((0.0, 0.1)), st.sampled_from((0.0, 0.3))),
 )
 _disk = st.one_of(
     st.builds(steps.FailWrite, _node),
     st.builds(steps.FillDisk, _node),
     st.builds(steps.HangDisk, _node),
-    st.builds(steps.SlowDisk, _node, st.sampled_from((0.01, 0.1, 0.5))),
+    st.builds(steps.SlowDisk, _node, st.sampled_from((0.01, 0.1, 0.5)), st.sampled_from((0.0, 0.2))),
     st.builds(steps.DamageDisk, _node),
     st.builds(steps.MendDisk, _node),
 )
 _pace = st.one_of(
     st.builds(steps.Pause, _node),
     st.builds(steps.Resume, _node),
+    st.builds(steps.Feed, _node, st.sampled_from((1, 5, 20))),
     st.builds(steps.SlowApply, _node, st.sampled_from((0.0, 0.01, 0.2))),
     st.builds(steps.ClockRate, _node, st.sampled_from((1.0, 0.5, 2.0))),
     st.builds(steps.ClockJump, _node, st.sampled_from((0.1, 1.0))),

@@ -192,6 +192,18 @@ class Snapshot(Step):
 
 
 @attrs.frozen
+class Feed(Step):
+    """A node that takes itself for the leader appends so many entries, which need not be committed."""
+
+    node: str
+    entries: int
+
+    @override
+    async def take(self, run: ScriptRun) -> None:
+        await run.cluster.feed(self.node, self.entries)
+
+
+@attrs.frozen
 class SlowApply(InstantStep):
     """Each command that a node's state machine applies holds up the node for so long; 0: none does."""
 
@@ -237,6 +249,30 @@ class Mute(InstantStep):
     @override
     def act(self, run: ScriptRun) -> None:
         run.cluster.cut([self.node], [name for name in run.cluster.node_ids if name != self.node])
+
+
+@attrs.frozen
+class HoldBack(InstantStep):
+    """What one node sends to another stays under way."""
+
+    sender: str
+    receiver: str
+
+    @override
+    def act(self, run: ScriptRun) -> None:
+        run.cluster.hold_back([self.sender], [self.receiver])
+
+
+@attrs.frozen
+class LetThrough(InstantStep):
+    """What was held back arrives, however late."""
+
+    sender: str
+    receiver: str
+
+    @override
+    def act(self, run: ScriptRun) -> None:
+        run.cluster.let_through([self.sender], [self.receiver])
 
 
 @attrs.frozen
