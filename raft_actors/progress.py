@@ -43,6 +43,8 @@ class Progress:
         match_index: the last entry known to be durable on the follower.
         probe_sent: in PROBE and SNAPSHOT, a message is on its way and has not been answered.
         inflight: in REPLICATE, (last index, bytes) of each append not yet answered.
+        contradictions: how often, since it last accepted anything, the follower has rejected what it had acknowledged.
+            A few are late answers; many mean that it has lost its files.
     """
 
     next_index: int
@@ -53,6 +55,7 @@ class Progress:
     probe_sent: bool = False
     inflight: deque[tuple[int, int]] = attrs.field(factory=deque[tuple[int, int]])
     inflight_bytes: int = 0
+    contradictions: int = 0
 
     def may_append(self, last_index: int) -> bool:
         """Whether entries should be sent now, the log ending at `last_index`."""
@@ -71,6 +74,7 @@ class Progress:
 
     def accepted(self, match_index: int) -> None:
         """The follower's log matches up to `match_index`."""
+        self.contradictions = 0
         self.match_index = max(self.match_index, match_index)
         if self.state is ProgressState.SNAPSHOT:
             return
@@ -86,11 +90,13 @@ class Progress:
     def rejected(self, rejection: AppendEntriesRejected, log: Log) -> None:
         """The follower does not have the entry before those that were sent."""
         previous = rejection.prev_log_index
-        if self.state is ProgressState.REPLICATE:
-            stale = previous <= self.match_index
-        else:
-            stale = self.state is ProgressState.SNAPSHOT or previous != self.next_index - 1
-        if stale:
+        if previous <= self.match_index:
+            # Late, or told by a follower that has lost what it had: to ask again at once would be to ask without end.
+            self.contradictions += 1
+            return
+        if self.state is ProgressState.SNAPSHOT:
+            return
+        if self.state is ProgressState.PROBE and previous != self.next_index - 1:
             return
         self._enter(ProgressState.PROBE)
         self.next_index = max(self.match_index + 1, min(self._agreement_after(rejection, log), previous))

@@ -8,6 +8,7 @@ again with the next heartbeat, as if the network had lost it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ from raft_actors.progress import Progress, ProgressState
 from raft_actors.state import RaftState
 from raft_actors.transports.abc import Transport
 
+_logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 ReplicatorMessage = WakeReplicators | Beat | Message
@@ -38,6 +41,9 @@ _SPARE_CAPACITY = 64
 
 #: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded.
 _CHUNK_PATIENCE = 10
+
+#: Rejections in a row of what a follower had acknowledged, before it is taken to have lost it: late ones are few.
+_CONTRADICTIONS = 10
 
 
 class Replicator(Actor[ReplicatorMessage]):
@@ -132,7 +138,15 @@ class Replicator(Actor[ReplicatorMessage]):
         self.progress.accepted(message.match_index)
 
     def _on_rejected(self, message: AppendEntriesRejected) -> None:
-        self.progress.rejected(message, self._state.log)
+        progress = self.progress
+        progress.rejected(message, self._state.log)
+        if progress.contradictions == _CONTRADICTIONS:
+            _logger.warning(
+                "%s has lost entries that it had acknowledged, of those up to %d: were its files deleted or replaced? "
+                "It has forgotten its vote with them: stop that node, and leave it out for good",
+                self.peer,
+                progress.match_index,
+            )
 
     def _on_snapshot_reply(self, message: InstallSnapshotReply) -> None:
         self._silent_beats = 0

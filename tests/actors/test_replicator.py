@@ -171,6 +171,30 @@ async def test_a_lost_append_is_sent_again_after_the_heartbeat_that_shows_it() -
 # --- a transport that takes nothing ---------------------------------------------------------------------------
 
 
+async def test_tells_once_of_a_follower_that_has_lost_what_it_had(caplog: pytest.LogCaptureFixture) -> None:
+    async with running([1, 1, 2]) as stage:
+        await stage.tell(accepted(3))
+        for _ in range(4):
+            assert await stage.tell(Beat()) == [append(3, 2)]
+            assert await stage.tell(rejected(3, None, 1)) == []
+        await stage.append(2)
+        assert await stage.tell(rejected(4, None, 1)) == [append(3, 2)]
+        for told in [[], [], [], [], [], *[[30]] * 4]:
+            assert await stage.tell(rejected(3, None, 1)) == []
+            assert [record.levelno for record in caplog.records] == told
+            assert await stage.tell(Beat()) == [append(3, 2)]
+    assert "n2 has lost entries" in caplog.text
+    assert "up to 3" in caplog.text
+
+
+async def test_late_rejections_are_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    async with running([1, 1, 2]) as stage:
+        await stage.tell(accepted(3))
+        for _ in range(30):
+            await stage.tell(*[rejected(3, None, 1)] * 9, accepted(3))
+    assert caplog.records == []
+
+
 async def test_what_the_transport_refuses_is_sent_again_with_the_next_heartbeat() -> None:
     async with running([1]) as stage:
         stage.outbox.take()

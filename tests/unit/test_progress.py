@@ -89,6 +89,18 @@ def test_ignores_a_rejection_of_another_probe() -> None:
     assert (progress.next_index, progress.probe_sent) == (8, True)
 
 
+def test_does_not_ask_again_at_once_what_the_follower_had_acknowledged() -> None:
+    """It would be answered in the same way, and asked again, as fast as the network allows."""
+    progress = probing(6, match_index=5)
+    progress.probe_sent = True
+    for count in (1, 2, 3):
+        progress.rejected(rejection(5, None, 1), LOG)
+        assert (progress.state, progress.next_index, progress.probe_sent) == (ProgressState.PROBE, 6, True)
+        assert progress.contradictions == count
+    progress.accepted(5)
+    assert (progress.state, progress.contradictions) == (ProgressState.REPLICATE, 0)
+
+
 def test_a_heartbeat_lets_it_probe_again() -> None:
     progress = probing(8)
     progress.probe_sent = True

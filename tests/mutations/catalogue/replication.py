@@ -214,7 +214,12 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "lost-append-not-noticed",
         "the leader sends again what got lost, until the follower has it",
         "§5.3",
-        Edit(_PROGRESS, "Progress.rejected", "stale = previous <= self.match_index", "stale = True"),
+        Edit(
+            _PROGRESS,
+            "Progress.rejected",
+            "if self.state is ProgressState.SNAPSHOT:",
+            "if self.state is not ProgressState.PROBE:",
+        ),
     ),
     mutation(
         "probe-not-repeated",
