@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -26,13 +25,13 @@ import attrs
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import StorageFailed, StorageMismatch
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence import batches, schema
+from raft_actors.persistence import batches, chunks, schema
 from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity, Write
 from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.garbage import Garbage
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.mark import Mark, MarkedCommit, check_mark, mark_path
-from raft_actors.persistence.sqlite_errors import corrupt, storage_error
+from raft_actors.persistence.sqlite_errors import storage_error
 
 #: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.
 MAX_ROWS = 999 // schema.BATCH_COLUMNS
@@ -95,6 +94,7 @@ class Database:
         self._opened: sqlite3.Connection | None = None
         self._row: schema.StoreRow
         self._commit_number = 0
+        self._last_index = 0
         self._garbage: Garbage
         self._work_since_slice = 0
         self._wal_bytes = 0
@@ -121,7 +121,7 @@ class Database:
             files.sync_folder(self.path.parent)  # ... lest it come back after a crash, and speak against this one
         self._opened = connection = schema.connect(self.path, files)
         if schema.is_empty(connection):
-            check_mark(self.path, None, 0, files)
+            check_mark(self.path, None, files)
             schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
         self._row = row = schema.load(connection, self.path)
         if row.identity != identity:
@@ -130,7 +130,8 @@ class Database:
                 f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
             )
         state, self._commit_number = batches.bounds(connection, self.path, row)
-        check_mark(self.path, row.store_id, self._commit_number, files)
+        self._last_index = state.last_index
+        check_mark(self.path, self._last_commit(), files)
         tail = batches.tail(connection, self.path, state, tail_bytes)
         # A process that was killed before its sync left what we read in the system's cache alone.
         files.make_durable(self.path.with_name(self.path.name + "-wal"))
@@ -151,8 +152,8 @@ class Database:
                 raise self._unheard
             if self.failed is None:
                 with self._mapping("closing it"):
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                     self._write_mark()
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             self._disconnect()
 
@@ -172,6 +173,7 @@ class Database:
         parameters = _parameters(entries, number)
         with self._writing("appending entries") as connection:
             connection.execute(_insert(len(entries)), parameters)
+        self._last_index = entries[-1].last_index
         self._committed(number, sum([len(batch.data) for batch in entries]), rows=len(entries))
 
     def transact(self, steps: Sequence[Step]) -> None:
@@ -199,7 +201,7 @@ class Database:
             row = attrs.evolve(row, commit_number=number)
             connection.execute(schema.SAVE_STORE, row.parameters())
             connection.execute("COMMIT")
-        previous, self._row = self._row, row
+        previous, self._row, self._last_index = self._row, row, row.last_index
         self._committed(number, payload, rows=rows + 4)
         self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
         self._garbage.first_index = row.first_index
@@ -253,7 +255,7 @@ class Database:
         """Add a chunk to a snapshot that was begun."""
         chunk_id = snapshot_id << 32 | sequence
         with self._writing("writing a snapshot") as connection:
-            row = (chunk_id, _chunk_checksum(chunk_id, data), data)
+            row = (chunk_id, chunks.checksum(chunk_id, data), data)
             connection.execute("INSERT INTO chunks VALUES (?, ?, ?)", row)
         self._committed(self._commit_number, len(data), rows=1)
 
@@ -276,7 +278,7 @@ class Database:
     def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
         """See `SnapshotReader.read_chunk`."""
         with self._mapping("reading a snapshot"):
-            return read_chunk(self._connection(), self.path, snapshot_id, sequence)
+            return chunks.read(self._connection(), self.path, snapshot_id, sequence)
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 
@@ -323,8 +325,12 @@ class Database:
     def _write_mark(self) -> None:
         if self._mark is not None:
             with self._mapping("noting the last commit"):
-                self._mark.write(MarkedCommit(self._row.store_id, self._commit_number))
+                self._mark.write(self._last_commit())
             self._marked_number = self._commit_number
+
+    def _last_commit(self) -> MarkedCommit:
+        row = self._row
+        return MarkedCommit(row.store_id, self._commit_number, row.commit_number, self._last_index)
 
     def _reserve(self) -> None:
         self._reserved_bytes = self._wal_bytes + _RESERVE_BYTES
@@ -332,6 +338,7 @@ class Database:
             self._files.lengthen(self.path.with_name(self.path.name + "-wal"), self._reserved_bytes)
 
     def _checkpoint(self) -> None:
+        self._write_mark()  # of what is in the database, none is to be missed without a word
         with self._writing("moving the write-ahead log to the database") as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._wal_bytes = 0
@@ -354,7 +361,7 @@ class Database:
     def _mapping(self, doing: str) -> Generator[None, None, None]:
         try:
             yield
-        except (sqlite3.Error, OverflowError, OSError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError, OSError) as error:
             raise storage_error(self.path, doing, error) from error
 
     @contextmanager
@@ -382,19 +389,3 @@ def _parameters(entries: Sequence[EntryBatch], number: int) -> list[Any]:
         data = batch.data
         parameters += (batch.first_index, batch.last_index, batch.term, number, len(data), data)
     return parameters
-
-
-def read_chunk(connection: sqlite3.Connection, path: Path, snapshot_id: int, sequence: int) -> bytes:
-    """Read and check one chunk."""
-    chunk_id = snapshot_id << 32 | sequence
-    found = connection.execute("SELECT checksum, data FROM chunks WHERE chunk_id = ?", (chunk_id,)).fetchone()
-    if found is None:
-        raise corrupt(path, f"chunk {sequence} of snapshot {snapshot_id} is missing")
-    checksum, data = found
-    if not isinstance(data, bytes) or _chunk_checksum(chunk_id, data) != checksum:
-        raise corrupt(path, f"chunk {sequence} of snapshot {snapshot_id} fails its checksum")
-    return data
-
-
-def _chunk_checksum(chunk_id: int, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(chunk_id.to_bytes(8, "big")))

@@ -13,11 +13,10 @@ import attrs
 from raft_actors.entries import Entry, EntryBatch, EntryKind
 from raft_actors.errors import StorageFailed
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence import batches, schema
+from raft_actors.persistence import batches, chunks, schema
 from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
-from raft_actors.persistence.database import read_chunk
 from raft_actors.persistence.log_state import LogState
-from raft_actors.persistence.mark import check_mark
+from raft_actors.persistence.mark import MarkedCommit, check_mark
 from raft_actors.persistence.sqlite_errors import storage_error
 
 _READ_BYTES = 4 * 1024 * 1024
@@ -144,8 +143,8 @@ class _Reader:
         """Read every chunk of the snapshot; returns their size in bytes."""
         if self.row.snapshot_id is None:
             return 0
-        chunks = range(self.row.snapshot_chunks)
-        return sum(len(read_chunk(self.connection, self.path, self.row.snapshot_id, number)) for number in chunks)
+        numbers = range(self.row.snapshot_chunks)
+        return sum(len(chunks.read(self.connection, self.path, self.row.snapshot_id, number)) for number in numbers)
 
 
 @contextmanager
@@ -158,9 +157,9 @@ def _reading(path: str | os.PathLike[str]) -> Generator[_Reader, None, None]:
             version = schema.check_version(connection, where)
             row = schema.load(connection, where)
             state, commit_number = batches.bounds(connection, where, row)
-            check_mark(where, row.store_id, commit_number)
+            check_mark(where, MarkedCommit(row.store_id, commit_number, row.commit_number, state.last_index))
             yield _Reader(where, connection, version, row, state, commit_number)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise storage_error(where, "reading it", error) from error
 
 

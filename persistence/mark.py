@@ -5,10 +5,15 @@ frame that was being written. But one flipped bit in an earlier one looks the sa
 without a word: acknowledged entries, or a vote. Likewise a database file that was emptied, or exchanged for an old
 copy, looks just like what it then is.
 
-So the number of the last commit is also kept outside of both. It is written after a commit is durable, and never synced
-on its own: what the file says is at most what the store must still hold, never more. After a crash of the process it
-is short by the last few commits under load, after a loss of power by what the system had not yet written (some
-seconds). Two slots take turns, so that one is whole whenever the other is being written.
+And a log that was moved to the database, but not yet begun anew, lays older pages over newer ones if it ends too soon:
+parts of one commit, parts of another.
+
+So the number of the last commit is also kept outside of both, with what tells a part of it from the whole: which commit
+changed the store's row last, and where the log ends. It is written after a commit is durable, and never synced on its
+own: what the file says is at most what the store must still hold, never more. After a crash of the process it is short
+by the last few commits under load, but by none of those in the database itself; after a loss of power by what the
+system had not yet written (some seconds). Two slots take turns, so that one is whole whenever the other is being
+written.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import attrs
 from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.sqlite_errors import corrupt
 
-_SLOT = struct.Struct(">8s16sQ")
+_SLOT = struct.Struct(">8s16sQQQ")
 _CHECKSUM = struct.Struct(">I")
 _MAGIC = b"raftmark"
 _SLOT_OFFSETS = (0, 4096)  # never in one sector
@@ -35,10 +40,19 @@ def mark_path(path: Path) -> Path:
 
 @attrs.frozen
 class MarkedCommit:
-    """What a mark says: this store made this commit durable."""
+    """What a mark says: this store made this commit durable.
+
+    Attributes:
+        store_id: the store's own.
+        commit_number: the commit's.
+        row_number: of the last commit so far that changed the store's row (term, vote, a cut log or a snapshot).
+        last_index: where the log ends since this commit.
+    """
 
     store_id: str
     commit_number: int
+    row_number: int
+    last_index: int
 
 
 class Mark:
@@ -59,7 +73,8 @@ class Mark:
         Raises:
             OSError: as it comes.
         """
-        data = _SLOT.pack(_MAGIC, commit.store_id.encode(), commit.commit_number)
+        numbers = commit.commit_number, commit.row_number, commit.last_index
+        data = _SLOT.pack(_MAGIC, commit.store_id.encode(), *numbers)
         self._file.write_at(_SLOT_OFFSETS[self._next_slot], data + _CHECKSUM.pack(zlib.crc32(data)))
         self._next_slot = 1 - self._next_slot
 
@@ -79,26 +94,34 @@ def read_mark(path: Path, files: Files = SYSTEM) -> MarkedCommit | None:
     return max(found, key=lambda commit: commit.commit_number, default=None)
 
 
-def check_mark(path: Path, store_id: str | None, commit_number: int, files: Files = SYSTEM) -> None:
+def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> None:
     """Compare what a store holds with what its mark says it must.
 
     Args:
         path: the store's.
-        store_id: the store's own id; None: its file is there, but empty.
-        commit_number: the last commit that the store holds.
+        held: its last commit; None: its file is there, but empty.
         files: where the mark is.
 
     Raises:
-        StorageCorrupt: commits are missing.
+        StorageCorrupt: commits, or parts of them, are missing.
         OSError: as it comes.
     """
     marked = read_mark(path, files)
-    if marked is None or marked.commit_number <= commit_number or store_id not in (marked.store_id, None):
+    if marked is None or (held is not None and held.store_id != marked.store_id):
+        return
+    number = 0 if held is None else held.commit_number
+    if number < marked.commit_number:
+        missing = f"commits {number + 1} to {marked.commit_number}, which were durable, are missing"
+    elif held is not None and (
+        held.row_number < marked.row_number or (number == marked.commit_number and held.last_index != marked.last_index)
+    ):
+        missing = f"of commits up to {marked.commit_number}, which were durable, parts are missing"
+    else:
         return
     raise corrupt(
         path,
-        f"commits {commit_number + 1} to {marked.commit_number}, which were durable, are missing: the file, or the "
-        f"write-ahead log beside it, was damaged or replaced (to start from it as it is, delete {mark_path(path)})",
+        f"{missing}: the file, or the write-ahead log beside it, was damaged or replaced (to start from it as it is, "
+        f"delete {mark_path(path)})",
     )
 
 
@@ -106,5 +129,5 @@ def _read_slot(data: bytes, offset: int) -> MarkedCommit | None:
     slot = data[offset : offset + _SLOT.size + _CHECKSUM.size]
     if len(slot) < _SLOT.size + _CHECKSUM.size or _CHECKSUM.pack(zlib.crc32(slot[: _SLOT.size])) != slot[_SLOT.size :]:
         return None
-    _, store_id, commit_number = _SLOT.unpack_from(slot)
-    return MarkedCommit(store_id.decode(), commit_number)
+    _, store_id, *numbers = _SLOT.unpack_from(slot)
+    return MarkedCommit(store_id.decode(), *numbers)

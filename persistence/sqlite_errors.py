@@ -59,6 +59,8 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
     """
     if isinstance(error, OSError):
         return _os_error(path, doing, error)
+    if isinstance(error, UnicodeDecodeError):  # in SQLite's own message, which quotes the damaged name of a table
+        return corrupt(path, f"its tables have no readable names, met while {doing}")
     extended = getattr(error, "sqlite_errorcode", None)
     if extended is None:  # the sqlite3 module's own complaint about how we use it
         return InternalError(f"{path}: {error!r} while {doing}")

@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from raft_actors.errors import StorageCorrupt, StorageMismatch, StorageVersionError
-from raft_actors.persistence import LogWrite, SqliteStorage, inspect_store, stored_entries
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage, database, inspect_store, stored_entries
 from raft_actors.persistence.mark import Mark, MarkedCommit, mark_path, read_mark
 from tests.persistence.inside import settle
 from tests.persistence.model import Contents, carry_out, random_work, states
@@ -210,6 +210,20 @@ async def test_rows_that_are_missing_or_wrong(tmp_path: Path, damage: str) -> No
         inspect_store(path)
 
 
+@pytest.mark.parametrize("name", [b"store", b"\xe8\xff\xfe\xfdX"], ids=["named", "nameless"])
+async def test_tables_that_make_no_sense(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "n1.db"
+    await filled(storage := SqliteStorage(path), *singles(1, 1, 9))
+    await storage.aclose()
+    data = path.read_bytes()
+    assert data.count(b"storestore") == data.count(b"CREATE TABLE store") == 1
+    path.write_bytes(data.replace(b"storestore", name + b"store").replace(b"CREATE TABLE store", b"CREATE TABBY store"))
+    with pytest.raises(StorageCorrupt, match=str(path)):
+        await contents_of(path)
+    with pytest.raises(StorageCorrupt, match=str(path)):
+        inspect_store(path)
+
+
 async def test_an_entry_that_is_not_of_the_term_it_should_be(tmp_path: Path) -> None:
     path = tmp_path / "n1.db"
     await filled(storage := SqliteStorage(path), *singles(1, 1, 9))
@@ -283,19 +297,20 @@ async def test_a_damaged_mark_costs_nothing_but_what_it_knew(tmp_path: Path, dam
     assert (found := read_mark(path)) is not None
     mark.write_bytes(damage(mark.read_bytes()))
     assert (await contents_of(path)).last_index == 3
-    assert read_mark(path) == MarkedCommit(found.store_id, 3)
+    assert read_mark(path) == MarkedCommit(found.store_id, 3, 1, 3)
     assert len(list(stored_entries(path))) == 3
 
 
 def test_one_slot_of_the_mark_is_whole_while_the_other_is_written(tmp_path: Path) -> None:
     path = tmp_path / "n1.db"
     mark = Mark(path)
-    for number in (1, 2, 3):
-        mark.write(MarkedCommit("0123456789abcdef", number))
-        assert read_mark(path) == MarkedCommit("0123456789abcdef", number)
+    commits = [MarkedCommit("0123456789abcdef", number, number - 1, 10 * number) for number in (1, 2, 3)]
+    for commit in commits:
+        mark.write(commit)
+        assert read_mark(path) == commit
     mark.close()
     _flip(mark_path(path), 30, 0)  # the one that was written last
-    assert read_mark(path) == MarkedCommit("0123456789abcdef", 2)
+    assert read_mark(path) == commits[1]
 
 
 async def test_the_mark_follows_when_the_storage_is_idle_and_in_time_when_not(tmp_path: Path) -> None:
@@ -311,6 +326,64 @@ async def test_the_mark_follows_when_the_storage_is_idle_and_in_time_when_not(tm
     marked = read_mark(path)
     assert marked is not None
     assert marked.commit_number == 399
+    await storage.aclose()
+
+
+@pytest.fixture(params=["entries", "votes"])
+def moved_store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Contents]:
+    """What a crash left right after the write-ahead log was moved to the database, and before it was begun anew."""
+    path = tmp_path / "moved" / "n1.db"
+
+    async def fill() -> None:
+        storage = SqliteStorage(path)
+        await filled(storage, *singles(1, 1, 200, size=300))
+        assert storage._session is not None
+        move = storage._session.database._checkpoint
+        await storage._session.thread.run(move)
+        if request.param == "entries":
+            await take_snapshot(storage, 100, 1, [b"s"])
+            await settle(storage)
+            await storage.write([append(*singles(201, 1, 100, size=300))])
+        else:
+            await storage.write([LogWrite(HardState(5, "n2"))])
+            await storage.write([LogWrite(HardState(6, "n3"))])
+            await storage.write([append(batch(201, 1, b"x"))])
+        await storage._session.thread.run(move)
+        _copy(path, tmp_path / "n1.db")
+        await storage.aclose()
+
+    trio.run(fill)
+    return tmp_path / "n1.db", trio.run(contents_of, path)
+
+
+def test_no_part_of_a_commit_is_taken_for_all_of_it(moved_store: tuple[Path, Contents], tmp_path: Path) -> None:
+    """A damaged log ends too soon, and lays the older pages before the damage over newer ones in the database."""
+    original, expected = moved_store
+    (tmp_path / "damaged").mkdir()
+    path = tmp_path / "damaged" / "n1.db"
+    seen: Counter[str] = Counter()
+    for position in range(100, _written_bytes(original.with_name("n1.db-wal")), 2000):
+        _copy(original, path)
+        _flip(path.with_name("n1.db-wal"), position, 0)
+        seen[_outcome(path, expected)] += 1
+    assert set(seen) == {"corrupt", "intact"}
+
+
+async def test_the_mark_knows_of_all_that_is_moved_to_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_IDLE_S", 3600)  # the mark follows by itself only after many commits
+    path = tmp_path / "n1.db"
+    storage = SqliteStorage(path)
+    await filled(storage, batch(1, 1, b"a"))
+    for index in (2, 3, 4):
+        await storage.write([append(batch(index, 1, b"x"))])
+    found = read_mark(path)
+    assert found is not None
+    assert found.commit_number < 4
+    assert storage._session is not None
+    await storage._session.thread.run(storage._session.database._checkpoint)
+    assert read_mark(path) == MarkedCommit(found.store_id, 4, 1, 4)
     await storage.aclose()
 
 

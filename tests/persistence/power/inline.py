@@ -15,6 +15,7 @@ import trio
 from raft_actors.errors import StorageFailed
 from raft_actors.persistence import SqliteStorage
 from raft_actors.persistence.database import Database
+from tests.persistence.inside import settle
 from tests.persistence.power.simulated import SimulatedFiles
 
 T = TypeVar("T")
@@ -71,8 +72,13 @@ class InlineThread:
 
 
 async def idle(storage: SqliteStorage) -> None:
-    """Have the storage do what it does when no work comes for long."""
+    """Have the storage do what it does when no work comes for long, on its own thread if it has one."""
     session = storage._session
-    if session is not None:
-        while session.database.idle() is not None:
-            pass
+    if session is None:
+        return
+    thread: object = session.thread  # which an `InlineThread` may stand in for
+    if not isinstance(thread, InlineThread):
+        await settle(storage)
+        return
+    while session.database.idle() is not None:
+        pass

@@ -13,9 +13,8 @@ import attrs
 
 from raft_actors import entries
 from raft_actors.errors import RaftError
-from raft_actors.persistence import database, schema
+from raft_actors.persistence import chunks, database, schema
 from raft_actors.persistence.database import Database
-from raft_actors.persistence.mark import MarkedCommit
 from tests.persistence.power.disk import Kind
 from tests.persistence.power.inline import InlineThread
 from tests.persistence.power.running import Plan, record_again, run_here
@@ -59,7 +58,8 @@ def _marks_first() -> Generator[None]:
     def marking(write: Callable[[Database, Any], None]) -> Callable[[Database, Any], None]:
         def mark_and_write(self: Database, what: Any) -> None:
             if self._mark is not None:
-                self._mark.write(MarkedCommit(self._row.store_id, self._commit_number + 1))
+                last = self._last_commit()
+                self._mark.write(attrs.evolve(last, commit_number=last.commit_number + 1))
             write(self, what)
 
         return mark_and_write
@@ -116,7 +116,7 @@ def _without_checksums() -> Generator[None]:
     nothing = SimpleNamespace(crc32=lambda *_: 0)
     with (
         mock.patch.object(entries, "zlib", nothing),
-        mock.patch.object(database, "zlib", nothing),
+        mock.patch.object(chunks, "zlib", nothing),
         mock.patch.object(schema, "zlib", nothing),
     ):
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
 
 import attrs
 
@@ -22,7 +21,6 @@ class Player:
     """A storage at work.
 
     Attributes:
-        idle: lets the storage do what it does when no work comes for long.
         asked: how many calls were made.
         answered: how many of them were answered. What the caller then knows to be done must never be lost.
     """
@@ -31,7 +29,6 @@ class Player:
     disk: Disk
     asked: int = 0
     answered: int = 0
-    idle: Callable[[SqliteStorage], Awaitable[None]] = idle
     files: SimulatedFiles = attrs.field(init=False)
     storage: SqliteStorage = attrs.field(init=False)
     _ids: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
@@ -85,7 +82,7 @@ class Player:
             case Read():
                 await self._read(call)
             case Idle():
-                await self.idle(storage)
+                await idle(storage)
             case Reopen():
                 raise NotImplementedError
 

@@ -9,7 +9,6 @@ import random
 
 import pytest
 
-from tests.persistence.inside import settle
 from tests.persistence.power.crashes import count_points, crash_at, points
 from tests.persistence.power.disk import Disk, Event, Image, Kind, all_of, none_of, sectors_of
 from tests.persistence.power.mutants import MUTANTS, Mutant, hunt
@@ -63,7 +62,7 @@ async def test_a_store_made_where_another_one_was_removed() -> None:
 
 async def test_the_thread_keeps_the_order() -> None:
     """The same with the storage's real thread, which answers while it does its upkeep."""
-    player = Player(make_workload(3, 150), Disk(), idle=settle)
+    player = Player(make_workload(3, 150), Disk())
     recording = await record(player.workload, player)
     tally = Tally()
     numbers = random.Random(3).sample(range(count_points(recording.journal)), 40)
