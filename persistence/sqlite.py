@@ -7,8 +7,9 @@ Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), and while it is
 store that was closed is whole without the other two. Copy a store only while its node is stopped, and all three.
 
 What is *not* detected (`database` says what is checked): of a write-ahead log that a crash left and that was damaged
-before the next open, the loss of the last commits. Under load these are up to 64, else none after a crash of the
-process; after a loss of power, what the system had not yet written of the mark, commonly up to 30 seconds' worth.
+before the next open, the loss of the last commits or of parts of them. Under load these are up to 64, else none after a
+crash of the process; after a loss of power, what the system had not yet written of the mark, commonly up to 30
+seconds' worth.
 """
 
 from __future__ import annotations
