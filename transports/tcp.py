@@ -6,7 +6,6 @@ way out, `tcp_receiver` the way in, `handshake` what they say first; this file p
 
 from __future__ import annotations
 
-import errno
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import attrs
 import trio
 
-from raft_actors.errors import ConfigurationError, ListenError
+from raft_actors.errors import ConfigurationError
 from raft_actors.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.addresses import Address
@@ -22,14 +21,8 @@ from raft_actors.transports.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.handshake import Hello
 from raft_actors.transports.tcp_receiver import Receiver
 from raft_actors.transports.tcp_sender import Backoff, PeerSender
-from raft_actors.transports.tcp_sockets import tune
+from raft_actors.transports.tcp_sockets import listen_error, tune
 from raft_actors.transports.tcp_stream import TcpStream
-
-_REMEDIES = {
-    errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
-    errno.EADDRNOTAVAIL: "it is no address of this machine: listen on one that is, or on 0.0.0.0 for all",
-    errno.EACCES: "this user may not: choose a port above 1023",
-}
 
 
 def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -140,9 +133,7 @@ class TcpTransport(Transport):
         try:
             listeners = await trio.open_tcp_listeners(self.listen.port, host=self.listen.host)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
-            code = error.errno if isinstance(error, OSError) else None
-            remedy = _REMEDIES.get(code or 0, str(error))
-            raise ListenError(f"can't listen on {self.listen}: {remedy}") from error
+            raise listen_error(f"on {self.listen}", error) from error
         if not self.listen.port:
             # A name with several addresses would get a port for each, and only one can be told.
             for listener in listeners[1:]:

@@ -1,13 +1,21 @@
-"""What a TCP connection between nodes asks of the operating system."""
+"""What TCP connections ask of the operating system, and what it says to listening."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 
 import trio
 
+from raft_actors.errors import ListenError
+
 _PROBES = 3
+_REMEDIES = {
+    errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
+    errno.EADDRNOTAVAIL: "it is no address of this machine: listen on one that is, or on 0.0.0.0 for all",
+    errno.EACCES: "this user may not: choose a port above 1023",
+}
 
 
 def tune(stream: trio.SocketStream, dead_peer_timeout_s: float) -> None:
@@ -33,3 +41,9 @@ def tune(stream: trio.SocketStream, dead_peer_timeout_s: float) -> None:
             # Each is an improvement, none a condition: a peer may be gone already, or a sandbox forbid it.
             with contextlib.suppress(OSError):
                 stream.setsockopt(level, option, value)
+
+
+def listen_error(where: str, error: OSError | UnicodeError) -> ListenError:
+    """The error for an address that can't be listened on, with the remedy. `where`: "on host:port", say."""
+    remedy = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
+    return ListenError(f"can't listen {where}: {remedy or error}")

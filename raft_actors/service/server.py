@@ -15,22 +15,17 @@ from itertools import count
 
 import trio
 
-from raft_actors.errors import ListenError
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
+from raft_actors.transports.tcp_sockets import listen_error
 from raft_actors.transports.tcp_stream import TcpStream
 
 _logger = logging.getLogger(__name__)
 
 _TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
-_REMEDIES = {
-    errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
-    errno.EADDRNOTAVAIL: "it is no address of this machine: choose one that is, or 0.0.0.0 for all",
-    errno.EACCES: "this user may not: choose a port above 1023",
-}
 _LINGER_S = 1.0
 _ACCEPT_PAUSE_S = 0.1
 _FAIR_SHARE = 64
@@ -46,8 +41,7 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "check the host and the port")
-        raise ListenError(f"can't listen for Redis clients at {host}:{port}: {error.strerror}: {remedy}") from error
+        raise listen_error(f"for Redis clients at {host}:{port}", error) from error
 
 
 class Service:

@@ -318,7 +318,9 @@ async def test_a_bug_closes_one_connection_and_is_logged(caplog: pytest.LogCaptu
 async def test_an_address_that_is_taken() -> None:
     (listener,) = await open_listeners("127.0.0.1", 0)
     async with listener:
-        with pytest.raises(ListenError, match=r"can't listen for Redis clients at 127.0.0.1:\d+: .*in use"):
+        with pytest.raises(
+            ListenError, match=r"can't listen for Redis clients at 127.0.0.1:\d+: another process has it"
+        ):
             await open_listeners("127.0.0.1", listener.socket.getsockname()[1])
 
 
