@@ -67,6 +67,9 @@ class Recovered:
         term_runs: the term of every entry in `first_index … last_index`, ascending. Short: one run a term.
         tail: the last entries, in batches, up to about the number of bytes that was asked for; the first batch is cut
             so that none is below `first_index`.
+        commit_index: entries up to here were committed, as far as the store was told (`LogWrite.commit_index`) and
+            still knows. Never beyond `last_index`, nor below the snapshot's. It may be older than the last that a
+            durable write told, for it is never synced.
     """
 
     hard_state: HardState
@@ -75,6 +78,7 @@ class Recovered:
     last_index: int
     term_runs: tuple[TermRun, ...]
     tail: tuple[EntryBatch, ...]
+    commit_index: int = 0
 
 
 @attrs.frozen
@@ -86,11 +90,16 @@ class LogWrite:
         truncate_from: remove all entries from this index on (it may fall inside a stored batch), or None. Above the
             snapshot's index and not below the log's first; without effect beyond its last.
         entries: batches to append, contiguous with each other and with the log, of terms that never fall.
+        commit_index: entries up to here are committed, as far as the node knows: never beyond the log's last with this
+            write, and never to be truncated. 0 where it knows nothing new. It costs no sync: a store that is opened
+            again may tell an older one. Raft can do without (Figure 2: commitIndex is volatile), for a leader finds it
+            again; a node that knows it need not wait for a leader before it applies its log.
     """
 
     hard_state: HardState | None = None
     truncate_from: int | None = None
     entries: tuple[EntryBatch, ...] = ()
+    commit_index: int = 0
 
 
 @attrs.frozen
@@ -169,6 +178,9 @@ class Storage(ABC):
     @abstractmethod
     def write(self, writes: Sequence[Write]) -> Awaitable[None]:
         """Make all of `writes` durable, in order, as one transaction where that is cheaper.
+
+        Their `commit_index` is noted once all of them are, and not before: it speaks of the log that they leave behind,
+        not of what they replace.
 
         They are asked for by the call itself; await what it returns, once, for when they are durable. Not awaited, they
         are carried out all the same (by the next call at the latest).

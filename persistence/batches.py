@@ -8,8 +8,10 @@ commits behind it for seconds.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import StorageCorrupt
@@ -158,3 +160,12 @@ def delete_from(connection: sqlite3.Connection, index: int) -> None:
         "AND first_index >= coalesce((SELECT max(first_index) FROM batches WHERE first_index <= ?1), 0)",
         (index,),
     )
+
+
+def parameters(entries: Sequence[EntryBatch], number: int) -> list[Any]:
+    """The columns of some batches' rows, which commit `number` writes, one row after the other."""
+    columns: list[Any] = []
+    for batch in entries:
+        data = batch.data
+        columns += (batch.first_index, batch.last_index, batch.term, number, len(data), data)
+    return columns

@@ -18,7 +18,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -101,6 +100,8 @@ class Database:
         self._reserved_bytes = 0
         self._mark: Mark | None = None
         self._marked_number = 0
+        self._commit_index = 0
+        self._marked_index = 0
 
     # --- opening and closing -------------------------------------------------------------------------------------
 
@@ -131,7 +132,9 @@ class Database:
             )
         state, self._commit_number = batches.bounds(connection, self.path, row)
         self._last_index = state.last_index
-        check_mark(self.path, self._last_commit(), files)
+        noted = check_mark(self.path, self._last_commit(), files)
+        self._commit_index = max(state.snapshot_index, min(noted, state.last_index))
+        state = attrs.evolve(state, commit_index=self._commit_index)
         tail = batches.tail(connection, self.path, state, tail_bytes)
         # A process that was killed before its sync left what we read in the system's cache alone.
         files.make_durable(self.path.with_name(self.path.name + "-wal"))
@@ -167,14 +170,22 @@ class Database:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def append(self, entries: Sequence[EntryBatch]) -> None:
-        """Append batches of the log's last term: one statement, which is its own transaction."""
+    def append(self, entries: Sequence[EntryBatch], commit_index: int) -> None:
+        """Append batches of the log's last term: one statement, which is its own transaction. Once that is durable,
+        `commit_index` is what is known to be committed.
+        """
         number = self._commit_number + 1
-        parameters = _parameters(entries, number)
+        parameters = batches.parameters(entries, number)
         with self._writing("appending entries") as connection:
             connection.execute(_insert(len(entries)), parameters)
         self._last_index = entries[-1].last_index
         self._committed(number, sum([len(batch.data) for batch in entries]), rows=len(entries))
+        self._commit_index = commit_index
+
+    def note_commit(self, commit_index: int) -> None:
+        """Know that what was written before is committed up to here. The mark says so when it is written next."""
+        self._connection()
+        self._commit_index = commit_index
 
     def transact(self, steps: Sequence[Step]) -> None:
         """Carry out any writes, as one transaction."""
@@ -203,6 +214,7 @@ class Database:
             connection.execute("COMMIT")
         previous, self._row, self._last_index = self._row, row, row.last_index
         self._committed(number, payload, rows=rows + 4)
+        self._commit_index = steps[-1].after.commit_index
         self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
         self._garbage.first_index = row.first_index
         if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
@@ -213,7 +225,7 @@ class Database:
             batches.truncate(connection, self.path, write.truncate_from, number)
         for start in range(0, len(write.entries), MAX_ROWS):
             some = write.entries[start : start + MAX_ROWS]
-            connection.execute(_insert(len(some)), _parameters(some, number))
+            connection.execute(_insert(len(some)), batches.parameters(some, number))
 
     def _commit_snapshot(
         self, connection: sqlite3.Connection, step: Step, write: CommitSnapshot, row: schema.StoreRow
@@ -300,16 +312,19 @@ class Database:
 
     def idle(self) -> float | None:
         """Note the last commit, and collect a slice of garbage."""
-        if self._commit_number != self._marked_number:
+        if self._is_unmarked():
             self._upkeep(self._write_mark)
         if self._garbage:
             self._upkeep(self._collect)
         return self._idle_after_s(0.0)
 
     def _idle_after_s(self, delay_s: float) -> float | None:
-        if self.failed is None and (self._garbage or self._commit_number != self._marked_number):
+        if self.failed is None and (self._garbage or self._is_unmarked()):
             return delay_s
         return None
+
+    def _is_unmarked(self) -> bool:
+        return self._commit_number != self._marked_number or self._commit_index != self._marked_index
 
     def _upkeep(self, work: Callable[[], None]) -> None:
         # Nobody waits for it, so its failure is the next caller's to hear.
@@ -326,11 +341,11 @@ class Database:
         if self._mark is not None:
             with self._mapping("noting the last commit"):
                 self._mark.write(self._last_commit())
-            self._marked_number = self._commit_number
+            self._marked_number, self._marked_index = self._commit_number, self._commit_index
 
     def _last_commit(self) -> MarkedCommit:
         row = self._row
-        return MarkedCommit(row.store_id, self._commit_number, row.commit_number, self._last_index)
+        return MarkedCommit(row.store_id, self._commit_number, row.commit_number, self._last_index, self._commit_index)
 
     def _reserve(self) -> None:
         self._reserved_bytes = self._wal_bytes + _RESERVE_BYTES
@@ -381,11 +396,3 @@ class Database:
         self.written_bytes += payload
         # An estimate: whole pages are written, at least the one that the row begins in.
         self._wal_bytes += payload + (1 + rows // 8) * schema.PAGE_SIZE
-
-
-def _parameters(entries: Sequence[EntryBatch], number: int) -> list[Any]:
-    parameters: list[Any] = []
-    for batch in entries:
-        data = batch.data
-        parameters += (batch.first_index, batch.last_index, batch.term, number, len(data), data)
-    return parameters

@@ -31,6 +31,7 @@ class LogState:
         first_index: the first entry kept.
         last_index: the last entry; `first_index - 1` where the log is empty.
         term_runs: the terms of `first_index … last_index`; the first run starts at `first_index`.
+        commit_index: entries up to here are known to be committed.
     """
 
     hard_state: HardState = attrs.field(factory=HardState)
@@ -38,6 +39,7 @@ class LogState:
     first_index: int = 1
     last_index: int = 0
     term_runs: tuple[TermRun, ...] = ()
+    commit_index: int = 0
 
     @property
     def last_term(self) -> int:
@@ -59,14 +61,17 @@ class LogState:
         """The state once `write` is durable.
 
         Raises:
-            InternalError: it would cut into what the snapshot covers, leave a gap, or let the term fall.
+            InternalError: it would cut into what the snapshot covers or what is committed, leave a gap, let the term
+                fall, or commit what is not there.
         """
         state = self
         if write.hard_state is not None:
             state = attrs.evolve(state, hard_state=write.hard_state)
         if write.truncate_from is not None:
             state = state._truncated(write.truncate_from)
-        return state._appended(write.entries) if write.entries else state
+        if write.entries or write.commit_index > state.commit_index:
+            state = state._appended(write.entries, max(state.commit_index, write.commit_index))
+        return state
 
     def after_commit_snapshot(self, write: CommitSnapshot, metadata: SnapshotMetadata) -> LogState:
         """The state once the snapshot that `metadata` describes has become the current one.
@@ -86,22 +91,29 @@ class LogState:
             )
         # A log that ends inside the snapshot has nothing left that could follow it: it goes as a whole.
         if write.discard_log or self.last_index < metadata.index:
-            return LogState(self.hard_state, metadata, metadata.index + 1, metadata.index)
+            return LogState(self.hard_state, metadata, metadata.index + 1, metadata.index, commit_index=metadata.index)
         first_index = max(self.first_index, write.first_index)
-        return attrs.evolve(self, snapshot=metadata, first_index=first_index, term_runs=self._runs_from(first_index))
+        return attrs.evolve(
+            self,
+            snapshot=metadata,
+            first_index=first_index,
+            term_runs=self._runs_from(first_index),
+            commit_index=max(self.commit_index, metadata.index),
+        )
 
     def _truncated(self, index: int) -> LogState:
-        if index <= max(self.snapshot_index, self.first_index - 1):
+        if index <= max(self.snapshot_index, self.first_index - 1, self.commit_index):
             raise InternalError(
                 f"truncating from index {index} would cut into what was committed: the log starts at "
-                f"{self.first_index} and the snapshot covers {self.snapshot_index}"
+                f"{self.first_index}, the snapshot covers {self.snapshot_index}, and entries up to "
+                f"{self.commit_index} are committed"
             )
         if index > self.last_index:
             return self
         runs = tuple(run for run in self.term_runs if run.first_index < index)
         return attrs.evolve(self, last_index=index - 1, term_runs=runs)
 
-    def _appended(self, batches: Sequence[EntryBatch]) -> LogState:
+    def _appended(self, batches: Sequence[EntryBatch], commit_index: int) -> LogState:
         last_index, last_term, runs = self.last_index, self.last_term, self.term_runs
         for batch in batches:
             if batch.first_index != last_index + 1 or batch.last_index < batch.first_index:
@@ -115,7 +127,9 @@ class LogState:
                     )
                 runs += (TermRun(batch.term, batch.first_index),)
             last_index, last_term = batch.last_index, batch.term
-        return LogState(self.hard_state, self.snapshot, self.first_index, last_index, runs)
+        if commit_index > last_index:
+            raise InternalError(f"entry {commit_index} can't be committed in a log that ends with entry {last_index}")
+        return LogState(self.hard_state, self.snapshot, self.first_index, last_index, runs, commit_index)
 
     def _runs_from(self, first_index: int) -> tuple[TermRun, ...]:
         if first_index > self.last_index:

@@ -14,6 +14,11 @@ own: what the file says is at most what the store must still hold, never more. A
 by the last few commits under load, but by none of those in the database itself; after a loss of power by what the
 system had not yet written (some seconds). Two slots take turns, so that one is whole whenever the other is being
 written.
+
+Beside that number stands how far the log was committed, as far as the node knew when it asked for that commit (or for
+an earlier one). It speaks of entries that this commit, or one before, made durable, so it holds for every store that
+`check_mark` lets pass: one that ends with this commit or a later one. Written before the commit was durable, it could
+speak of entries that a leader had replaced in memory while the disk still held the old ones.
 """
 
 from __future__ import annotations
@@ -27,9 +32,13 @@ import attrs
 from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.sqlite_errors import corrupt
 
-_SLOT = struct.Struct(">8s16sQQQ")
+_SLOT = struct.Struct(">8s16sQQQQ")
 _CHECKSUM = struct.Struct(">I")
-_MAGIC = b"raftmark"
+_MAGIC = b"raftmrk2"
+
+#: A slot of earlier versions, which noted no commit index.
+_OLD_SLOT = struct.Struct(">8s16sQQQ")
+_OLD_MAGIC = b"raftmark"
 _SLOT_OFFSETS = (0, 4096)  # never in one sector
 
 
@@ -47,12 +56,14 @@ class MarkedCommit:
         commit_number: the commit's.
         row_number: of the last commit so far that changed the store's row (term, vote, a cut log or a snapshot).
         last_index: where the log ends since this commit.
+        commit_index: entries up to here are committed in Raft's sense; 0 where nothing is known of that.
     """
 
     store_id: str
     commit_number: int
     row_number: int
     last_index: int
+    commit_index: int = 0
 
 
 class Mark:
@@ -73,7 +84,7 @@ class Mark:
         Raises:
             OSError: as it comes.
         """
-        numbers = commit.commit_number, commit.row_number, commit.last_index
+        numbers = commit.commit_number, commit.row_number, commit.last_index, commit.commit_index
         data = _SLOT.pack(_MAGIC, commit.store_id.encode(), *numbers)
         self._file.write_at(_SLOT_OFFSETS[self._next_slot], data + _CHECKSUM.pack(zlib.crc32(data)))
         self._next_slot = 1 - self._next_slot
@@ -91,11 +102,12 @@ def read_mark(path: Path, files: Files = SYSTEM) -> MarkedCommit | None:
     """
     data = files.read(mark_path(path)) or b""
     found = [slot for offset in _SLOT_OFFSETS if (slot := _read_slot(data, offset)) is not None]
-    return max(found, key=lambda commit: commit.commit_number, default=None)
+    return max(found, key=lambda commit: (commit.commit_number, commit.commit_index), default=None)
 
 
-def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> None:
-    """Compare what a store holds with what its mark says it must.
+def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> int:
+    """Compare what a store holds with what its mark says it must; returns the commit index that the mark tells, 0 where
+    there is none, or it is another store's.
 
     Args:
         path: the store's.
@@ -108,7 +120,7 @@ def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> 
     """
     marked = read_mark(path, files)
     if marked is None or (held is not None and held.store_id != marked.store_id):
-        return
+        return 0
     number = 0 if held is None else held.commit_number
     if number < marked.commit_number:
         missing = f"commits {number + 1} to {marked.commit_number}, which were durable, are missing"
@@ -117,7 +129,7 @@ def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> 
     ):
         missing = f"of commits up to {marked.commit_number}, which were durable, parts are missing"
     else:
-        return
+        return marked.commit_index
     raise corrupt(
         path,
         f"{missing}: the file, or the write-ahead log beside it, was damaged or replaced (to start from it as it is, "
@@ -126,8 +138,9 @@ def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> 
 
 
 def _read_slot(data: bytes, offset: int) -> MarkedCommit | None:
-    slot = data[offset : offset + _SLOT.size + _CHECKSUM.size]
-    if len(slot) < _SLOT.size + _CHECKSUM.size or _CHECKSUM.pack(zlib.crc32(slot[: _SLOT.size])) != slot[_SLOT.size :]:
-        return None
-    _, store_id, *numbers = _SLOT.unpack_from(slot)
-    return MarkedCommit(store_id.decode(), *numbers)
+    for layout, magic in ((_SLOT, _MAGIC), (_OLD_SLOT, _OLD_MAGIC)):
+        slot, checksum = data[offset:][: layout.size], data[offset + layout.size :][: _CHECKSUM.size]
+        if slot.startswith(magic) and len(slot) == layout.size and _CHECKSUM.pack(zlib.crc32(slot)) == checksum:
+            _, store_id, *numbers = layout.unpack(slot)
+            return MarkedCommit(store_id.decode(), *numbers)
+    return None

@@ -154,6 +154,7 @@ class MemoryStorage(Storage):
             last_index=state.last_index,
             term_runs=state.term_runs,
             tail=self._tail(tail_bytes),
+            commit_index=state.commit_index,
         )
 
     def lose_power(self) -> None:

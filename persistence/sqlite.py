@@ -105,6 +105,7 @@ class SqliteStorage(Storage):
             last_index=state.last_index,
             term_runs=state.term_runs,
             tail=opened.tail,
+            commit_index=state.commit_index,
         )
 
     @override
@@ -125,8 +126,10 @@ class SqliteStorage(Storage):
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 session.begun.pop(write.snapshot_id, None)
-        if 0 < len(entries) <= MAX_ROWS and _only_appends(writes) and state.term_runs is before.term_runs:
-            return session.thread.begin(partial(session.database.append, entries))
+        if len(entries) <= MAX_ROWS and _only_appends(writes) and state.term_runs is before.term_runs:
+            if not entries:
+                return session.thread.begin(partial(session.database.note_commit, state.commit_index))
+            return session.thread.begin(partial(session.database.append, entries, state.commit_index))
         return session.thread.begin(partial(session.database.transact, steps))
 
     @override

@@ -29,6 +29,7 @@ class RaftState:
         leader: the leader of `term` as far as known.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
+        noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
     """
 
     node_id: str
@@ -44,12 +45,14 @@ class RaftState:
     unsynced_writes: int = 0
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
+    noted_commit_index: int = attrs.field(init=False)
     voters: frozenset[str] = attrs.field(init=False)
     peers: tuple[str, ...] = attrs.field(init=False)
     """All other voters, sorted."""
 
     def __attrs_post_init__(self) -> None:
         self.written = self.durable = HardState(self.term, self.voted_for)
+        self.noted_commit_index = self.commit_index
         self.voters = frozenset(self.cluster.voters)
         self.peers = tuple(node_id for node_id in sorted(self.voters) if node_id != self.node_id)
 
@@ -101,17 +104,28 @@ class RaftState:
         truncate_from: int | None = None,
         entries: tuple[EntryBatch, ...] = (),
     ) -> Persist:
-        """The effect that writes a change of the log (made in memory already), and term and vote if they changed."""
+        """The effect that writes a change of the log (made in memory already), and term and vote if they changed; with
+        what is known to be committed by now, all of which this write, or one before, makes durable.
+        """
         changed = self.hard_state_changed
         if changed:
             self.written = HardState(self.term, self.voted_for)
         write = None
-        if changed or entries or truncate_from is not None:
-            write = LogWrite(self.written if changed else None, truncate_from, entries)
+        if changed or entries or truncate_from is not None or self.commit_index > self.noted_commit_index:
+            write = LogWrite(self.written if changed else None, truncate_from, entries, self.commit_index)
+            self.noted_commit_index = self.commit_index
         size = sum(batch.size for batch in entries)
         self.unsynced_bytes += size
         self.unsynced_writes += 1
         return Persist(write, then, self.written, self.log.epoch, self.log.last_index, size)
+
+    def note_commit(self) -> list[Persist]:
+        """The effect that tells the storage of a commit that no write has told it of. For quiet moments: none while a
+        write is under way, which the next may follow.
+        """
+        if self.commit_index <= self.noted_commit_index or self.unsynced_writes:
+            return []
+        return [self.persist()]
 
     def persist_snapshot(self, commit: CommitSnapshot, *then: Consequence) -> Persist:
         """The effect that makes a written snapshot current (in memory the log was compacted or reset already)."""

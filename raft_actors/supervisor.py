@@ -149,6 +149,8 @@ class Supervisor:
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
             await nursery.start(self.transport.run, self._endpoint())
             started()
+            # What is known to be committed is applied while the election goes on: no leader is needed for it.
+            applier.commit_to(effects.Apply(state.commit_index))
             await self._be_each_role(state, applier)
 
     def _recover(self, recovered: Recovered) -> RaftState:
@@ -162,7 +164,7 @@ class Supervisor:
             log=log,
             term=hard_state.term,
             voted_for=hard_state.voted_for,
-            commit_index=log.snapshot_index,
+            commit_index=max(log.snapshot_index, recovered.commit_index),
         )
 
     def _endpoint(self) -> Endpoint:

@@ -75,6 +75,8 @@ class Follower(Role):
         if commit_index > state.commit_index:
             state.commit(commit_index)
             effects.append(Apply(commit_index))
+        if not new:
+            effects += state.note_commit()
         return effects
 
     def _has_entry_before(self, message: AppendEntries) -> bool:

@@ -86,7 +86,7 @@ class Leader(Role):
         if self.state.config.check_quorum and silence > self.state.config.election_timeout_s[1]:
             self.state.leader = None
             return [Become(RoleName.FOLLOWER)]
-        return [Beat()]
+        return [Beat(), *self.state.note_commit()]
 
     # --- proposals and reads ---------------------------------------------------------------------------------
 

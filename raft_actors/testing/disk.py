@@ -215,6 +215,16 @@ class SimulatedDisk(MemoryDisk):
         self.commits += 1
         self._mark = self.commits
 
+    def recall_commit(self) -> int:
+        """What a store still knows of the commit index when it is opened: all, nothing beyond the snapshot, or any of
+        what it was told in between, for that is noted lazily.
+        """
+        state = self.state
+        lost = self.rng.random()
+        if lost < 0.5:
+            return state.commit_index
+        return state.snapshot_index if lost < 0.75 else self.rng.randint(state.snapshot_index, state.commit_index)
+
     def check_opening(self) -> None:
         """Look for what a real store would not open with.
 

@@ -8,6 +8,7 @@ import trio
 
 from raft_actors import NodeConfig, RoleChanged, RoleName
 from raft_actors.persistence import HardState
+from raft_actors.testing.disk import SimulatedDisk
 from raft_actors.transports import Faults
 from tests.cluster.support import Commands, LogCluster, open_log, seeds
 
@@ -33,6 +34,22 @@ async def test_restarts_one_by_one_and_all_at_once(seed: int) -> None:
         await cluster.one(commands(), 2)
         await cluster.start(follower)
         await cluster.one(commands(), 3)
+
+
+@seeds(3)
+async def test_a_node_applies_alone_what_it_knows_to_be_committed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedDisk, "recall_commit", lambda disk: disk.state.commit_index)
+    async with open_log(3, seed) as cluster:
+        commands = Commands()
+        await cluster.one(commands(), 3)
+        index = await cluster.one(commands(), 3)
+        await trio.sleep(1)  # the last commit is noted with a heartbeat
+        for name in cluster.node_ids:
+            cluster.crash(name)
+        node = await cluster.start("n1")
+        await node.wait_applied(index)
+        assert node.status().leader is None
+        assert node.status().commit_index >= index
 
 
 @seeds(5)

@@ -173,6 +173,17 @@ def test_a_snapshot_of_what_was_not_committed() -> None:
     assert any("of what was not committed" in text for text in stage.wrong)
 
 
+def test_a_commit_index_that_a_node_remembers() -> None:
+    stage = Stage(CommittedStaysCommitted())
+    committing(stage, "n1", "n2")
+    stage.life("n2", make_follower([1, 2, 2], commit_index=2))
+    stage.expect_nothing()
+    stage.life("n3", make_follower([1, 3], commit_index=2))
+    stage.expect("(start 1) remembers entry 2 of term 3 as committed, where an entry of term 2 is")
+    stage.life("n2", make_follower([1, 2, 2], commit_index=3))
+    stage.expect("(start 2) remembers entry 3 as committed, and 2 is the last")
+
+
 def test_commitment_of_what_nobody_knows() -> None:
     stage = Stage(CommittedStaysCommitted())
     committing(stage, "n1", "n2")

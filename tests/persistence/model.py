@@ -14,7 +14,11 @@ from raft_actors.persistence import CommitSnapshot, HardState, LogWrite, Storage
 
 @attrs.frozen
 class Contents:
-    """All that a store says it holds."""
+    """All that a store says it holds.
+
+    Attributes:
+        commit_index: in a model, what the store was told; found in a store, it may be older (see `is_of`).
+    """
 
     hard_state: HardState
     snapshot: SnapshotMetadata | None
@@ -22,6 +26,12 @@ class Contents:
     first_index: int
     last_index: int
     entries: tuple[Entry, ...]
+    commit_index: int = attrs.field(default=0, eq=False)
+
+    def is_of(self, expected: Contents) -> bool:
+        """Whether a store that should hold `expected` may hold this."""
+        lowest = self.snapshot.index if self.snapshot else 0
+        return self == expected and lowest <= self.commit_index <= expected.commit_index
 
 
 @attrs.frozen
@@ -46,6 +56,7 @@ class Model:
     chunks: tuple[bytes, ...] = ()
     first_index: int = 1
     last_index: int = 0
+    commit_index: int = 0
     log: dict[int, Entry] = attrs.field(factory=dict[int, Entry])
 
     @property
@@ -70,10 +81,12 @@ class Model:
             for one in write.entries:
                 self.log |= {entry.index: entry for entry in one.entries()}
                 self.last_index = one.last_index
+            self.commit_index = max(self.commit_index, write.commit_index)
 
     def _take_snapshot(self, taken: Snapshot) -> None:
         index = taken.metadata.index
         self.snapshot, self.chunks = taken.metadata, taken.chunks
+        self.commit_index = max(self.commit_index, index)
         if taken.discard_log or self.last_index < index:
             self.log, self.first_index, self.last_index = {}, index + 1, index
         else:
@@ -82,7 +95,10 @@ class Model:
 
     def contents(self) -> Contents:
         entries = tuple(self.log[index] for index in sorted(self.log))
-        return Contents(self.hard_state, self.snapshot, self.chunks, self.first_index, self.last_index, entries)
+        first_index, last_index = self.first_index, self.last_index
+        return Contents(
+            self.hard_state, self.snapshot, self.chunks, first_index, last_index, entries, self.commit_index
+        )
 
 
 def random_operation(model: Model, rng: random.Random) -> Operation:
@@ -92,12 +108,12 @@ def random_operation(model: Model, rng: random.Random) -> Operation:
         return _random_snapshot(model, rng)
     if choice < 0.2:
         return (LogWrite(HardState(model.hard_state.term + 1, rng.choice(["n1", "n2", None]))),)
-    last_index, last_term = model.last_index, model.last_term
+    last_index, last_term, commit_index = model.last_index, model.last_term, model.commit_index
     writes: list[LogWrite] = []
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         truncate_from, hard_state = None, None
         if rng.random() < 0.15:
-            truncate_from = rng.randint(max(model.snapshot_index + 1, last_index - 20), last_index + 2)
+            truncate_from = rng.randint(max(commit_index + 1, last_index - 20), last_index + 2)
             hard_state = HardState(max(model.hard_state.term, last_term) + 1)
             if truncate_from <= last_index:
                 last_index = truncate_from - 1
@@ -107,7 +123,9 @@ def random_operation(model: Model, rng: random.Random) -> Operation:
             last_term = max(1, last_term + (rng.random() < 0.03))
             batches.append(_random_batch(last_index + 1, last_term, rng))
             last_index = batches[-1].last_index
-        writes.append(LogWrite(hard_state, truncate_from, tuple(batches)))
+        told = max(0, last_index - 60) if len(batches) % 2 else 0  # far enough behind to leave room for truncations
+        commit_index = max(commit_index, told)
+        writes.append(LogWrite(hard_state, truncate_from, tuple(batches), told))
     return tuple(writes)
 
 

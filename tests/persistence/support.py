@@ -147,6 +147,7 @@ async def contents(storage: Storage, *, tail_bytes: int = 2000) -> Contents:
         recovered.first_index,
         recovered.last_index,
         tuple(entries),
+        recovered.commit_index,
     )
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -79,7 +82,7 @@ def _outcome(path: Path, expected: Contents) -> str:
         return "corrupt" if str(path) in str(error) else "corrupt, and does not say where"
     except (StorageMismatch, StorageVersionError) as error:
         return type(error).__name__
-    assert found == expected
+    assert found.is_of(expected)
     return "intact"
 
 
@@ -311,6 +314,46 @@ def test_one_slot_of_the_mark_is_whole_while_the_other_is_written(tmp_path: Path
     mark.close()
     _flip(mark_path(path), 30, 0)  # the one that was written last
     assert read_mark(path) == commits[1]
+
+
+def test_a_mark_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    slot = struct.pack(">8s16sQQQ", b"raftmark", b"0123456789abcdef", 70, 3, 9)
+    mark_path(path).write_bytes(slot + struct.pack(">I", zlib.crc32(slot)))
+    assert read_mark(path) == MarkedCommit("0123456789abcdef", 70, 3, 9, commit_index=0)
+    mark = Mark(path)
+    mark.write(MarkedCommit("0123456789abcdef", 71, 3, 9, commit_index=5))
+    mark.close()
+    assert read_mark(path) == MarkedCommit("0123456789abcdef", 71, 3, 9, commit_index=5)
+
+
+async def test_another_stores_mark_tells_nothing_of_the_commit_index(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    storage = SqliteStorage(path)
+    await filled(storage, batch(1, 1, b"a", b"b"))
+    await storage.write([LogWrite(commit_index=2)])
+    await storage.aclose()
+    marked = read_mark(path)
+    assert marked is not None
+    for commit_index, store_id in ((2, marked.store_id), (0, "0123456789abcdef")):
+        mark = Mark(path)
+        for _ in range(2):
+            mark.write(attrs.evolve(marked, store_id=store_id))
+        mark.close()
+        assert (await contents_of(path)).commit_index == commit_index
+
+
+async def test_a_commit_alone_is_marked_and_costs_no_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    storage = SqliteStorage(path)
+    await filled(storage, batch(1, 1, b"a", b"b"))
+    commits = storage.statistics().commits
+    await storage.write([LogWrite(commit_index=2)])
+    await settle(storage)
+    assert (marked := read_mark(path)) is not None
+    assert (marked.commit_number, marked.commit_index) == (1, 2)
+    assert storage.statistics().commits == commits
+    await storage.aclose()
 
 
 async def test_the_mark_follows_when_the_storage_is_idle_and_in_time_when_not(tmp_path: Path) -> None:

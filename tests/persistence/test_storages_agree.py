@@ -51,7 +51,9 @@ async def _agree(path: Path, seed: int, steps: list[str]) -> None:
             assert inspect_store(path).last_index == model.last_index
             storages = [place.storage() for place in places]
             for storage in storages:
-                assert await contents(storage, tail_bytes=tail_bytes) == model.contents()
+                held = await contents(storage, tail_bytes=tail_bytes)
+                assert held == model.contents()
+                assert held.commit_index == model.commit_index
     for storage in storages:
         await storage.aclose()
         assert await contents(storage) == model.contents()
@@ -81,7 +83,9 @@ async def test_memory_keeps_exactly_what_was_acknowledged_through_a_power_cut(
     with trio.move_on_after(rng.random() * 0.06):
         await run()
     place.disk.cut_power()
-    assert await contents(place.storage()) == after[acknowledged]
+    held = await contents(place.storage())
+    assert held == after[acknowledged]
+    assert held.commit_index == after[acknowledged].commit_index
 
 
 async def test_the_same_work_gives_the_same_file_contents(tmp_path: Path) -> None:

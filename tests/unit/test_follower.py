@@ -294,6 +294,33 @@ def test_commits_what_the_leader_says_up_to_what_it_knows_to_match() -> None:
     assert of(Apply, receive(follower, "n2", append(3, 1, term=2, commit=2))) == []
 
 
+def test_tells_its_storage_what_is_committed_with_its_next_write() -> None:
+    follower = make_follower([1, 1, 1], term=2)
+    effects = receive(follower, "n2", append(3, 1, [2], commit=3))
+    assert written(effects) == [LogWrite(entries=(batch(4, 2),))]
+    effects = receive(follower, "n2", append(4, 2, [2], commit=4))
+    assert written(effects) == [LogWrite(entries=(batch(5, 2),), commit_index=3)]
+
+
+def test_tells_its_storage_of_a_commit_that_a_heartbeat_brings_once_nothing_is_under_way() -> None:
+    follower = make_follower([1, 1, 1], term=2)
+    effects = receive(follower, "n2", append(3, 1, [2], commit=2))
+    assert written(receive(follower, "n2", append(4, 2, commit=4))) == []
+    make_durable(follower, effects)
+    assert written(receive(follower, "n2", append(4, 2, commit=4))) == [LogWrite(commit_index=4)]
+    assert written(receive(follower, "n2", append(4, 2, commit=4))) == []
+
+
+def test_what_replaces_entries_tells_of_no_commit_among_them() -> None:
+    """They may be committed in memory while the disk still holds the old ones: the word of it follows them."""
+    follower = make_follower([1, 2, 2], term=2, commit_index=1)
+    replaced = receive(follower, "n3", append(1, 1, [3, 3], term=3, commit=1))
+    assert written(replaced) == [LogWrite(HardState(3), 2, (batch(2, 3), batch(3, 3)), commit_index=1)]
+    assert written(receive(follower, "n3", append(3, 3, term=3, commit=3))) == []
+    more = receive(follower, "n3", append(3, 3, [3], term=3, commit=3))
+    assert written(more) == [LogWrite(entries=(batch(4, 3),), commit_index=3)]
+
+
 def test_does_not_go_back_in_what_is_committed() -> None:
     follower = make_follower([1, 1], term=1, commit_index=2)
     assert of(Apply, receive(follower, "n2", append(2, 1, commit=1))) == []

@@ -234,7 +234,16 @@ def test_stays_in_office_alone_where_check_quorum_is_off() -> None:
 
 
 def test_stays_in_office_as_the_only_voter() -> None:
-    assert make_leader(voters=1).on_deadline(99.0) == [Beat()]
+    assert make_leader(voters=1).on_deadline(99.0)[0] == Beat()
+
+
+def test_tells_its_storage_of_the_last_commit_with_the_next_beat() -> None:
+    leader = make_leader([1])
+    receive(leader, "n2", accepted(2))
+    beat, note = leader.on_deadline(0.1)
+    assert beat == Beat()
+    assert written([note]) == [LogWrite(commit_index=2)]
+    assert leader.on_deadline(0.2) == [Beat()]
 
 
 # --- other terms ----------------------------------------------------------------------------------------------

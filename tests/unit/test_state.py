@@ -64,6 +64,25 @@ def test_persist_writes_term_and_vote_only_where_they_changed() -> None:
     assert state.persist().write is None
 
 
+def test_persist_tells_what_is_committed_once() -> None:
+    state = make_state([1, 1, 1], commit_index=1)
+    assert state.persist().write is None
+    state.commit(2)
+    assert state.persist().write == LogWrite(commit_index=2)
+    assert state.persist().write is None
+
+
+def test_a_commit_is_noted_when_no_write_is_under_way() -> None:
+    state = make_state([1, 1, 1], commit_index=1)
+    assert state.note_commit() == []
+    under_way = state.persist()
+    state.commit(3)
+    assert state.note_commit() == []
+    state.mark_durable(under_way)
+    assert [persist.write for persist in state.note_commit()] == [LogWrite(commit_index=3)]
+    assert state.note_commit() == []
+
+
 def test_persist_is_stamped_with_what_it_leaves_behind() -> None:
     state = make_state([1, 1, 1])
     state.log.truncate(3)

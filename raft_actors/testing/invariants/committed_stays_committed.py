@@ -31,11 +31,23 @@ class CommittedStaysCommitted(Invariant):
 
     @override
     def started(self, life: Life) -> None:
-        """What the disk held before is still there, and its snapshot covers nothing but committed entries."""
+        """What the disk held before is still there, and its snapshot covers nothing but committed entries; nor does the
+        commit index that it remembers.
+        """
         self._check_held(life.node_id)
-        snapshot, committed = life.log.snapshot, self.facts.committed
+        state, snapshot, committed = life.state, life.log.snapshot, self.facts.committed
         if snapshot is not None and committed.term_at(snapshot.index) != snapshot.term:
             self.fail(f"{life} has a {snapshot} of what was not committed")
+        if state.commit_index > committed.last_index:
+            self.fail(
+                f"{life} remembers entry {state.commit_index} as committed, and {committed.last_index} is the last"
+            )
+        index = committed.mismatch(state.log, life.log.snapshot_index + 1, state.commit_index)
+        if index is not None:
+            self.fail(
+                f"{life} remembers entry {index} of term {state.log.term_at(index)} as committed, where an entry of "
+                f"term {committed.term_at(index)} is"
+            )
 
     @override
     def changed(self, life: Life) -> None:

@@ -246,7 +246,12 @@ WRITES_AND_RESTARTS: tuple[Mutation, ...] = (
         "uncommitted-taken-for-committed-at-restart",
         "a restarted server learns from a leader what is committed",
         "Figure 2",
-        Edit(_SUPERVISOR, "Supervisor._recover", "commit_index=log.snapshot_index,", "commit_index=log.last_index,"),
+        Edit(
+            _SUPERVISOR,
+            "Supervisor._recover",
+            "commit_index=max(log.snapshot_index, recovered.commit_index),",
+            "commit_index=log.last_index,",
+        ),
     ),
     mutation(
         "terms-of-removed-entries-stay-on-disk",

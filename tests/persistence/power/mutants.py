@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +12,10 @@ from unittest import mock
 import attrs
 
 from raft_actors import entries
+from raft_actors.entries import EntryBatch
 from raft_actors.errors import RaftError
 from raft_actors.persistence import chunks, database, schema
-from raft_actors.persistence.database import Database
+from raft_actors.persistence.database import Database, Step
 from tests.persistence.power.disk import Kind
 from tests.persistence.power.inline import InlineThread
 from tests.persistence.power.running import Plan, record_again, run_here
@@ -55,18 +56,44 @@ def _answers_first() -> AbstractContextManager[object]:
 
 @contextmanager
 def _marks_first() -> Generator[None]:
-    def marking(write: Callable[[Database, Any], None]) -> Callable[[Database, Any], None]:
-        def mark_and_write(self: Database, what: Any) -> None:
+    def marking(write: Callable[..., None]) -> Callable[..., None]:
+        def mark_and_write(self: Database, *what: Any) -> None:
             if self._mark is not None:
                 last = self._last_commit()
                 self._mark.write(attrs.evolve(last, commit_number=last.commit_number + 1))
-            write(self, what)
+            write(self, *what)
 
         return mark_and_write
 
     with ExitStack() as stack:
         for name in ("append", "transact"):
             stack.enter_context(mock.patch.object(Database, name, marking(getattr(Database, name))))
+        yield
+
+
+@contextmanager
+def _tells_of_commits_first() -> Generator[None]:
+    """What a write says is committed is noted when it is asked for: it speaks of entries that are not there yet."""
+
+    def note(self: Database, commit_index: int) -> None:
+        self._commit_index = commit_index
+        if self._opened is not None and self.failed is None:
+            self._upkeep(self._write_mark)
+
+    append, transact = Database.append, Database.transact
+
+    def note_and_append(self: Database, entries: Sequence[EntryBatch], commit_index: int) -> None:
+        note(self, commit_index)
+        append(self, entries, commit_index)
+
+    def note_and_transact(self: Database, steps: Sequence[Step]) -> None:
+        note(self, steps[-1].after.commit_index)
+        transact(self, steps)
+
+    with (
+        mock.patch.object(Database, "append", note_and_append),
+        mock.patch.object(Database, "transact", note_and_transact),
+    ):
         yield
 
 
@@ -123,7 +150,7 @@ def _without_checksums() -> Generator[None]:
 
 
 def _without_mark() -> AbstractContextManager[object]:
-    return mock.patch.object(database, "check_mark", return_value=None)
+    return mock.patch.object(database, "check_mark", return_value=0)
 
 
 MUTANTS = (
@@ -131,6 +158,7 @@ MUTANTS = (
     Mutant("never syncs (synchronous=OFF)", "crash", lambda: _settings("=FULL", "=OFF")),
     Mutant("answers before it commits", "crash", _answers_first),
     Mutant("marks a commit before it is made", "crash", _marks_first),
+    Mutant("tells of a commit before it is durable", "crash", _tells_of_commits_first),
     Mutant("does not sync its folder", "crash", _syncs_no_folder),
     Mutant("takes what it finds for durable", "crash", _trusts_what_it_finds),
     Mutant("makes each statement a transaction", "crash", _without_transactions),
@@ -152,7 +180,7 @@ def hunt(mutant: Mutant, count: int) -> tuple[str | None, int]:
         plan = Plan(seed=1, calls=150, kind=mutant.kind, until_violated=True)
         try:
             recording = record_again(plan)
-        except (RaftError, AssertionError) as error:
+        except (RaftError, AssertionError, KeyError) as error:
             return f"{type(error).__name__}: {error}", 0  # the workload has power cuts of its own
         tally = run_here(plan.sample(count, recording), recording)
     return (tally.violations[0] if tally.violations else None), tally.points

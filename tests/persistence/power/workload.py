@@ -126,8 +126,10 @@ class _Generator:
         if choice < 0.375:
             self.under_way.clear()
             return Reopen(rng.choice(["close", "kill", "power"]), rng.getrandbits(32))
-        if choice < 0.44:
+        if choice < 0.42:
             return self._write(LogWrite(self._next_vote()))
+        if choice < 0.44:
+            return self._write(LogWrite(commit_index=rng.randint(self.model.commit_index, self.model.last_index)))
         return self._write(*self._log_writes())
 
     def _write(self, *writes: LogWrite) -> Write:
@@ -140,12 +142,12 @@ class _Generator:
 
     def _log_writes(self) -> list[LogWrite]:
         rng, model = self.rng, self.model
-        last_index, last_term = model.last_index, model.last_term
+        last_index, last_term, commit_index = model.last_index, model.last_term, model.commit_index
         writes: list[LogWrite] = []
         for _ in range(rng.choice([1, 1, 1, 1, 3])):
             truncate_from, hard_state = None, None
             if rng.random() < 0.15:
-                lowest = max(model.snapshot_index + 1, model.first_index, last_index - 20)
+                lowest = max(commit_index + 1, model.first_index, last_index - 20)
                 truncate_from = rng.randint(lowest, max(lowest, last_index + 1))
                 hard_state = HardState(max(model.hard_state.term, last_term) + 1)
                 last_index = min(last_index, truncate_from - 1)
@@ -155,7 +157,9 @@ class _Generator:
                 last_term = max(1, last_term + (rng.random() < 0.03))
                 batches.append(self._batch(last_index + 1, last_term))
                 last_index = batches[-1].last_index
-            writes.append(LogWrite(hard_state, truncate_from, tuple(batches)))
+            told = rng.choice([0, rng.randint(commit_index, last_index), last_index])
+            commit_index = max(commit_index, told)
+            writes.append(LogWrite(hard_state, truncate_from, tuple(batches), told))
         return writes
 
     def _batch(self, first_index: int, term: int) -> EntryBatch:

@@ -67,6 +67,7 @@ class Disk(Storage):
         self.entries: dict[int, tuple[int, EntryKind, bytes]] = {}
         self.first_index = 1
         self.last_index = 0
+        self.commit_index = 0
         self._begun: dict[int, tuple[SnapshotMetadata, list[bytes]]] = {}
         self._snapshot_ids = 0
 
@@ -83,16 +84,20 @@ class Disk(Storage):
         if write.hard_state is not None:
             self.hard_state = write.hard_state
         if write.truncate_from is not None:
+            assert write.truncate_from > self.commit_index, "what is committed is removed"
             self._keep(self.first_index, write.truncate_from - 1)
         for batch in write.entries:
             for entry in batch.entries():
                 assert entry.index == self.last_index + 1, "a hole in the log on disk"
                 self.entries[entry.index] = (entry.term, entry.kind, entry.command)
                 self.last_index = entry.index
+        self.commit_index = max(self.commit_index, write.commit_index)
+        assert self.commit_index <= self.last_index, "what is committed is not on disk"
 
     def _commit_snapshot(self, write: CommitSnapshot) -> None:
         self.snapshot, self.snapshot_chunks = self._begun.pop(write.snapshot_id)
         index = self.snapshot.index
+        self.commit_index = max(self.commit_index, index)
         if write.discard_log or self.last_index < index:
             self._keep(index + 1, index)
         else:
@@ -113,7 +118,8 @@ class Disk(Storage):
             if not runs or runs[-1].term != term:
                 runs.append(TermRun(term, index))
         tail = self._batches(self.first_index, self.last_index)[-2:]
-        return Recovered(self.hard_state, self.snapshot, self.first_index, self.last_index, tuple(runs), tail)
+        first_index, last_index = self.first_index, self.last_index
+        return Recovered(self.hard_state, self.snapshot, first_index, last_index, tuple(runs), tail, self.commit_index)
 
     def covers(self, index: int, term: int) -> bool:
         """Whether the entry of that term is here, or in the snapshot."""
