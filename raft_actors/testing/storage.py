@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.entries import EntryBatch
-from raft_actors.errors import InternalError, StorageFailed
+from raft_actors.errors import InternalError, StorageError, StorageFailed
 from raft_actors.pending import Pending
 from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
@@ -36,7 +37,8 @@ class SimulatedStorage(MemoryStorage):
     @override
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
         self._place.check_opening()
-        return await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
+        recovered = await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
+        return attrs.evolve(recovered, commit_index=self._place.recall_commit())
 
     @override
     def write(self, writes: Sequence[Write]) -> Awaitable[None]:
@@ -48,7 +50,8 @@ class SimulatedStorage(MemoryStorage):
     async def aclose(self) -> None:
         """Close the disk once all that was asked before is done; at once where the power was cut."""
         if self.disk.holder is self and self._pending and self._failure is None:
-            await self._in_turn(_nothing)
+            with suppress(StorageError):  # a write that failed in the meantime, and that nobody waits for any more
+                await self._in_turn(_nothing)
         await MemoryStorage.aclose(self)
 
     @override

@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from raft_actors import ConfigurationError, NodeConfig, StorageCorrupt, StorageFailed, StorageFull
+from raft_actors.persistence import HardState, LogWrite, StoreIdentity
 from raft_actors.testing import Simulation, simulate
+from raft_actors.testing.storage import SimulatedStorage
 from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 from tests.cluster.support import CommandLog, snapshotting
@@ -208,6 +210,20 @@ async def test_a_full_disk_stays_full_until_mended() -> None:
         disk.mend()
         await cluster.try_start("n3")
         await cluster.one(b"last", 3)
+
+
+async def test_a_storage_closes_though_a_write_that_nobody_waits_for_failed() -> None:
+    async with simulate(CommandLog, seed=1) as cluster:
+        cluster.crash("n1")
+        disk = cluster.disk("n1")
+        storage = SimulatedStorage.on(disk)
+        await storage.open(StoreIdentity(cluster.node("n2").cluster.cluster_id, "n1"), tail_bytes=0)
+        disk.fill()
+        _ = storage.write([LogWrite(HardState(99))])
+        await storage.aclose()
+        assert disk.holder is None
+        disk.mend()
+        await cluster.start("n1")
 
 
 async def test_a_hung_disk_answers_once_it_is_mended() -> None:
