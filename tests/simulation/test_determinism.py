@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from random import Random
 
 import pytest
 import trio
 
 from raft_actors import ConfigurationError
-from raft_actors.testing import determinism, run_seed, simulate
+from raft_actors.testing import Plan, determinism, run_seed, simulate
+from raft_actors.testing.profiles import PROFILES
 from tests.cluster.support import CommandLog
 
 PROGRAM = """
@@ -22,7 +24,7 @@ for seed in map(int, sys.argv[1:]):
     sys.stdout.buffer.writelines(line.encode() + b"\\n" for line in as_lines(report.events))
 """
 
-SEEDS = [str(seed) for seed in range(2000, 2012)]
+SEEDS = [str(seed) for seed in (2, *range(2000, 2012))]
 
 
 def trace_of(seeds: list[str], hash_seed: str) -> bytes:
@@ -41,6 +43,10 @@ def test_the_same_seeds_in_processes_with_other_hashes() -> None:
     for number, (left, right) in enumerate(zip(one.splitlines(), other.splitlines(), strict=False)):
         assert left == right, f"event {number} differs"
     assert len(one) == len(other)
+
+
+def test_the_seeds_are_of_all_profiles() -> None:
+    assert {Plan.draw(Random(f"{seed} plan")).profile for seed in SEEDS} == set(PROFILES)
 
 
 def test_what_was_run_before_does_not_matter() -> None:
