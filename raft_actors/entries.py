@@ -21,6 +21,7 @@ import enum
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from itertools import accumulate, pairwise
 
 import attrs
@@ -29,6 +30,7 @@ _CHECKSUM = struct.Struct(">I")
 _HEADER = struct.Struct(">QQBI")
 _PREFIX = _CHECKSUM.size + _HEADER.size
 _LENGTH = 4
+_LARGE_COMMAND = 4096
 
 #: Bytes that a batch of `n` commands needs beyond the commands themselves: `BATCH_OVERHEAD + n * ENTRY_OVERHEAD`.
 BATCH_OVERHEAD = _PREFIX
@@ -71,10 +73,14 @@ class EntryBatch:
     def encode(cls, first_index: int, term: int, kind: EntryKind, commands: Sequence[bytes]) -> EntryBatch:
         """Encode one or more commands as the entries from `first_index` on."""
         count = len(commands)
-        header = _HEADER.pack(first_index, term, kind, count)
-        lengths = struct.pack(f">{count}I", *map(len, commands))
-        body = b"".join((header, lengths, *commands))
-        data = _CHECKSUM.pack(zlib.crc32(body)) + body
+        lengths = list(map(len, commands))
+        head = _HEADER.pack(first_index, term, kind, count) + struct.pack(f">{count}I", *lengths)
+        if sum(lengths) < _LARGE_COMMAND * count:
+            body = b"".join((head, *commands))
+            data = _CHECKSUM.pack(zlib.crc32(body)) + body
+        else:  # one call for each costs less than to copy them once more
+            checksum = reduce(lambda value, command: zlib.crc32(command, value), commands, zlib.crc32(head))
+            data = b"".join((_CHECKSUM.pack(checksum), head, *commands))
         return cls(first_index, first_index + count - 1, term, kind, data)
 
     @classmethod

@@ -60,6 +60,11 @@ _MAX_ARRAY_LENGTH = 16  # more than the fields of any message
 _ENVELOPE_BYTES = 96  # more than all of a message but its entries and snapshot data can take
 _LENGTH_BYTES = 4
 
+# msgpack, where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
+_TWO, _BIN_8, _BIN_32 = b"\x92", b"\xc4", b"\xc6"
+_NO_ENTRIES = _TWO + 2 * (_BIN_8 + b"\0")
+_pack_u32 = struct.Struct(">I").pack
+
 _Structure = Callable[[Any, Any], Any]
 _Unstructure = Callable[[Any], list[Any]]
 
@@ -199,7 +204,22 @@ def encode(message: Message) -> bytes:
         raise InternalError(f"{type(message).__name__} can't be encoded: {error!r}") from error
 
 
-def decode(data: bytes) -> Message:
+def encode_parts(message: AppendEntries) -> list[bytes]:
+    """Return the message's bytes in parts: those before its batches, and each batch, which is not copied.
+
+    Raises:
+        InternalError: as `encode`.
+    """
+    batches = [batch.data for batch in message.entries]
+    lengths = struct.pack(f">{len(batches)}I", *map(len, batches))
+    # The entries come last in the message, and their bytes last in the entries: so the message without entries, but
+    # for the two empty strings at its end, is what comes before.
+    head = encode(attrs.evolve(message, entries=())).removesuffix(_NO_ENTRIES)
+    size = sum(map(len, batches))
+    return [b"".join((head, _TWO, _BIN_32, _pack_u32(len(lengths)), lengths, _BIN_32, _pack_u32(size))), *batches]
+
+
+def decode(data: bytes | memoryview) -> Message:
     """Return the message that `data` encodes.
 
     Raises:
@@ -213,7 +233,7 @@ def decode(data: bytes) -> Message:
         raise ProtocolError(f"{len(data)} bytes are no message: {error!r}") from error
 
 
-def _decode(data: bytes) -> Message:
+def _decode(data: bytes | memoryview) -> Message:
     arrays = 0
 
     def count_array(items: list[Any]) -> list[Any]:
@@ -223,8 +243,9 @@ def _decode(data: bytes) -> Message:
             raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
         return items
 
+    packed: Any = data  # cattrs says bytes, msgpack takes any buffer
     message: Message = _converter.loads(
-        data,
+        packed,
         _MESSAGE,
         list_hook=count_array,
         max_array_len=_MAX_ARRAY_LENGTH,

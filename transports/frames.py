@@ -29,27 +29,67 @@ def frame(payload: bytes) -> bytes:
     return pack_length(len(payload)) + payload
 
 
+_LEAST_BUFFER_BYTES = 64 * 1024
+_MOST_BUFFER_BYTES = 2 * 1024 * 1024  # kept for the frames to come
+_LEAST_ROOM_BYTES = 4096
+_MOST_ROOM_BYTES = 1024 * 1024
+
+
+def _new_buffer() -> bytearray:
+    return bytearray(_LEAST_BUFFER_BYTES)
+
+
 @attrs.define(eq=False)
 class FrameParser:
-    """Cuts what arrives into payloads.
+    """Cuts what arrives into payloads, in the buffer into which it was received.
 
     Attributes:
         max_payload_bytes: a larger frame is an error.
     """
 
     max_payload_bytes: int
-    _held: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
-    _wanted: int = attrs.field(default=HEADER_BYTES, init=False)
+    _buffer: bytearray = attrs.field(factory=_new_buffer, init=False, repr=False)
+    _start: int = attrs.field(default=0, init=False)
+    _end: int = attrs.field(default=0, init=False)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of a frame that is not complete yet."""
-        return len(self._held)
+        return self._end - self._start
 
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes until the next frame is complete, or until its length is known."""
-        return self._wanted - len(self._held)
+    def room(self) -> memoryview:
+        """Where the next bytes of the stream are to be put: some of them, from its beginning on; then `received`."""
+        held, size = self.held_bytes, len(self._buffer)
+        if not held:
+            self._start = self._end = 0
+            if size > _MOST_BUFFER_BYTES:
+                self._buffer = _new_buffer()
+        elif size - self._end < _LEAST_ROOM_BYTES:
+            # It grows with what is there, not with what a frame says it will take: a peer may say much and send little.
+            buffer = self._buffer if 2 * held <= size else bytearray(2 * size)
+            buffer[:held] = self._buffer[self._start : self._end]
+            self._buffer, self._start, self._end = buffer, 0, held
+        return memoryview(self._buffer)[self._end : self._end + _MOST_ROOM_BYTES]
+
+    def received(self, count: int) -> Iterator[memoryview]:
+        """Take the first `count` bytes of `room` as received; yield the payload of each frame that they complete.
+
+        Exhaust the iterator before the next call of any method: the payloads lie in the buffer.
+
+        Raises:
+            ProtocolError: a frame is too large. What came before it has been yielded; the parser is of no more use.
+        """
+        self._end = end = self._end + count
+        buffer = memoryview(self._buffer)
+        while end - self._start >= HEADER_BYTES:
+            start = self._start + HEADER_BYTES
+            (length,) = _LENGTH.unpack_from(buffer, self._start)
+            if length > self.max_payload_bytes:
+                raise ProtocolError(f"a frame of {length:,} bytes, where {self.max_payload_bytes:,} are allowed")
+            if start + length > end:
+                return
+            self._start = start + length
+            yield buffer[start : start + length]
 
     def feed(self, data: bytes | bytearray) -> Iterator[bytes]:
         """Take the next bytes of the stream; yield the payload of each frame that they complete.
@@ -57,26 +97,13 @@ class FrameParser:
         Exhaust the iterator before the next call.
 
         Raises:
-            ProtocolError: a frame is too large. What came before it has been yielded; the parser is of no more use.
+            ProtocolError: as `received`.
         """
-        if self._held:
-            # One buffer that grows, not a list of pieces: a peer may send a large frame byte by byte.
-            self._held += data
-            if len(self._held) < self._wanted:
-                return
-            data = bytes(self._held)
-            self._held.clear()
-        data = bytes(data)
-        start, available = 0, len(data)
-        self._wanted = HEADER_BYTES
-        while available - start >= HEADER_BYTES:
-            (length,) = _LENGTH.unpack_from(data, start)
-            if length > self.max_payload_bytes:
-                raise ProtocolError(f"a frame of {length:,} bytes, where {self.max_payload_bytes:,} are allowed")
-            end = start + HEADER_BYTES + length
-            if end > available:
-                self._wanted = HEADER_BYTES + length
-                break
-            yield data[start + HEADER_BYTES : end]
-            start = end
-        self._held += data[start:]
+        rest = memoryview(data)
+        while rest:
+            room = self.room()
+            count = min(len(room), len(rest))
+            room[:count] = rest[:count]
+            rest = rest[count:]
+            for payload in self.received(count):
+                yield bytes(payload)

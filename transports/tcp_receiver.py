@@ -22,11 +22,9 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatis
 from raft_actors.transports.codec import decode
 from raft_actors.transports.frames import FrameParser, frame
 from raft_actors.transports.handshake import MAX_HELLO_BYTES, Hello, Verdict, encode_answer, judge
+from raft_actors.transports.tcp_stream import receive_into
 
 logger = logging.getLogger(__name__)
-
-_READ_BYTES = 64 * 1024  # larger ones leave malloc's arenas, and cost a system call each to allocate
-_MOST_READ_BYTES = 1024 * 1024  # where a large frame is under way
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -118,9 +116,9 @@ class Receiver:
         statistics, deliver = self.peers[sender], self.endpoint.deliver
         parser = FrameParser(self.endpoint.max_message_bytes)
         try:
-            while data := await stream.receive_some(min(max(parser.missing_bytes, _READ_BYTES), _MOST_READ_BYTES)):
-                statistics.received_bytes += len(data)
-                for payload in parser.feed(data):
+            while count := await receive_into(stream, parser.room()):
+                statistics.received_bytes += count
+                for payload in parser.received(count):
                     message = decode(payload)
                     statistics.received_messages += 1
                     deliver(sender, message)

@@ -21,17 +21,20 @@ import attrs
 import trio
 
 from raft_actors.errors import ProtocolError
-from raft_actors.messages import Message
+from raft_actors.messages import AppendEntries, Message
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
-from raft_actors.transports.codec import encode, size_bound
+from raft_actors.transports.codec import encode, encode_parts, size_bound
 from raft_actors.transports.frames import HEADER_BYTES, FrameParser, pack_length
 from raft_actors.transports.handshake import ANSWER_BYTES, Verdict, decode_answer
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.tcp_stream import TcpStream, unsent
 
 logger = logging.getLogger(__name__)
 
 _WRITE_BYTES = 256 * 1024
 """A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""
+
+_PART_BYTES = 16 * 1024
+"""Entries of so many bytes in each batch are sent from where they lie."""
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens a stream to the peer; OSError where it can't."""
@@ -94,7 +97,7 @@ class PeerSender:
     _queued_bytes: int = attrs.field(default=0, init=False)
     _direct: TcpStream | None = attrs.field(default=None, init=False, repr=False)
     """The connection, while nothing is queued for it."""
-    _rest: bytes = attrs.field(default=b"", init=False, repr=False)
+    _rest: list[memoryview] = attrs.field(factory=list[memoryview], init=False, repr=False)
     """What the kernel did not take of a message that was sent directly."""
     _taking: bool = attrs.field(default=True, init=False)
     _idle: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
@@ -114,7 +117,7 @@ class PeerSender:
         ):
             self.statistics.dropped_messages += 1
             return False
-        if self._direct is not None and self._send_directly(self._direct, message):
+        if self._direct is not None and self._send_directly(self._direct, message, size):
             return True
         self._queue.append((message, size))
         self._queued_bytes += size
@@ -122,19 +125,19 @@ class PeerSender:
             self._idle.unpark()
         return True
 
-    def _send_directly(self, stream: TcpStream, message: Message) -> bool:
+    def _send_directly(self, stream: TcpStream, message: Message, size: int) -> bool:
         """Hand a message to the kernel; what it leaves of it is for the task. False: it took nothing."""
-        payload = encode(message)
-        data = pack_length(len(payload)) + payload
-        sent = stream.send_now(data)
-        if sent < len(data):
+        parts = _framed(message, size)
+        sent = stream.send_now(parts[0]) if len(parts) == 1 else stream.send_parts_now(parts)
+        total = sum(map(len, parts))
+        if sent < total:
             self._direct = None
             if not sent:
                 return False
-            self._rest = data[sent:]
+            self._rest = unsent(parts, sent)
             self._idle.unpark()
         self.statistics.sent_messages += 1
-        self.statistics.sent_bytes += len(data)
+        self.statistics.sent_bytes += total
         return True
 
     def hurry(self) -> None:
@@ -218,7 +221,7 @@ class PeerSender:
         finally:
             self.statistics.connected = False
             self._direct = None
-            self._rest = b""
+            self._rest = []
 
     async def _write_queue(self, stream: trio.abc.Stream) -> None:
         try:
@@ -227,8 +230,12 @@ class PeerSender:
                     self._direct = stream if isinstance(stream, TcpStream) else None
                     await self._idle.park()
                 self._direct = None
-                data, self._rest = self._rest + self._take(), b""
-                await stream.send_all(data)
+                parts: list[bytes | memoryview] = [*self._rest, *self._take()]
+                self._rest = []
+                if isinstance(stream, TcpStream):
+                    await stream.send_all_parts(parts)
+                else:
+                    await stream.send_all(b"".join(parts))
         except trio.BrokenResourceError as error:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
 
@@ -243,20 +250,25 @@ class PeerSender:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
         connection.cancel()
 
-    def _take(self) -> bytes:
-        """Take messages off the queue, as the frames to write next."""
+    def _take(self) -> list[bytes]:
+        """Take messages off the queue, as the parts to write next."""
         parts: list[bytes] = []
+        small: list[bytes] = []  # which are put together
         size = count = 0
         while self._queue and size < _WRITE_BYTES:
             message, bound = self._queue.popleft()
             self._queued_bytes -= bound
-            payload = encode(message)
-            parts += (pack_length(len(payload)), payload)
-            size += HEADER_BYTES + len(payload)
+            framed = _framed(message, bound)
+            if len(framed) == 1:
+                small += framed
+            else:
+                parts += (b"".join(small), *framed)
+                small = []
+            size += sum(map(len, framed))
             count += 1
         self.statistics.sent_messages += count
         self.statistics.sent_bytes += size
-        return b"".join(parts)
+        return [*parts, b"".join(small)]
 
     def _drop_queue(self) -> None:
         self.statistics.dropped_messages += len(self._queue)
@@ -268,3 +280,12 @@ class PeerSender:
         if trouble != self._last_trouble:
             self._last_trouble = trouble
             logger.warning("peer %s: %s", self.peer, trouble)
+
+
+def _framed(message: Message, size: int) -> list[bytes]:
+    """A message of about `size` bytes as a frame: in one part, or where copying it would be dear, in several."""
+    if type(message) is AppendEntries and message.entries and size >= _PART_BYTES * len(message.entries):
+        parts = encode_parts(message)
+        return [pack_length(sum(map(len, parts))) + parts[0], *parts[1:]]
+    payload = encode(message)
+    return [pack_length(len(payload)) + payload]

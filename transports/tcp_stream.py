@@ -10,15 +10,37 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from operator import index
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import trio
 from typing_extensions import override
 
+T = TypeVar("T")
+
 _RECEIVE_BYTES = 64 * 1024
+_MOST_PARTS = 1000  # in one system call; systems take 1024
+
+
+def unsent(parts: Sequence[bytes | bytearray | memoryview], sent: int) -> list[memoryview]:
+    """What is left of the parts after their first `sent` bytes."""
+    left: list[memoryview] = []
+    for part in parts:
+        if sent < len(part):
+            left.append(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))
+    return left
+
+
+async def receive_into(stream: trio.abc.ReceiveStream, buffer: memoryview) -> int:
+    """Receive from any stream as `TcpStream.receive_into` does."""
+    if isinstance(stream, TcpStream):
+        return await stream.receive_into(buffer)
+    data = await stream.receive_some(len(buffer))
+    buffer[: len(data)] = data
+    return len(data)
 
 
 class TcpStream(trio.abc.Stream):
@@ -41,6 +63,13 @@ class TcpStream(trio.abc.Stream):
         except OSError:  # BlockingIOError, too: the kernel's buffer is full
             return 0
 
+    def send_parts_now(self, parts: Sequence[bytes]) -> int:
+        """The same for data in parts, of which none is copied to put them together."""
+        try:
+            return self._socket.sendmsg(parts[:_MOST_PARTS])
+        except OSError:
+            return 0
+
     async def send(self, data: bytes) -> None:
         """Send all of `data`, for the one task that uses this connection. Yields only where the other end is slow.
 
@@ -52,13 +81,17 @@ class TcpStream(trio.abc.Stream):
 
     @override
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        with self._only_sender(), memoryview(data) as rest:
+        await self.send_all_parts([data])
+
+    async def send_all_parts(self, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Send all parts, one after the other, as `send_all` does."""
+        with self._only_sender():
             await trio.lowlevel.checkpoint()
             self._check_open()
-            sent = 0
-            while sent < len(rest):
+            rest = unsent(parts, 0)
+            while rest:
                 try:
-                    sent += self._socket.send(rest[sent:])
+                    rest = unsent(rest, self._socket.sendmsg(rest[:_MOST_PARTS]))
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._socket)
                 except OSError as error:
@@ -101,11 +134,21 @@ class TcpStream(trio.abc.Stream):
         max_bytes = _RECEIVE_BYTES if max_bytes is None else index(max_bytes)
         if max_bytes < 1:
             raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
+        return await self._receive(lambda: self._socket.recv(max_bytes))
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Receive some bytes into the buffer, which must have room for one; returns how many, 0 at the stream's end.
+
+        Raises what `receive_some` does.
+        """
+        return await self._receive(lambda: self._socket.recv_into(buffer))
+
+    async def _receive(self, receive: Callable[[], T]) -> T:
         self._check_open()
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                return self._socket.recv(max_bytes)
+                return receive()
             except BlockingIOError:  # a false alarm
                 continue
             except OSError as error:

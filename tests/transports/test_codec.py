@@ -22,7 +22,7 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.transports.codec import MAX_INT, TAGS, decode, encode, size_bound
+from raft_actors.transports.codec import MAX_INT, TAGS, decode, encode, encode_parts, size_bound
 from tests.transports.support import BATCHES, SAMPLES
 
 INTS = st.integers(0, MAX_INT)
@@ -105,6 +105,14 @@ def test_decoded_batches_know_what_they_hold() -> None:
 def test_batches_travel_as_the_bytes_they_were_encoded_as() -> None:
     batch = batch_of(8, 2, 3)
     assert batch.data in encode(AppendEntries(4, 7, 2, 6, (batch,)))
+
+
+@given(MESSAGES)
+def test_a_message_in_parts_is_the_same_message(message: Message) -> None:
+    if isinstance(message, AppendEntries):
+        head, *batches = encode_parts(message)
+        assert decode(b"".join([head, *batches])) == message
+        assert all(part is batch.data for part, batch in zip(batches, message.entries, strict=True))
 
 
 def test_every_message_has_a_number() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +57,40 @@ def test_what_came_before_a_frame_too_large_comes_out() -> None:
     with pytest.raises(ProtocolError):
         got.extend(FrameParser(10).feed(frame(b"abc") + b"\xff" * 100))
     assert got == [b"abc"]
+
+
+@given(st.lists(st.integers(0, 300_000), max_size=6), st.randoms(use_true_random=False))
+def test_payloads_come_out_of_the_buffer_they_were_received_in(sizes: list[int], rng: random.Random) -> None:
+    payloads = [rng.randbytes(size) for size in sizes]
+    stream = memoryview(b"".join(map(frame, payloads)))
+    parser = FrameParser(300_000)
+    got: list[bytes] = []
+    while stream:
+        room = parser.room()
+        count = min(rng.choice([1, 5, 1000, 100_000]), len(room), len(stream))
+        room[:count] = stream[:count]
+        stream = stream[count:]
+        got += map(bytes, parser.received(count))
+    assert got == payloads
+    assert parser.held_bytes == 0
+
+
+def room_after(parser: FrameParser, data: bytes) -> int:
+    """How much the buffer has room for once that was received."""
+    for _ in parser.feed(data):
+        pass
+    return len(parser.room())
+
+
+def test_memory_is_taken_for_what_has_come_and_not_for_what_was_promised() -> None:
+    parser = FrameParser(10**9)
+    assert room_after(parser, pack_length(10**9)) <= 64 * 1024
+    assert room_after(parser, bytes(100_000)) <= 256 * 1024
+    assert parser.held_bytes == 100_004
+
+
+def test_memory_of_a_frame_that_was_unusually_large_is_given_back() -> None:
+    parser = FrameParser(10**7)
+    small = room_after(parser, b"")
+    assert room_after(parser, frame(bytes(10**6))) > small  # for the next one
+    assert room_after(parser, frame(bytes(10**7))) == small

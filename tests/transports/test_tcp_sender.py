@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
+
 import attrs
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
+from raft_actors.entries import EntryBatch, EntryKind
+from raft_actors.messages import AppendEntries, Message
 from raft_actors.transports import encode
 from raft_actors.transports.codec import size_bound
 from raft_actors.transports.frames import frame
+from raft_actors.transports.tcp_stream import TcpStream
 from tests.transports.sending import (
     Line,
     Stream,
@@ -80,6 +86,40 @@ async def test_a_peer_that_never_reads_fills_its_queue_and_no_more(line: Line, m
         assert [sender.send_nowait(numbered(number)) for number in range(4)] == [True] * 3 + [False]
         await pass_time(line, 1_000)
         assert sender.statistics.connected
+
+
+def socket_pair() -> tuple[Stream, Stream]:
+    one, other = (trio.SocketStream(trio.socket.from_stdlib_socket(end)) for end in socket.socketpair())
+    return TcpStream(one), TcpStream(other)
+
+
+def large(first_index: int, sizes: Sequence[int]) -> Message:
+    batches = [
+        EntryBatch.encode(first_index + offset, 1, EntryKind.COMMAND, [bytes([size % 256]) * size])
+        for offset, size in enumerate(sizes)
+    ]
+    return AppendEntries(1, first_index - 1, int(first_index > 1), 0, tuple(batches))
+
+
+@pytest.mark.parametrize("over", ["memory", "sockets"])
+async def test_large_entries_arrive_in_order_with_what_is_sent_between_them(line: Line, over: str) -> None:
+    """They are not copied: kernel, queue and task pass on parts of them."""
+    if over == "sockets":
+        line.pair = socket_pair
+    messages = [
+        message
+        for number in range(6)
+        for message in (large(9 * number + 1, [40_000 + number, 20_000, 30_001]), numbered(number), chunk(number))
+    ]
+    async with connected(line, max_queue_messages=100, max_queue_bytes=10**7) as (sender, theirs), theirs:
+        for message in messages:
+            assert sender.send_nowait(message)
+        assert await read(theirs, len(messages)) == messages
+        statistics = sender.fill_in()
+        assert statistics.sent_messages == len(messages)
+        assert (
+            statistics.sent_bytes == sum(len(frame(encode(message))) for message in messages) + 6 * 3
+        )  # a length in 4 bytes
 
 
 async def test_counters(line: Line) -> None:

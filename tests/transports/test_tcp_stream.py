@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import assert_no_checkpoints, check_two_way_stream, wait_all_tasks_blocked
+from trio.testing import assert_no_checkpoints, check_two_way_stream, memory_stream_pair, wait_all_tasks_blocked
 
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.tcp_stream import TcpStream, receive_into, unsent
 
 
 def _stream(end: socket.socket) -> TcpStream:
@@ -85,6 +85,50 @@ async def test_waits_for_room_and_sends_the_rest(how: str) -> None:
         nursery.start_soon(getattr(ours, how), b"y" * 3_000_000)
         await wait_all_tasks_blocked()
         assert await receive(theirs, 3_000_000) == b"y" * 3_000_000
+
+
+PARTS = [bytes([number % 256]) * (number % 7) for number in range(3000)]  # more than a system call takes
+
+
+async def test_sends_parts_at_once() -> None:
+    async with open_pair() as (ours, theirs):
+        sent = ours.send_parts_now(PARTS)
+        assert 0 < sent < len(b"".join(PARTS))
+        assert await receive(theirs, sent) == b"".join(PARTS)[:sent]
+        assert b"".join(unsent(PARTS, sent)) == b"".join(PARTS)[sent:]
+        fill(ours)
+        assert ours.send_parts_now(PARTS) == 0
+
+
+async def test_sends_all_parts() -> None:
+    parts = [*PARTS, b"y" * 3_000_000, *PARTS]
+    async with open_pair() as (ours, theirs), trio.open_nursery() as nursery:
+        nursery.start_soon(ours.send_all_parts, parts)
+        await wait_all_tasks_blocked()
+        assert await receive(theirs, len(b"".join(parts))) == b"".join(parts)
+
+
+async def test_receives_into_a_buffer() -> None:
+    async with open_pair() as (ours, theirs):
+        await ours.send(b"hello")
+        buffer = bytearray(b"........")
+        assert await theirs.receive_into(memoryview(buffer)[2:6]) == 4
+        assert buffer == b"..hell.."
+        assert await receive_into(theirs, memoryview(buffer)) == 1
+        assert buffer == b"o.hell.."
+        ours.end_sending()
+        assert await theirs.receive_into(memoryview(buffer)) == 0
+        await theirs.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await theirs.receive_into(memoryview(buffer))
+
+
+async def test_receives_into_a_buffer_from_any_stream() -> None:
+    ours, theirs = memory_stream_pair()
+    await ours.send_all(b"hello")
+    buffer = bytearray(b"...")
+    assert await receive_into(theirs, memoryview(buffer)) == 3
+    assert buffer == b"hel"
 
 
 async def test_does_not_yield_where_the_kernel_takes_all() -> None:
