@@ -16,7 +16,6 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import attrs
@@ -24,40 +23,21 @@ import attrs
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import StorageFailed, StorageMismatch
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence import batches, chunks, schema
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity, Write
+from raft_actors.persistence import chunks, schema, segments
+from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity
+from raft_actors.persistence.batches import MAX_ROWS, LogRows
 from raft_actors.persistence.files import SYSTEM, Files
 from raft_actors.persistence.garbage import Garbage
-from raft_actors.persistence.log_state import LogState
+from raft_actors.persistence.log_state import LogState, Step
 from raft_actors.persistence.mark import Mark, MarkedCommit, check_mark, mark_path
+from raft_actors.persistence.segments import Segments
 from raft_actors.persistence.sqlite_errors import storage_error
-
-#: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.
-MAX_ROWS = 999 // schema.BATCH_COLUMNS
-
-# Once so much has been written to the write-ahead log, it is moved to the database. Larger: fewer syncs, but a longer
-# pause for each, and more to read after a crash.
-_CHECKPOINT_BYTES = 8 * 1024 * 1024
-
-# The write-ahead log is made longer ahead of need: a commit that does it waits for the file system's own journal.
-# SQLite keeps the file after a checkpoint, so this is for the first round. Zeros behind the last commit are no frame.
-_RESERVE_BYTES = 1024 * 1024
+from raft_actors.persistence.wal import WriteAheadLog
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4
 _IDLE_S = 0.005
-
 _COMMITS_PER_MARK = 64  # under load (it costs two turns of the GIL); else it is written when idle
-
-
-@attrs.frozen
-class Step:
-    """One write of a transaction, with the state of the log once it is done."""
-
-    write: Write
-    after: LogState
-    chunks: int = 0
-    size: int = 0
 
 
 @attrs.frozen
@@ -66,12 +46,6 @@ class Opened:
 
     state: LogState
     tail: tuple[EntryBatch, ...]
-
-
-@cache
-def _insert(rows: int) -> str:
-    row = f"(?{', ?' * (schema.BATCH_COLUMNS - 1)})"
-    return f"INSERT INTO batches VALUES {', '.join([row] * rows)}"
 
 
 class Database:
@@ -94,10 +68,11 @@ class Database:
         self._row: schema.StoreRow
         self._commit_number = 0
         self._last_index = 0
+        self._log: LogRows
+        self._segments: Segments
         self._garbage: Garbage
         self._work_since_slice = 0
-        self._wal_bytes = 0
-        self._reserved_bytes = 0
+        self._wal = WriteAheadLog(path, files)
         self._mark: Mark | None = None
         self._marked_number = 0
         self._commit_index = 0
@@ -124,18 +99,21 @@ class Database:
         if schema.is_empty(connection):
             check_mark(self.path, None, files)
             schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
+        schema.upgrade(connection, self.path)
         self._row = row = schema.load(connection, self.path)
         if row.identity != identity:
             raise StorageMismatch(
                 f"{self.path} belongs to node {row.identity.node_id!r} of cluster {row.identity.cluster_id!r}, not to "
                 f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
             )
-        state, self._commit_number = batches.bounds(connection, self.path, row)
+        self._log = log = LogRows(connection, self.path, files)
+        state, self._commit_number = log.bounds(row)
         self._last_index = state.last_index
         noted = check_mark(self.path, self._last_commit(), files)
         self._commit_index = max(state.snapshot_index, min(noted, state.last_index))
         state = attrs.evolve(state, commit_index=self._commit_index)
-        tail = batches.tail(connection, self.path, state, tail_bytes)
+        tail = log.tail(state, tail_bytes)
+        self._segments = Segments(connection, self.path, files)
         # A process that was killed before its sync left what we read in the system's cache alone.
         files.make_durable(self.path.with_name(self.path.name + "-wal"))
         self._mark = Mark(self.path, files)
@@ -164,6 +142,7 @@ class Database:
         mark, self._mark = self._mark, None
         if mark is not None:
             mark.close()
+            self._segments.close()
         connection, self._opened = self._opened, None
         if connection is not None:
             connection.close()
@@ -175,11 +154,15 @@ class Database:
         `commit_index` is what is known to be committed.
         """
         number = self._commit_number + 1
-        parameters = batches.parameters(entries, number)
-        with self._writing("appending entries") as connection:
-            connection.execute(_insert(len(entries)), parameters)
+        sizes = [len(batch.data) for batch in entries]
+        if max(sizes) >= segments.LARGE_BYTES:
+            self._append_large(entries, number)
+        else:
+            with self._writing("appending entries"):
+                self._log.insert(entries, [batch.data for batch in entries], number)
+            self._wal.grew(sum(sizes), len(entries))
         self._last_index = entries[-1].last_index
-        self._committed(number, sum([len(batch.data) for batch in entries]), rows=len(entries))
+        self._committed(number, sum(sizes))
         self._commit_index = commit_index
 
     def note_commit(self, commit_index: int) -> None:
@@ -187,12 +170,29 @@ class Database:
         self._connection()
         self._commit_index = commit_index
 
+    def _append_large(self, entries: Sequence[EntryBatch], number: int) -> None:
+        with self._writing("appending large entries") as connection:
+            held = self._put(entries)
+            begins_segment = self._segments.changed
+            if begins_segment:
+                connection.execute("BEGIN IMMEDIATE")
+                self._segments.save(connection)
+            self._log.insert(entries, held, number)
+            if begins_segment:
+                connection.execute("COMMIT")
+                self._segments.saved()
+
+    def _put(self, entries: Sequence[EntryBatch]) -> list[bytes]:
+        held = self._segments.put(entries)
+        self._wal.grew(sum(map(len, held)), len(held))
+        return held
+
     def transact(self, steps: Sequence[Step]) -> None:
         """Carry out any writes, as one transaction."""
         if not steps:
             return
         number = self._commit_number + 1
-        row, payload, rows = self._row, 0, 0
+        row, payload = self._row, 0
         with self._writing("writing term, vote or log") as connection:
             connection.execute("BEGIN IMMEDIATE")
             for step in steps:
@@ -204,35 +204,38 @@ class Database:
                     term_runs=step.after.term_runs,
                 )
                 if isinstance(step.write, CommitSnapshot):
-                    row = self._commit_snapshot(connection, step, step.write, row)
+                    row = self._commit_snapshot(step, step.write, row)
                 else:
-                    self._write_log(connection, step.write, number)
+                    self._write_log(step.write, number)
                     payload += sum(batch.size for batch in step.write.entries)
-                    rows += len(step.write.entries)
             row = attrs.evolve(row, commit_number=number)
+            self._segments.compact(row.first_index)
+            self._segments.save(connection)
             connection.execute(schema.SAVE_STORE, row.parameters())
             connection.execute("COMMIT")
+            self._segments.saved()
         previous, self._row, self._last_index = self._row, row, row.last_index
-        self._committed(number, payload, rows=rows + 4)
+        self._wal.grew(0, 4)
+        self._committed(number, payload)
         self._commit_index = steps[-1].after.commit_index
         self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
         self._garbage.first_index = row.first_index
         if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
             self._garbage.add_snapshot(previous.snapshot_id)
 
-    def _write_log(self, connection: sqlite3.Connection, write: LogWrite, number: int) -> None:
+    def _write_log(self, write: LogWrite, number: int) -> None:
         if write.truncate_from is not None:
-            batches.truncate(connection, self.path, write.truncate_from, number)
+            self._log.truncate(write.truncate_from, number)
+            self._segments.cut(write.truncate_from)
         for start in range(0, len(write.entries), MAX_ROWS):
             some = write.entries[start : start + MAX_ROWS]
-            connection.execute(_insert(len(some)), batches.parameters(some, number))
+            self._log.insert(some, self._put(some), number)
 
-    def _commit_snapshot(
-        self, connection: sqlite3.Connection, step: Step, write: CommitSnapshot, row: schema.StoreRow
-    ) -> schema.StoreRow:
+    def _commit_snapshot(self, step: Step, write: CommitSnapshot, row: schema.StoreRow) -> schema.StoreRow:
         if step.after.last_index < step.after.first_index:
             # What lies above the snapshot must go now: new entries will take its place. What lies below can wait.
-            batches.delete_from(connection, step.after.first_index)
+            self._log.delete_from(step.after.first_index)
+            self._segments.cut(step.after.first_index)
         return attrs.evolve(
             row,
             snapshot_id=write.snapshot_id,
@@ -248,28 +251,25 @@ class Database:
     ) -> tuple[EntryBatch, ...]:
         """See `Storage.read_entries`; `state` is the log's when this was asked."""
         with self._mapping("reading entries"):
-            found = batches.read(self._connection(), self.path, state, first_index, last_index, max_bytes)
-            return tuple(found)
+            self._connection()
+            return tuple(self._log.read(state, first_index, last_index, max_bytes))
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
     def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
         """Give out an id, in a row that lets the next open find what a crash leaves of this snapshot."""
         with self._writing("beginning a snapshot") as connection:
-            insert = "INSERT INTO snapshots (last_index, last_term) VALUES (?, ?)"
-            snapshot_id = connection.execute(insert, (metadata.index, metadata.term)).lastrowid
-        self._committed(self._commit_number, 0, rows=1)
-        if snapshot_id is None:
-            raise StorageFailed(f"{self.path}: SQLite gave no id to a snapshot")
+            snapshot_id = chunks.insert_snapshot(connection, self.path, metadata)
+        self._wal.grew(0, 1)
+        self._committed(self._commit_number, 0)
         return snapshot_id
 
     def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
         """Add a chunk to a snapshot that was begun."""
-        chunk_id = snapshot_id << 32 | sequence
         with self._writing("writing a snapshot") as connection:
-            row = (chunk_id, chunks.checksum(chunk_id, data), data)
-            connection.execute("INSERT INTO chunks VALUES (?, ?, ?)", row)
-        self._committed(self._commit_number, len(data), rows=1)
+            chunks.insert_chunk(connection, snapshot_id, sequence, data)
+        self._wal.grew(len(data), 1)
+        self._committed(self._commit_number, len(data))
 
     def discard_snapshot(self, snapshot_id: int) -> None:
         """Let a snapshot's chunks be deleted by and by."""
@@ -290,7 +290,7 @@ class Database:
     def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
         """See `SnapshotReader.read_chunk`."""
         with self._mapping("reading a snapshot"):
-            return chunks.read(self._connection(), self.path, snapshot_id, sequence)
+            return chunks.read_chunk(self._connection(), self.path, snapshot_id, sequence)
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 
@@ -298,14 +298,14 @@ class Database:
         """After each piece of work: move the write-ahead log when it is long, and collect garbage now and then."""
         if self._opened is None or self.failed is not None:
             return None
-        if self._wal_bytes >= _CHECKPOINT_BYTES:
+        if self._wal.is_long:
             self._upkeep(self._checkpoint)
-        elif self._wal_bytes and self._wal_bytes + _RESERVE_BYTES // 4 > self._reserved_bytes:
+        elif self._wal.needs_room:
             self._upkeep(self._reserve)
         if self._commit_number - self._marked_number >= _COMMITS_PER_MARK:
             self._upkeep(self._write_mark)
         self._work_since_slice += 1
-        if self._work_since_slice >= _WORK_PER_SLICE and self._garbage:
+        if self._work_since_slice >= _WORK_PER_SLICE and self._has_garbage():
             self._work_since_slice = 0
             self._upkeep(self._collect)
         return self._idle_after_s(_IDLE_S)
@@ -314,12 +314,12 @@ class Database:
         """Note the last commit, and collect a slice of garbage."""
         if self._is_unmarked():
             self._upkeep(self._write_mark)
-        if self._garbage:
+        if self._has_garbage():
             self._upkeep(self._collect)
         return self._idle_after_s(0.0)
 
     def _idle_after_s(self, delay_s: float) -> float | None:
-        if self.failed is None and (self._garbage or self._is_unmarked()):
+        if self.failed is None and (self._has_garbage() or self._is_unmarked()):
             return delay_s
         return None
 
@@ -333,9 +333,15 @@ class Database:
         except Exception as error:  # noqa: BLE001 - kept for the next caller
             self.failed = self._unheard = error
 
+    def _has_garbage(self) -> bool:
+        return bool(self._garbage) or self._segments.has_surplus
+
     def _collect(self) -> None:
         with self._writing("deleting what a snapshot replaced"):
-            self._wal_bytes += self._garbage.collect_slice()
+            if self._segments.has_surplus:
+                self._segments.remove_one()
+            else:
+                self._wal.grew(self._garbage.collect_slice(), 0)
 
     def _write_mark(self) -> None:
         if self._mark is not None:
@@ -348,15 +354,13 @@ class Database:
         return MarkedCommit(row.store_id, self._commit_number, row.commit_number, self._last_index, self._commit_index)
 
     def _reserve(self) -> None:
-        self._reserved_bytes = self._wal_bytes + _RESERVE_BYTES
         with self._mapping("making room in the write-ahead log"):
-            self._files.lengthen(self.path.with_name(self.path.name + "-wal"), self._reserved_bytes)
+            self._wal.make_room()
 
     def _checkpoint(self) -> None:
         self._write_mark()  # of what is in the database, none is to be missed without a word
         with self._writing("moving the write-ahead log to the database") as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._wal_bytes = 0
+            self._wal.move(connection)
 
     # --- how each piece of work is wrapped -----------------------------------------------------------------------
 
@@ -390,9 +394,7 @@ class Database:
             self.failed = error if isinstance(error, Exception) else StorageFailed(repr(error))
             raise
 
-    def _committed(self, number: int, payload: int, *, rows: int) -> None:
+    def _committed(self, number: int, payload: int) -> None:
         self._commit_number = number
         self.commits += 1
         self.written_bytes += payload
-        # An estimate: whole pages are written, at least the one that the row begins in.
-        self._wal_bytes += payload + (1 + rows // 8) * schema.PAGE_SIZE

@@ -13,11 +13,11 @@ from collections import deque
 _SLICE_ROWS = 512
 _SLICE_BYTES = 1024 * 1024
 
-# The last of the lowest rows that together fit ?3 bytes, and the first of all in case not even that one does.
+# The last of the lowest rows that together fit ?2 bytes, and the first of all in case not even that one does.
 _SLICE = f"""
 SELECT max(CASE WHEN total <= ?2 THEN first_index END), min(first_index) FROM (
-    SELECT first_index, sum(size) OVER (ORDER BY first_index) AS total FROM (
-        SELECT first_index, size FROM batches WHERE first_index < ?1 AND last_index < ?1
+    SELECT first_index, sum(held) OVER (ORDER BY first_index) AS total FROM (
+        SELECT first_index, length(data) AS held FROM batches WHERE first_index < ?1 AND last_index < ?1
         ORDER BY first_index LIMIT {_SLICE_ROWS}))
 """
 _CHUNKS_IN_SLICE = 4

@@ -13,10 +13,14 @@ import attrs
 from raft_actors.entries import Entry, EntryBatch, EntryKind
 from raft_actors.errors import StorageFailed
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence import batches, chunks, schema
+from raft_actors.persistence import schema
 from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
+from raft_actors.persistence.batches import LogRows
+from raft_actors.persistence.chunks import read_chunk
+from raft_actors.persistence.files import SYSTEM
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.mark import MarkedCommit, check_mark
+from raft_actors.persistence.segments import segment_bytes
 from raft_actors.persistence.sqlite_errors import storage_error
 
 _READ_BYTES = 4 * 1024 * 1024
@@ -50,6 +54,7 @@ class StoreSummary:
         commit_number: how many transactions changed term, vote or log since the store was made.
         database_bytes: size of the file.
         wal_bytes: size of the write-ahead log that a crash left beside it; 0 after a clean stop.
+        segment_bytes: size of the files beside it that hold large batches, or will.
     """
 
     path: Path
@@ -67,6 +72,7 @@ class StoreSummary:
     commit_number: int
     database_bytes: int
     wal_bytes: int
+    segment_bytes: int
 
 
 def inspect_store(path: str | os.PathLike[str]) -> StoreSummary:
@@ -103,6 +109,7 @@ def inspect_store(path: str | os.PathLike[str]) -> StoreSummary:
             commit_number=reader.commit_number,
             database_bytes=_size(reader.path),
             wal_bytes=_size(_beside(reader.path, "-wal")),
+            segment_bytes=segment_bytes(reader.path),
         )
 
 
@@ -130,12 +137,13 @@ class _Reader:
     connection: sqlite3.Connection
     schema_version: int
     row: schema.StoreRow
+    log: LogRows
     state: LogState
     commit_number: int
 
     def batches(self, index: int) -> Iterator[EntryBatch]:
         while index <= self.state.last_index:
-            found = batches.read(self.connection, self.path, self.state, index, self.state.last_index, _READ_BYTES)
+            found = self.log.read(self.state, index, self.state.last_index, _READ_BYTES)
             yield from found
             index = found[-1].last_index + 1
 
@@ -144,7 +152,7 @@ class _Reader:
         if self.row.snapshot_id is None:
             return 0
         numbers = range(self.row.snapshot_chunks)
-        return sum(len(chunks.read(self.connection, self.path, self.row.snapshot_id, number)) for number in numbers)
+        return sum(len(read_chunk(self.connection, self.path, self.row.snapshot_id, number)) for number in numbers)
 
 
 @contextmanager
@@ -156,9 +164,10 @@ def _reading(path: str | os.PathLike[str]) -> Generator[_Reader, None, None]:
         with _connected(where) as connection:
             version = schema.check_version(connection, where)
             row = schema.load(connection, where)
-            state, commit_number = batches.bounds(connection, where, row)
+            log = LogRows(connection, where, SYSTEM)
+            state, commit_number = log.bounds(row)
             check_mark(where, MarkedCommit(row.store_id, commit_number, row.commit_number, state.last_index))
-            yield _Reader(where, connection, version, row, state, commit_number)
+            yield _Reader(where, connection, version, row, log, state, commit_number)
     except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise storage_error(where, "reading it", error) from error
 

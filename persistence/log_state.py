@@ -16,7 +16,7 @@ import attrs
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError
 from raft_actors.messages import SnapshotMetadata
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun
+from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun, Write
 
 _first_index = attrgetter("first_index")
 
@@ -136,6 +136,16 @@ class LogState:
             return ()
         later = tuple(run for run in self.term_runs if run.first_index > first_index)
         return (TermRun(self.term_at(first_index), first_index), *later)
+
+
+@attrs.frozen
+class Step:
+    """One write of a transaction, with the state of the log once it is done."""
+
+    write: Write
+    after: LogState
+    chunks: int = 0
+    size: int = 0
 
 
 @attrs.define

@@ -2,8 +2,10 @@
 
     store      one row: identity, term and vote, the log's first index and term runs, the current snapshot. A checksum
                covers all of it.
-    batches    the log, a row per batch: `data` is the batch verbatim, with the checksum of its own; the other columns
-               repeat what finding a row takes.
+    batches    the log, a row per batch: `data` is the batch verbatim, with the checksum of its own, or where it is
+               shorter than `size` says where in a segment the batch lies; the other columns repeat what finding a row
+               takes.
+    segments   the files that hold large batches, each with the log's index where it begins (see `segments`).
     snapshots  a row per snapshot that was begun. Complete is only the one that `store.snapshot_id` names.
     chunks     their chunks, each with a checksum; `chunk_id` is `snapshot_id << 32 | sequence`, which keeps a
                snapshot's chunks together and makes a single integer key of the pair.
@@ -30,7 +32,7 @@ from raft_actors.persistence.files import Files
 from raft_actors.persistence.sqlite_errors import corrupt
 
 #: Raised whenever a store that this version writes could be misread by the version before.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: "raft", in the file's header: tells a store from another application's database.
 APPLICATION_ID = 0x72616674
@@ -60,6 +62,13 @@ _SETTINGS = (
     "PRAGMA cell_size_check=ON",  # find some damage of a page when it is read, not when it is written over
     "PRAGMA trusted_schema=OFF",
 )
+
+_SEGMENTS_TABLE = """
+CREATE TABLE segments (
+    first_index INTEGER PRIMARY KEY,
+    file INTEGER NOT NULL
+);
+"""
 
 _TABLES = """
 CREATE TABLE store (
@@ -192,10 +201,20 @@ def create(connection: sqlite3.Connection, row: StoreRow) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.split(";")[:-1]:
         connection.execute(statement)
+    connection.execute(_SEGMENTS_TABLE)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute(SAVE_STORE, row.parameters())
     connection.execute("COMMIT")
+
+
+def upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a store that an older version of this library made up to this one's schema, in one transaction."""
+    if check_version(connection, path) == 1:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_SEGMENTS_TABLE)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -3,8 +3,9 @@
 Each commit is a transaction in SQLite's write-ahead log, synced before `write` returns. A thread of the storage's own
 talks to SQLite (see `writer_thread`); Trio's never waits for the disk. docs/storage.md says how all this is tested.
 
-Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), and while it is open, or after a crash, `n1.db-wal`. A
-store that was closed is whole without the other two. Copy a store only while its node is stopped, and all three.
+Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), `n1.db-segment-1` and so on with large entries (see
+`segments`), and while it is open, or after a crash, `n1.db-wal`. Copy a store only while its node is stopped, and all
+of them.
 
 What is *not* detected (`database` says what is checked): of a write-ahead log that a crash left and that was damaged
 before the next open, the loss of the last commits or of parts of them. Under load these are up to 64, else none after a
@@ -37,9 +38,11 @@ from raft_actors.persistence.abc import (
     StoreIdentity,
     Write,
 )
-from raft_actors.persistence.database import MAX_ROWS, Database, Step
+from raft_actors.persistence.batches import MAX_ROWS
+from raft_actors.persistence.database import Database
 from raft_actors.persistence.files import SYSTEM, Files
-from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
+from raft_actors.persistence.log_state import BegunSnapshot, LogState, Step, find_begun
+from raft_actors.persistence.segments import segment_bytes
 from raft_actors.persistence.writer_thread import WriterThread
 
 #: How long an opening that failed may take to let go of the file.
@@ -208,7 +211,7 @@ def stored_bytes(path: Path) -> int:
     for name in (path, path.with_name(path.name + "-wal")):
         with contextlib.suppress(FileNotFoundError):
             total += name.stat().st_size
-    return total
+    return total + segment_bytes(path)
 
 
 class _SqliteSnapshotReader(SnapshotReader):

@@ -31,9 +31,8 @@ async def settle(storage: SqliteStorage) -> None:
     """Wait until the thread has nothing left to collect."""
     session = storage._session
     assert session is not None
-    while True:
-        if session.database._idle_after_s(1.0) is None:
-            return
+    database, thread = session.database, session.thread
+    while await thread.run(lambda: database._idle_after_s(1.0)) is not None:
         await trio.lowlevel.checkpoint()
 
 

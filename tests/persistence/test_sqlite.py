@@ -18,7 +18,7 @@ from raft_actors.persistence import (
     LogWrite,
     SqliteStorage,
 )
-from raft_actors.persistence.database import MAX_ROWS
+from raft_actors.persistence.batches import MAX_ROWS
 from tests.persistence.inside import pragmas, rows, settle
 from tests.persistence.support import (
     EVERYTHING,

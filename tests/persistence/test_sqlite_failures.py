@@ -37,6 +37,7 @@ from tests.persistence.support import (
     batch,
     contents_of,
     filled,
+    singles,
     take_snapshot,
 )
 
@@ -181,7 +182,7 @@ async def test_a_failure_that_nobody_waited_for_is_the_next_callers(path: Path, 
     snapshot_id = await storage.begin_snapshot(SnapshotMetadata(2, 1))
 
     async def work() -> None:
-        await storage.write([append(batch(2, 1, *[b"x" * 1_000_000] * 9))])
+        await storage.write([append(*singles(2, 1, 150, 60_000))])
         await storage.write([CommitSnapshot(snapshot_id, 3)])
         await settle(storage)
         await storage.read_entries(10, 10, 1)
@@ -226,11 +227,11 @@ async def test_a_failure_that_nobody_waited_for_is_told_at_closing(path: Path, f
     storage = SqliteStorage(path)
     await filled(storage, batch(1, 1, b"a"))
     faults.prefix, faults.act = "PRAGMA wal_checkpoint(PASSIVE)", failing(sqlite3.SQLITE_IOERR)
-    await storage.write([append(batch(2, 1, *[b"x" * 1_000_000] * 9))])
+    await storage.write([append(*singles(2, 1, 150, 60_000))])
     with pytest.raises(StorageFailed, match="moving the write-ahead log"):
         await storage.aclose()
     await storage.aclose()
-    assert (await contents_of(path)).last_index == 10
+    assert (await contents_of(path)).last_index == 151
 
 
 async def test_a_failure_to_close_is_told(path: Path, faults: Faults) -> None:

@@ -15,7 +15,6 @@ from tests.persistence.power.disk import SECTOR
 from tests.persistence.power.playing import Recording
 from tests.persistence.power.tally import Tally
 
-_NAMES = ("n1.db", "n1.db-wal", "n1.db-mark")
 _WAYS = ("bit", "zeros", "garbage", "cut")
 
 
@@ -26,7 +25,7 @@ async def damage_at(recording: Recording, point: Point, seed: int, tally: Tally)
     disk = point.disk.copy()
     held, _, files = await read_store(disk)
     files.kill()
-    for name in _NAMES:
+    for name in sorted(disk.shown.names):
         for way in _WAYS:
             left = disk.copy()
             data = left.shown.files[left.shown.names[name]]

@@ -15,11 +15,13 @@ from raft_actors import entries
 from raft_actors.entries import EntryBatch
 from raft_actors.errors import RaftError
 from raft_actors.persistence import chunks, database, schema
-from raft_actors.persistence.database import Database, Step
+from raft_actors.persistence.database import Database
+from raft_actors.persistence.log_state import Step
+from raft_actors.persistence.segments import Segments
 from tests.persistence.power.disk import Kind
 from tests.persistence.power.inline import InlineThread
 from tests.persistence.power.running import Plan, record_again, run_here
-from tests.persistence.power.simulated import Connection, DiskError, SimulatedFiles
+from tests.persistence.power.simulated import Connection, DiskError, SimulatedFiles, SimulatedSyncedFile
 
 T = TypeVar("T")
 
@@ -101,6 +103,34 @@ def _syncs_no_folder() -> AbstractContextManager[object]:
     return mock.patch.object(SimulatedFiles, "sync_folder", return_value=None)
 
 
+def _syncs_no_segment() -> AbstractContextManager[object]:
+    write = SimulatedSyncedFile.write_at
+
+    def write_only(self: SimulatedSyncedFile, offset: int, parts: Any) -> None:
+        with mock.patch.object(SimulatedFiles, "do", _without(Kind.SYNC)):
+            write(self, offset, parts)
+
+    return mock.patch.object(SimulatedSyncedFile, "write_at", write_only)
+
+
+def _without(kind: Kind) -> Callable[..., None]:
+    do = SimulatedFiles.do
+
+    def do_others(self: SimulatedFiles, asked: Kind, *arguments: Any) -> None:
+        if asked is not kind:
+            do(self, asked, *arguments)
+
+    return do_others
+
+
+def _frees_one_segment_too_many() -> AbstractContextManager[object]:
+    def compact(self: Segments, first_index: int) -> None:
+        while len(self._segments) > 1 and self._segments[0].first_index < first_index:
+            self._leave(self._segments.pop(0))
+
+    return mock.patch.object(Segments, "compact", compact)
+
+
 def _trusts_what_it_finds() -> AbstractContextManager[object]:
     return mock.patch.object(SimulatedFiles, "make_durable", return_value=None)
 
@@ -160,6 +190,8 @@ MUTANTS = (
     Mutant("marks a commit before it is made", "crash", _marks_first),
     Mutant("tells of a commit before it is durable", "crash", _tells_of_commits_first),
     Mutant("does not sync its folder", "crash", _syncs_no_folder),
+    Mutant("does not sync its segments", "crash", _syncs_no_segment),
+    Mutant("writes over a segment that the log still needs", "crash", _frees_one_segment_too_many),
     Mutant("takes what it finds for durable", "crash", _trusts_what_it_finds),
     Mutant("makes each statement a transaction", "crash", _without_transactions),
     Mutant("syncs what it finds, and does not write it again", "fail", _syncs_what_it_finds),

@@ -6,21 +6,28 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from unittest import mock
 
-from raft_actors.persistence import database, sqlite
+from raft_actors.persistence import database, segments, sqlite, wal
 from tests.persistence.power.inline import InlineThread
 
 _CHECKPOINT_BYTES = 64 * 1024
 _COMMITS_PER_MARK = 5
 _RESERVE_BYTES = 48 * 1024
+_LARGE_BYTES = 1000
+_SEGMENT_BYTES = 10_000
+_MOST_FREE = 1
 
 
 @contextmanager
 def small_and_inline() -> Generator[None]:
-    """Every `SqliteStorage` that is opened in here works inline, checkpoints often, and writes its mark often."""
+    """Every `SqliteStorage` that is opened in here works inline, checkpoints often, writes its mark often,
+    and puts what is larger than most into segments, which are short."""
     with (
         mock.patch.object(sqlite, "WriterThread", InlineThread),
-        mock.patch.object(database, "_CHECKPOINT_BYTES", _CHECKPOINT_BYTES),
+        mock.patch.object(wal, "_CHECKPOINT_BYTES", _CHECKPOINT_BYTES),
         mock.patch.object(database, "_COMMITS_PER_MARK", _COMMITS_PER_MARK),
-        mock.patch.object(database, "_RESERVE_BYTES", _RESERVE_BYTES),
+        mock.patch.object(wal, "_RESERVE_BYTES", _RESERVE_BYTES),
+        mock.patch.object(segments, "LARGE_BYTES", _LARGE_BYTES),
+        mock.patch.object(segments, "_SEGMENT_BYTES", _SEGMENT_BYTES),
+        mock.patch.object(segments, "_MOST_FREE", _MOST_FREE),
     ):
         yield

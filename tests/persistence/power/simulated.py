@@ -22,7 +22,7 @@ import apsw
 import attrs
 from typing_extensions import override
 
-from raft_actors.persistence.files import Files, PlainFile
+from raft_actors.persistence.files import Files, PlainFile, SyncedFile
 from tests.persistence.power.disk import Disk, Event, Kind
 
 _FOLDER = "/simulated"
@@ -132,6 +132,22 @@ class SimulatedFiles(Files):
             raise error.as_system() from error
 
     @override
+    def open_synced(self, path: Path) -> SyncedFile:
+        try:
+            return SimulatedSyncedFile(self, path.name, self.create(path.name))
+        except DiskError as error:
+            raise error.as_system() from error
+
+    @override
+    def read_part(self, path: Path, offset: int, size: int) -> bytes | None:
+        held = self.read(path)
+        return None if held is None else held[offset : offset + size]
+
+    @override
+    def names(self, folder: Path, prefix: str) -> list[str]:
+        return [name for name in self.disk.shown.names if name.startswith(prefix)]
+
+    @override
     def make_durable(self, path: Path) -> None:
         file = self.disk.shown.names.get(path.name)
         if file is None or not self.held(file):
@@ -176,6 +192,25 @@ class _SimulatedPlainFile(PlainFile):
     def write_at(self, offset: int, data: bytes) -> None:
         try:
             self._files.do(Kind.WRITE, self._name, self._file, offset, data)
+        except DiskError as error:
+            raise error.as_system() from error
+
+    @override
+    def close(self) -> None:
+        pass
+
+
+class SimulatedSyncedFile(SyncedFile):
+    """A file that the storage writes durably."""
+
+    def __init__(self, files: SimulatedFiles, name: str, file: int) -> None:
+        self._files, self._name, self._file = files, name, file
+
+    @override
+    def write_at(self, offset: int, parts: Sequence[bytes]) -> None:
+        try:
+            self._files.do(Kind.WRITE, self._name, self._file, offset, b"".join(parts))
+            self._files.do(Kind.SYNC, self._name, self._file)
         except DiskError as error:
             raise error.as_system() from error
 
