@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-import trio
 
 from raft_actors.persistence import (
     SqliteStorage,
@@ -32,8 +31,9 @@ async def settle(storage: SqliteStorage) -> None:
     session = storage._session
     assert session is not None
     database, thread = session.database, session.thread
-    while await thread.run(lambda: database._idle_after_s(1.0)) is not None:
-        await trio.lowlevel.checkpoint()
+    wait_s: float | None = 0.0
+    while wait_s is not None:
+        wait_s = await thread.run(lambda: database._idle_after_s(1.0))
 
 
 async def rows(storage: SqliteStorage, table: str) -> int:
