@@ -73,15 +73,15 @@ def _small_rooms(plan: Plan, rng: Random) -> Plan:
     config = attrs.evolve(
         plan.config,
         max_command_bytes=4 * KIB,
-        max_uncommitted_bytes=rng.choice((4 * KIB, 8 * KIB)),
+        max_uncommitted_bytes=4 * KIB,
         max_append_bytes=rng.choice((1, 100, 2_000)),
         max_pending_proposals=16_384,
         log_cache_bytes=rng.choice((1, 500, 10_000)),
     )
     plan = attrs.evolve(
-        plan, huge_bytes=3_000, huge_share=0.5, clients=rng.randint(3, 5), think_s=rng.uniform(0.1, 0.3)
+        plan, huge_bytes=3_500, huge_share=0.8, clients=rng.randint(4, 6), think_s=rng.uniform(0.1, 0.2), patience_s=1.0
     )
-    return _with(plan, config, rng, "hold_up_leader", "slow_disk")
+    return _with(plan, config, rng, "hold_up_leader")
 
 
 def _with_few_clients(plan: Plan, rng: Random) -> Plan:

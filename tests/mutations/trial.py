@@ -83,5 +83,5 @@ def _name_of(broken: str, text: str) -> str:
     """What caught it; of a crash, with the kind of error."""
     if broken not in {"crash", "simulation"}:
         return broken
-    kinds = re.findall(r"crashed: (\w+)", text) or re.findall(r"^[\s|]*(\w+): ", text, re.MULTILINE)
+    kinds = re.findall(r"crashed: (\w+)", text) or re.findall(r"^[\s|]*(?:\w+\.)*(\w+): ", text, re.MULTILINE)
     return f"{broken} ({kinds[-1]})" if kinds else broken
