@@ -136,6 +136,7 @@ async def test_a_follower_that_missed_a_compaction_gets_a_snapshot_and_then_the_
         await cluster.one(commands(), 3)
         leader = await cluster.wait_for_one_leader()
         late = next(name for name in cluster.node_ids if name != leader)
+        known = len(cluster.state_machine(late).commands_applied)
         cluster.crash(late)
         for _ in range(50):
             await cluster.one(commands(), 2)
@@ -149,9 +150,9 @@ async def test_a_follower_that_missed_a_compaction_gets_a_snapshot_and_then_the_
                     break
         assert snapshot_index < last
         assert node.statistics().applier.snapshots_restored == 1
-        # By snapshot what it covers, by log the rest; only no-ops are not commands.
+        # By its own log what it knew to be committed, by snapshot what it covers, by log the rest; no-ops don't count.
         applied = node.statistics().applier.applied_commands
-        assert 1 <= applied <= last - snapshot_index
+        assert 1 <= applied <= last - snapshot_index + known
         assert cluster.state_machine(late).commands_applied == cluster.state_machine(leader).commands_applied
 
 
@@ -192,13 +193,14 @@ async def test_the_leader_changes_in_the_middle_of_a_snapshot(seed: int) -> None
         await cluster.one(commands(), 3)
         leader = await cluster.wait_for_one_leader()
         late, other = (name for name in cluster.node_ids if name != leader)
+        known = cluster.applied_index(late)
         cluster.crash(late)
         for _ in range(EVERY):
             await cluster.one(commands(size=5_000), 2)
         cluster.disk(late).write_delay_s = 0.01
         await cluster.start(late)
         await trio.sleep(0.7)
-        assert cluster.applied_index(late) == 0, "the snapshot must still be under way"
+        assert cluster.applied_index(late) <= known, "the snapshot must still be under way"
         cluster.disconnect(leader)
         await trio.sleep(3)
         cluster.connect(leader)
