@@ -36,6 +36,7 @@ class Plan:
         actions: action → how likely it is, compared with the others. See `actions`.
         clients: how many clients work at a time.
         think_s: mean time that a client waits between two calls.
+        in_step_s: clients call only at multiples of this time, so that their calls come together; 0: at any time.
         patience_s: how long a client waits for an answer before it tries again.
         stubborn: probability that it then tries the same node: a leader that was cut off gets entries that way.
         huge_bytes: size of the largest commands; 0: none is large.
@@ -56,6 +57,7 @@ class Plan:
     actions: Mapping[str, float] = attrs.field(factory=dict[str, float])
     clients: int = 5
     think_s: float = 0.3
+    in_step_s: float = 0.0
     patience_s: float = 1.0
     stubborn: float = 0.0
     huge_bytes: int = 0
@@ -91,6 +93,7 @@ class Plan:
             actions=draw_actions(rng),
             clients=rng.randint(2, 6),
             think_s=_log_uniform(rng, 0.1, 0.6),
+            in_step_s=rng.choice((0.0, 0.0, 0.2)),
             huge_bytes=rng.choice((0, 0, 3_000, 100_000)),
             client_crashes=rng.choice((0.0, 0.01, 0.05)),
             huge_share=rng.choice((0.05, 0.05, 0.5)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import AsyncIterable, Hashable, Iterable
 from functools import partial
@@ -32,7 +33,7 @@ _PADDING = "."
 
 #: Probabilities: that a change is never proposed again where its outcome is unknown, and that several are made at once.
 _ONCE = 0.25
-_SEVERAL = 0.15
+_SEVERAL = 0.25
 
 #: Changes of one value of which nobody can tell whether, and when, they were made: the checker must try all orders.
 _MOST_OPEN = 3
@@ -204,7 +205,7 @@ class Load:
         client, plan, count = self._cluster.client(name), self._plan, 0
         client.patience_s, client.stubborn = plan.patience_s, plan.stubborn
         while not self._done:
-            await trio.sleep(rng.expovariate(1 / plan.think_s))
+            await self._think(rng)
             self.calls += 1
             key, kind = rng.choice(_KEYS), rng.choice(("get", "get", "put", "append", "append", "append"))
             mortal = rng.random() < plan.client_crashes
@@ -218,6 +219,12 @@ class Load:
                     await self._call(client, changes, once=several > 1 or rng.random() < _ONCE)
             if scope.cancelled_caught:
                 return
+
+    async def _think(self, rng: Random) -> None:
+        """Wait until the next call; where clients act in step, until a moment at which others call, too."""
+        call_at = trio.current_time() + rng.expovariate(1 / self._plan.think_s)
+        step_s = self._plan.in_step_s
+        await trio.sleep_until(math.ceil(call_at / step_s) * step_s if step_s else call_at)
 
     def _may_stay_open(self, key: str) -> bool:
         """Whether the outcome of further changes of a value may remain unknown."""
