@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _RECEIVE_BYTES = 64 * 1024
 _MOST_PARTS = 1000  # in one system call; systems take 1024
+_SENDS_PARTS = hasattr(socket.socket, "sendmsg")  # not on Windows
 
 
 def unsent(parts: Sequence[bytes | bytearray | memoryview], sent: int) -> list[memoryview]:
@@ -66,9 +67,14 @@ class TcpStream(trio.abc.Stream):
     def send_parts_now(self, parts: Sequence[bytes]) -> int:
         """The same for data in parts, of which none is copied to put them together."""
         try:
-            return self._socket.sendmsg(parts[:_MOST_PARTS])
+            return self._send_parts(parts)
         except OSError:
             return 0
+
+    def _send_parts(self, parts: Sequence[bytes | memoryview]) -> int:
+        if _SENDS_PARTS:
+            return self._socket.sendmsg(parts[:_MOST_PARTS])
+        return self._socket.send(b"".join(parts))
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`, for the one task that uses this connection. Yields only where the other end is slow.
@@ -91,7 +97,7 @@ class TcpStream(trio.abc.Stream):
             rest = unsent(parts, 0)
             while rest:
                 try:
-                    rest = unsent(rest, self._socket.sendmsg(rest[:_MOST_PARTS]))
+                    rest = unsent(rest, self._send_parts(rest))
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._socket)
                 except OSError as error:

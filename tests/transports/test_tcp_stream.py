@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import assert_no_checkpoints, check_two_way_stream, memory_stream_pair, wait_all_tasks_blocked
 
+from raft_actors.transports import tcp_stream
 from raft_actors.transports.tcp_stream import TcpStream, receive_into, unsent
 
 
@@ -90,17 +91,21 @@ async def test_waits_for_room_and_sends_the_rest(how: str) -> None:
 PARTS = [bytes([number % 256]) * (number % 7) for number in range(3000)]  # more than a system call takes
 
 
-async def test_sends_parts_at_once() -> None:
+@pytest.mark.parametrize("sends_parts", [True, False])
+async def test_sends_parts_at_once(monkeypatch: pytest.MonkeyPatch, sends_parts: bool) -> None:
+    monkeypatch.setattr(tcp_stream, "_SENDS_PARTS", sends_parts and tcp_stream._SENDS_PARTS)
     async with open_pair() as (ours, theirs):
         sent = ours.send_parts_now(PARTS)
-        assert 0 < sent < len(b"".join(PARTS))
+        assert 0 < sent <= len(b"".join(PARTS))
         assert await receive(theirs, sent) == b"".join(PARTS)[:sent]
         assert b"".join(unsent(PARTS, sent)) == b"".join(PARTS)[sent:]
         fill(ours)
         assert ours.send_parts_now(PARTS) == 0
 
 
-async def test_sends_all_parts() -> None:
+@pytest.mark.parametrize("sends_parts", [True, False])
+async def test_sends_all_parts(monkeypatch: pytest.MonkeyPatch, sends_parts: bool) -> None:
+    monkeypatch.setattr(tcp_stream, "_SENDS_PARTS", sends_parts and tcp_stream._SENDS_PARTS)
     parts = [*PARTS, b"y" * 3_000_000, *PARTS]
     async with open_pair() as (ours, theirs), trio.open_nursery() as nursery:
         nursery.start_soon(ours.send_all_parts, parts)
