@@ -155,8 +155,11 @@ class Member(Generic[C, R]):
         return self.running is None
 
     async def wait_ended(self) -> None:
-        """Wait until the last node that was crashed or stopped here has ended."""
-        if self._last is not None:
+        """Wait until the last node that was crashed or stopped here has ended. No checkpoint where it has.
+
+        So nobody starts it between such a wait and the start that follows.
+        """
+        if self._last is not None and not self._last.ended.is_set():
             await self._last.ended.wait()
 
     def crash(self, why: str = "crash") -> None:

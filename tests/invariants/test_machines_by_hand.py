@@ -200,6 +200,24 @@ def test_one_proposal_may_be_larger_than_what_all_may_have() -> None:
     assert len(measured(bytes=1000, count=2)) == 1
 
 
+@pytest.mark.parametrize(("admitted", "is_wrong"), [(100_000_000, True), (200_000_000, False)])
+def test_what_was_admitted_may_be_on_its_way_to_the_disk_when_it_was_given_up(admitted: int, is_wrong: bool) -> None:
+    stage = Stage(BoundedQueues())
+    role = make_follower([1])
+    life = stage.life("n1", role)
+    admission = SimpleNamespace(count=1, bytes=admitted)
+    supervisor: Any = SimpleNamespace(config=role.state.config, admission=admission)
+    life.supervisor = supervisor
+    role.state.adopt_term(role.state.term + 1)
+    stage.watch.observer(life)(supervisor, role)
+    admission.count = admission.bytes = 0
+    role.state.unsynced_bytes = 250_000_000
+    for _ in range(8):
+        role.state.adopt_term(role.state.term + 1)
+        stage.watch.observer(life)(supervisor, role)
+    assert bool(stage.wrong) is is_wrong
+
+
 def test_queues_are_measured_now_and_then() -> None:
     stage = Stage(BoundedQueues())
     role = make_follower([1])

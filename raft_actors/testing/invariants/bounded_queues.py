@@ -28,13 +28,19 @@ class BoundedQueues(Invariant):
     def __init__(self) -> None:
         super().__init__()
         self._looks = 0
+        self._most_admitted: dict[Life, int] = {}
 
     @override
     def changed(self, life: Life) -> None:
         """Measure now and then."""
         self._looks += 1
-        if self._looks % _STRIDE == 0 and life.supervisor is not None:
-            self.measure(life, life.supervisor)
+        supervisor = life.supervisor
+        if supervisor is None:
+            return
+        most = self._most_admitted
+        most[life] = max(most.get(life, 0), supervisor.admission.bytes)
+        if self._looks % _STRIDE == 0:
+            self.measure(life, supervisor)
 
     def measure(self, life: Life, supervisor: Supervisor) -> None:
         """Compare all queues of a node with their bounds."""
@@ -46,8 +52,10 @@ class BoundedQueues(Invariant):
             self._too_many(life, "proposals and reads", admission.count, config.max_pending_proposals)
         if admission.bytes > config.max_uncommitted_bytes and admission.count > 1:
             self._too_many(life, "bytes of proposals", admission.bytes, config.max_uncommitted_bytes)
-        # A leader asks whether the disk is behind before it takes what was admitted; a follower, before a message.
-        unsynced = config.max_uncommitted_bytes + max(config.max_uncommitted_bytes, admission.bytes) + 2 * largest
+        # A leader asks whether the disk is behind before it takes what was admitted; a follower, before a message. What
+        # is proposed together may be larger than what else is admitted, and be given up before it is on the disk.
+        admitted = max(config.max_uncommitted_bytes, admission.bytes, self._most_admitted.get(life, 0))
+        unsynced = config.max_uncommitted_bytes + admitted + 2 * largest
         if state.unsynced_bytes > unsynced:
             self._too_many(life, "bytes on their way to the disk", state.unsynced_bytes, unsynced)
         cached = config.log_cache_bytes + state.unsynced_bytes + largest
