@@ -35,10 +35,6 @@ from raft_actors.persistence.sqlite_errors import corrupt
 _SLOT = struct.Struct(">8s16sQQQQ")
 _CHECKSUM = struct.Struct(">I")
 _MAGIC = b"raftmrk2"
-
-#: A slot of earlier versions, which noted no commit index.
-_OLD_SLOT = struct.Struct(">8s16sQQQ")
-_OLD_MAGIC = b"raftmark"
 _SLOT_OFFSETS = (0, 4096)  # never in one sector
 
 
@@ -138,9 +134,8 @@ def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> 
 
 
 def _read_slot(data: bytes, offset: int) -> MarkedCommit | None:
-    for layout, magic in ((_SLOT, _MAGIC), (_OLD_SLOT, _OLD_MAGIC)):
-        slot, checksum = data[offset:][: layout.size], data[offset + layout.size :][: _CHECKSUM.size]
-        if slot.startswith(magic) and len(slot) == layout.size and _CHECKSUM.pack(zlib.crc32(slot)) == checksum:
-            _, store_id, *numbers = layout.unpack(slot)
-            return MarkedCommit(store_id.decode(), *numbers)
-    return None
+    slot, checksum = data[offset:][: _SLOT.size], data[offset + _SLOT.size :][: _CHECKSUM.size]
+    if not slot.startswith(_MAGIC) or len(slot) < _SLOT.size or _CHECKSUM.pack(zlib.crc32(slot)) != checksum:
+        return None
+    _, store_id, *numbers = _SLOT.unpack(slot)
+    return MarkedCommit(store_id.decode(), *numbers)

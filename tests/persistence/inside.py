@@ -60,3 +60,12 @@ def failing(code: int) -> Callable[[], None]:
         raise error
 
     return fail
+
+
+def flip(path: Path, position: int, bit: int) -> None:
+    """Turn one bit of a file over."""
+    with path.open("r+b") as file:
+        file.seek(position)
+        (byte,) = file.read(1)
+        file.seek(position)
+        file.write(bytes([byte ^ (1 << bit)]))
