@@ -5,10 +5,53 @@ Production nodes use Trio's own. A simulation gives each node one that runs at i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 import trio
+from typing_extensions import override
+
+
+class Alarm(ABC):
+    """Wakes one task when it is time, and can be moved meanwhile."""
+
+    @abstractmethod
+    async def wait(self, deadline: float) -> None:
+        """Wait until it is this time, or the one that it was last moved to, or later."""
+
+    @abstractmethod
+    def move(self, deadline: float) -> None:
+        """Have the task that waits, if one does, wait until then instead. For much less than a wake-up costs."""
+
+
+class TrioAlarm(Alarm):
+    """An alarm on Trio's clock.
+
+    It wakes its task without an exception: raising and catching one would cost more than all the rest.
+    """
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    @override
+    async def wait(self, deadline: float) -> None:
+        task = trio.lowlevel.current_task()
+        with trio.CancelScope(deadline=deadline) as scope:
+            self._scope = scope
+
+            def abort(_raise_cancel: Any) -> trio.lowlevel.Abort:
+                if trio.current_time() < scope.deadline:
+                    return trio.lowlevel.Abort.SUCCEEDED  # the task is cancelled
+                trio.lowlevel.reschedule(task)
+                return trio.lowlevel.Abort.FAILED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    @override
+    def move(self, deadline: float) -> None:
+        self._scope.deadline = deadline
 
 
 @attrs.frozen
@@ -17,8 +60,8 @@ class NodeClock:
 
     Attributes:
         now: tells the time.
-        sleep_until: waits until it is this time or later.
+        alarm: makes an alarm that goes by it.
     """
 
     now: Callable[[], float] = trio.current_time
-    sleep_until: Callable[[float], Awaitable[None]] = trio.sleep_until
+    alarm: Callable[[], Alarm] = TrioAlarm

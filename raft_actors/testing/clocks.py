@@ -6,20 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import trio
+from typing_extensions import override
 
-from raft_actors.clock import NodeClock
+from raft_actors.clock import Alarm, NodeClock
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing.agenda import Agenda, Gate
-
-
-@attrs.define(eq=False)
-class _Sleeper:
-    deadline: float
-    task: trio.lowlevel.Task
-    alarm: int = 0
-    """Counts how often it was set anew; an alarm of an earlier setting is void."""
 
 
 class SimulatedClock:
@@ -31,14 +23,14 @@ class SimulatedClock:
     """
 
     def __init__(self, agenda: Agenda, gate: Gate, told: Callable[..., None]) -> None:
-        self.node_clock = NodeClock(self.now, self.sleep_until)
+        self.node_clock = NodeClock(self.now, lambda: SimulatedAlarm(self))
         self.rate = 1.0
         self._agenda = agenda
         self._gate = gate
         self._told = told  # of faults: kind, text, and more fields of the trace
         self._since = trio.current_time()
         self._shown = self._since
-        self._sleepers: dict[_Sleeper, None] = {}
+        self._waited_for: dict[SimulatedAlarm, None] = {}
 
     def now(self) -> float:
         """What it shows."""
@@ -72,39 +64,72 @@ class SimulatedClock:
         self._shown, self._since = self.now() + seconds, trio.current_time()
         self._set_alarms()
 
-    async def sleep_until(self, deadline: float) -> None:
-        """Wait until it shows this time or later."""
-        if deadline <= self.now():
-            await trio.lowlevel.checkpoint()
-            return
-        sleeper = _Sleeper(deadline, trio.lowlevel.current_task())
+    def set(self, alarm: SimulatedAlarm) -> None:
+        """Have an alarm ring at its deadline (for the alarm). What it was set to before is void."""
+        self._waited_for[alarm] = None
+        alarm.setting += 1
+        if self.rate:
+            due = self._since + (alarm.deadline - self._shown) / self.rate
+            self._agenda.at(due, self._gate, self._ring, (alarm, alarm.setting))
 
-        def abort(_raise_cancel: Any) -> trio.lowlevel.Abort:
-            del self._sleepers[sleeper]
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._sleepers[sleeper] = None
-        self._set_alarm(sleeper)
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def forget(self, alarm: SimulatedAlarm) -> None:
+        """Nobody waits for it any more (for the alarm)."""
+        self._waited_for.pop(alarm, None)
 
     def _set_alarms(self) -> None:
-        for sleeper in self._sleepers:
-            self._set_alarm(sleeper)
+        for alarm in self._waited_for:
+            self.set(alarm)
 
-    def _set_alarm(self, sleeper: _Sleeper) -> None:
-        sleeper.alarm += 1
-        if self.rate:
-            due = self._since + (sleeper.deadline - self._shown) / self.rate
-            self._agenda.at(due, self._gate, self._ring, (sleeper, sleeper.alarm))
-
-    def _ring(self, alarm: tuple[_Sleeper, int]) -> None:
-        sleeper, number = alarm
-        if sleeper not in self._sleepers or number != sleeper.alarm:
+    def _ring(self, setting: tuple[SimulatedAlarm, int]) -> None:
+        alarm, number = setting
+        if alarm not in self._waited_for or number != alarm.setting:
             return
-        late = sleeper.deadline - self.now()
+        late = alarm.deadline - self.now()
         if late > 0:  # by rounding: whoever sleeps must never see an earlier time than it asked for
             soon = trio.current_time() + max(late / self.rate, 1e-9) if self.rate else math.inf
-            self._agenda.at(soon, self._gate, self._ring, alarm)
+            self._agenda.at(soon, self._gate, self._ring, setting)
             return
-        del self._sleepers[sleeper]
-        trio.lowlevel.reschedule(sleeper.task)
+        self.forget(alarm)
+        alarm.ring()
+
+
+class SimulatedAlarm(Alarm):
+    """An alarm that goes by a simulated clock.
+
+    Attributes:
+        deadline: when it rings.
+        setting: counts how often it was set.
+    """
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.deadline = math.inf
+        self.setting = 0
+        self._clock = clock
+        self._task: trio.lowlevel.Task | None = None
+
+    @override
+    async def wait(self, deadline: float) -> None:
+        if deadline <= self._clock.now():
+            await trio.lowlevel.checkpoint()
+            return
+        self._task = trio.lowlevel.current_task()
+        self.deadline = deadline
+        self._clock.set(self)
+        await trio.lowlevel.wait_task_rescheduled(self._abandon)
+
+    @override
+    def move(self, deadline: float) -> None:
+        if self._task is not None:
+            self.deadline = deadline
+            self._clock.set(self)
+
+    def ring(self) -> None:
+        """Wake who waits (for the clock)."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _abandon(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
+        self._task = None
+        self._clock.forget(self)
+        return trio.lowlevel.Abort.SUCCEEDED

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
+from typing_extensions import override
 
+from raft_actors.clock import Alarm, NodeClock, TrioAlarm
 from raft_actors.timer import DeadlineTimer
 
 
@@ -103,6 +105,56 @@ async def test_moving_the_deadline_wakes_nobody(mock_clock: MockClock) -> None:
         await wait_all_tasks_blocked()
         assert task.custom_sleep_data is before
     assert stage.fired == []
+
+
+class RungByHand(Alarm):
+    """An alarm that rings when a test says so."""
+
+    def __init__(self) -> None:
+        self.rung = trio.Event()
+
+    @override
+    async def wait(self, deadline: float) -> None:
+        await self.rung.wait()
+        self.rung = trio.Event()
+
+    @override
+    def move(self, deadline: float) -> None: ...
+
+
+async def test_a_deadline_moved_at_the_moment_when_the_alarm_rings_is_kept(mock_clock: MockClock) -> None:
+    alarm = RungByHand()
+    stage = Stage(2.0)
+    stage.timer = DeadlineTimer(2.0, NodeClock(alarm=lambda: alarm))
+    async with stage.running():
+        mock_clock.jump(2.0)
+        alarm.rung.set()
+        stage.timer.arm(9.0)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(7.0)
+        alarm.rung.set()
+        await wait_all_tasks_blocked()
+    assert stage.fired == [9.0]
+
+
+async def test_an_alarm_that_was_moved_does_not_ring_in_vain(autojump_clock: MockClock) -> None:
+    alarm = TrioAlarm()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alarm.wait, 2.0)
+        for second in (0.5, 1.5, 2.5):
+            await trio.sleep_until(second)
+            alarm.move(second + 1.5)
+    assert trio.current_time() == 4.0
+
+
+async def test_an_alarm_lets_a_cancelled_task_go(autojump_clock: MockClock) -> None:
+    with trio.move_on_after(1):
+        await TrioAlarm().wait(2.0)
+    assert trio.current_time() == 1.0
+    with trio.move_on_after(2):
+        await TrioAlarm().wait(0.5)
+        await trio.sleep(1.0)
+    assert trio.current_time() == 2.0
 
 
 async def test_one_that_was_held_up_waits_as_long_again_for_what_was_held_up_with_it(mock_clock: MockClock) -> None:
