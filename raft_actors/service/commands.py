@@ -162,10 +162,15 @@ def _unknown(request: Request) -> ErrorReply:
     for argument in request[1:]:
         if len(shown) >= _LONGEST_SHOWN:
             break
-        shown += b"'%b' " % argument[: _LONGEST_SHOWN - len(shown)]
-    name = request[0][:_LONGEST_SHOWN]
+        shown += b"'%b' " % _shown(argument, _LONGEST_SHOWN - len(shown))
+    name = _shown(request[0], _LONGEST_SHOWN)
     text = b"ERR unknown command '%b', with args beginning with: %b" % (name, shown)
     return ErrorReply(text.decode(errors="surrogateescape"))
+
+
+def _shown(word: bytes, most: int) -> bytes:
+    """As much of a word as Redis shows: it ends where a string ends in C."""
+    return word[:most].partition(b"\0")[0]
 
 
 # --- the two local commands that need the table ---

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raft_actors.service.resp import Request, RequestParser
@@ -112,6 +112,7 @@ mistaken = st.tuples(names, st.lists(words, max_size=4)).map(lambda both: [both[
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(st.one_of(good, mistaken), max_size=25), protocol=st.sampled_from([2, 3]))
+@example(sequence=[[b"nosuch", b"a\0b", b"\0", b"c"], [b"no\0such", b"\0"]], protocol=2)
 def test_same_replies_as_redis(redis: Redis, sequence: list[Request], protocol: int) -> None:
     conversation = Conversation()
     redis.say(request(b"FLUSHALL") + request(b"HELLO", b"%d" % protocol))
