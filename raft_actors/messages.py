@@ -39,13 +39,18 @@ class RequestVoteReply:
 
 @attrs.frozen
 class AppendEntries:
-    """The leader replicates entries; without entries, a heartbeat (§5.2, §5.3)."""
+    """The leader replicates entries; without entries, a heartbeat (§5.2, §5.3).
+
+    `wants_reply` is false in a heartbeat that need not be accepted aloud, as the follower has acknowledged all that the
+    leader has sent, and was heard of lately. A rejection is always sent.
+    """
 
     term: int
     prev_log_index: int
     prev_log_term: int
     leader_commit: int
     entries: tuple[EntryBatch, ...] = ()
+    wants_reply: bool = True
 
     @property
     def last_index(self) -> int:

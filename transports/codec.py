@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import attrs
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from raft_actors.entries import EntryBatch
@@ -184,7 +185,10 @@ def _make_converter() -> MsgpackConverter:
 
 
 _converter = _make_converter()
-_MESSAGE: Any = Message  # a union, which no annotation calls a type
+_message: Any = Message  # a union, which no annotation calls a type
+# Looked up once, because to look costs as much as to use it.
+_open_message: _Structure = _converter.get_structure_hook(_message)
+_msgpack: Any = msgpack
 
 
 # --- encode and decode ---------------------------------------------------------------------------------------
@@ -205,18 +209,18 @@ def encode(message: Message) -> bytes:
 
 
 def encode_parts(message: AppendEntries) -> list[bytes]:
-    """Return the message's bytes in parts: those before its batches, and each batch, which is not copied.
+    """Return the message's bytes in parts: those before its batches, each batch, which is not copied, and the rest.
 
     Raises:
         InternalError: as `encode`.
     """
     batches = [batch.data for batch in message.entries]
     lengths = struct.pack(f">{len(batches)}I", *map(len, batches))
-    # The entries come last in the message, and their bytes last in the entries: so the message without entries, but
-    # for the two empty strings at its end, is what comes before.
-    head = encode(attrs.evolve(message, entries=())).removesuffix(_NO_ENTRIES)
+    # Without entries, the message is what comes before them, two empty strings, and what comes after.
+    before, after = encode(attrs.evolve(message, entries=())).rsplit(_NO_ENTRIES, 1)
     size = sum(map(len, batches))
-    return [b"".join((head, _TWO, _BIN_32, _pack_u32(len(lengths)), lengths, _BIN_32, _pack_u32(size))), *batches]
+    head = b"".join((before, _TWO, _BIN_32, _pack_u32(len(lengths)), lengths, _BIN_32, _pack_u32(size)))
+    return [head, *batches, after]
 
 
 def decode(data: bytes | memoryview) -> Message:
@@ -243,16 +247,15 @@ def _decode(data: bytes | memoryview) -> Message:
             raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
         return items
 
-    packed: Any = data  # cattrs says bytes, msgpack takes any buffer
-    message: Message = _converter.loads(
-        packed,
-        _MESSAGE,
+    unpacked = _msgpack.unpackb(
+        data,
         list_hook=count_array,
         max_array_len=_MAX_ARRAY_LENGTH,
         max_str_len=0,
         max_map_len=0,
         max_ext_len=0,
     )
+    message: Message = _open_message(unpacked, Message)
     return message
 
 

@@ -20,7 +20,7 @@ import attrs
 
 from raft_actors.errors import ProtocolError
 
-VERSION = 1
+VERSION = 2
 
 MAGIC = b"RAFT"
 

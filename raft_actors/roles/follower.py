@@ -63,14 +63,13 @@ class Follower(Role):
             return [state.reply(sender, self._rejection(message))]
         truncate_from, new = self._merge(message.entries)
         effects: list[Effect] = []
-        accepted = AppendEntriesAccepted(state.term, message.last_index)
         if new:
+            accepted = AppendEntriesAccepted(state.term, message.last_index)
             effects.append(state.persist(Send(sender, accepted), truncate_from=truncate_from, entries=tuple(new)))
-        elif message.last_index <= state.log.durable_index:
-            effects.append(state.reply(sender, accepted))
-        else:
-            # All of it is on its way to the disk; an ack will follow each write. Till then, no more than what is there.
-            effects.append(state.reply(sender, AppendEntriesAccepted(state.term, state.log.durable_index)))
+        elif message.wants_reply:
+            # What is on its way to the disk is acknowledged with each write: till then, no more than what is there.
+            durable = min(message.last_index, state.log.durable_index)
+            effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
         commit_index = min(message.leader_commit, message.last_index)
         if commit_index > state.commit_index:
             state.commit(commit_index)

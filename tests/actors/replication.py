@@ -76,6 +76,11 @@ def append(previous: int, previous_term: int, *entries: Any, commit: int = 0) ->
     return AppendEntries(TERM, previous, previous_term, commit, entries)
 
 
+def quiet(previous: int, previous_term: int, commit: int = 0) -> AppendEntries:
+    """A heartbeat that a follower need not answer."""
+    return AppendEntries(TERM, previous, previous_term, commit, wants_reply=False)
+
+
 def accepted(match_index: int) -> AppendEntriesAccepted:
     return AppendEntriesAccepted(TERM, match_index)
 

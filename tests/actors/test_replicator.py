@@ -15,7 +15,7 @@ from raft_actors.messages import (
 )
 from raft_actors.progress import ProgressState
 from raft_actors.replicator import ReplicatorMessage
-from tests.actors.replication import TERM, accepted, append, rejected, running
+from tests.actors.replication import TERM, accepted, append, quiet, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batch, batches
 
@@ -97,8 +97,34 @@ async def test_an_idle_leader_beats() -> None:
     async with running([1]) as stage:
         stage.outbox.take()
         assert await stage.tell(accepted(1)) == []
-        assert await stage.tell(Beat()) == [append(1, 1)]
-        assert await stage.tell(Beat()) == [append(1, 1)]
+        assert await stage.tell(Beat()) == [quiet(1, 1)]
+        assert await stage.tell(Beat()) == [quiet(1, 1)]
+
+
+async def test_asks_for_an_answer_three_times_before_it_must_have_one_or_until_it_has_one() -> None:
+    async with running([1], heartbeat_interval_s=0.125, election_timeout_s=(0.25, 0.75)) as stage:
+        stage.outbox.take()
+        await stage.tell(accepted(1))
+        for _ in range(3):
+            assert await stage.tell(Beat(), Beat(), Beat()) == [quiet(1, 1)] * 3
+            assert await stage.tell(Beat(), Beat(), Beat(), accepted(1)) == [append(1, 1)] * 3
+
+
+async def test_each_beat_asks_where_the_longest_election_timeout_has_few() -> None:
+    async with running([1], heartbeat_interval_s=0.2, election_timeout_s=(0.4, 0.7)) as stage:
+        stage.outbox.take()
+        for _ in range(3):
+            await stage.tell(accepted(1))
+            assert await stage.tell(Beat()) == [append(1, 1)]
+
+
+async def test_asks_with_each_beat_while_something_was_not_acknowledged() -> None:
+    async with running([1]) as stage:
+        await stage.tell(accepted(1))
+        stage.outbox.take()
+        await stage.append(5, 5)
+        assert await stage.tell(accepted(2), Beat()) == [append(3, 5)]
+        assert await stage.tell(accepted(3), Beat()) == [quiet(3, 5)]
 
 
 async def test_takes_no_turn_for_a_beat_when_all_was_sent() -> None:
@@ -108,7 +134,7 @@ async def test_takes_no_turn_for_a_beat_when_all_was_sent() -> None:
         taken: list[ReplicatorMessage] = []
         stage.replicator._handlers[Beat] = taken.append
         stage.replicator.notify(Beat())
-        assert stage.outbox.take() == [append(1, 1)]
+        assert stage.outbox.take() == [quiet(1, 1)]
         await wait_all_tasks_blocked()
         assert taken == []
         stage.state.log.append(batch(2, 5))
@@ -175,7 +201,7 @@ async def test_tells_once_of_a_follower_that_has_lost_what_it_had(caplog: pytest
     async with running([1, 1, 2]) as stage:
         await stage.tell(accepted(3))
         for _ in range(4):
-            assert await stage.tell(Beat()) == [append(3, 2)]
+            assert await stage.tell(Beat()) == [quiet(3, 2)]
             assert await stage.tell(rejected(3, None, 1)) == []
         await stage.append(2)
         assert await stage.tell(rejected(4, None, 1)) == [append(3, 2)]
@@ -232,7 +258,7 @@ async def test_a_full_mailbox_loses_what_is_told_but_not_the_entries() -> None:
         stage.replicator.notify(accepted(1))
         await wait_all_tasks_blocked()
         assert stage.replicator.mailbox.statistics().refused
-        assert await stage.tell(Beat(), accepted(1)) == [append(1, 1)]
+        assert await stage.tell(Beat(), accepted(1)) == [quiet(1, 1)]
 
 
 # --- entries that only the store has --------------------------------------------------------------------------
@@ -260,8 +286,8 @@ async def test_heartbeats_go_on_while_the_store_is_slow() -> None:
         await stage.tell(rejected(3, None, 1))
         stage.storage.shut()
         assert await stage.tell(accepted(0)) == []
-        assert await stage.tell(Beat()) == [append(0, 0)]
-        assert await stage.tell(Beat()) == [append(0, 0)]
+        assert await stage.tell(Beat()) == [quiet(0, 0)]
+        assert await stage.tell(Beat()) == [quiet(0, 0)]
         stage.storage.gate.set()
         assert await stage.tell() == [append(0, 0, *batches(1, [1, 1, 2]))]
 

@@ -89,29 +89,29 @@ async def test_answers_about_another_snapshot_do_not_count() -> None:
 
 async def test_a_chunk_without_an_answer_is_sent_again_after_a_while_and_not_before() -> None:
     async with sending() as stage:
-        for _ in range(9):
+        for _ in range(7):
             assert chunk(0) not in await stage.tell(Beat())
         assert chunk(0) in await stage.tell(Beat())
-        for _ in range(9):
+        for _ in range(7):
             assert chunk(0) not in await stage.tell(Beat())
 
 
 async def test_heartbeats_before_the_snapshot_do_not_shorten_that_wait() -> None:
     async with running([1, 1, 2, 2, 2]) as stage:
-        for _ in range(9):
+        for _ in range(7):
             await stage.tell(Beat())
         await compact(stage, SNAPSHOT)
         await stage.tell(rejected(5, None, 1))
-        for _ in range(9):
+        for _ in range(7):
             assert chunk(0) not in await stage.tell(Beat())
 
 
 async def test_each_answer_starts_the_wait_anew() -> None:
     async with sending() as stage:
-        for _ in range(9):
+        for _ in range(7):
             await stage.tell(Beat())
         await stage.tell(wants(1))
-        for _ in range(9):
+        for _ in range(7):
             assert chunk(1) not in await stage.tell(Beat())
 
 
@@ -191,7 +191,7 @@ async def test_a_snapshot_that_is_not_on_disk_yet_is_looked_for_at_the_next_hear
 async def test_a_follower_that_never_answered_gets_the_newest_snapshot() -> None:
     async with sending() as stage:
         await compact(stage, NEWER)
-        for _ in range(9):
+        for _ in range(7):
             await stage.tell(Beat())
         assert chunk(0, NEWER) in await stage.tell(Beat())
         assert stage.storage.readers[0].closed

@@ -34,6 +34,7 @@ SAMPLES: dict[str, Message] = {
     "RequestVote": RequestVote(4, 11, 3),
     "RequestVoteReply": RequestVoteReply(4, True),
     "heartbeat": AppendEntries(4, 7, 2, 6),
+    "quiet heartbeat": AppendEntries(4, 7, 2, 6, wants_reply=False),
     "one batch": AppendEntries(4, 7, 2, 6, BATCHES[:1]),
     "two batches": AppendEntries(4, 7, 2, 6, BATCHES),
     "AppendEntriesAccepted": AppendEntriesAccepted(4, 11),

@@ -37,7 +37,7 @@ def appends(draw: st.DrawFn) -> AppendEntries:
         commands = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=4))
         batches.append(EntryBatch.encode(index + 1, term, draw(st.sampled_from(EntryKind)), commands))
         index += len(commands)
-    return AppendEntries(terms[-1], previous, terms[0], draw(INTS), tuple(batches))
+    return AppendEntries(terms[-1], previous, terms[0], draw(INTS), tuple(batches), draw(st.booleans()))
 
 
 SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
@@ -110,8 +110,8 @@ def test_batches_travel_as_the_bytes_they_were_encoded_as() -> None:
 @given(MESSAGES)
 def test_a_message_in_parts_is_the_same_message(message: Message) -> None:
     if isinstance(message, AppendEntries):
-        head, *batches = encode_parts(message)
-        assert decode(b"".join([head, *batches])) == message
+        head, *batches, rest = encode_parts(message)
+        assert decode(b"".join([head, *batches, rest])) == message
         assert all(part is batch.data for part, batch in zip(batches, message.entries, strict=True))
 
 
@@ -126,9 +126,10 @@ def test_the_wire_format_stays_what_it_is() -> None:
     assert {name: encode(message).hex() for name, message in SAMPLES.items()} == {
         "RequestVote": "94 01 04 0b 03".replace(" ", ""),
         "RequestVoteReply": "93 02 04 c3".replace(" ", ""),
-        "heartbeat": "96 03 04 07 02 06 92 c400 c400".replace(" ", ""),
-        "one batch": "96 03 04 07 02 06 92 c404 0000001d c41d".replace(" ", "") + one,
-        "two batches": "96 03 04 07 02 06 92 c408 0000001d 0000002d c44a".replace(" ", "") + one + two,
+        "heartbeat": "97 03 04 07 02 06 92 c400 c400 c3".replace(" ", ""),
+        "quiet heartbeat": "97 03 04 07 02 06 92 c400 c400 c2".replace(" ", ""),
+        "one batch": "97 03 04 07 02 06 92 c404 0000001d c41d".replace(" ", "") + one + "c3",
+        "two batches": "97 03 04 07 02 06 92 c408 0000001d 0000002d c44a".replace(" ", "") + one + two + "c3",
         "AppendEntriesAccepted": "93 04 04 0b".replace(" ", ""),
         "log too short": "95 05 04 07 c0 05".replace(" ", ""),
         "conflict": "95 05 04 07 01 05".replace(" ", ""),
@@ -306,7 +307,7 @@ def test_batches_whose_lengths_are_wrong_are_refused(entries: list[bytes]) -> No
 
 def test_a_batch_that_fails_its_checksum_is_refused() -> None:
     data = bytearray(encode(SAMPLES["one batch"]))
-    data[-1] ^= 1
+    data[-2] ^= 1  # of the batch; one more byte follows it
     with pytest.raises(ProtocolError, match="checksum"):
         decode(bytes(data))
 

@@ -12,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from raft_actors.transports.frames import frame
-from raft_actors.transports.handshake import Verdict, encode_answer
+from raft_actors.transports.handshake import VERSION, Verdict, encode_answer
 from raft_actors.transports.tcp_sender import Backoff
 from tests.transports.sending import (
     Line,
@@ -39,7 +39,9 @@ async def test_a_refusal_is_counted_by_reason_and_the_peer_dialled_again(
         assert sender.statistics.connected
 
 
-@pytest.mark.parametrize("answer", [frame(b"HTTP/1.1"), b"\xff\xff\xff\xff", frame(b"RAFT\0\1\x63")], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [frame(b"HTTP/1.1"), b"\xff\xff\xff\xff", frame(b"RAFT" + VERSION.to_bytes(2) + b"\x63")], ids=repr
+)
 async def test_an_answer_that_is_none_is_a_protocol_error(line: Line, answer: bytes) -> None:
     async with running(make(line)) as sender:
         stream = await line.pick_up_silently()

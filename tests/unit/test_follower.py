@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from raft_actors.effects import Apply, Become, Persist, Send
@@ -282,6 +283,29 @@ def test_takes_no_more_entries_while_its_disk_is_too_far_behind() -> None:
     assert sent(receive(follower, "n2", append(1, 1)))  # a heartbeat is answered all the same
     make_durable(follower, effects)
     assert written(receive(follower, "n2", append(3, 1, [1])))
+
+
+def quiet(prev_index: int, prev_term: int, *, commit: int = 0) -> AppendEntries:
+    return attrs.evolve(append(prev_index, prev_term, commit=commit), wants_reply=False)
+
+
+def test_does_not_answer_a_heartbeat_that_wants_none() -> None:
+    follower = make_follower([1, 1], term=1)
+    assert receive(follower, "n2", quiet(2, 1), now=5.0) == []
+    assert (follower.state.leader, follower.deadline >= 5.4) == ("n2", True)
+
+
+def test_learns_of_commits_from_a_heartbeat_that_wants_no_answer() -> None:
+    follower = make_follower([1, 1], term=1)
+    assert of(Apply, receive(follower, "n2", quiet(2, 1, commit=2))) == [Apply(2)]
+
+
+def test_rejects_a_heartbeat_that_wants_no_answer_where_it_lacks_what_that_names() -> None:
+    follower = make_follower([1, 1], term=1)
+    assert sent(receive(follower, "n2", quiet(3, 1))) == [("n2", AppendEntriesRejected(1, 3, None, 3))]
+    follower = make_follower([1, 1], term=2)
+    assert sent(receive(follower, "n2", quiet(2, 2))) == [("n2", AppendEntriesRejected(2, 2, 1, 1))]
+    assert sent(receive(follower, "n3", quiet(2, 1))) == [("n3", AppendEntriesRejected(2, 2, None, 3))]
 
 
 # --- the commit index -----------------------------------------------------------------------------------------

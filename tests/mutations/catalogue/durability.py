@@ -58,8 +58,8 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_append_entries",
-            "elif message.last_index <= state.log.durable_index:",
-            "elif True:",
+            "durable = min(message.last_index, state.log.durable_index)",
+            "durable = message.last_index",
         ),
     ),
     mutation(

@@ -265,8 +265,8 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _REPLICATOR,
             "Replicator._send_append",
-            "AppendEntries(self._term, previous, term, self._state.commit_index, entries)",
-            "AppendEntries(self._term, previous, self._term, self._state.commit_index, entries)",
+            "AppendEntries(self._term, previous, term, self._state.commit_index, entries, wants_reply)",
+            "AppendEntries(self._term, previous, self._term, self._state.commit_index, entries, wants_reply)",
         ),
     ),
     mutation(
