@@ -114,7 +114,13 @@ class WakeReplicators:
 
 @attrs.frozen
 class Beat:
-    """Tell every replicator that a heartbeat is due."""
+    """Tell every replicator that a heartbeat is due.
+
+    Attributes:
+        silent: followers that have not answered for half an election timeout: theirs has to ask for an answer.
+    """
+
+    silent: frozenset[str] = frozenset()
 
 
 @attrs.frozen

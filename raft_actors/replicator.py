@@ -42,9 +42,6 @@ _SPARE_CAPACITY = 64
 #: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded.
 _CHUNK_PATIENCE = 8
 
-#: Beats that ask for an answer before a leader that gets none steps down, if an election timeout has so many.
-_ASKS = 3
-
 #: Rejections in a row of what a follower had acknowledged, before it is taken to have lost it: late ones are few.
 _CONTRADICTIONS = 10
 
@@ -69,9 +66,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._next_chunk = 0
         self._beat_due = True
         self._silent_beats = 0
-        beats_in_timeout = int(config.election_timeout_s[1] / config.heartbeat_interval_s)
-        self._must_hear_after = max(1, beats_in_timeout + 1 - _ASKS)
-        self._unanswered_beats = 0
+        self._is_silent = False
         self._refused = False
         self._reading = False
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
@@ -84,9 +79,11 @@ class Replicator(Actor[ReplicatorMessage]):
 
     def notify(self, message: ReplicatorMessage) -> None:
         """Tell it, or let it go: a replicator whose mailbox is full will look at the log anyway, and ask again."""
-        if type(message) is Beat and (self._reading or self._is_up_to_date()):
-            self._send_heartbeat()  # with nothing else to do, or a disk that may be slow, while the leader lives
-            return
+        if type(message) is Beat:
+            self._is_silent = self.peer in message.silent
+            if self._reading or self._is_up_to_date():
+                self._send_heartbeat()  # with nothing else to do, or a disk that may be slow, while the leader lives
+                return
         if type(message) is AppendEntriesAccepted and not self._reading and self._needs_no_turn(message):
             return
         try:
@@ -109,7 +106,6 @@ class Replicator(Actor[ReplicatorMessage]):
         if progress.state is not ProgressState.REPLICATE:
             return False
         progress.accepted(message.match_index)
-        self._unanswered_beats = 0
         self._refused = False
         return not progress.may_append(self._state.log.last_index)
 
@@ -142,11 +138,9 @@ class Replicator(Actor[ReplicatorMessage]):
             self.progress.heartbeat_due()
 
     def _on_accepted(self, message: AppendEntriesAccepted) -> None:
-        self._unanswered_beats = 0
         self.progress.accepted(message.match_index)
 
     def _on_rejected(self, message: AppendEntriesRejected) -> None:
-        self._unanswered_beats = 0
         progress = self.progress
         progress.rejected(message, self._state.log)
         if progress.contradictions == _CONTRADICTIONS:
@@ -158,7 +152,7 @@ class Replicator(Actor[ReplicatorMessage]):
             )
 
     def _on_snapshot_reply(self, message: InstallSnapshotReply) -> None:
-        self._unanswered_beats = self._silent_beats = 0
+        self._silent_beats = 0
         if message.installed:
             waited_for = self.progress.state is ProgressState.SNAPSHOT
             if waited_for or message.snapshot.index > self.progress.match_index:
@@ -230,7 +224,6 @@ class Replicator(Actor[ReplicatorMessage]):
     def _send_heartbeat(self) -> None:
         """Say that the leader lives. While a snapshot is sent, nothing is known to match but the empty log."""
         self._beat_due = False
-        self._unanswered_beats += 1
         if self.progress.state is ProgressState.SNAPSHOT or self._previous_term() is None:
             self._send(AppendEntries(self._term, 0, 0, self._state.commit_index))
         else:
@@ -242,11 +235,11 @@ class Replicator(Actor[ReplicatorMessage]):
         """Whether a heartbeat has to be answered: where something may be lost on the way, and now and then.
 
         With nothing of the follower's missing, an answer says only that it lives, which a leader has to know once in
-        an election timeout (dissertation §6.2). The last few beats before that are for asking, until it answers.
+        an election timeout (dissertation §6.2).
         """
         progress = self.progress
         all_known = progress.state is ProgressState.REPLICATE and progress.match_index == progress.next_index - 1
-        return not all_known or self._unanswered_beats >= self._must_hear_after
+        return not all_known or self._is_silent
 
     async def _send_chunk(self) -> None:
         if self._next_chunk == 0 and self._snapshot is not None and self._snapshot.metadata != self._state.log.snapshot:

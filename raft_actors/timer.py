@@ -11,8 +11,9 @@ from raft_actors.clock import NodeClock
 #: A timer that fires later than this was held up, by a busy process or a paused machine.
 _PUNCTUAL_S = 0.02
 
-#: How much too early, or too late, an alarm may ring: to move it costs a little, and messages come by the thousand.
-_EARLY_S, _LATE_S = 0.15, 0.02
+#: How much too early, or too late, an alarm may ring: to move it costs a little, and messages come by the thousand. Too
+#: late by so little must still be punctual.
+_EARLY_S, _LATE_S = 0.15, 0.005
 
 
 class DeadlineTimer:

@@ -35,7 +35,8 @@ class Leader(Role):
         term: the term that it leads; the state's own may be higher already when it leaves.
         match_index: follower → last entry known to be durable there (Figure 2). Its own is `Log.durable_index`: the
             leader's disk is one vote like any other, written in parallel with sending (dissertation §10.2.1).
-        last_contact: follower → when it last answered, on Trio's clock.
+        last_contact: follower → when it last answered, on the node's clock.
+        looked_at: when it last looked whether a majority still answers it, likewise.
         replicators: follower → the actor that feeds it; there while the leader runs.
         awaiting: proposals and reads whose entry is not committed yet, in log order.
     """
@@ -47,6 +48,7 @@ class Leader(Role):
         self.term = state.term
         self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
         self.last_contact: dict[str, float] = {}
+        self.looked_at = 0.0
         self.replicators: dict[str, Replicator] = {}
         self.awaiting: deque[PendingOutcome[Any]] = deque()
         self._requested: list[PendingOutcome[Any]] = []
@@ -74,19 +76,31 @@ class Leader(Role):
         state.follow(state.node_id)
         self.deadline = now + state.config.heartbeat_interval_s
         self.last_contact = dict.fromkeys(state.peers, now)
+        self.looked_at = now
         return self._append([self._noop()])
 
     # --- time ------------------------------------------------------------------------------------------------
 
     def on_deadline(self, now: float) -> list[Effect]:
-        """A heartbeat is due. A leader that a majority has not answered for long steps down (dissertation §6.2)."""
-        self.deadline = now + self.state.config.heartbeat_interval_s
-        contacts = {**self.last_contact, self.state.node_id: now}
-        silence = now - quorum_value(contacts, self.state.voters)
-        if self.state.config.check_quorum and silence > self.state.config.election_timeout_s[1]:
-            self.state.leader = None
-            return [Become(RoleName.FOLLOWER)]
-        return [Beat(), *self.state.note_commit()]
+        """A heartbeat is due. A leader that a majority has not answered for long steps down (dissertation §6.2).
+
+        One that was held up has not listened, and maybe not asked: it beats first, and looks when the next is due.
+        """
+        config = self.state.config
+        held_up = now - self.deadline > config.heartbeat_interval_s
+        self.deadline = now + config.heartbeat_interval_s
+        if not held_up:
+            self.looked_at = now
+            contacts = {**self.last_contact, self.state.node_id: now}
+            silence = now - quorum_value(contacts, self.state.voters)
+            if config.check_quorum and silence > config.election_timeout_s[1]:
+                self.state.leader = None
+                return [Become(RoleName.FOLLOWER)]
+        return [Beat(self._silent_followers(now)), *self.state.note_commit()]
+
+    def _silent_followers(self, now: float) -> frozenset[str]:
+        half_s = self.state.config.election_timeout_s[1] / 2
+        return frozenset([peer for peer, contact in self.last_contact.items() if now - contact >= half_s])
 
     # --- proposals and reads ---------------------------------------------------------------------------------
 

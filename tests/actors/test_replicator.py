@@ -101,21 +101,12 @@ async def test_an_idle_leader_beats() -> None:
         assert await stage.tell(Beat()) == [quiet(1, 1)]
 
 
-async def test_asks_for_an_answer_three_times_before_it_must_have_one_or_until_it_has_one() -> None:
-    async with running([1], heartbeat_interval_s=0.125, election_timeout_s=(0.25, 0.75)) as stage:
+async def test_asks_a_silent_follower_for_an_answer() -> None:
+    async with running([1]) as stage:
         stage.outbox.take()
         await stage.tell(accepted(1))
-        for _ in range(3):
-            assert await stage.tell(Beat(), Beat(), Beat()) == [quiet(1, 1)] * 3
-            assert await stage.tell(Beat(), Beat(), Beat(), accepted(1)) == [append(1, 1)] * 3
-
-
-async def test_each_beat_asks_where_the_longest_election_timeout_has_few() -> None:
-    async with running([1], heartbeat_interval_s=0.2, election_timeout_s=(0.4, 0.7)) as stage:
-        stage.outbox.take()
-        for _ in range(3):
-            await stage.tell(accepted(1))
-            assert await stage.tell(Beat()) == [append(1, 1)]
+        assert await stage.tell(Beat(frozenset({"n2", "n3"}))) == [append(1, 1)]
+        assert await stage.tell(Beat(frozenset({"n3"}))) == [quiet(1, 1)]
 
 
 async def test_asks_with_each_beat_while_something_was_not_acknowledged() -> None:

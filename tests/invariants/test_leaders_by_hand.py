@@ -175,7 +175,7 @@ def test_a_leader_that_nobody_answers(silence_s: float, check_quorum: bool, wron
     config = attrs.evolve(leader.state.config, check_quorum=check_quorum)
     leader.state.config = attrs.evolve(config, election_timeout_s=(0.15, 0.3), heartbeat_interval_s=0.05)
     life = stage.life("n1", leader)
-    leader.deadline = 7.05
+    leader.looked_at = 7.0
     leader.last_contact = {"n2": 7.0 - silence_s, "n3": 1.0}
     stage.send(life, "n3", AppendEntries(1, 1, 1, 0, (batch(2, 1),)))
     stage.expect_nothing()

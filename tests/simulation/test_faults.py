@@ -11,7 +11,7 @@ from raft_actors.testing import Simulation, simulate
 from raft_actors.testing.storage import SimulatedStorage
 from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
-from tests.cluster.support import CommandLog, snapshotting
+from tests.cluster.support import CommandLog, follower, snapshotting
 
 Cluster = Simulation[bytes, int]
 
@@ -169,14 +169,17 @@ async def test_old_messages_come_again() -> None:
 async def test_messages_under_way_when_the_receiver_restarts(outlive: bool) -> None:
     async with simulate(CommandLog, seed=10, faults=Faults(delay_s=(0.2, 0.2)), trace=True) as cluster:
         cluster.network.outlive = outlive
-        await trio.sleep(5)
-        await cluster.restart("n2")
+        leader = await cluster.wait_for_one_leader()
+        victim = follower(cluster, leader)
+        await cluster.start_command(leader, b"x")
+        await trio.sleep(0.1)  # half of the way
+        await cluster.restart(victim)
         begin, number = trio.current_time(), cluster.trace.count
         await trio.sleep(0.15)
         early = [
             event
             for event in cluster.trace.events()
-            if event["kind"] == "receive" and event["node"] == "n2" and event["n"] > number
+            if event["kind"] == "receive" and event["node"] == victim and event["n"] > number
         ]
         assert bool(early) is outlive, begin
 

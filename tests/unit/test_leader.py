@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.effects import Apply, Beat, Become, Feed, Persist, WakeReplicators
+from raft_actors.effects import Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
 from raft_actors.entries import EntryKind
 from raft_actors.errors import InternalError, LeadershipLost, NotLeader
 from raft_actors.inbox import Received, SnapshotReceived, SnapshotWritten, TimerFired
@@ -196,10 +196,16 @@ def test_beats_as_often_as_configured() -> None:
     assert leader.deadline == pytest.approx(0.1)
 
 
+def beat(leader: Leader, now: float, *, late_s: float = 0.0) -> list[Effect]:
+    """What it decides when a heartbeat is due."""
+    leader.deadline = now - late_s
+    return leader.on_deadline(now)
+
+
 def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeout() -> None:
     leader = make_leader(voters=5)
-    assert leader.on_deadline(0.8) == [Beat()]
-    assert leader.on_deadline(0.81) == [Become(RoleName.FOLLOWER)]
+    assert beat(leader, 0.8) == [Beat(frozenset(leader.state.peers))]
+    assert beat(leader, 0.81) == [Become(RoleName.FOLLOWER)]
     assert leader.state.leader is None
     assert leader.state.term == 2
 
@@ -215,33 +221,55 @@ def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeo
 def test_any_answer_of_a_majority_keeps_it_in_office(reply: AppendEntriesAccepted) -> None:
     leader = make_leader(voters=5)
     receive(leader, "n2", reply, now=0.5)
-    assert leader.on_deadline(0.9) == [Become(RoleName.FOLLOWER)]
+    assert beat(leader, 0.9) == [Become(RoleName.FOLLOWER)]
     leader.state.follow("n1")
     receive(leader, "n3", reply, now=0.6)
-    assert leader.on_deadline(1.2) == [Beat()]
-    assert leader.on_deadline(1.4) == [Become(RoleName.FOLLOWER)]
+    assert beat(leader, 1.2) == [Beat(frozenset(leader.state.peers))]
+    assert beat(leader, 1.4) == [Become(RoleName.FOLLOWER)]
+
+
+def test_names_those_who_have_not_answered_for_half_an_election_timeout() -> None:
+    leader = make_leader(voters=3)
+    receive(leader, "n2", accepted(0), now=0.25)
+    assert beat(leader, 0.375) == [Beat()]
+    assert beat(leader, 0.5) == [Beat(frozenset({"n3"}))]
+    assert beat(leader, 0.75) == [Beat(frozenset({"n2", "n3"}))]
+    receive(leader, "n3", accepted(0), now=0.75)
+    assert beat(leader, 0.875) == [Beat(frozenset({"n2"}))]
+
+
+def test_one_that_was_held_up_asks_before_it_steps_down() -> None:
+    leader = make_leader(voters=3)
+    assert beat(leader, 7.0, late_s=0.11) == [Beat(frozenset({"n2", "n3"}))]
+    assert leader.deadline == pytest.approx(7.1)
+    assert beat(leader, 7.1, late_s=0.09) == [Become(RoleName.FOLLOWER)]
+    leader = make_leader(voters=3)
+    beat(leader, 7.0, late_s=0.11)
+    receive(leader, "n2", accepted(0), now=7.05)
+    assert beat(leader, 7.1) == [Beat(frozenset({"n3"}))]
 
 
 def test_has_a_whole_timeout_to_be_answered_from_its_start() -> None:
     leader = Leader(make_state(term=2, voted_for="n1"))
     leader.start(100.0)
-    assert leader.on_deadline(100.7) == [Beat()]
-    assert leader.on_deadline(100.9) == [Become(RoleName.FOLLOWER)]
+    assert beat(leader, 100.3) == [Beat()]
+    assert beat(leader, 100.7) == [Beat(frozenset({"n2", "n3"}))]
+    assert beat(leader, 100.9) == [Become(RoleName.FOLLOWER)]
 
 
 def test_stays_in_office_alone_where_check_quorum_is_off() -> None:
-    assert make_leader(check_quorum=False).on_deadline(99.0) == [Beat()]
+    assert beat(make_leader(check_quorum=False), 99.0) == [Beat(frozenset({"n2", "n3"}))]
 
 
 def test_stays_in_office_as_the_only_voter() -> None:
-    assert make_leader(voters=1).on_deadline(99.0)[0] == Beat()
+    assert beat(make_leader(voters=1), 99.0)[0] == Beat()
 
 
 def test_tells_its_storage_of_the_last_commit_with_the_next_beat() -> None:
     leader = make_leader([1])
     receive(leader, "n2", accepted(2))
-    beat, note = leader.on_deadline(0.1)
-    assert beat == Beat()
+    due, note = leader.on_deadline(0.1)
+    assert due == Beat()
     assert written([note]) == [LogWrite(commit_index=2)]
     assert leader.on_deadline(0.2) == [Beat()]
 

@@ -18,7 +18,8 @@ class LeaderInTouch(Invariant):
     """A leader with `check_quorum` sends no further heartbeats once it had been without answers from a majority for the
     longest election timeout, when it last looked.
 
-    It looks whenever a heartbeat is due, by its own clock: one that was paused finds out late.
+    It looks whenever a heartbeat is due, by its own clock, but not when it was held up: one that was paused finds out
+    late.
     """
 
     name = "a leader is in touch with a majority"
@@ -33,11 +34,10 @@ class LeaderInTouch(Invariant):
         config = role.state.config
         if not config.check_quorum:
             return
-        looked_at = role.deadline - config.heartbeat_interval_s
-        since = looked_at - config.election_timeout_s[1] - _EXACT_S
+        since = role.looked_at - config.election_timeout_s[1] - _EXACT_S
         in_touch = 1 + sum([contact >= since for contact in role.last_contact.values()])
         if in_touch < self.facts.majority:
             self.fail(
                 f"{life} leads term {role.term} on, where {in_touch - 1} others have answered within "
-                f"{config.election_timeout_s[1]:g} s before {looked_at:.3f} s by its clock"
+                f"{config.election_timeout_s[1]:g} s before {role.looked_at:.3f} s by its clock"
             )

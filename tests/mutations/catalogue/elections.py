@@ -279,9 +279,7 @@ TERMS: tuple[Mutation, ...] = (
         "check-quorum-off",
         "a leader that a majority has not answered for an election timeout steps down",
         "dissertation §6.2",
-        Edit(
-            _LEADER, "Leader.on_deadline", "if self.state.config.check_quorum and silence >", "if False and silence >"
-        ),
+        Edit(_LEADER, "Leader.on_deadline", "if config.check_quorum and silence >", "if False and silence >"),
     ),
     mutation(
         "check-quorum-too-eager",
@@ -290,7 +288,7 @@ TERMS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_deadline",
-            "silence > self.state.config.election_timeout_s[1]",
+            "silence > config.election_timeout_s[1]",
             "silence > 0",
         ),
     ),

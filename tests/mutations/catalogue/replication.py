@@ -273,7 +273,12 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "no-heartbeats",
         "a leader sends heartbeats while it has nothing else to send",
         "§5.2",
-        Edit(_LEADER, "Leader.on_deadline", "return [Beat(), *self.state.note_commit()]", "return []"),
+        Edit(
+            _LEADER,
+            "Leader.on_deadline",
+            "return [Beat(self._silent_followers(now)), *self.state.note_commit()]",
+            "return []",
+        ),
     ),
     mutation(
         "replicators-outlive-the-leadership",
