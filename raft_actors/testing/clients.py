@@ -40,12 +40,14 @@ class Client(Generic[C, R]):
         name: as the history tells it.
         patience_s: how long it waits for a node's answer.
         stubborn: probability that it goes to the same node again after one that did not answer.
+        hop_s: how long it takes to or from a node, drawn from this range.
     """
 
     def __init__(self, cluster: Simulation[C, R], name: str) -> None:
         self.name = name
         self.patience_s = _PATIENCE_S
         self.stubborn = 0.0
+        self.hop_s = _HOP_S
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")
         self._target: str | None = None
@@ -196,6 +198,6 @@ class Client(Generic[C, R]):
     async def _hop(self, name: str) -> None:
         arrived: Pending[None] = Pending()
         cluster = self._cluster
-        due = trio.current_time() + self._rng.uniform(*_HOP_S)
+        due = trio.current_time() + self._rng.uniform(*self.hop_s)
         cluster.agenda.at(due, cluster.gate(name), arrived.resolve, None)
         await arrived.wait()

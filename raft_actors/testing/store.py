@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _KEYS = ("a", "b", "c", "d")
 #: From one look for a second leader to the next.
 _DOUBT_S = (0.01, 0.05)
+#: How long clients that act in step take to a node: all as long, so that their calls reach it at one moment.
+_STEP_HOP_S = (0.001, 0.001)
 
 _SEPARATOR = "\x1f"
 _PADDING = "."
@@ -204,6 +206,8 @@ class Load:
     async def _live(self, name: str, rng: Random) -> None:
         client, plan, count = self._cluster.client(name), self._plan, 0
         client.patience_s, client.stubborn = plan.patience_s, plan.stubborn
+        if plan.in_step_s:
+            client.hop_s = _STEP_HOP_S
         while not self._done:
             await self._think(rng)
             self.calls += 1

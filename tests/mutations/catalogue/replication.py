@@ -110,8 +110,8 @@ FOLLOWERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_append_entries",
-            "accepted = AppendEntriesAccepted(state.term, message.last_index)",
-            "accepted = AppendEntriesAccepted(state.term, state.log.last_index)",
+            "durable = min(message.last_index, state.log.durable_index)",
+            "durable = state.log.durable_index",
         ),
     ),
     mutation(
