@@ -32,8 +32,9 @@ class DeadlineTimer:
     def __init__(self, deadline: float, clock: NodeClock | None = None, *, grace_s: float = 0.0) -> None:
         self._deadline = deadline
         self._alarm_at = deadline
-        self._now = (clock or NodeClock()).now
-        self._alarm = (clock or NodeClock()).alarm()
+        clock = clock or NodeClock()
+        self._now = clock.now
+        self._alarm = clock.alarm()
         self._grace_s = grace_s
         self._fired_for: float | None = None
         self._moved = trio.lowlevel.ParkingLot()
