@@ -29,7 +29,8 @@ def compile_glob(pattern: bytes) -> re.Pattern[bytes]:
         return re.compile(parts[0], re.DOTALL)
     first, *middle, last = parts
     held = b"".join(b"(?>.*?%b)" % part for part in middle if part)
-    return re.compile(first + held + b".*" + last, re.DOTALL)
+    # Redis finds the empty key with the empty pattern alone (and with a single star, which it does not match at all).
+    return re.compile(b"(?=.)" + first + held + b".*" + last, re.DOTALL)
 
 
 def _translate(pattern: bytes) -> list[bytes]:

