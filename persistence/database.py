@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import attrs
 
@@ -66,17 +67,14 @@ class Database:
         self._unheard: Exception | None = None
         self._opened: sqlite3.Connection | None = None
         self._row: schema.StoreRow
-        self._commit_number = 0
-        self._last_index = 0
+        self._commit_number = self._last_index = 0
         self._log: LogRows
         self._segments: Segments
         self._garbage: Garbage
+        self._wal: WriteAheadLog
         self._work_since_slice = 0
-        self._wal = WriteAheadLog(path, files)
         self._mark: Mark | None = None
-        self._marked_number = 0
-        self._commit_index = 0
-        self._marked_index = 0
+        self._commit_index = self._marked_number = self._marked_index = 0
 
     # --- opening and closing -------------------------------------------------------------------------------------
 
@@ -107,6 +105,7 @@ class Database:
                 f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
             )
         self._log = log = LogRows(connection, self.path, files)
+        self._wal = WriteAheadLog(self.path, files, Random(identity.node_id))
         state, self._commit_number = log.bounds(row)
         self._last_index = state.last_index
         noted = check_mark(self.path, self._last_commit(), files)

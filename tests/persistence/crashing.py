@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from raft_actors.persistence import HardState, LogWrite, SqliteStorage
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage, wal
 from tests.persistence.model import carry_out, random_work
 from tests.persistence.support import IDENTITY
 
@@ -46,6 +46,8 @@ def die_at(statement: int) -> None:
 
 
 async def work(path: Path, seed: int, count: int, report: Callable[[int], None], *, leave_log: bool = False) -> None:
+    if leave_log:
+        setattr(wal, "_CHECKPOINT_BYTES", 2**40)  # noqa: B010 - pyright knows it for a constant
     storage = SqliteStorage(path)
     await storage.open(IDENTITY, tail_bytes=0)
     report(0)
