@@ -24,6 +24,7 @@ import outcome
 import trio
 
 from raft_actors.errors import InternalError, StorageFailed
+from raft_actors.pending import wake
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Call(Generic[T]):
         self._result = result
         if self._task is not None:
             task, self._task = self._task, None
-            trio.lowlevel.reschedule(task)
+            wake(task)
 
     def _abandon(self, _: object) -> trio.lowlevel.Abort:
         self._task = None

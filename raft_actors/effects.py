@@ -43,7 +43,21 @@ class AnnounceSnapshot:
     taken: bool = True
 
 
-Consequence = Send | RestoreSnapshot | AnnounceSnapshot
+@attrs.frozen
+class Apply:
+    """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered.
+
+    Attributes:
+        keep_from: the first index of a proposal of which only the beginning is committed. Its results must be kept:
+            it will be among the outcomes of a later `Apply`. None where there is no such proposal.
+    """
+
+    commit_index: int
+    outcomes: tuple[PendingOutcome[Any], ...] = ()
+    keep_from: int | None = None
+
+
+Consequence = Send | Apply | RestoreSnapshot | AnnounceSnapshot
 """What may wait for a write."""
 
 
@@ -68,20 +82,6 @@ class Persist:
     epoch: int
     last_index: int
     size: int = 0
-
-
-@attrs.frozen
-class Apply:
-    """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered.
-
-    Attributes:
-        keep_from: the first index of a proposal of which only the beginning is committed. Its results must be kept:
-            it will be among the outcomes of a later `Apply`. None where there is no such proposal.
-    """
-
-    commit_index: int
-    outcomes: tuple[PendingOutcome[Any], ...] = ()
-    keep_from: int | None = None
 
 
 @attrs.frozen

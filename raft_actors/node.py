@@ -36,6 +36,8 @@ from raft_actors.supervisor import Observer, Supervisor
 from raft_actors.transitions import RoleName
 from raft_actors.transports.abc import Transport
 
+_PROPOSAL_OVERHEAD = BATCH_OVERHEAD + ENTRY_OVERHEAD
+
 C = TypeVar("C")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -137,12 +139,15 @@ class Node(Generic[C, R]):
             TypeError: it is no command of this state machine.
         """
         proposal = self._proposal(command)
-        self._check_leader()
-        admission = self._supervisor.admission
-        if not admission.admit_if_room(proposal):
-            await admission.admit(proposal)
-        self._hand_in(proposal)
-        result: R = await proposal.wait()
+        supervisor = self._supervisor
+        if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
+            self._check_leader()
+            await supervisor.admission.admit(proposal)
+            self._hand_in(proposal)
+        else:
+            supervisor.requested.requests.append(proposal)
+        await proposal.until_done()
+        result: R = proposal.result_nowait()
         return result
 
     @trio.lowlevel.enable_ki_protection
@@ -211,7 +216,7 @@ class Node(Generic[C, R]):
         data = self._codec.encode(command)
         if len(data) > self.config.max_command_bytes:
             raise CommandTooLarge(len(data), self.config.max_command_bytes)
-        return PendingProposal(self._supervisor.admission, (data,), BATCH_OVERHEAD + ENTRY_OVERHEAD + len(data))
+        return PendingProposal(self._supervisor.admission, [data], _PROPOSAL_OVERHEAD + len(data))
 
     async def _submit(self, outcome: PendingOutcome[Any]) -> None:
         self._check_leader()

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, Generic, TypeVar
 
+import outcome
 import trio
+from typing_extensions import override
 
 from raft_actors.errors import InternalError
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+
+class _Woken(outcome.Outcome[None]):
+    """What a task that was woken gets from its wait: nothing. It holds no state, so one serves all: Trio's own would
+    be made, and marked as used, for every wait.
+    """
+
+    __slots__ = ()
+
+    @override
+    def unwrap(self) -> None:
+        return None
+
+    @override
+    def send(self, gen: Generator[S, None, object]) -> S:
+        return gen.send(None)
+
+    @override
+    async def asend(self, agen: AsyncGenerator[S, None]) -> S:
+        return await agen.asend(None)
+
+
+_WOKEN = _Woken()
+
+
+def _give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
+
+
+def wake(task: trio.lowlevel.Task) -> None:
+    """Let a task go on that is parked in `trio.lowlevel.wait_task_rescheduled`."""
+    trio.lowlevel.reschedule(task, _WOKEN)
 
 
 class Pending(Generic[T]):
@@ -45,11 +81,15 @@ class Pending(Generic[T]):
 
     @trio.lowlevel.enable_ki_protection
     def _settle(self) -> None:
+        self._wake()
+
+    @trio.lowlevel.enable_ki_protection
+    def _wake(self) -> None:
         self.done = True
         task = self._task
-        if task is not None:
-            self._task = None
-            trio.lowlevel.reschedule(task)
+        # A waiter that was cancelled meanwhile waits for something else by now, or for nothing.
+        if task is not None and task.custom_sleep_data is self:
+            wake(task)
 
     @trio.lowlevel.enable_ki_protection
     async def wait(self) -> T:
@@ -58,16 +98,27 @@ class Pending(Generic[T]):
         Raises:
             InternalError: another task waits already.
         """
-        if not self.done:
-            if self._task is not None:
-                raise InternalError("two tasks wait for one pending result")
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+        if self.done:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.until_done()
             if not self.done:
                 raise InternalError("a waiter was woken before its result came")
-        else:
-            await trio.lowlevel.checkpoint()
         return self.result_nowait()
+
+    @trio.lowlevel.enable_ki_protection
+    def until_done(self) -> Awaitable[None]:
+        """Register this task as the one to wake, and return what it has to await at once. Only where it is not `done`.
+
+        Raises:
+            InternalError: another task waits already.
+        """
+        task = self._task
+        if task is not None and task.custom_sleep_data is self:
+            raise InternalError("two tasks wait for one pending result")
+        self._task = task = trio.lowlevel.current_task()
+        task.custom_sleep_data = self  # until it is woken or cancelled, when Trio clears it
+        return trio.lowlevel.wait_task_rescheduled(_give_up)  # noqa: ASYNC105 - the caller awaits it
 
     def result_nowait(self) -> T:
         """Return the value or raise the error that it was filled with; may be asked again.
@@ -81,7 +132,3 @@ class Pending(Generic[T]):
             raise self._error
         value: T = self._value
         return value
-
-    def _abandon(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED

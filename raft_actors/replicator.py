@@ -8,8 +8,9 @@ again with the next heartbeat, as if the network had lost it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import trio
@@ -39,8 +40,10 @@ ReplicatorMessage = WakeReplicators | Beat | Message
 #: Replies waiting for a replicator beyond its window of unanswered appends; more are as good as lost on the way.
 _SPARE_CAPACITY = 64
 
-#: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded.
+#: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded. Fewer
+#: where the follower has answered some that came after the chunk: then that is lost, or its disk is slow.
 _CHUNK_PATIENCE = 8
+_CHUNK_ANSWERS = 4
 
 #: Rejections in a row of what a follower had acknowledged, before it is taken to have lost it: late ones are few.
 _CONTRADICTIONS = 10
@@ -65,7 +68,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._snapshot: SnapshotReader | None = None
         self._next_chunk = 0
         self._beat_due = True
-        self._silent_beats = 0
+        self._silent_beats = self._answered_beats = 0
         self._is_silent = False
         self._refused = False
         self._reading = False
@@ -84,7 +87,7 @@ class Replicator(Actor[ReplicatorMessage]):
             if self._reading or self._is_up_to_date():
                 self._send_heartbeat()  # with nothing else to do, or a disk that may be slow, while the leader lives
                 return
-        if type(message) is AppendEntriesAccepted and not self._reading and self._needs_no_turn(message):
+        elif not self._reading and self._needs_no_turn(message):
             return
         try:
             self.tell(message)
@@ -100,14 +103,26 @@ class Replicator(Actor[ReplicatorMessage]):
             and self._previous_term() is not None
         )
 
-    def _needs_no_turn(self, message: AppendEntriesAccepted) -> bool:
-        """Note the usual answer, after which there is nothing to send, at once: a turn for it would cost more."""
-        progress = self.progress
+    def _needs_no_turn(self, message: ReplicatorMessage) -> bool:
+        """Do at once what comes with every commit: a turn for it would cost more, and the follower would wait for it.
+
+        That is to send entries that are in memory, and to note an answer after which there is nothing to send.
+        """
+        progress, last_index = self.progress, self._state.log.last_index
         if progress.state is not ProgressState.REPLICATE:
             return False
-        progress.accepted(message.match_index)
-        self._refused = False
-        return not progress.may_append(self._state.log.last_index)
+        if type(message) is WakeReplicators:
+            while not self._refused and progress.may_append(last_index):
+                entries = self._recent()
+                if entries is None:
+                    return False
+                self._send_entries(entries)
+            return True
+        if type(message) is AppendEntriesAccepted:
+            progress.accepted(message.match_index)
+            self._refused = False
+            return not progress.may_append(last_index)
+        return False
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
@@ -138,7 +153,12 @@ class Replicator(Actor[ReplicatorMessage]):
             self.progress.heartbeat_due()
 
     def _on_accepted(self, message: AppendEntriesAccepted) -> None:
-        self.progress.accepted(message.match_index)
+        progress = self.progress
+        progress.accepted(message.match_index)
+        if progress.state is ProgressState.SNAPSHOT:
+            self._answered_beats += 1
+            if self._answered_beats >= _CHUNK_ANSWERS:
+                progress.probe_sent = False
 
     def _on_rejected(self, message: AppendEntriesRejected) -> None:
         progress = self.progress
@@ -152,7 +172,7 @@ class Replicator(Actor[ReplicatorMessage]):
             )
 
     def _on_snapshot_reply(self, message: InstallSnapshotReply) -> None:
-        self._silent_beats = 0
+        self._silent_beats = self._answered_beats = 0
         if message.installed:
             waited_for = self.progress.state is ProgressState.SNAPSHOT
             if waited_for or message.snapshot.index > self.progress.match_index:
@@ -177,7 +197,8 @@ class Replicator(Actor[ReplicatorMessage]):
         if progress.state is ProgressState.PROBE and not progress.probe_sent:
             progress.probe_sent = self._send_append(())
         while progress.may_append(log.last_index):
-            if not await self._send_entries():
+            entries = self._recent() or await self._stored()
+            if not entries or not self._send_entries(entries):
                 break
         if progress.state is ProgressState.SNAPSHOT and not progress.probe_sent:
             await self._send_chunk()
@@ -187,28 +208,32 @@ class Replicator(Actor[ReplicatorMessage]):
         log, next_index = self._state.log, self.progress.next_index
         return None if next_index < log.first_index else log.term_at(next_index - 1)
 
-    async def _send_entries(self) -> bool:
-        """Send one message with entries. False: nothing more can be sent now."""
+    def _recent(self) -> list[EntryBatch] | None:
+        """What the follower needs next; None where memory does not have it."""
         progress, log = self.progress, self._state.log
         if self._previous_term() is None:
-            progress.snapshot_needed()
-            return False
+            return None
+        return log.recent(progress.next_index, log.last_index, self._state.config.max_append_bytes)
+
+    async def _stored(self) -> list[EntryBatch] | None:
+        """The same from storage; None where it is compacted away."""
+        progress, log = self.progress, self._state.log
         limit = self._state.config.max_append_bytes
-        entries = log.recent(progress.next_index, log.last_index, limit)
-        if entries is None:
-            try:
+        stored: Sequence[EntryBatch] = ()
+        if self._previous_term() is not None:
+            # A KeyError: compacted while the read was on its way.
+            with contextlib.suppress(KeyError):
                 stored = await self._read(self._storage.read_entries(progress.next_index, log.durable_index, limit))
-            except KeyError:
-                # Compacted while the read was on its way.
-                progress.snapshot_needed()
-                return False
-            entries = list(stored)
-            if self._previous_term() is None:
-                progress.snapshot_needed()
-                return False
+        if not stored or self._previous_term() is None:
+            progress.snapshot_needed()
+            return None
+        return list(stored)
+
+    def _send_entries(self, entries: list[EntryBatch]) -> bool:
+        """Send one message with these. False: nothing more can be sent now."""
         if not self._send_append(tuple(entries)):
             return False
-        progress.append_sent(entries[-1].last_index, sum(batch.size for batch in entries))
+        self.progress.append_sent(entries[-1].last_index, sum(batch.size for batch in entries))
         return True
 
     def _send_append(self, entries: tuple[EntryBatch, ...], *, wants_reply: bool = True) -> bool:
@@ -253,6 +278,7 @@ class Replicator(Actor[ReplicatorMessage]):
                 self._silent_beats = _CHUNK_PATIENCE
                 return
         reader, sequence = self._snapshot, self._next_chunk
+        self._silent_beats = self._answered_beats = 0
         data = await self._read(reader.read_chunk(sequence))
         done = sequence + 1 == reader.chunk_count
         self.progress.probe_sent = self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done))

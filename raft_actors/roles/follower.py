@@ -62,21 +62,24 @@ class Follower(Role):
         if not self._has_entry_before(message):
             return [state.reply(sender, self._rejection(message))]
         truncate_from, new = self._merge(message.entries)
-        effects: list[Effect] = []
+        commit_index = min(message.leader_commit, message.last_index)
         if new:
-            accepted = AppendEntriesAccepted(state.term, message.last_index)
-            effects.append(state.persist(Send(sender, accepted), truncate_from=truncate_from, entries=tuple(new)))
-        elif message.wants_reply:
+            # What was committed is applied after the answer, for which the leader's proposers wait.
+            accepted = Send(sender, AppendEntriesAccepted(state.term, message.last_index))
+            then = self._commit(commit_index)
+            return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]
+        effects: list[Effect] = []
+        if message.wants_reply:
             # What is on its way to the disk is acknowledged with each write: till then, no more than what is there.
             durable = min(message.last_index, state.log.durable_index)
             effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
-        commit_index = min(message.leader_commit, message.last_index)
-        if commit_index > state.commit_index:
-            state.commit(commit_index)
-            effects.append(Apply(commit_index))
-        if not new:
-            effects += state.note_commit()
-        return effects
+        return [*effects, *self._commit(commit_index), *state.note_commit()]
+
+    def _commit(self, index: int) -> list[Apply]:
+        if index <= self.state.commit_index:
+            return []
+        self.state.commit(index)
+        return [Apply(index)]
 
     def _has_entry_before(self, message: AppendEntries) -> bool:
         """Whether this log holds the entry before the sent ones. What is committed always matches (§5.4, Figure 3)."""

@@ -149,6 +149,34 @@ async def test_takes_no_turn_for_an_answer_after_which_there_is_nothing_to_send(
         assert taken == [accepted(3)]
 
 
+async def test_takes_no_turn_to_send_what_is_in_memory() -> None:
+    async with running([1], max_inflight_appends=2) as stage:
+        await stage.tell(accepted(1))
+        stage.outbox.take()
+        taken: list[ReplicatorMessage] = []
+        stage.replicator._handlers[WakeReplicators] = taken.append
+        for entry in batches(2, [5, 5, 5]):
+            stage.state.log.append(entry)
+            stage.replicator.notify(WakeReplicators())
+        assert stage.outbox.take() == [append(1, 1, batch(2, 5)), append(2, 5, batch(3, 5))]
+        await wait_all_tasks_blocked()
+        assert taken == []
+
+
+async def test_takes_no_turn_for_entries_that_nobody_takes() -> None:
+    async with running([1]) as stage:
+        await stage.tell(accepted(1))
+        stage.outbox.accepts = False
+        taken: list[ReplicatorMessage] = []
+        stage.replicator._handlers[WakeReplicators] = taken.append
+        await stage.append(5)
+        await stage.append(5)
+        assert stage.outbox.refused == 1
+        assert taken == []
+        stage.outbox.accepts = True
+        assert await stage.tell(Beat()) == [append(1, 1, *batches(2, [5, 5]))]
+
+
 async def test_an_answer_changes_nothing_while_the_store_is_read() -> None:
     async with running([1, 1, 2], in_memory=False, max_append_bytes=1) as stage:
         await stage.tell(rejected(3, None, 1))

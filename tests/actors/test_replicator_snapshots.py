@@ -96,6 +96,24 @@ async def test_a_chunk_without_an_answer_is_sent_again_after_a_while_and_not_bef
             assert chunk(0) not in await stage.tell(Beat())
 
 
+async def test_a_chunk_without_an_answer_is_sent_again_sooner_where_later_heartbeats_are_answered() -> None:
+    """It was lost, or its answer: the follower hears what came after it."""
+    async with sending() as stage:
+        for _ in range(2):
+            for _ in range(3):
+                assert await stage.tell(Beat()) == [append(0, 0)]
+                assert await stage.tell(accepted(0)) == []
+            assert await stage.tell(accepted(0)) == [chunk(0)]
+
+
+async def test_answers_to_heartbeats_before_a_chunk_do_not_shorten_its_wait() -> None:
+    async with sending() as stage:
+        await stage.tell(accepted(0), accepted(0), accepted(0), wants(1))
+        for _ in range(3):
+            assert await stage.tell(accepted(0)) == []
+        assert await stage.tell(accepted(0)) == [chunk(1)]
+
+
 async def test_heartbeats_before_the_snapshot_do_not_shorten_that_wait() -> None:
     async with running([1, 1, 2, 2, 2]) as stage:
         for _ in range(7):

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.actor import Mailbox
 from raft_actors.effects import Become, Persist, Send
+from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.errors import InternalError
-from raft_actors.inbox import Durable, InboxItem, Received
-from raft_actors.messages import AppendEntries, RequestVote, RequestVoteReply
+from raft_actors.inbox import Durable, InboxItem, Received, Requested
+from raft_actors.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
 from raft_actors.persistence import MemoryStorage
-from raft_actors.roles import Candidate, Follower, Role, Services
+from raft_actors.proposals import PendingProposal
+from raft_actors.roles import Candidate, Follower, Leader, Role, Services
 from raft_actors.roles.role import COMMON_EFFECTS, check_performers
 from raft_actors.transitions import RoleName
 from raft_actors.transports import MemoryNetwork
-from tests.unit.builders import make_candidate, make_follower, make_state
+from tests.actors.doubles import Outbox
+from tests.unit.builders import make_admission, make_candidate, make_follower, make_state, written
 
 Perform = dict[type[Any], Callable[[Any], None]]
 
@@ -185,6 +189,32 @@ async def test_a_role_that_is_cancelled_before_it_starts_does_not_start() -> Non
         scope.cancel()
         await Candidate(make_state(term=1)).run(stage.services)
     assert stage.performed == []
+
+
+async def test_a_leader_hands_its_entries_to_the_transport_before_the_disk_gets_them() -> None:
+    """Followers are further away than the disk, and the threads that write contend with the one that sends."""
+    stage, outbox = Stage(), Outbox()
+    order: list[Any] = []
+
+    def end_step() -> None:
+        order.extend(message.entries for message in outbox.take() if isinstance(message, AppendEntries))
+        order.extend(write.entries for write in written(stage.performed))
+        stage.performed.clear()
+
+    leader = Leader(make_state(term=2, voted_for="n1"))
+    services = attrs.evolve(stage.services, transport=outbox, end_step=end_step)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leader.run, services)
+        await wait_all_tasks_blocked()
+        stage.tell("n2", AppendEntriesAccepted(2, 1))
+        stage.tell("n3", AppendEntriesAccepted(2, 1))
+        await wait_all_tasks_blocked()
+        order.clear()
+        stage.inbox.tell(Requested([PendingProposal(make_admission(), [b"x"], 1)]))
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    entries = (EntryBatch.encode(2, 2, EntryKind.COMMAND, [b"x"]),)
+    assert order == [entries] * 3
 
 
 def test_effects_that_nobody_performs_are_found_before_a_role_runs() -> None:

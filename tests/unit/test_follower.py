@@ -308,76 +308,6 @@ def test_rejects_a_heartbeat_that_wants_no_answer_where_it_lacks_what_that_names
     assert sent(receive(follower, "n3", quiet(2, 1))) == [("n3", AppendEntriesRejected(2, 2, None, 3))]
 
 
-# --- the commit index -----------------------------------------------------------------------------------------
-
-
-def test_commits_what_the_leader_says_up_to_what_it_knows_to_match() -> None:
-    follower = make_follower([1, 1, 1], term=2)
-    assert of(Apply, receive(follower, "n2", append(1, 1, term=2, commit=3))) == [Apply(1)]
-    assert of(Apply, receive(follower, "n2", append(3, 1, term=2, commit=2))) == [Apply(2)]
-    assert of(Apply, receive(follower, "n2", append(3, 1, term=2, commit=2))) == []
-
-
-def test_tells_its_storage_what_is_committed_with_its_next_write() -> None:
-    follower = make_follower([1, 1, 1], term=2)
-    effects = receive(follower, "n2", append(3, 1, [2], commit=3))
-    assert written(effects) == [LogWrite(entries=(batch(4, 2),))]
-    effects = receive(follower, "n2", append(4, 2, [2], commit=4))
-    assert written(effects) == [LogWrite(entries=(batch(5, 2),), commit_index=3)]
-
-
-def test_tells_its_storage_of_a_commit_that_a_heartbeat_brings_once_nothing_is_under_way() -> None:
-    follower = make_follower([1, 1, 1], term=2)
-    effects = receive(follower, "n2", append(3, 1, [2], commit=2))
-    assert written(receive(follower, "n2", append(4, 2, commit=4))) == []
-    make_durable(follower, effects)
-    assert written(receive(follower, "n2", append(4, 2, commit=4))) == [LogWrite(commit_index=4)]
-    assert written(receive(follower, "n2", append(4, 2, commit=4))) == []
-
-
-def test_what_replaces_entries_tells_of_no_commit_among_them() -> None:
-    """They may be committed in memory while the disk still holds the old ones: the word of it follows them."""
-    follower = make_follower([1, 2, 2], term=2, commit_index=1)
-    replaced = receive(follower, "n3", append(1, 1, [3, 3], term=3, commit=1))
-    assert written(replaced) == [LogWrite(HardState(3), 2, (batch(2, 3), batch(3, 3)), commit_index=1)]
-    assert written(receive(follower, "n3", append(3, 3, term=3, commit=3))) == []
-    more = receive(follower, "n3", append(3, 3, [3], term=3, commit=3))
-    assert written(more) == [LogWrite(entries=(batch(4, 3),), commit_index=3)]
-
-
-def test_does_not_go_back_in_what_is_committed() -> None:
-    follower = make_follower([1, 1], term=1, commit_index=2)
-    assert of(Apply, receive(follower, "n2", append(2, 1, commit=1))) == []
-    assert follower.state.commit_index == 2
-
-
-def test_accepts_entries_from_before_its_commit_index_without_looking() -> None:
-    follower = make_follower([1, 1, 1], term=2, commit_index=3)
-    effects = receive(follower, "n2", append(0, 0, [1, 1], term=2))
-    assert sent(effects) == [("n2", AppendEntriesAccepted(2, 2))]
-
-
-def test_a_leader_that_contradicts_a_committed_entry_is_our_bug() -> None:
-    follower = make_follower([1, 1], term=3, commit_index=2)
-    with pytest.raises(InternalError, match="where an entry of term 1 is committed"):
-        receive(follower, "n2", append(2, 2, term=3))
-    with pytest.raises(InternalError, match="contradicts the committed entry 2"):
-        receive(follower, "n2", AppendEntries(3, 0, 0, 0, (batch(1, 1), batch(2, 2, count=2))))
-
-
-def test_two_leaders_in_one_term_are_our_bug() -> None:
-    follower = make_follower(term=2, leader="n2")
-    with pytest.raises(InternalError, match="two leaders in term 2"):
-        receive(follower, "n3", append(0, 0, term=2))
-
-
-def test_word_from_the_leader_moves_the_deadline_even_where_it_is_rejected() -> None:
-    follower = make_follower(term=2)
-    receive(follower, "n2", append(7, 1, term=2), now=0.3)
-    assert follower.deadline >= 0.7
-    assert follower.state.leader == "n2"
-
-
 # --- applications ---------------------------------------------------------------------------------------------
 
 
@@ -396,3 +326,16 @@ def test_the_end_of_a_step_and_of_the_role_ask_for_nothing() -> None:
     assert step(follower, Received("stranger", RequestVote(1, 0, 0))) == []
     assert follower.leave() == []
     assert became(follower.end_of_step(0.0)) == []
+
+
+def test_two_leaders_in_one_term_are_our_bug() -> None:
+    follower = make_follower(term=2, leader="n2")
+    with pytest.raises(InternalError, match="two leaders in term 2"):
+        receive(follower, "n3", append(0, 0, term=2))
+
+
+def test_word_from_the_leader_moves_the_deadline_even_where_it_is_rejected() -> None:
+    follower = make_follower(term=2)
+    receive(follower, "n2", append(7, 1, term=2), now=0.3)
+    assert follower.deadline >= 0.7
+    assert follower.state.leader == "n2"

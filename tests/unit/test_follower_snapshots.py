@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raft_actors.effects import AnnounceSnapshot, DiscardSnapshot, RestoreSnapshot, Send, StoreChunk
+from raft_actors.effects import AnnounceSnapshot, Apply, DiscardSnapshot, RestoreSnapshot, Send, StoreChunk
 from raft_actors.inbox import ChunkStored, SnapshotReceived, SnapshotWritten
 from raft_actors.messages import AppendEntriesAccepted, InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
 from raft_actors.persistence.abc import CommitSnapshot
@@ -132,7 +132,7 @@ def test_entries_follow_a_snapshot_that_is_not_durable_yet() -> None:
     follower = make_follower([1, 1], term=3)
     first = follower.handle(complete(3), 0.0)
     second = receive(follower, "n2", append(5, 2, [3], term=3, commit=6))
-    assert make_durable(follower, first + second)[-1] == Send("n2", AppendEntriesAccepted(3, 6))
+    assert make_durable(follower, first + second)[-2:] == [Send("n2", AppendEntriesAccepted(3, 6)), Apply(6)]
     assert follower.state.commit_index == 6
 
 

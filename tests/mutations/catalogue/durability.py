@@ -44,11 +44,8 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_append_entries",
-            "effects.append(state.persist(Send(sender, accepted), truncate_from=truncate_from, entries=tuple(new)))",
-            """
-            effects.append(state.persist(truncate_from=truncate_from, entries=tuple(new)))
-            effects.append(Send(sender, accepted))
-            """,
+            "return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]",
+            "return [state.persist(*then, truncate_from=truncate_from, entries=tuple(new)), accepted]",
         ),
     ),
     mutation(

@@ -205,18 +205,9 @@ INSTALLED: tuple[Mutation, ...] = (
         ),
         Edit(
             _REPLICATOR,
-            "Replicator._send_entries",
-            """
-            if self._previous_term() is None:
-                progress.snapshot_needed()
-                return False
-            limit = self._state.config.max_append_bytes
-            """,
-            """
-            if self._previous_term() is None:
-                return False
-            limit = self._state.config.max_append_bytes
-            """,
+            "Replicator._stored",
+            "progress.snapshot_needed()",
+            "pass",
         ),
     ),
     mutation(
