@@ -20,7 +20,7 @@ from raft_actors.messages import (
     InstallSnapshotReply,
     Message,
 )
-from raft_actors.proposals import PendingOutcome, PendingProposals, PendingRead
+from raft_actors.proposals import PendingOutcome, PendingRead
 from raft_actors.quorum import quorum_value
 from raft_actors.replicator import Replicator
 from raft_actors.roles.role import Role, Services
@@ -129,7 +129,7 @@ class Leader(Role):
         if not requested:
             return []
         self._requested = []
-        proposed = [request for request in requested if isinstance(request, PendingProposals)]
+        proposed = [request for request in requested if request.commands]
         batches = self._encode(proposed) if proposed else [self._noop()]
         self.awaiting += proposed
         if len(proposed) < len(requested):
@@ -138,24 +138,24 @@ class Leader(Role):
 
     def _place_reads(self, requested: list[PendingOutcome[Any]], index: int) -> None:
         for request in requested:
-            if isinstance(request, PendingRead):
+            if not request.commands:
                 request.index = request.last_index = index
                 self.awaiting.append(request)
 
     def _noop(self) -> EntryBatch:
         return EntryBatch.encode(self.state.log.last_index + 1, self.state.term, EntryKind.NOOP, [b""])
 
-    def _encode(self, proposed: list[PendingProposals]) -> list[EntryBatch]:
+    def _encode(self, proposed: list[PendingOutcome[Any]]) -> list[EntryBatch]:
         """Give each proposal its indexes, and encode all commands in batches of about `max_append_bytes`."""
         index = first_index = self.state.log.last_index + 1
         commands: list[bytes] = []
-        size = 0
         for proposal in proposed:
+            own = proposal.commands
             proposal.index = index
-            index += len(proposal.commands)
+            index += len(own)
             proposal.last_index = index - 1
-            commands += proposal.commands
-            size += proposal.size
+            commands += own
+        size = BATCH_OVERHEAD + ENTRY_OVERHEAD * len(commands) + sum(map(len, commands))
         if size <= self.state.config.max_append_bytes:
             return [EntryBatch.encode(first_index, self.state.term, EntryKind.COMMAND, commands)]
         return self._encode_split(first_index, commands)
@@ -224,12 +224,15 @@ class Leader(Role):
         if index <= state.commit_index or state.log.term_at(index) != state.term:
             return []
         state.commit(index)
-        committed: list[PendingOutcome[Any]] = []
         awaiting = self.awaiting
-        while awaiting and awaiting[0].last_index <= index:
+        if not awaiting or awaiting[-1].last_index <= index:  # most often
+            self.awaiting = deque()
+            return [Apply(index, tuple(awaiting))]
+        committed: list[PendingOutcome[Any]] = []
+        while awaiting[0].last_index <= index:
             committed.append(awaiting.popleft())
         # A proposal of several batches may be committed as far as its first ones.
-        keep_from = awaiting[0].index if awaiting and (awaiting[0].index or 0) <= index else None
+        keep_from = awaiting[0].index if (awaiting[0].index or 0) <= index else None
         return [Apply(index, tuple(committed), keep_from)]
 
     # --- the end ---------------------------------------------------------------------------------------------
