@@ -394,15 +394,4 @@ COMMITMENT: tuple[Mutation, ...] = (
             "return [*effects, *state.note_commit()]",
         ),
     ),
-    mutation(
-        "commits-with-entries-unapplied",
-        "a follower applies what it learns to be committed with new entries",
-        "Rules for all servers",
-        Edit(
-            _FOLLOWER,
-            "Follower.on_append_entries",
-            "return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]",
-            "return [state.persist(accepted, truncate_from=truncate_from, entries=tuple(new))]",
-        ),
-    ),
 )
