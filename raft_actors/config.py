@@ -69,7 +69,7 @@ class NodeConfig:
     """
 
     election_timeout_s: tuple[float, float] = (0.4, 0.8)
-    heartbeat_interval_s: float = 0.15
+    heartbeat_interval_s: float = 0.2
     check_quorum: bool = True
     max_command_bytes: int = 8 * MIB
     max_append_bytes: int = 1 * MIB

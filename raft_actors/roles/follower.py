@@ -28,8 +28,8 @@ class Follower(Role):
     @property
     @override
     def grace_s(self) -> float:
-        """Two beats: a node that was held up has not listened, so it can't tell that its leader was silent."""
-        return 2 * self.state.config.heartbeat_interval_s
+        """A beat and a half: a node that was held up has not listened, so it can't tell that its leader was silent."""
+        return 1.5 * self.state.config.heartbeat_interval_s
 
     def start(self, now: float) -> list[Effect]:
         """Wait for a leader for a whole election timeout."""

@@ -171,6 +171,7 @@ async def test_messages_under_way_when_the_receiver_restarts(outlive: bool) -> N
         cluster.network.outlive = outlive
         leader = await cluster.wait_for_one_leader()
         victim = follower(cluster, leader)
+        await cluster.one(b"w", 3)  # from here on, entries are sent at once
         await cluster.start_command(leader, b"x")
         await trio.sleep(0.1)  # half of the way
         await cluster.restart(victim)
