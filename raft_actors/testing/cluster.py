@@ -371,7 +371,7 @@ class SimulatedCluster(Generic[C, R]):
     # --- checking --------------------------------------------------------------------------------------------
 
     def _crashed(self, node_id: str, text: str, error: Exception) -> None:
-        injected = any(error is raised for raised in self._members[node_id].disk.raised)
+        injected = self._members[node_id].disk.brought_about(error)
         if injected and isinstance(error, StorageCorrupt):
             self.lost[node_id] = str(error)
         if not injected and not isinstance(error, self.tolerated):

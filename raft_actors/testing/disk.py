@@ -198,6 +198,10 @@ class SimulatedDisk(MemoryDisk):
         self.raised.append(error)
         return error
 
+    def brought_about(self, error: BaseException) -> bool:
+        """Whether an error was injected here, or refuses a call because of one that was."""
+        return any(raised is error or raised is error.__cause__ for raised in self.raised)
+
     def loses_power_now(self, writes: Sequence[Write]) -> bool:
         """Whether the power goes in the middle of this write."""
         if self._writes_left is not None:

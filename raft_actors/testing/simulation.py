@@ -253,7 +253,7 @@ class Simulation(SimulatedCluster[C, R]):
             except NodeStopped:
                 continue  # crashed while it started
             except StorageError as error:
-                if not any(error is injected for injected in self.disk(node_id).raised):
+                if not self.disk(node_id).brought_about(error):
                     raise
                 if isinstance(error, StorageCorrupt):
                     self.lost[node_id] = str(error)
