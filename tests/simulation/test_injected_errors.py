@@ -19,7 +19,7 @@ async def test_a_call_that_is_refused_after_an_injected_error_is_that_errors_doi
         with pytest.raises(StorageFailed, match="injected") as failed:
             await storage.write([LogWrite(commit_index=0)])
         with pytest.raises(StorageFailed, match="takes no more calls") as refused:
-            storage.write([LogWrite(commit_index=0)])
+            await storage.write([LogWrite(commit_index=0)])
         assert disk.brought_about(failed.value)
         assert disk.brought_about(refused.value)
         assert not disk.brought_about(StorageFailed("another"))
