@@ -28,8 +28,8 @@ class Admission:
         self.max_count = max_count
         self.bytes = 0
         self.closed = False
-        # Dicts for their order, so that a simulation repeats itself. Each one's size, too: it need not be looked up.
-        self._admitted: dict[PendingOutcome[Any], int] = {}
+        # Dicts for their order, so that a simulation repeats itself.
+        self._admitted: dict[PendingOutcome[Any], None] = {}
         self._waiting: dict[PendingOutcome[Any], trio.lowlevel.Task] = {}
         self._idle = trio.lowlevel.ParkingLot()
 
@@ -80,10 +80,10 @@ class Admission:
 
     def release(self, outcome: PendingOutcome[Any]) -> None:
         """Forget one that was settled, and let the next in."""
-        size = self._admitted.pop(outcome, None)
-        if size is None:
+        if outcome not in self._admitted:
             return
-        self.bytes -= size
+        del self._admitted[outcome]
+        self.bytes -= outcome.size
         if self._waiting:
             self._admit_waiting()
         if self._idle and not self._admitted:
@@ -107,13 +107,12 @@ class Admission:
             outcome.fail(error(outcome.index))
 
     def _take_in(self, outcome: PendingOutcome[Any]) -> bool:
-        admitted, size = self._admitted, outcome.size
-        total = self.bytes + size
+        admitted, size = self._admitted, self.bytes + outcome.size
         # An idle node takes one of any size: else a propose_many larger than the bound could never go.
-        if admitted and (total > self.max_bytes or len(admitted) >= self.max_count):
+        if admitted and (size > self.max_bytes or len(admitted) >= self.max_count):
             return False
-        admitted[outcome] = size
-        self.bytes = total
+        admitted[outcome] = None
+        self.bytes = size
         return True
 
     def _admit_waiting(self) -> None:

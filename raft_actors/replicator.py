@@ -87,7 +87,7 @@ class Replicator(Actor[ReplicatorMessage]):
             if self._reading or self._is_up_to_date():
                 self._send_heartbeat()  # with nothing else to do, or a disk that may be slow, while the leader lives
                 return
-        elif not self._reading and self._needs_no_turn(message):
+        elif not self._reading and self._handles_at_once(message):
             return
         try:
             self.tell(message)
@@ -103,7 +103,7 @@ class Replicator(Actor[ReplicatorMessage]):
             and self._previous_term() is not None
         )
 
-    def _needs_no_turn(self, message: ReplicatorMessage) -> bool:
+    def _handles_at_once(self, message: ReplicatorMessage) -> bool:
         """Do at once what comes with every commit: a turn for it would cost more, and the follower would wait for it.
 
         That is to send entries that are in memory, and to note an answer after which there is nothing to send.

@@ -224,15 +224,12 @@ class Leader(Role):
         if index <= state.commit_index or state.log.term_at(index) != state.term:
             return []
         state.commit(index)
-        awaiting = self.awaiting
-        if not awaiting or awaiting[-1].last_index <= index:  # most often
-            self.awaiting = deque()
-            return [Apply(index, tuple(awaiting))]
         committed: list[PendingOutcome[Any]] = []
-        while awaiting[0].last_index <= index:
+        awaiting = self.awaiting
+        while awaiting and awaiting[0].last_index <= index:
             committed.append(awaiting.popleft())
         # A proposal of several batches may be committed as far as its first ones.
-        keep_from = awaiting[0].index if (awaiting[0].index or 0) <= index else None
+        keep_from = awaiting[0].index if awaiting and (awaiting[0].index or 0) <= index else None
         return [Apply(index, tuple(committed), keep_from)]
 
     # --- the end ---------------------------------------------------------------------------------------------

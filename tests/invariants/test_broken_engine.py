@@ -329,7 +329,7 @@ def test_a_state_that_differs(machine: Callable[[], StateMachine[bytes, int]]) -
 
 def test_proposals_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def take_in(self: Admission, outcome: PendingOutcome[Any]) -> bool:
-        self._admitted[outcome] = 0
+        self._admitted[outcome] = None
         return True
 
     monkeypatch.setattr(Admission, "_take_in", take_in)

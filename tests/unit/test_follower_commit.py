@@ -42,6 +42,12 @@ def test_applies_what_is_committed_though_the_term_of_the_entries_that_came_with
     assert make_durable(follower, effects) == [Apply(4)]
 
 
+def test_a_disk_that_hangs_keeps_nothing_from_being_applied_that_later_heartbeats_commit() -> None:
+    follower = make_follower([1, 1, 1], term=2)
+    receive(follower, "n2", append(3, 1, [2], commit=3))
+    assert of(Apply, receive(follower, "n2", append(4, 2, commit=4))) == [Apply(4)]
+
+
 def test_tells_its_storage_of_a_commit_that_a_heartbeat_brings_once_nothing_is_under_way() -> None:
     follower = make_follower([1, 1, 1], term=2)
     effects = receive(follower, "n2", append(3, 1, [2], commit=2))

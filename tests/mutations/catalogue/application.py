@@ -205,8 +205,8 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _PROPOSALS,
             "Admission.release",
-            "size = self._admitted.pop(outcome, None)",
-            "size = self._admitted.get(outcome)",
+            "del self._admitted[outcome]",
+            "pass",
         ),
     ),
     mutation(
