@@ -8,6 +8,7 @@ import attrs
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 from cattrs.strategies import configure_tagged_union
 
+from raft_actors.command_values import changed_field, field_that_fails, is_same, make_values_travel, why_no_fields
 from raft_actors.errors import ConfigurationError
 from raft_actors.strict import forbid_coercion
 
@@ -66,15 +67,20 @@ class _AttrsCommands(Generic[T]):
             raise TypeError(f"{type(command).__name__} is no command of this state machine (it takes {names})")
         try:
             data = self.converter.dumps(command, unstructure_as=self.union)
-            # A command that commits and then can't be decoded would stop every node, and again at each start.
-            self.converter.loads(data, self.union)
+            # A command that commits and then can't be decoded would stop every node, and again at each start; one that
+            # is decoded as another would be applied as what nobody proposed.
+            back = self.converter.loads(data, self.union, strict_map_key=False)
+            same = is_same(command, back)
         except Exception as error:  # cattrs and msgpack raise whatever the values provoke
-            raise TypeError(f"a field of {command!r} holds what it is not declared to hold: {error!r}") from error
+            culprit = field_that_fails(command, self.converter) or f"{command!r} can't be encoded: {error!r}"
+            raise TypeError(culprit) from error
+        if not same:
+            raise TypeError(f"{changed_field(command, back)}: declare its type, or give the state machine a codec")
         return data
 
     def decode(self, data: bytes) -> T:
         try:
-            command: T = self.converter.loads(data, self.union)
+            command: T = self.converter.loads(data, self.union, strict_map_key=False)
         except Exception as error:  # cattrs and msgpack raise whatever the bytes provoke
             raise ValueError(f"no command of this state machine: {error}") from error
         return command
@@ -84,10 +90,14 @@ def attrs_commands(commands: Any) -> CommandCodec[Any]:
     """Make the codec for an attrs class or a union of attrs classes (`Add | Reset`), as msgpack.
 
     Classes are told apart by name, so renaming one, or removing a field without a default, breaks old logs.
-    Values are taken strictly: a field declared `int` refuses "7".
+    Values are taken strictly: a field declared `int` refuses "7", and what would come back as another value than was
+    sent (a tuple where a list is declared, or an attrs instance under `Any`) is refused by `encode`, which names the
+    field. Fields may be numbers, text, bytes, enums, dates and times, `Decimal`, `UUID`, paths, other attrs classes,
+    and containers and unions of these; integers have 64 bits.
 
     Raises:
-        ConfigurationError: one of them is no attrs class, or two share a name.
+        ConfigurationError: one of them is no attrs class, two share a name, or a field is declared as what can't
+            travel (a complex number, a mapping whose keys are tuples).
     """
     classes = get_args(commands) or (commands,)
     for cls in classes:
@@ -95,10 +105,14 @@ def attrs_commands(commands: Any) -> CommandCodec[Any]:
             raise ConfigurationError(
                 f"{cls!r} is no attrs class: attrs_commands takes attrs classes or a union of them"
             )
+        reason = why_no_fields(cls)
+        if reason is not None:
+            raise ConfigurationError(f"{reason}: declare another type, or set StateMachine.commands to your own codec")
     if len({cls.__name__ for cls in classes}) != len(classes):
         raise ConfigurationError("two commands of one state machine can't have the same class name")
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
     forbid_coercion(converter)
+    make_values_travel(converter)
     if len(classes) == 1:
         return _AttrsCommands(classes, classes[0], converter)
     configure_tagged_union(commands, converter, tag_name="$")

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import enum
-from typing import Any
+import fractions
+import math
+import pathlib
+import uuid
+import zoneinfo
+from collections.abc import Mapping
+from datetime import timedelta, timezone
+from typing import Annotated, Any, Literal, NewType
 
 import attrs
 import msgpack
@@ -139,6 +148,141 @@ def test_a_stranger_is_no_command() -> None:
 def test_noise_is_no_command(commands: Any, data: bytes) -> None:
     with pytest.raises(ValueError, match="no command"):
         attrs_commands(commands).decode(data)
+
+
+def holding(kind: Any) -> Any:
+    """Make a command class with one field of this type."""
+    return attrs.make_class("Holding", {"value": attrs.field(type=kind)}, frozen=True)
+
+
+@attrs.frozen
+class Inner:
+    number: int
+
+
+@attrs.frozen
+class Outer(Inner):
+    more: int = 0
+
+
+@attrs.frozen
+class Tree:
+    branches: tuple[Tree, ...] = ()
+
+
+Metres = NewType("Metres", int)
+SUMMER = timezone(timedelta(hours=2))
+# Half past two on the night when the clocks are set back, the second time.
+TWICE = datetime.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
+
+COMES_BACK: list[tuple[Any, Any]] = [
+    (datetime.datetime, datetime.datetime(2026, 1, 2, 3, 4, 5)),
+    (datetime.datetime, datetime.datetime(2026, 1, 2, 3, 4, 5, 123457, SUMMER)),
+    (datetime.datetime, datetime.datetime(5138, 11, 16, 9, 46, 39, 123457, datetime.UTC)),
+    (datetime.datetime, datetime.datetime.min),
+    (datetime.datetime | None, None),
+    (datetime.date, datetime.date(2026, 1, 2)),
+    (datetime.time, datetime.time(3, 4, 5, 6)),
+    (timedelta, timedelta(days=-1, microseconds=1)),
+    (decimal.Decimal, decimal.Decimal("1.10")),
+    (uuid.UUID, uuid.UUID(int=7)),
+    (pathlib.Path, pathlib.Path("/a")),
+    (float, math.inf),
+    (int | str, "7"),
+    (int | float, 1),
+    (str | bytes, b"a"),
+    (Literal["a", 1], 1),
+    (Literal[Size.LARGE], Size.LARGE),
+    (Metres, 3),
+    (Annotated[int, "metres"], 3),
+    (set[str], {"a", "b"}),
+    (frozenset[int], frozenset({1})),
+    (dict[int, str], {1: "a", 0: "b"}),
+    (dict[Size, int], {Size.LARGE: 1}),
+    (Any, {"a": [1, None, b"b", 0.5]}),
+    (Inner, Inner(1)),
+    (Tree, Tree((Tree(), Tree((Tree(),))))),
+]
+
+# What would come back as something else.
+CHANGES: list[tuple[Any, Any]] = [
+    (datetime.date, datetime.datetime(2026, 1, 2, 23, 30, tzinfo=SUMMER)),
+    (list[str], "abc"),
+    (list[str], {"k": 1}),
+    (list[int], (1, 2)),
+    (tuple[int, ...], [1, 2]),
+    (set[int], frozenset({1})),
+    (bytes, bytearray(b"x")),
+    (int, Colour.RED),
+    (float, 2**60 + 1),
+    (Literal[1], True),
+    (Literal[1], 1.0),
+    (Inner, Outer(1, 2)),
+    (Any, (1, 2)),
+    (Any, Inner(1)),
+    (Any, [{"a": (1,)}]),
+    (dict[str, list[int]], {"a": (1,)}),
+]
+
+NEVER_TRAVELS = [complex, fractions.Fraction, dict[tuple[int, int], str], Mapping[Inner, int], list[complex]]
+
+
+@pytest.mark.parametrize(("kind", "value"), COMES_BACK, ids=repr)
+def test_a_value_comes_back_as_it_was(kind: Any, value: Any) -> None:
+    command = holding(kind)(value)
+    codec = attrs_commands(type(command))
+    back = codec.decode(codec.encode(command))
+    assert repr(back) == repr(command)
+
+
+def test_a_time_that_the_clock_shows_twice_comes_back_at_its_offset() -> None:
+    command = holding(datetime.datetime)(TWICE)
+    codec = attrs_commands(type(command))
+    back = codec.decode(codec.encode(command)).value
+    assert back.isoformat() == TWICE.isoformat() == "2026-10-25T02:30:00+01:00"
+
+
+def test_not_a_number_comes_back() -> None:
+    command = holding(float)(math.nan)
+    codec = attrs_commands(type(command))
+    assert math.isnan(codec.decode(codec.encode(command)).value)
+
+
+@pytest.mark.parametrize(("kind", "value"), CHANGES, ids=repr)
+def test_a_value_that_would_come_back_as_another_is_refused_by_its_field(kind: Any, value: Any) -> None:
+    command = holding(kind)(value)
+    with pytest.raises(TypeError, match=r"field 'value' of Holding \(declared "):
+        attrs_commands(type(command)).encode(command)
+
+
+def test_a_field_of_a_field_is_named_too() -> None:
+    command = holding(Inner)(Inner("7"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        TypeError, match=r"field 'value' of Holding: field 'number' of Inner \(declared int\) holds '7'"
+    ):
+        attrs_commands(type(command)).encode(command)
+
+
+@pytest.mark.parametrize("kind", NEVER_TRAVELS, ids=repr)
+def test_a_type_that_can_never_travel_is_refused_at_once(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Holding\.value: .*set StateMachine\.commands"):
+        attrs_commands(holding(kind))
+
+
+def test_annotations_that_name_nothing_are_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="annotations of Holding can't be resolved: name 'Nobody'"):
+        attrs_commands(holding("Nobody"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "value"),
+    [
+        (datetime.datetime, 1.5, datetime.datetime(1970, 1, 1, 0, 0, 1, 500_000, datetime.UTC)),
+        (datetime.date, 86_400.0, datetime.date(1970, 1, 2)),
+    ],
+)
+def test_dates_in_old_logs_are_read(kind: Any, raw: float, value: Any) -> None:
+    assert attrs_commands(holding(kind)).decode(pack({"value": raw})).value == value
 
 
 @pytest.mark.parametrize("commands", [int, Add | int, None, "Add"], ids=repr)
