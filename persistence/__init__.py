@@ -20,9 +20,9 @@ from raft_actors.persistence.abc import (
     TermRun,
     Write,
 )
-from raft_actors.persistence.inspection import KindCount, StoreSummary, inspect_store, stored_entries
 from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
-from raft_actors.persistence.sqlite import SqliteStorage
+from raft_actors.persistence.sqlite.inspection import KindCount, StoreSummary, inspect_store, stored_entries
+from raft_actors.persistence.sqlite.storage import SqliteStorage
 
 __all__ = [
     "CommitSnapshot",

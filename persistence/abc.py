@@ -26,8 +26,8 @@ from collections.abc import Awaitable, Sequence
 
 import attrs
 
-from raft_actors.entries import EntryBatch
-from raft_actors.messages import SnapshotMetadata
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import SnapshotMetadata
 
 
 @attrs.frozen

@@ -14,10 +14,10 @@ from collections.abc import Awaitable
 
 import attrs
 
-from raft_actors.actor import Actor, Mailbox, MailboxFull
-from raft_actors.effects import Persist
-from raft_actors.inbox import Durable, InboxItem
+from raft_actors.actors.actor import Actor, Mailbox, MailboxFull
 from raft_actors.persistence.abc import Storage
+from raft_actors.raft.effects import Persist
+from raft_actors.raft.inputs import Durable, InboxItem
 
 #: Writes that wait for the disk. Flow control (bytes uncommitted, appends in flight) keeps far below it; beyond is a
 #: bug.

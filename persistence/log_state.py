@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import attrs
 
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun, Write
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import SnapshotMetadata
 
 _first_index = attrgetter("first_index")
 

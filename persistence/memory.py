@@ -23,9 +23,7 @@ import outcome
 import trio
 from typing_extensions import override
 
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError, StorageFailed, StorageLocked, StorageMismatch
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import (
     CommitSnapshot,
     LogWrite,
@@ -37,6 +35,8 @@ from raft_actors.persistence.abc import (
     Write,
 )
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import SnapshotMetadata
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ async with open_node("n1", cluster=…, state_machine=…, storage=…, transpor
 
 import logging
 
-from raft_actors.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
 from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import (
@@ -35,7 +34,8 @@ from raft_actors.errors import (
     SubscriberTooSlow,
     TransportError,
 )
-from raft_actors.events import (
+from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
+from raft_actors.node.events import (
     CommitAdvanced,
     Event,
     EventChannel,
@@ -44,13 +44,13 @@ from raft_actors.events import (
     SnapshotInstalled,
     SnapshotTaken,
 )
-from raft_actors.messages import SnapshotMetadata
-from raft_actors.node import Node
-from raft_actors.opening import open_node, run_node
-from raft_actors.proposals import PendingProposal
+from raft_actors.node.node import Node
+from raft_actors.node.opening import open_node, run_node
+from raft_actors.node.proposals import PendingProposal
+from raft_actors.node.status import NodeStatistics, NodeStatus
+from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
-from raft_actors.status import NodeStatistics, NodeStatus
-from raft_actors.transitions import RoleName
 
 # What is logged (connections made and lost) is for the application to show, or not.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

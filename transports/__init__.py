@@ -9,10 +9,10 @@ if __name__ == "transports":
     raise ImportError("import raft_actors.transports instead of transports: run 'pip install -e .' first")
 
 from raft_actors.transports.abc import Deliver, Endpoint, PeerStatistics, Transport, TransportStatistics
-from raft_actors.transports.codec import decode, encode
 from raft_actors.transports.faults import Faults
 from raft_actors.transports.memory import LinkStatistics, MemoryNetwork, MemoryTransport
-from raft_actors.transports.tcp import TcpTransport
+from raft_actors.transports.tcp.transport import TcpTransport
+from raft_actors.transports.wire.codec import decode, encode
 
 __all__ = [
     "Deliver",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
-from raft_actors.messages import Message
+from raft_actors.raft.messages import Message
 
 Deliver = Callable[[str, Message], bool]
 """`deliver(sender, message)`: hand a received message to the node. Never blocks; False: its inbox was full, dropped."""

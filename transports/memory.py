@@ -20,10 +20,10 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.messages import AppendEntries, InstallSnapshot, Message, RequestVote
+from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestVote
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
-from raft_actors.transports.codec import decode, encode, size_bound
 from raft_actors.transports.faults import NO_FAULTS, Faults
+from raft_actors.transports.wire.codec import decode, encode, size_bound
 
 REQUESTS: frozenset[type] = frozenset({RequestVote, AppendEntries, InstallSnapshot})
 """Messages that ask; every other one is a reply."""

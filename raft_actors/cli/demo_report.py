@@ -12,7 +12,7 @@ from rich.table import Table
 
 from raft_actors.cli.demo_load import Acknowledgement
 from raft_actors.cli.demo_text import Comparison
-from raft_actors.cli.progress import ProgressBar
+from raft_actors.cli.progress_bar import ProgressBar
 
 
 class LinesBar(ProgressBar):

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: the trace can't be read, or the diagram not be written.
     """
-    from raft_actors.testing.diagram import read_trace, write_diagram
+    from raft_actors.observe.diagram import read_trace, write_diagram
 
     output: Path = options.output or options.trace.with_suffix(".html")
     if output == options.trace:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raft_actors.entries import Entry, EntryKind
 from raft_actors.errors import ConfigurationError
 from raft_actors.persistence import StoreSummary, inspect_store, stored_entries
+from raft_actors.raft.entries import Entry, EntryKind
 from raft_actors.service.operations import describe
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.transports.addresses import Address
+from raft_actors.transports.sockets.addresses import Address
 
 
 @attrs.frozen

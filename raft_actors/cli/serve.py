@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from raft_actors.actors.one_error import one_error
 from raft_actors.cli.options import Member, count, member, members_by_id, milliseconds, milliseconds_range, positive
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError
-from raft_actors.groups import one_error
-from raft_actors.opening import open_node
+from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
+from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.server import Service, open_listeners
-from raft_actors.service.session import ServiceConfig
 from raft_actors.transports import TcpTransport
 
 if TYPE_CHECKING:

@@ -157,9 +157,9 @@ class _Simulate:
 
     def _write_trace(self) -> None:
         """Run the seed that is wanted once more, with all of its events."""
-        from raft_actors.testing.diagram import write_diagram
+        from raft_actors.observe.diagram import write_diagram
+        from raft_actors.observe.trace import as_lines
         from raft_actors.testing.runner import run_seed
-        from raft_actors.testing.trace import as_lines
 
         path: Path | None = self._given.trace
         if path is None:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from raft_actors.cli.progress import ProgressBar
+from raft_actors.cli.progress_bar import ProgressBar
+from raft_actors.observe.trace import Event
 from raft_actors.testing.runner import SeedReport
-from raft_actors.testing.trace import Event
 
 #: Events printed with a failure; the rest is in the trace of a replay.
 _SHOWN_EVENTS = 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.glob import MAX_PATTERN_BYTES, compile_glob
 from raft_actors.service.info import REDIS_VERSION, info_text
@@ -9,7 +10,6 @@ from raft_actors.service.keyvalue import NOT_AN_INTEGER
 from raft_actors.service.operations import parse_integer
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString, Text
 from raft_actors.service.resp import Request
-from raft_actors.service.session import Context, Session
 
 _PONG = SimpleString("PONG")
 

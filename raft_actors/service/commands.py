@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 import attrs
 
 from raft_actors.service import admin, data
+from raft_actors.service.connection import Context, Session
 from raft_actors.service.replies import ErrorReply, Reply, SetReply, SimpleString
 from raft_actors.service.resp import Request
-from raft_actors.service.session import Context, Session
 
 _UNLIMITED = 1 << 62
 

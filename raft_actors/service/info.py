@@ -10,7 +10,7 @@ from importlib import metadata
 
 import trio
 
-from raft_actors.service.session import Context
+from raft_actors.service.connection import Context
 
 REDIS_VERSION = "7.0.0"
 """The version of Redis whose commands and errors this service follows."""

@@ -21,11 +21,11 @@ from raft_actors.errors import (
     ProposalError,
 )
 from raft_actors.service.commands import Command, Local, Read, Write, find
+from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import Listing, Query
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
-from raft_actors.service.session import Context, Session
 
 LONGEST_RUN = 1024
 """Requests in one run: other tasks, heartbeats among them, wait while a run is prepared or a query computes."""

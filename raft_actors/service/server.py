@@ -15,13 +15,13 @@ from itertools import count
 
 import trio
 
+from raft_actors.service.connection import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
-from raft_actors.service.session import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
-from raft_actors.transports.tcp_sockets import listen_error
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.sockets.listening import listen_error
+from raft_actors.transports.sockets.stream import TcpStream
 
 _logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ With pytest: `pytest_plugin`. With Hypothesis: `stateful`. Not imported by `raft
 that needs, but for these two.
 """
 
+from raft_actors.observe.trace import Trace
 from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started
 from raft_actors.testing.determinism import deterministic_scheduling
@@ -27,7 +28,6 @@ from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.script import OFTEN_SNAPSHOTS, Scenario, Step
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
-from raft_actors.testing.trace import Trace
 from raft_actors.testing.witness import Witness
 
 __all__ = [

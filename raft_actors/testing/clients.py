@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
+from raft_actors.actors.pending import Pending
 from raft_actors.errors import CommandFailed, NotLeader, Overloaded, ProposalError, RaftError
-from raft_actors.node import Node
-from raft_actors.pending import Pending
+from raft_actors.node.node import Node
 from raft_actors.testing.linearizability import UNKNOWN
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from typing_extensions import override
 
-from raft_actors.clock import Alarm, NodeClock
+from raft_actors.actors.clock import Alarm, NodeClock
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing.agenda import Agenda, Gate
 

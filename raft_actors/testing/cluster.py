@@ -17,8 +17,10 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, NotLeader, Overloaded, StorageCorrupt
-from raft_actors.node import Node
-from raft_actors.proposals import PendingProposal
+from raft_actors.node.node import Node
+from raft_actors.node.proposals import PendingProposal
+from raft_actors.observe.trace import Trace
+from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.testing.clocks import SimulatedClock
@@ -29,9 +31,7 @@ from raft_actors.testing.invariants import Invariant
 from raft_actors.testing.members import Member
 from raft_actors.testing.network import LINK_FAULTS, SimulatedNetwork
 from raft_actors.testing.recorder import TraceRecorder
-from raft_actors.testing.trace import Trace
 from raft_actors.testing.watch import Watch
-from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 
 C = TypeVar("C")

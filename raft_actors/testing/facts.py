@@ -8,8 +8,8 @@ from operator import attrgetter
 
 import attrs
 
-from raft_actors.log import Log
 from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.raft.log import Log
 
 _index = attrgetter("index")
 

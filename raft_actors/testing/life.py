@@ -6,12 +6,12 @@ from contextvars import ContextVar
 
 import attrs
 
-from raft_actors.log import Log
-from raft_actors.messages import SnapshotMetadata
+from raft_actors.node.supervisor import Supervisor
 from raft_actors.persistence.memory import MemoryDisk
-from raft_actors.roles import Role
-from raft_actors.state import RaftState
-from raft_actors.supervisor import Supervisor
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.roles import Role
+from raft_actors.raft.state import RaftState
 
 LIFE: ContextVar[Life | None] = ContextVar("raft_actors simulated life", default=None)
 """The life that a task belongs to. Tasks inherit it from those that start them, in whatever nursery."""

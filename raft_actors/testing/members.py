@@ -10,7 +10,8 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped
-from raft_actors.node import Node
+from raft_actors.node.node import Node
+from raft_actors.observe.trace import Trace
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Gate
 from raft_actors.testing.clocks import SimulatedClock
@@ -19,7 +20,6 @@ from raft_actors.testing.life import LIFE, Life
 from raft_actors.testing.network import SimulatedTransport
 from raft_actors.testing.recording import RecordingStateMachine
 from raft_actors.testing.storage import SimulatedStorage
-from raft_actors.testing.trace import Trace
 from raft_actors.testing.watch import Watch
 
 C = TypeVar("C")

@@ -12,13 +12,13 @@ import trio
 from typing_extensions import override
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.messages import Message
+from raft_actors.observe.trace import Trace
+from raft_actors.raft.messages import Message
 from raft_actors.testing.agenda import Agenda, Gate
-from raft_actors.testing.trace import Trace
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
-from raft_actors.transports.codec import encode, size_bound
 from raft_actors.transports.faults import NO_FAULTS
 from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport
+from raft_actors.transports.wire.codec import encode, size_bound
 
 LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
 """What `heal` undoes, as the trace calls it."""

@@ -26,7 +26,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from raft_actors.groups import leaves
+from raft_actors.actors.one_error import leaves
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing import simulation
 

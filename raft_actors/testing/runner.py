@@ -10,8 +10,9 @@ from random import Random
 import attrs
 import trio
 
+from raft_actors.actors.one_error import leaves
 from raft_actors.errors import ConfigurationError
-from raft_actors.groups import leaves
+from raft_actors.observe.trace import Event, Trace
 from raft_actors.testing.agenda import SimulationClock
 from raft_actors.testing.cluster import RELIABLE
 from raft_actors.testing.failure import CheckFailed
@@ -20,7 +21,6 @@ from raft_actors.testing.plans import LEAST_NODES, MOST_NODES, Plan
 from raft_actors.testing.simulation import Simulation, simulate
 from raft_actors.testing.store import Change, Load, Store, StoreModel
 from raft_actors.testing.torment import Torment
-from raft_actors.testing.trace import Event, Trace
 
 #: A cluster that does not end what it does in so many simulated seconds beyond its torment hangs.
 _HANGS_AFTER_S = 300.0

@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar, cast
 import trio
 from outcome import Error, Outcome
 
+from raft_actors.actors.one_error import one_error
 from raft_actors.errors import ConfigurationError
-from raft_actors.groups import one_error
 from raft_actors.testing.agenda import SimulationClock
 
 T = TypeVar("T")

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import trio
 from trio.testing import MockClock
 
+from raft_actors.actors.one_error import leaves
 from raft_actors.config import NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, ProposalError, StorageCorrupt, StorageError
-from raft_actors.groups import leaves
-from raft_actors.node import Node
+from raft_actors.node.node import Node
+from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Gate, SimulationClock
 from raft_actors.testing.clients import Client
@@ -26,7 +27,6 @@ from raft_actors.testing.linearizability import Model, Report, Verdict, check_hi
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.recovery import Recovery
 from raft_actors.testing.torment import Torment
-from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 
 C = TypeVar("C")

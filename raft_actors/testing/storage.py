@@ -11,11 +11,11 @@ import attrs
 import trio
 from typing_extensions import override
 
-from raft_actors.entries import EntryBatch
+from raft_actors.actors.pending import Pending
 from raft_actors.errors import InternalError, StorageError, StorageFailed
-from raft_actors.pending import Pending
 from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
+from raft_actors.raft.entries import EntryBatch
 from raft_actors.testing.disk import SimulatedDisk
 
 

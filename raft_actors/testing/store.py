@@ -15,10 +15,10 @@ import trio
 from typing_extensions import override
 
 from raft_actors.commands import CommandCodec
+from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.linearizability import UNKNOWN, Model
-from raft_actors.transitions import RoleName
 
 if TYPE_CHECKING:
     from raft_actors.testing.plans import Plan

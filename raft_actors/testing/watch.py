@@ -7,16 +7,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 import trio
 from typing_extensions import override
 
-from raft_actors.messages import Message
+from raft_actors.node.supervisor import Supervisor
 from raft_actors.persistence.abc import Write
 from raft_actors.persistence.memory import MemoryDisk
-from raft_actors.roles import Role
-from raft_actors.supervisor import Supervisor
+from raft_actors.raft.messages import Message
+from raft_actors.raft.roles import Role
+from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.witness import Witness
-from raft_actors.transitions import RoleName
 from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.applier import Applier
 from raft_actors.config import NodeConfig
-from raft_actors.effects import Apply
-from raft_actors.log import Log
+from raft_actors.node.applier import Applier
+from raft_actors.node.snapshots import SnapshotJob
 from raft_actors.persistence.abc import Storage
-from raft_actors.snapshots import SnapshotJob
+from raft_actors.raft.effects import Apply
+from raft_actors.raft.log import Log
 from tests.actors.machines import Machine
 from tests.actors.stores import open_store
 

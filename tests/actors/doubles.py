@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import trio
 
-from raft_actors.entries import EntryBatch
-from raft_actors.messages import Message
 from raft_actors.persistence import MemoryStorage
 from raft_actors.persistence.abc import SnapshotReader
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
 
 T = TypeVar("T")

@@ -9,17 +9,17 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.effects import WakeReplicators
-from raft_actors.log import Log
-from raft_actors.messages import (
+from raft_actors.node.replicator import Replicator, ReplicatorMessage
+from raft_actors.persistence.abc import LogWrite
+from raft_actors.raft.effects import WakeReplicators
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
     Message,
 )
-from raft_actors.persistence.abc import LogWrite
-from raft_actors.replicator import Replicator, ReplicatorMessage
-from raft_actors.state import RaftState
+from raft_actors.raft.state import RaftState
 from tests.actors.doubles import GatedStorage, Outbox
 from tests.actors.stores import IDENTITY
 from tests.unit.builders import batches, make_state, recovered

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.actor import Actor, ActorStopped, Mailbox, MailboxFull, MailboxStatistics
-from raft_actors.pending import Pending
+from raft_actors.actors.actor import Actor, ActorStopped, Mailbox, MailboxFull, MailboxStatistics
+from raft_actors.actors.pending import Pending
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.errors import NodeStopped, Overloaded
-from raft_actors.proposals import Admission, PendingProposal
+from raft_actors.node.proposals import Admission, PendingProposal
 
 
 def make_admission(*, max_bytes: int = 100, max_count: int = 10) -> Admission:

@@ -10,12 +10,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from raft_actors.effects import Apply
-from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.errors import CommandFailed, InternalError, StateMachineError
-from raft_actors.log import Log
-from raft_actors.messages import SnapshotMetadata
-from raft_actors.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.raft.effects import Apply
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.actors.applying import running
 from tests.actors.machines import Machine
 from tests.actors.stores import forgetful, open_store

@@ -9,13 +9,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.actor import ActorStopped
-from raft_actors.applier import Applier, RequestSnapshot
+from raft_actors.actors.actor import ActorStopped
 from raft_actors.config import NodeConfig
-from raft_actors.effects import Apply, RestoreSnapshot
 from raft_actors.errors import LeadershipLost, StateMachineError, StorageCorrupt
-from raft_actors.messages import SnapshotMetadata
-from raft_actors.proposals import PendingProposal
+from raft_actors.node.applier import Applier, RequestSnapshot
+from raft_actors.node.proposals import PendingProposal
+from raft_actors.raft.effects import Apply, RestoreSnapshot
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.actors.applying import Stage, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.machines import Machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.events import Event, EventHub, LeaderChanged, RoleChanged
-from raft_actors.transitions import RoleName
+from raft_actors.node.events import Event, EventHub, LeaderChanged, RoleChanged
+from raft_actors.raft.transitions import RoleName
 
 ROLE = RoleChanged(1, RoleName.FOLLOWER)
 LEADER = LeaderChanged(1, "n2")

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from raft_actors.actors.pending import Pending
 from raft_actors.errors import InternalError
-from raft_actors.pending import Pending
 
 
 async def test_wait_gives_the_value_that_comes_later() -> None:

@@ -9,13 +9,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.actor import Mailbox
-from raft_actors.effects import Persist
+from raft_actors.actors.actor import Mailbox
 from raft_actors.errors import StorageFailed
-from raft_actors.inbox import Durable, InboxItem
 from raft_actors.persistence import MemoryDisk, MemoryStorage
 from raft_actors.persistence.abc import HardState, LogWrite, Write
 from raft_actors.persistence.actor import PersistenceActor, PersistenceStatistics
+from raft_actors.raft.effects import Persist
+from raft_actors.raft.inputs import Durable, InboxItem
 from tests.actors.stores import IDENTITY
 from tests.unit.builders import batch
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.actor import ActorStopped
-from raft_actors.effects import Beat, WakeReplicators
-from raft_actors.entries import BATCH_OVERHEAD
-from raft_actors.messages import (
+from raft_actors.actors.actor import ActorStopped
+from raft_actors.node.replicator import ReplicatorMessage
+from raft_actors.raft.effects import Beat, WakeReplicators
+from raft_actors.raft.entries import BATCH_OVERHEAD
+from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshot,
     SnapshotMetadata,
 )
-from raft_actors.progress import ProgressState
-from raft_actors.replicator import ReplicatorMessage
+from raft_actors.raft.progress import ProgressState
 from tests.actors.replication import TERM, accepted, append, quiet, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batch, batches

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from raft_actors.effects import Beat, WakeReplicators
-from raft_actors.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
-from raft_actors.progress import ProgressState
+from raft_actors.raft.effects import Beat, WakeReplicators
+from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.raft.progress import ProgressState
 from tests.actors.replication import TERM, Stage, accepted, append, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batches

@@ -10,17 +10,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from raft_actors.actor import Mailbox
-from raft_actors.effects import Become, Persist, Send
-from raft_actors.entries import EntryBatch, EntryKind
+from raft_actors.actors.actor import Mailbox
 from raft_actors.errors import InternalError
-from raft_actors.inbox import Durable, InboxItem, Received, Requested
-from raft_actors.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.node.proposals import PendingProposal
 from raft_actors.persistence import MemoryStorage
-from raft_actors.proposals import PendingProposal
-from raft_actors.roles import Candidate, Follower, Leader, Role, Services
-from raft_actors.roles.role import COMMON_EFFECTS, check_performers
-from raft_actors.transitions import RoleName
+from raft_actors.raft.effects import Become, Persist, Send
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.inputs import Durable, InboxItem, Received, Requested
+from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
+from raft_actors.raft.roles.role import COMMON_EFFECTS, check_performers
+from raft_actors.raft.transitions import RoleName
 from raft_actors.transports import MemoryNetwork
 from tests.actors.doubles import Outbox
 from tests.unit.builders import make_admission, make_candidate, make_follower, make_state, written

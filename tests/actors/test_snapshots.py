@@ -9,15 +9,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from raft_actors.actor import Actor
+from raft_actors.actors.actor import Actor
 from raft_actors.config import NodeConfig
-from raft_actors.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.errors import StateMachineError
-from raft_actors.inbox import ChunkStored, InboxItem, SnapshotReceived, SnapshotWritten
-from raft_actors.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.node.snapshots import SnapshotChunks, SnapshotInstaller, SnapshotJob, Snapshotter
 from raft_actors.persistence import MemoryStorage
 from raft_actors.persistence.abc import CommitSnapshot
-from raft_actors.snapshots import SnapshotChunks, SnapshotInstaller, SnapshotJob, Snapshotter
+from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
+from raft_actors.raft.inputs import ChunkStored, InboxItem, SnapshotReceived, SnapshotWritten
+from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
 from tests.actors.stores import open_store
 
 SNAPSHOT = SnapshotMetadata(5, 2)

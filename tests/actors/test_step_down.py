@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from raft_actors import ClusterConfig, LeadershipLost, Node, NodeConfig, NotLeader, RoleName, open_node
-from raft_actors.effects import Effect
 from raft_actors.persistence import MemoryStorage
-from raft_actors.roles import Candidate, Follower, Role
+from raft_actors.raft.effects import Effect
+from raft_actors.raft.roles import Candidate, Follower, Role
 from raft_actors.transports import MemoryNetwork
 from tests.actors.machines import Machine
 

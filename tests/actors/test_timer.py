@@ -10,8 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 from typing_extensions import override
 
-from raft_actors.clock import Alarm, NodeClock, TrioAlarm
-from raft_actors.timer import DeadlineTimer
+from raft_actors.actors.clock import Alarm, NodeClock, TrioAlarm
+from raft_actors.actors.timer import DeadlineTimer
 
 
 class Stage:

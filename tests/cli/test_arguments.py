@@ -6,7 +6,7 @@ import pytest
 
 from raft_actors.cli.main import main
 from raft_actors.cli.options import Member, member, milliseconds_range
-from raft_actors.transports.addresses import Address
+from raft_actors.transports.sockets.addresses import Address
 
 NODE = "--node=n1=127.0.0.1:7001,127.0.0.1:6379"
 SERVE = ["serve", "--id=n1", "--cluster=kv", "--data=n1.db", NODE]

@@ -13,8 +13,8 @@ from raft_actors import ClusterConfig, NodeConfig, open_node
 from raft_actors.cli.demo_cluster import Cluster
 from raft_actors.cli.inspect import show_entry
 from raft_actors.cli.main import main
-from raft_actors.entries import Entry, EntryKind
 from raft_actors.persistence import SqliteStorage
+from raft_actors.raft.entries import Entry, EntryKind
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.operations import set_value
 from raft_actors.transports import MemoryNetwork

@@ -69,7 +69,7 @@ async def test_a_leader_with_a_hung_disk_takes_on_only_so_much(seed: int) -> Non
 async def test_more_writes_than_wait_for_a_hung_disk(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the commands, a leader whose disk hangs refuses in time, instead of crashing on its full queue."""
     monkeypatch.setattr("raft_actors.persistence.actor._CAPACITY", 200)
-    monkeypatch.setattr("raft_actors.state._MOST_UNSYNCED_WRITES", 100)
+    monkeypatch.setattr("raft_actors.raft.state._MOST_UNSYNCED_WRITES", 100)
     async with open_log(3, seed) as cluster:
         leader = await cluster.wait_for_one_leader()
         cluster.disk(leader).write_delay_s = math.inf

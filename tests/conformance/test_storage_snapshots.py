@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.errors import InternalError
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import (
     CommitSnapshot,
     LogWrite,
     Storage,
     TermRun,
 )
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.support import (
     EVERYTHING,
     Place,

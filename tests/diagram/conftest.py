@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_actors.testing.diagram import write_diagram
+from raft_actors.observe.diagram import write_diagram
 from tests.diagram.browser import NAMES, Browser, Page, find_browser, open_browser
 from tests.diagram.synthetic import Event, make_trace
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.testing.diagram import pack, read_trace, write_diagram
-from raft_actors.testing.diagram.page import SCRIPTS, render_page
+from raft_actors.observe.diagram import pack, read_trace, write_diagram
+from raft_actors.observe.diagram.page import SCRIPTS, render_page
 from tests.diagram.synthetic import Event, make_trace
 
-FOLDER = Path(__file__).parents[2] / "raft_actors" / "testing" / "diagram"
+FOLDER = Path(__file__).parents[2] / "raft_actors" / "observe" / "diagram"
 HOSTILE = "</script><script>alert(1)</script><!--"
 
 

@@ -10,17 +10,17 @@ import pytest
 import trio
 
 from raft_actors import NodeConfig, StateMachine
-from raft_actors.applier import Applier
-from raft_actors.effects import Effect, Persist, Send
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import RaftError
-from raft_actors.log import Log
-from raft_actors.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.node.applier import Applier
+from raft_actors.node.proposals import Admission, PendingOutcome
 from raft_actors.persistence.abc import HardState
-from raft_actors.progress import Progress, ProgressState
-from raft_actors.proposals import Admission, PendingOutcome
-from raft_actors.roles import Candidate, Follower, Leader, Services
-from raft_actors.state import RaftState
+from raft_actors.raft.effects import Effect, Persist, Send
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.raft.progress import Progress, ProgressState
+from raft_actors.raft.roles import Candidate, Follower, Leader, Services
+from raft_actors.raft.state import RaftState
 from raft_actors.testing import CheckFailed, Invariant, Simulation, simulate
 from raft_actors.testing.invariants import (
     BoundedQueues,
@@ -104,7 +104,7 @@ async def strand_entries(cluster: Cluster) -> None:
 
 
 def test_a_quorum_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft_actors.roles.candidate.is_quorum", lambda votes, voters: True)
+    monkeypatch.setattr("raft_actors.raft.roles.candidate.is_quorum", lambda votes, voters: True)
     expect_found(ElectionSafety, "with the votes of")
 
 
@@ -205,7 +205,7 @@ def test_votes_for_a_log_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_entry_that_is_committed_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft_actors.roles.leader.quorum_value", lambda values, voters: max(values.values()))
+    monkeypatch.setattr("raft_actors.raft.roles.leader.quorum_value", lambda values, voters: max(values.values()))
     expect_found(CommittedStaysCommitted, "which only the disks of")
 
 

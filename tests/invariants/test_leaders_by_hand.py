@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from raft_actors.messages import AppendEntries, RequestVoteReply, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntries, RequestVoteReply, SnapshotMetadata
+from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.invariants import (
     ElectionSafety,
     LeaderAppendOnly,
@@ -15,7 +16,6 @@ from raft_actors.testing.invariants import (
     MatchIndex,
     TermBeginsWithEntry,
 )
-from raft_actors.transitions import RoleName
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_candidate, make_follower, make_leader
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.persistence.abc import LogWrite
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.testing.invariants import (
     CommittedStaysCommitted,
     IndexOrder,

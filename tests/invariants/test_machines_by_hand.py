@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from raft_actors.progress import ProgressState
+from raft_actors.raft.progress import ProgressState
 from raft_actors.testing import Life
 from raft_actors.testing.comparable import comparable
 from raft_actors.testing.invariants import BoundedQueues, EqualResults, NoLeakedTask, StateMachineSafety

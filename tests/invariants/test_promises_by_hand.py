@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from raft_actors.messages import (
+from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
@@ -16,7 +17,6 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun
 from raft_actors.testing.invariants import DurableBeforeSent, MemoryAndDisk, PromisesKept
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_follower

@@ -22,7 +22,7 @@ class Edit:
     """A piece of text to replace.
 
     Attributes:
-        file: path within the package, such as "roles/leader.py".
+        file: path within the package, such as "raft/roles/leader.py".
         within: the function or class that the text stands in, such as "Leader.start"; "" for the whole file.
         old: text that must be there exactly once. Its first line may begin in the middle of a line of the source; all
             that follow are indented relative to that line.

@@ -97,11 +97,11 @@ def test_several_edits_of_one_file_add_up() -> None:
 
 
 def test_the_checkout_is_left_alone(tmp_path: Path) -> None:
-    before = source_of("quorum.py")
+    before = source_of("raft/quorum.py")
     some = MUTATIONS["half-is-a-majority"]
     make_copy(tmp_path / "raft_actors", some.apply(source_of))
-    assert source_of("quorum.py") == before
-    assert (tmp_path / "raft_actors" / "quorum.py").read_text() != before
+    assert source_of("raft/quorum.py") == before
+    assert (tmp_path / "raft_actors" / "raft" / "quorum.py").read_text() != before
     assert (tmp_path / "raft_actors" / "persistence" / "memory.py").is_file()
     assert not list((tmp_path / "raft_actors").rglob("quorum.*.pyc"))
 

@@ -97,7 +97,7 @@ def test_wheel_of_the_sdist_is_the_wheel_of_the_tree(built: Built) -> None:
 
 
 def test_wheel_holds_what_the_diagram_is_made_of(built: Built) -> None:
-    folder = ROOT / "raft_actors" / "testing" / "diagram"
+    folder = ROOT / "raft_actors" / "observe" / "diagram"
     parts = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.suffix in {".html", ".css", ".js"}}
     assert len(parts) > 10
     assert parts <= names_in(built.wheel_of_tree)

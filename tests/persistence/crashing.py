@@ -16,7 +16,8 @@ from typing import Any
 
 import trio
 
-from raft_actors.persistence import HardState, LogWrite, SqliteStorage, wal
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage
+from raft_actors.persistence.sqlite import wal
 from tests.persistence.model import carry_out, random_work
 from tests.persistence.support import IDENTITY
 

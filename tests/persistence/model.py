@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from raft_actors.entries import Entry, EntryBatch, EntryKind
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import CommitSnapshot, HardState, LogWrite, Storage
+from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
+from raft_actors.raft.messages import SnapshotMetadata
 
 
 @attrs.frozen

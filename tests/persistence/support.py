@@ -8,8 +8,6 @@ from pathlib import Path
 
 import attrs
 
-from raft_actors.entries import Entry, EntryBatch, EntryKind
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import (
     CommitSnapshot,
     HardState,
@@ -23,6 +21,8 @@ from raft_actors.persistence import (
     TermRun,
     Write,
 )
+from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.model import Contents
 
 IDENTITY = StoreIdentity("orders", "n1")

@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from raft_actors.entries import EntryKind
 from raft_actors.errors import (
     StorageCorrupt,
     StorageFailed,
     StorageMismatch,
 )
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import (
     HardState,
     KindCount,
@@ -22,7 +20,9 @@ from raft_actors.persistence import (
     inspect_store,
     stored_entries,
 )
-from raft_actors.persistence.schema import SCHEMA_VERSION
+from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
+from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.support import (
     IDENTITY,
     batch,

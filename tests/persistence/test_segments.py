@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import StorageCorrupt, StorageFull
-from raft_actors.persistence import HardState, LogWrite, SqliteStorage, TermRun, inspect_store, segments
-from raft_actors.persistence.files import SyncedFile
-from raft_actors.persistence.schema import SCHEMA_VERSION
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage, TermRun, inspect_store
+from raft_actors.persistence.sqlite import segments
+from raft_actors.persistence.sqlite.files import SyncedFile
+from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
+from raft_actors.raft.entries import EntryBatch
 from tests.persistence.inside import rows, settle
 from tests.persistence.support import (
     EVERYTHING,

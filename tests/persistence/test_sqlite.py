@@ -13,12 +13,12 @@ import trio.testing
 from raft_actors.errors import (
     StorageFailed,
 )
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import (
     LogWrite,
     SqliteStorage,
 )
-from raft_actors.persistence.batches import MAX_ROWS
+from raft_actors.persistence.sqlite.batches import MAX_ROWS
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.inside import pragmas, rows, settle
 from tests.persistence.support import (
     EVERYTHING,

@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from raft_actors.errors import StorageCorrupt, StorageMismatch, StorageVersionError
-from raft_actors.persistence import HardState, LogWrite, SqliteStorage, database, inspect_store
-from raft_actors.persistence.mark import MarkedCommit, read_mark
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage, inspect_store
+from raft_actors.persistence.sqlite import database
+from raft_actors.persistence.sqlite.mark import MarkedCommit, read_mark
 from tests.persistence.inside import flip, settle
 from tests.persistence.model import Contents, carry_out, random_work, states
 from tests.persistence.support import (

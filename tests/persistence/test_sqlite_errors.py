@@ -18,7 +18,7 @@ from raft_actors.errors import (
     StorageLocked,
     StorageReadOnly,
 )
-from raft_actors.persistence.sqlite_errors import storage_error
+from raft_actors.persistence.sqlite.errors import storage_error
 
 
 def sqlite_error(code: int, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:

@@ -23,13 +23,13 @@ from raft_actors.errors import (
     StorageLocked,
     StorageReadOnly,
 )
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence import (
     CommitSnapshot,
     HardState,
     LogWrite,
     SqliteStorage,
 )
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.inside import ROOT, Faults, failing, pragmas, settle
 from tests.persistence.support import (
     IDENTITY,

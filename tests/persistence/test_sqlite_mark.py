@@ -11,7 +11,7 @@ import pytest
 
 from raft_actors.errors import StorageCorrupt
 from raft_actors.persistence import LogWrite, SqliteStorage, inspect_store, stored_entries
-from raft_actors.persistence.mark import Mark, MarkedCommit, mark_path, read_mark
+from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, mark_path, read_mark
 from tests.persistence.inside import flip, settle
 from tests.persistence.support import (
     IDENTITY,

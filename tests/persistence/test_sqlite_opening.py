@@ -23,8 +23,8 @@ from raft_actors.persistence import (
     SqliteStorage,
     inspect_store,
 )
-from raft_actors.persistence.files import Files
-from raft_actors.persistence.schema import SCHEMA_VERSION
+from raft_actors.persistence.sqlite.files import Files
+from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
 from tests.persistence.inside import ROOT
 from tests.persistence.support import (
     IDENTITY,

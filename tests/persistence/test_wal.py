@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.persistence import SqliteStorage
 from raft_actors.persistence.abc import LogWrite, StoreIdentity
-from raft_actors.persistence.wal import WriteAheadLog
+from raft_actors.persistence.sqlite.wal import WriteAheadLog
+from raft_actors.raft.entries import EntryBatch, EntryKind
 
 MIB = 2**20
 

@@ -11,8 +11,8 @@ import attrs
 import pytest
 import trio
 
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.messages import (
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     InstallSnapshot,

@@ -42,8 +42,9 @@ from raft_actors import (
     SnapshotTaken,
     open_node,
 )
-from raft_actors.persistence import SqliteStorage, schema
+from raft_actors.persistence import SqliteStorage
 from raft_actors.persistence.abc import CommitSnapshot, Write
+from raft_actors.persistence.sqlite import schema
 from raft_actors.transports import TcpTransport
 from tests.processes.ledger import Fill, Ledger, Note
 

@@ -12,12 +12,12 @@ import pytest
 import trio
 
 from raft_actors import NodeStatus, ProposalError, RoleName
+from raft_actors.service.connection import Context, ServiceConfig, Session
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run
 from raft_actors.service.replies import encode
 from raft_actors.service.resp import RequestParser
 from raft_actors.service.server import Service, open_listeners
-from raft_actors.service.session import Context, ServiceConfig, Session
 
 T = TypeVar("T")
 

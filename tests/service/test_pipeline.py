@@ -14,8 +14,8 @@ from raft_actors import (
     Overloaded,
     ProposalError,
 )
+from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.pipeline import LONGEST_RUN
-from raft_actors.service.session import ServiceConfig
 from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
 
 

@@ -18,13 +18,13 @@ from typing_extensions import override
 
 from raft_actors import ClusterConfig, ListenError, Node, NotLeader, open_node
 from raft_actors.persistence import MemoryStorage
+from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.replies import Reply
 from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
-from raft_actors.service.session import ServiceConfig
 from raft_actors.transports import MemoryNetwork
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.sockets.stream import TcpStream
 from tests.service.support import ADDRESSES, LoneReplica, receive_all, receive_exactly, request, serve
 
 SMALL = RequestLimits(max_arguments=10, max_bulk_bytes=1000, max_inline_bytes=100, max_request_bytes=2000)

@@ -9,7 +9,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors import ConfigurationError, NodeConfig
-from raft_actors.roles import Leader
+from raft_actors.raft.roles import Leader
 from raft_actors.testing import STANDARD_INVARIANTS, Life, Plan, simulate
 from raft_actors.testing.actions import ACTIONS
 from raft_actors.testing.invariants.base import Invariant

@@ -18,7 +18,7 @@ from tests.cluster.support import CommandLog
 PROGRAM = """
 import sys
 from raft_actors.testing import Options, run_seed
-from raft_actors.testing.trace import as_lines
+from raft_actors.observe.trace import as_lines
 for seed in map(int, sys.argv[1:]):
     report = run_seed(seed, Options(seconds=6.0, trace=True))
     sys.stdout.buffer.writelines(line.encode() + b"\\n" for line in as_lines(report.events))

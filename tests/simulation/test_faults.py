@@ -7,9 +7,9 @@ import trio
 
 from raft_actors import ConfigurationError, NodeConfig, StorageCorrupt, StorageFailed, StorageFull
 from raft_actors.persistence import HardState, LogWrite, StoreIdentity
+from raft_actors.raft.transitions import RoleName
 from raft_actors.testing import Simulation, simulate
 from raft_actors.testing.storage import SimulatedStorage
-from raft_actors.transitions import RoleName
 from raft_actors.transports.faults import Faults
 from tests.cluster.support import CommandLog, follower, snapshotting
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import trio
 
-from raft_actors.state import RaftState
+from raft_actors.raft.state import RaftState
 from raft_actors.testing import Options, Plan, Simulation, run_seed, simulate
 from raft_actors.testing.actions import ACTIONS
 from raft_actors.testing.torment import Torment

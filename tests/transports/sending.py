@@ -11,11 +11,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
 from raft_actors.transports import PeerStatistics, TransportStatistics, decode
-from raft_actors.transports.frames import FrameParser, frame
-from raft_actors.transports.handshake import Hello, Verdict, encode_answer
-from raft_actors.transports.tcp_sender import Backoff, PeerSender
+from raft_actors.transports.tcp.sender import Backoff, PeerSender
+from raft_actors.transports.wire.frames import FrameParser, frame
+from raft_actors.transports.wire.handshake import Hello, Verdict, encode_answer
 from tests.transports.support import MAX_MESSAGE_BYTES
 
 HELLO = frame(Hello("test", "a", "b").encode())

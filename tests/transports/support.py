@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.messages import (
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,

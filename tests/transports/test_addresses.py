@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.transports.addresses import Address
+from raft_actors.transports.sockets.addresses import Address
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.entries import EntryBatch, EntryKind
 from raft_actors.errors import InternalError, ProtocolError
-from raft_actors.messages import (
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
@@ -22,7 +22,7 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.transports.codec import MAX_INT, TAGS, decode, encode, encode_parts, size_bound
+from raft_actors.transports.wire.codec import MAX_INT, TAGS, decode, encode, encode_parts, size_bound
 from tests.transports.support import BATCHES, SAMPLES
 
 INTS = st.integers(0, MAX_INT)

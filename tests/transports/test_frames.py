@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ProtocolError
-from raft_actors.transports.frames import FrameParser, frame, pack_length
+from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
 
 
 @given(st.lists(st.binary(max_size=50)), st.data())

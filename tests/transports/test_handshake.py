@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ProtocolError
-from raft_actors.transports.handshake import (
+from raft_actors.transports.wire.handshake import (
     ANSWER_BYTES,
     MAGIC,
     MAX_HELLO_BYTES,

@@ -9,10 +9,10 @@ import trio
 import trio.testing
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.messages import AppendEntriesAccepted, InstallSnapshot, Message, RequestVote, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot, Message, RequestVote, SnapshotMetadata
 from raft_actors.transports import Faults, LinkStatistics, MemoryNetwork, encode
-from raft_actors.transports.codec import TAGS
 from raft_actors.transports.memory import REQUESTS
+from raft_actors.transports.wire.codec import TAGS
 from tests.transports.support import SAMPLES, Member, numbered
 
 REQUEST = RequestVote(1, 1, 1)

@@ -16,11 +16,11 @@ import pytest
 import trio
 
 from raft_actors.errors import ConfigurationError, ListenError
-from raft_actors.messages import InstallSnapshot, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.transports import Endpoint, TcpTransport
-from raft_actors.transports.frames import FrameParser, frame
-from raft_actors.transports.handshake import Hello, Verdict, decode_answer, encode_answer
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.wire.frames import FrameParser, frame
+from raft_actors.transports.wire.handshake import Hello, Verdict, decode_answer, encode_answer
 from tests.transports.support import MAX_MESSAGE_BYTES, Member, free_port, numbered, wait_until
 
 LINUX = sys.platform == "linux"

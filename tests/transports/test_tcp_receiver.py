@@ -8,11 +8,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.messages import Message
+from raft_actors.raft.messages import Message
 from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
-from raft_actors.transports.frames import FrameParser, frame, pack_length
-from raft_actors.transports.handshake import MAX_HELLO_BYTES, VERSION, Hello, Verdict, decode_answer
-from raft_actors.transports.tcp_receiver import Receiver
+from raft_actors.transports.tcp.receiver import Receiver
+from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, VERSION, Hello, Verdict, decode_answer
 from tests.transports.support import MAX_MESSAGE_BYTES, numbered
 
 Stream = trio.abc.Stream

@@ -11,12 +11,12 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.messages import AppendEntries, Message
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.transports import encode
-from raft_actors.transports.codec import size_bound
-from raft_actors.transports.frames import frame
-from raft_actors.transports.tcp_stream import TcpStream
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.wire.codec import size_bound
+from raft_actors.transports.wire.frames import frame
 from tests.transports.sending import (
     Line,
     Stream,

@@ -11,9 +11,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.transports.frames import frame
-from raft_actors.transports.handshake import VERSION, Verdict, encode_answer
-from raft_actors.transports.tcp_sender import Backoff
+from raft_actors.transports.tcp.sender import Backoff
+from raft_actors.transports.wire.frames import frame
+from raft_actors.transports.wire.handshake import VERSION, Verdict, encode_answer
 from tests.transports.sending import (
     Line,
     connected,

@@ -7,15 +7,15 @@ from random import Random
 from typing import Any, TypeVar
 
 from raft_actors.config import MIB, ClusterConfig, NodeConfig
-from raft_actors.effects import Become, Effect, Persist, Refuse, Send
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.inbox import Durable, InboxItem, Received, Requested
-from raft_actors.log import Log
-from raft_actors.messages import AppendEntries, Message, SnapshotMetadata
+from raft_actors.node.proposals import Admission, PendingProposal, PendingProposals, PendingRead
 from raft_actors.persistence.abc import HardState, LogWrite, Recovered, TermRun
-from raft_actors.proposals import Admission, PendingProposal, PendingProposals, PendingRead
-from raft_actors.roles import Candidate, Follower, Leader, Role
-from raft_actors.state import RaftState
+from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.inputs import Durable, InboxItem, Received, Requested
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import AppendEntries, Message, SnapshotMetadata
+from raft_actors.raft.roles import Candidate, Follower, Leader, Role
+from raft_actors.raft.state import RaftState
 
 T = TypeVar("T")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.effects import Become, Persist, Send
-from raft_actors.inbox import Durable, Received, TimerFired
-from raft_actors.messages import (
+from raft_actors.persistence.abc import HardState, LogWrite
+from raft_actors.raft.effects import Become, Persist, Send
+from raft_actors.raft.inputs import Durable, Received, TimerFired
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     InstallSnapshot,
@@ -15,9 +16,8 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.persistence.abc import HardState, LogWrite
-from raft_actors.roles import Candidate
-from raft_actors.transitions import RoleName
+from raft_actors.raft.roles import Candidate
+from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,
     held_back,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, Entry, EntryBatch, EntryKind
+from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, Entry, EntryBatch, EntryKind
 
 INDEXES = st.integers(1, 2**60)
 COMMANDS = st.lists(st.binary(max_size=40), min_size=1, max_size=12)

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from raft_actors.errors import SubscriberTooSlow
-from raft_actors.events import CommitAdvanced, Event, EventChannel, LeaderChanged, RoleChanged
-from raft_actors.transitions import RoleName
+from raft_actors.node.events import CommitAdvanced, Event, EventChannel, LeaderChanged, RoleChanged
+from raft_actors.raft.transitions import RoleName
 
 ROLE = RoleChanged(1, RoleName.FOLLOWER)
 LEADER = LeaderChanged(1, "n2")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from raft_actors.effects import Apply, Become, Persist, Send
 from raft_actors.errors import InternalError
-from raft_actors.inbox import Received, TimerFired
-from raft_actors.messages import (
+from raft_actors.persistence.abc import HardState, LogWrite
+from raft_actors.raft.effects import Apply, Become, Persist, Send
+from raft_actors.raft.inputs import Received, TimerFired
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
     RequestVote,
     RequestVoteReply,
 )
-from raft_actors.persistence.abc import HardState, LogWrite
-from raft_actors.transitions import RoleName
+from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,
     batch,

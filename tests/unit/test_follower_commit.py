@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.effects import Apply, Send
 from raft_actors.errors import InternalError
-from raft_actors.messages import AppendEntries, AppendEntriesAccepted
 from raft_actors.persistence.abc import HardState, LogWrite
+from raft_actors.raft.effects import Apply, Send
+from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted
 from tests.unit.builders import append, batch, make_durable, make_follower, of, receive, sent, written
 
 

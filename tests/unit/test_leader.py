@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.effects import Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
-from raft_actors.entries import EntryKind
 from raft_actors.errors import InternalError, LeadershipLost, NotLeader
-from raft_actors.inbox import Received, SnapshotReceived, SnapshotWritten, TimerFired
-from raft_actors.messages import (
+from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
+from raft_actors.raft.effects import Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
+from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.inputs import Received, SnapshotReceived, SnapshotWritten, TimerFired
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
@@ -18,9 +19,8 @@ from raft_actors.messages import (
     RequestVoteReply,
     SnapshotMetadata,
 )
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
-from raft_actors.roles import Leader
-from raft_actors.transitions import RoleName
+from raft_actors.raft.roles import Leader
+from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,
     log_terms,

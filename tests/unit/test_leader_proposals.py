@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.effects import Apply, WakeReplicators
-from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.errors import Overloaded
-from raft_actors.inbox import Requested
-from raft_actors.messages import AppendEntriesAccepted
-from raft_actors.proposals import PendingProposals
-from raft_actors.roles import Leader
+from raft_actors.node.proposals import PendingProposals
+from raft_actors.raft.effects import Apply, WakeReplicators
+from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
+from raft_actors.raft.inputs import Requested
+from raft_actors.raft.messages import AppendEntriesAccepted
+from raft_actors.raft.roles import Leader
 from tests.unit.builders import (
     make_admission,
     make_durable,

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import InternalError
-from raft_actors.log import Log
-from raft_actors.messages import SnapshotMetadata
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import SnapshotMetadata
 from tests.unit.builders import batch, batches, command, log_terms, make_log, recovered
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.messages import AppendEntriesRejected
-from raft_actors.progress import Progress, ProgressState
+from raft_actors.raft.messages import AppendEntriesRejected
+from raft_actors.raft.progress import Progress, ProgressState
 from tests.unit.builders import append, make_follower, make_log, receive, sent
 
 

@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 import pytest
 
-from raft_actors.quorum import is_quorum, majority, quorum_value
+from raft_actors.raft.quorum import is_quorum, majority, quorum_value
 
 
 @pytest.mark.parametrize("size", range(1, 8))

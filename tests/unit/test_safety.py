@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.entries import EntryKind
+from raft_actors.raft.entries import EntryKind
 from tests.unit.model.cluster import ModelCluster
 
 STEPS = 3_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.effects import Persist, Send
 from raft_actors.errors import InternalError
-from raft_actors.messages import RequestVoteReply, SnapshotMetadata
 from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
+from raft_actors.raft.effects import Persist, Send
+from raft_actors.raft.messages import RequestVoteReply, SnapshotMetadata
 from tests.unit.builders import batch, make_state
 
 REPLY = RequestVoteReply(2, granted=True)

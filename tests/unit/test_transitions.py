@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from raft_actors.errors import InternalError
-from raft_actors.transitions import RoleName, check_transition
+from raft_actors.raft.transitions import RoleName, check_transition
 
 ARROWS = {
     ("follower", "candidate"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from raft_actors.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
-from raft_actors.roles import Leader
-from raft_actors.supervisor import Supervisor
+from raft_actors.node.supervisor import Supervisor
+from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
+from raft_actors.raft.roles import Leader
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 

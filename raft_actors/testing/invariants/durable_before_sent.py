@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from raft_actors.messages import (
+from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     InstallSnapshotReply,
@@ -13,7 +14,6 @@ from raft_actors.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.testing.facts import holds
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life

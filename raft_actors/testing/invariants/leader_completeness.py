@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
-from raft_actors.transitions import RoleName
 
 
 class LeaderCompleteness(Invariant):

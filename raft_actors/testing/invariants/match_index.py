@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from raft_actors.roles import Leader
+from raft_actors.raft.roles import Leader
 from raft_actors.testing.facts import holds
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life

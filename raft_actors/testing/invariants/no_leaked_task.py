@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import trio
 from typing_extensions import override
 
-from raft_actors.roles import Leader
+from raft_actors.raft.roles import Leader
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import LIFE, Life
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import attrs
 from typing_extensions import override
 
-from raft_actors.messages import (
+from raft_actors.persistence.abc import CommitSnapshot, LogWrite, Write
+from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
     Message,
     RequestVote,
     RequestVoteReply,
 )
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, Write
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 

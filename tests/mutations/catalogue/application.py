@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_LEADER = "roles/leader.py"
-_STATE = "state.py"
-_LOG = "log.py"
-_APPLIER = "applier.py"
-_PROPOSALS = "proposals.py"
-_NODE = "node.py"
-_TIMER = "timer.py"
+_LEADER = "raft/roles/leader.py"
+_STATE = "raft/state.py"
+_LOG = "raft/log.py"
+_APPLIER = "node/applier.py"
+_PROPOSALS = "node/proposals.py"
+_NODE = "node/node.py"
+_TIMER = "actors/timer.py"
 
 APPLIED: tuple[Mutation, ...] = (
     mutation(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_FOLLOWER = "roles/follower.py"
-_CANDIDATE = "roles/candidate.py"
-_LEADER = "roles/leader.py"
-_ROLE = "roles/role.py"
-_STATE = "state.py"
-_LOG = "log.py"
-_SUPERVISOR = "supervisor.py"
+_FOLLOWER = "raft/roles/follower.py"
+_CANDIDATE = "raft/roles/candidate.py"
+_LEADER = "raft/roles/leader.py"
+_ROLE = "raft/roles/role.py"
+_STATE = "raft/state.py"
+_LOG = "raft/log.py"
+_SUPERVISOR = "node/supervisor.py"
 _PERSISTENCE = "persistence/actor.py"
 _LOG_STATE = "persistence/log_state.py"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_FOLLOWER = "roles/follower.py"
-_LEADER = "roles/leader.py"
-_QUORUM = "quorum.py"
-_LOG = "log.py"
-_PROGRESS = "progress.py"
-_REPLICATOR = "replicator.py"
+_FOLLOWER = "raft/roles/follower.py"
+_LEADER = "raft/roles/leader.py"
+_QUORUM = "raft/quorum.py"
+_LOG = "raft/log.py"
+_PROGRESS = "raft/progress.py"
+_REPLICATOR = "node/replicator.py"
 
 FOLLOWERS_LOG: tuple[Mutation, ...] = (
     mutation(

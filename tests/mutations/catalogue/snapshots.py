@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_ROLE = "roles/role.py"
-_LOG = "log.py"
-_STATE = "state.py"
-_APPLIER = "applier.py"
-_SNAPSHOTS = "snapshots.py"
-_REPLICATOR = "replicator.py"
+_ROLE = "raft/roles/role.py"
+_LOG = "raft/log.py"
+_STATE = "raft/state.py"
+_APPLIER = "node/applier.py"
+_SNAPSHOTS = "node/snapshots.py"
+_REPLICATOR = "node/replicator.py"
 
 TAKEN: tuple[Mutation, ...] = (
     mutation(

@@ -1,7 +1,7 @@
 """Damages what a crash left, after it was durable: flips bits, and replaces or cuts off sectors.
 
 No disk that does this keeps its word, so the store may be refused, at opening or at reading, with a `StorageError`.
-What it must not do is to open and hold something else. The mark (see `persistence/mark.py`) is up to date here.
+What it must not do is to open and hold something else. The mark (see `persistence/sqlite/mark.py`) is up to date here.
 """
 
 from __future__ import annotations

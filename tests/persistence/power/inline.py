@@ -14,7 +14,7 @@ import trio
 
 from raft_actors.errors import StorageFailed
 from raft_actors.persistence import SqliteStorage
-from raft_actors.persistence.database import Database
+from raft_actors.persistence.sqlite.database import Database
 from tests.persistence.inside import settle
 from tests.persistence.power.simulated import SimulatedFiles
 

@@ -11,13 +11,13 @@ from unittest import mock
 
 import attrs
 
-from raft_actors import entries
-from raft_actors.entries import EntryBatch
 from raft_actors.errors import RaftError
-from raft_actors.persistence import chunks, database, schema
-from raft_actors.persistence.database import Database
 from raft_actors.persistence.log_state import Step
-from raft_actors.persistence.segments import Segments
+from raft_actors.persistence.sqlite import chunks, database, schema
+from raft_actors.persistence.sqlite.database import Database
+from raft_actors.persistence.sqlite.segments import Segments
+from raft_actors.raft import entries
+from raft_actors.raft.entries import EntryBatch
 from tests.persistence.power.disk import Kind
 from tests.persistence.power.inline import InlineThread
 from tests.persistence.power.running import Plan, record_again, run_here

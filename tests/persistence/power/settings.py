@@ -6,7 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from unittest import mock
 
-from raft_actors.persistence import database, segments, sqlite, wal
+from raft_actors.persistence.sqlite import database, segments, wal
+from raft_actors.persistence.sqlite import storage as sqlite
 from tests.persistence.power.inline import InlineThread
 
 _CHECKPOINT_BYTES = 64 * 1024

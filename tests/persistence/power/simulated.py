@@ -22,7 +22,7 @@ import apsw
 import attrs
 from typing_extensions import override
 
-from raft_actors.persistence.files import Files, PlainFile, SyncedFile
+from raft_actors.persistence.sqlite.files import Files, PlainFile, SyncedFile
 from tests.persistence.power.disk import Disk, Event, Kind
 
 _FOLDER = "/simulated"

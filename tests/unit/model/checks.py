@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raft_actors.entries import EntryBatch
-from raft_actors.log import Log
-from raft_actors.messages import (
+from raft_actors.persistence.abc import HardState
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
     Message,
     RequestVote,
     RequestVoteReply,
 )
-from raft_actors.persistence.abc import HardState
-from raft_actors.quorum import majority
-from raft_actors.state import RaftState
+from raft_actors.raft.quorum import majority
+from raft_actors.raft.state import RaftState
 from tests.unit.model.disk import Disk
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.inbox import Received, Requested
-from raft_actors.messages import Message
-from raft_actors.proposals import Admission, PendingProposals
-from raft_actors.roles import Leader
+from raft_actors.node.proposals import Admission, PendingProposals
+from raft_actors.raft.inputs import Received, Requested
+from raft_actors.raft.messages import Message
+from raft_actors.raft.roles import Leader
 from tests.unit.model.checks import Checks
 from tests.unit.model.disk import Disk
 from tests.unit.model.node import Node

@@ -7,8 +7,6 @@ from collections.abc import Coroutine, Sequence
 from itertools import groupby
 from typing import Any, NoReturn, TypeVar
 
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.messages import SnapshotMetadata
 from raft_actors.persistence.abc import (
     CommitSnapshot,
     HardState,
@@ -21,6 +19,8 @@ from raft_actors.persistence.abc import (
     TermRun,
     Write,
 )
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.messages import SnapshotMetadata
 
 T = TypeVar("T")
 

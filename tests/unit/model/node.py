@@ -8,7 +8,12 @@ from random import Random
 from typing import Any
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.effects import (
+from raft_actors.errors import NotLeader
+from raft_actors.node.proposals import PendingProposals
+from raft_actors.node.replicator import Replicator, ReplicatorMessage
+from raft_actors.node.snapshots import SnapshotInstaller
+from raft_actors.persistence.abc import LogWrite
+from raft_actors.raft.effects import (
     Apply,
     Beat,
     Become,
@@ -22,18 +27,13 @@ from raft_actors.effects import (
     StoreChunk,
     WakeReplicators,
 )
-from raft_actors.entries import EntryBatch, EntryKind
-from raft_actors.errors import NotLeader
-from raft_actors.inbox import Durable, InboxItem, Received, SnapshotWritten, TimerFired
-from raft_actors.log import Log
-from raft_actors.messages import Message, SnapshotMetadata
-from raft_actors.persistence.abc import LogWrite
-from raft_actors.proposals import PendingProposals
-from raft_actors.replicator import Replicator, ReplicatorMessage
-from raft_actors.roles import Candidate, Follower, Leader, Role
-from raft_actors.snapshots import SnapshotInstaller
-from raft_actors.state import RaftState
-from raft_actors.transitions import RoleName, check_transition
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.inputs import Durable, InboxItem, Received, SnapshotWritten, TimerFired
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import Message, SnapshotMetadata
+from raft_actors.raft.roles import Candidate, Follower, Leader, Role
+from raft_actors.raft.state import RaftState
+from raft_actors.raft.transitions import RoleName, check_transition
 from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
 from tests.unit.model.checks import Checks
 from tests.unit.model.disk import Disk, fold, run_now

@@ -1,0 +1,399 @@
+"""What the storage's thread does with SQLite: every statement on the log and on snapshots.
+
+All of it runs on the one thread that made the connection. The appends of a busy leader are a single statement, its own
+transaction: the sqlite3 module lets go of the GIL around every call and may wait milliseconds to get it back from a
+busy Trio thread, so calls, not rows, are what a commit costs.
+
+What is checked: the store's row and each snapshot chunk by a checksum of their own, each batch by the one that it was
+encoded with; that batches follow one another without a gap and are of the terms that the store's row says; that the
+log's last batch is not older than that row; that no commit is missing of which the mark says that it was made (see
+`mark`). What SQLite itself finds damaged is reported as such.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import attrs
+
+from raft_actors.errors import StorageFailed, StorageMismatch
+from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity
+from raft_actors.persistence.log_state import LogState, Step
+from raft_actors.persistence.sqlite import chunks, schema, segments
+from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
+from raft_actors.persistence.sqlite.errors import storage_error
+from raft_actors.persistence.sqlite.files import SYSTEM, Files
+from raft_actors.persistence.sqlite.garbage import Garbage
+from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark, mark_path
+from raft_actors.persistence.sqlite.segments import Segments
+from raft_actors.persistence.sqlite.wal import WriteAheadLog
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import SnapshotMetadata
+
+# Under load, garbage is collected after each so many pieces of work; else when none came for a while.
+_WORK_PER_SLICE = 4
+_IDLE_S = 0.005
+_COMMITS_PER_MARK = 64  # under load (it costs two turns of the GIL); else it is written when idle
+
+
+@attrs.frozen
+class Opened:
+    """What opening found."""
+
+    state: LogState
+    tail: tuple[EntryBatch, ...]
+
+
+class Database:
+    """One open store. Made anywhere, used on one thread.
+
+    Attributes:
+        commits: durable transactions so far.
+        written_bytes: payload bytes in them.
+        failed: the first write that failed; nothing is written after it.
+    """
+
+    def __init__(self, path: Path, files: Files = SYSTEM) -> None:
+        self.path = path
+        self._files = files
+        self.commits = 0
+        self.written_bytes = 0
+        self.failed: Exception | None = None
+        self._unheard: Exception | None = None
+        self._opened: sqlite3.Connection | None = None
+        self._row: schema.StoreRow
+        self._commit_number = self._last_index = 0
+        self._log: LogRows
+        self._segments: Segments
+        self._garbage: Garbage
+        self._wal: WriteAheadLog
+        self._work_since_slice = 0
+        self._mark: Mark | None = None
+        self._commit_index = self._marked_number = self._marked_index = 0
+
+    # --- opening and closing -------------------------------------------------------------------------------------
+
+    def open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
+        """Open or create the store; see `Storage.open` for what it checks and raises."""
+        try:
+            with self._mapping("opening it"):
+                return self._open(identity, tail_bytes)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
+        files = self._files
+        files.make_folder(self.path.parent)
+        if not files.exists(self.path):
+            files.remove(mark_path(self.path))  # of a store that somebody removed ...
+            files.sync_folder(self.path.parent)  # ... lest it come back after a crash, and speak against this one
+        self._opened = connection = schema.connect(self.path, files)
+        if schema.is_empty(connection):
+            check_mark(self.path, None, files)
+            schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
+        schema.upgrade(connection, self.path)
+        self._row = row = schema.load(connection, self.path)
+        if row.identity != identity:
+            raise StorageMismatch(
+                f"{self.path} belongs to node {row.identity.node_id!r} of cluster {row.identity.cluster_id!r}, not to "
+                f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
+            )
+        self._log = log = LogRows(connection, self.path, files)
+        self._wal = WriteAheadLog(self.path, files, Random(identity.node_id))
+        state, self._commit_number = log.bounds(row)
+        self._last_index = state.last_index
+        noted = check_mark(self.path, self._last_commit(), files)
+        self._commit_index = max(state.snapshot_index, min(noted, state.last_index))
+        state = attrs.evolve(state, commit_index=self._commit_index)
+        tail = log.tail(state, tail_bytes)
+        self._segments = Segments(connection, self.path, files)
+        # A process that was killed before its sync left what we read in the system's cache alone.
+        files.make_durable(self.path.with_name(self.path.name + "-wal"))
+        self._mark = Mark(self.path, files)
+        files.sync_folder(self.path.parent)
+        self._write_mark()
+        self._garbage = Garbage(connection, state.first_index)
+        self._garbage.find_snapshots(keep=row.snapshot_id)
+        return Opened(state, tuple(tail))
+
+    def close(self) -> None:
+        """Move the write-ahead log to the database and close it, so that the next open finds one whole file."""
+        connection = self._opened
+        if connection is None:
+            return
+        try:
+            if self._unheard is not None:
+                raise self._unheard
+            if self.failed is None:
+                with self._mapping("closing it"):
+                    self._write_mark()
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark.close()
+            self._segments.close()
+        connection, self._opened = self._opened, None
+        if connection is not None:
+            connection.close()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[EntryBatch], commit_index: int) -> None:
+        """Append batches of the log's last term: one statement, which is its own transaction. Once that is durable,
+        `commit_index` is what is known to be committed.
+        """
+        number = self._commit_number + 1
+        sizes = [len(batch.data) for batch in entries]
+        if max(sizes) >= segments.LARGE_BYTES:
+            self._append_large(entries, number)
+        else:
+            with self._writing("appending entries"):
+                self._log.insert(entries, [batch.data for batch in entries], number)
+            self._wal.grew(sum(sizes), len(entries))
+        self._last_index = entries[-1].last_index
+        self._committed(number, sum(sizes))
+        self._commit_index = commit_index
+
+    def note_commit(self, commit_index: int) -> None:
+        """Know that what was written before is committed up to here. The mark says so when it is written next."""
+        self._connection()
+        self._commit_index = commit_index
+
+    def _append_large(self, entries: Sequence[EntryBatch], number: int) -> None:
+        with self._writing("appending large entries") as connection:
+            held = self._put(entries)
+            begins_segment = self._segments.changed
+            if begins_segment:
+                connection.execute("BEGIN IMMEDIATE")
+                self._segments.save(connection)
+            self._log.insert(entries, held, number)
+            if begins_segment:
+                connection.execute("COMMIT")
+                self._segments.saved()
+
+    def _put(self, entries: Sequence[EntryBatch]) -> list[bytes]:
+        held = self._segments.put(entries)
+        self._wal.grew(sum(map(len, held)), len(held))
+        return held
+
+    def transact(self, steps: Sequence[Step]) -> None:
+        """Carry out any writes, as one transaction."""
+        if not steps:
+            return
+        number = self._commit_number + 1
+        row, payload = self._row, 0
+        with self._writing("writing term, vote or log") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for step in steps:
+                row = attrs.evolve(
+                    row,
+                    hard_state=step.after.hard_state,
+                    first_index=step.after.first_index,
+                    last_index=step.after.last_index,
+                    term_runs=step.after.term_runs,
+                )
+                if isinstance(step.write, CommitSnapshot):
+                    row = self._commit_snapshot(step, step.write, row)
+                else:
+                    self._write_log(step.write, number)
+                    payload += sum(batch.size for batch in step.write.entries)
+            row = attrs.evolve(row, commit_number=number)
+            self._segments.compact(row.first_index)
+            self._segments.save(connection)
+            connection.execute(schema.SAVE_STORE, row.parameters())
+            connection.execute("COMMIT")
+            self._segments.saved()
+        previous, self._row, self._last_index = self._row, row, row.last_index
+        self._wal.grew(0, 4)
+        self._committed(number, payload)
+        self._commit_index = steps[-1].after.commit_index
+        self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
+        self._garbage.first_index = row.first_index
+        if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
+            self._garbage.add_snapshot(previous.snapshot_id)
+
+    def _write_log(self, write: LogWrite, number: int) -> None:
+        if write.truncate_from is not None:
+            self._log.truncate(write.truncate_from, number)
+            self._segments.cut(write.truncate_from)
+        for start in range(0, len(write.entries), MAX_ROWS):
+            some = write.entries[start : start + MAX_ROWS]
+            self._log.insert(some, self._put(some), number)
+
+    def _commit_snapshot(self, step: Step, write: CommitSnapshot, row: schema.StoreRow) -> schema.StoreRow:
+        if step.after.last_index < step.after.first_index:
+            # What lies above the snapshot must go now: new entries will take its place. What lies below can wait.
+            self._log.delete_from(step.after.first_index)
+            self._segments.cut(step.after.first_index)
+        return attrs.evolve(
+            row,
+            snapshot_id=write.snapshot_id,
+            snapshot=step.after.snapshot,
+            snapshot_chunks=step.chunks,
+            snapshot_bytes=step.size,
+        )
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def read_entries(
+        self, state: LogState, first_index: int, last_index: int, max_bytes: int
+    ) -> tuple[EntryBatch, ...]:
+        """See `Storage.read_entries`; `state` is the log's when this was asked."""
+        with self._mapping("reading entries"):
+            self._connection()
+            return tuple(self._log.read(state, first_index, last_index, max_bytes))
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
+        """Give out an id, in a row that lets the next open find what a crash leaves of this snapshot."""
+        with self._writing("beginning a snapshot") as connection:
+            snapshot_id = chunks.insert_snapshot(connection, self.path, metadata)
+        self._wal.grew(0, 1)
+        self._committed(self._commit_number, 0)
+        return snapshot_id
+
+    def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
+        """Add a chunk to a snapshot that was begun."""
+        with self._writing("writing a snapshot") as connection:
+            chunks.insert_chunk(connection, snapshot_id, sequence, data)
+        self._wal.grew(len(data), 1)
+        self._committed(self._commit_number, len(data))
+
+    def discard_snapshot(self, snapshot_id: int) -> None:
+        """Let a snapshot's chunks be deleted by and by."""
+        self._garbage.add_snapshot(snapshot_id)
+
+    def pin_snapshot(self, reader: object) -> tuple[int, SnapshotMetadata, int] | None:
+        """Keep the current snapshot's chunks for `reader`; returns the snapshot's id, metadata and count of chunks."""
+        row = self._row
+        if row.snapshot_id is None or row.snapshot is None:
+            return None
+        self._garbage.pin(row.snapshot_id, reader)
+        return row.snapshot_id, row.snapshot, row.snapshot_chunks
+
+    def unpin_snapshot(self, reader: object) -> None:
+        """Undo `pin_snapshot`, if that was done."""
+        self._garbage.unpin(reader)
+
+    def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
+        """See `SnapshotReader.read_chunk`."""
+        with self._mapping("reading a snapshot"):
+            return chunks.read_chunk(self._connection(), self.path, snapshot_id, sequence)
+
+    # --- between pieces of work ----------------------------------------------------------------------------------
+
+    def between(self) -> float | None:
+        """After each piece of work: move the write-ahead log when it is long, and collect garbage now and then."""
+        if self._opened is None or self.failed is not None:
+            return None
+        if self._wal.is_long:
+            self._upkeep(self._checkpoint)
+        elif self._wal.needs_room:
+            self._upkeep(self._reserve)
+        if self._commit_number - self._marked_number >= _COMMITS_PER_MARK:
+            self._upkeep(self._write_mark)
+        self._work_since_slice += 1
+        if self._work_since_slice >= _WORK_PER_SLICE and self._has_garbage():
+            self._work_since_slice = 0
+            self._upkeep(self._collect)
+        return self._idle_after_s(_IDLE_S)
+
+    def idle(self) -> float | None:
+        """Note the last commit, and collect a slice of garbage."""
+        if self._is_unmarked():
+            self._upkeep(self._write_mark)
+        if self._has_garbage():
+            self._upkeep(self._collect)
+        return self._idle_after_s(0.0)
+
+    def _idle_after_s(self, delay_s: float) -> float | None:
+        if self.failed is None and (self._has_garbage() or self._is_unmarked()):
+            return delay_s
+        return None
+
+    def _is_unmarked(self) -> bool:
+        return self._commit_number != self._marked_number or self._commit_index != self._marked_index
+
+    def _upkeep(self, work: Callable[[], None]) -> None:
+        # Nobody waits for it, so its failure is the next caller's to hear.
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - kept for the next caller
+            self.failed = self._unheard = error
+
+    def _has_garbage(self) -> bool:
+        return bool(self._garbage) or self._segments.has_surplus
+
+    def _collect(self) -> None:
+        with self._writing("deleting what a snapshot replaced"):
+            if self._segments.has_surplus:
+                self._segments.remove_one()
+            else:
+                self._wal.grew(self._garbage.collect_slice(), 0)
+
+    def _write_mark(self) -> None:
+        if self._mark is not None:
+            with self._mapping("noting the last commit"):
+                self._mark.write(self._last_commit())
+            self._marked_number, self._marked_index = self._commit_number, self._commit_index
+
+    def _last_commit(self) -> MarkedCommit:
+        row = self._row
+        return MarkedCommit(row.store_id, self._commit_number, row.commit_number, self._last_index, self._commit_index)
+
+    def _reserve(self) -> None:
+        with self._mapping("making room in the write-ahead log"):
+            self._wal.make_room()
+
+    def _checkpoint(self) -> None:
+        self._write_mark()  # of what is in the database, none is to be missed without a word
+        with self._writing("moving the write-ahead log to the database") as connection:
+            self._wal.move(connection)
+
+    # --- how each piece of work is wrapped -----------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._unheard is not None:
+            error, self._unheard = self._unheard, None
+            raise error
+        if self.failed is not None:
+            raise StorageFailed(
+                f"{self.path} takes no more calls since a write failed ({self.failed}): start the node again"
+            ) from self.failed
+        if self._opened is None:
+            raise StorageFailed(f"{self.path} is not open")
+        return self._opened
+
+    @contextmanager
+    def _mapping(self, doing: str) -> Generator[None, None, None]:
+        try:
+            yield
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError, OSError) as error:
+            raise storage_error(self.path, doing, error) from error
+
+    @contextmanager
+    def _writing(self, doing: str) -> Generator[sqlite3.Connection, None, None]:
+        """What fails in here is the last thing tried: its outcome is unknown, and a retry could revive or lose it."""
+        connection = self._connection()
+        try:
+            with self._mapping(doing):
+                yield connection
+        except BaseException as error:
+            self.failed = error if isinstance(error, Exception) else StorageFailed(repr(error))
+            raise
+
+    def _committed(self, number: int, payload: int) -> None:
+        self._commit_number = number
+        self.commits += 1
+        self.written_bytes += payload

@@ -1,0 +1,1 @@
+"""What performs: one running member, from what an application calls to the actors that replicate and apply."""

@@ -1,0 +1,102 @@
+"""The applied log as a channel, for applications that consume it themselves, beside or instead of a state machine.
+
+A reader fetches applied entries at its own pace, from memory or storage, so nothing queues up and a slow reader slows
+nobody. If it falls so far behind that what it needs is compacted away, it is told of the snapshot that covers it and
+goes on after.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Generic, TypeVar
+
+import attrs
+import trio
+
+from raft_actors.commands import CommandCodec
+from raft_actors.config import MIB
+from raft_actors.node.applier import Applier
+from raft_actors.persistence.abc import Storage
+from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import SnapshotMetadata
+
+C = TypeVar("C")
+
+_FETCH_BYTES = 1 * MIB
+
+
+@attrs.frozen
+class AppliedCommand(Generic[C]):
+    """A command that has been applied on this node."""
+
+    index: int
+    term: int
+    command: C
+
+
+@attrs.frozen
+class AppliedSnapshot:
+    """All up to `snapshot.index` that was not delivered is covered by this snapshot: see `Node.open_snapshot`."""
+
+    snapshot: SnapshotMetadata
+
+
+class AppliedLog(Generic[C]):
+    """Reads the applied log from an index on. `async for item in applied_log` ends when the node does."""
+
+    def __init__(self, applier: Applier, log: Log, storage: Storage, codec: CommandCodec[C], from_index: int) -> None:
+        self._applier = applier
+        self._log = log
+        self._storage = storage
+        self._codec = codec
+        self._ready: deque[AppliedCommand[C] | AppliedSnapshot] = deque()
+        self.next_index = from_index
+
+    async def receive(self) -> AppliedCommand[C] | AppliedSnapshot:
+        """Wait for the next applied command, or for word that a snapshot covers what comes next.
+
+        Raises:
+            trio.EndOfChannel: the node has ended.
+        """
+        await trio.lowlevel.checkpoint()
+        while not self._ready:
+            await self._applier.wait_applied(self.next_index)
+            if self._applier.stopped:
+                raise trio.EndOfChannel
+            await self._fetch()
+        return self._ready.popleft()
+
+    def __aiter__(self) -> AsyncIterator[AppliedCommand[C] | AppliedSnapshot]:
+        return self
+
+    async def __anext__(self) -> AppliedCommand[C] | AppliedSnapshot:
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    async def _fetch(self) -> None:
+        log, first, last = self._log, self.next_index, self._applier.applied_index
+        if first < log.first_index:
+            self._skip_to_snapshot()
+            return
+        batches: Any = log.recent(first, last, _FETCH_BYTES)
+        if batches is None:
+            try:
+                batches = await self._storage.read_entries(first, min(last, log.durable_index), _FETCH_BYTES)
+            except KeyError:
+                self._skip_to_snapshot()
+                return
+        for batch in batches:
+            if batch.kind is EntryKind.COMMAND:
+                for entry in batch.entries():
+                    self._ready.append(AppliedCommand(entry.index, entry.term, self._codec.decode(entry.command)))
+            self.next_index = batch.last_index + 1
+
+    def _skip_to_snapshot(self) -> None:
+        snapshot = self._log.snapshot
+        if snapshot is not None and snapshot.index >= self.next_index:
+            self._ready.append(AppliedSnapshot(snapshot))
+            self.next_index = snapshot.index + 1

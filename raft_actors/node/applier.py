@@ -1,0 +1,362 @@
+"""The applier: feeds committed entries to the state machine, in order, and answers their proposers.
+
+It is told how far the log is committed and fetches the entries itself, from memory or (after a restart, or when it has
+fallen behind) from storage. So nothing queues up before it, however slow the state machine is. It gives other tasks a
+turn whenever it has applied for `apply_slice_s`, so heartbeats go on.
+
+Its task is protected from KeyboardInterrupt, as every actor's is, but not where the application's code runs: Ctrl-C
+must be able to end an `apply` that never returns. It ends the node then, so nothing half done outlives it.
+
+It alone touches the state machine: applying, querying, taking and restoring snapshots never overlap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+
+from raft_actors.actors.actor import Actor, ActorStopped, MailboxFull
+from raft_actors.actors.clock import NodeClock
+from raft_actors.actors.pending import Pending
+from raft_actors.config import MIB, NodeConfig
+from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
+from raft_actors.node.proposals import PendingOutcome
+from raft_actors.node.snapshots import SnapshotChunks, SnapshotJob
+from raft_actors.persistence.abc import SnapshotReader, Storage
+from raft_actors.raft.effects import Apply, RestoreSnapshot
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.state_machine import StateMachine
+
+#: Entries fetched at a time.
+_FETCH_BYTES = 1 * MIB
+
+#: Commands applied between two looks at the clock, at most.
+_LONGEST_STRIDE = 64
+
+_CAPACITY = 1024
+
+
+@attrs.frozen
+class Committed:
+    """The commit index has advanced. Only a wake-up call: the index itself is `Applier.commit_index`."""
+
+
+@attrs.frozen
+class RequestSnapshot:
+    """Somebody wants a snapshot of what is applied now; the answer is its metadata, once it is durable."""
+
+    reply: Pending[SnapshotMetadata]
+
+
+ApplierMessage = Committed | RestoreSnapshot | RequestSnapshot
+
+
+@attrs.frozen
+class ApplierStatistics:
+    """Counters of an applier.
+
+    Attributes:
+        applied_commands: commands given to the state machine since the node started.
+        failed_commands: those among them whose `apply` raised.
+        snapshots_restored: snapshots given to the state machine, the one at the start included.
+    """
+
+    applied_commands: int
+    failed_commands: int
+    snapshots_restored: int
+
+
+class Applier(Actor[ApplierMessage]):
+    """The state machine's only user. See the module's text.
+
+    Attributes:
+        applied_index: the last entry applied (Figure 2: lastApplied).
+        commit_index: how far it may apply.
+        stopped: whether the node has ended.
+    """
+
+    def __init__(
+        self,
+        state_machine: StateMachine[Any, Any],
+        *,
+        log: Log,
+        storage: Storage,
+        config: NodeConfig,
+        begin_snapshot: Callable[[SnapshotJob], None],
+        clock: NodeClock | None = None,
+    ) -> None:
+        super().__init__(name="applier", capacity=_CAPACITY)
+        self.applied_index = 0
+        self.commit_index = 0
+        self.stopped = False
+        self._applied_term = 0
+        self._state_machine = state_machine
+        self._decode = state_machine.commands.decode
+        self._log = log
+        self._storage = storage
+        self._config = config
+        self._begin_snapshot = begin_snapshot
+        self._now = (clock or NodeClock()).now
+        self._woken = False
+        self._outcomes: deque[PendingOutcome[Any]] = deque()
+        self._keep_from: int | None = None
+        self._results: list[Any] = []
+        self._results_from = 1
+        self._slice_ends = 0.0
+        self._stride = 1
+        self._moved = trio.lowlevel.ParkingLot()
+        self._snapshot_index: int = 0
+        self._snapshot_under_way = False
+        self._snapshot_requests: list[RequestSnapshot] = []
+        self._snapshot_waiters: list[RequestSnapshot] = []
+        self._bytes_since_snapshot = 0
+        self._applied_commands = self._failed_commands = self._restored = 0
+
+    # --- what it is told -------------------------------------------------------------------------------------
+
+    def commit_to(self, apply: Apply) -> None:
+        """Let it apply up to `apply.commit_index` and answer `apply.outcomes` as their entries are applied."""
+        self.commit_index = max(self.commit_index, apply.commit_index)
+        self._outcomes += apply.outcomes
+        self._keep_from = apply.keep_from
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._woken:
+            return
+        self._woken = True
+        try:
+            self.tell(Committed())
+        except MailboxFull:
+            return  # with so much to read it looks at the commit index anyway
+
+    async def receive(self, messages: list[ApplierMessage]) -> None:
+        """Restore a snapshot where one has come, then apply what is committed."""
+        self._woken = False
+        for message in messages:
+            if isinstance(message, RestoreSnapshot):
+                if message.snapshot.index > self.applied_index:
+                    await self.restore()
+            elif isinstance(message, RequestSnapshot):
+                self._snapshot_requests.append(message)
+        await self._apply_committed()
+        self._take_snapshot_if_due()
+
+    async def wait_applied(self, index: int) -> None:
+        """Wait until the entry at `index` has been applied (or a snapshot that covers it restored), or it has
+        stopped.
+        """
+        while self.applied_index < index and not self.stopped:
+            await self._moved.park()
+
+    def stop(self) -> None:
+        """It will apply nothing more: let all who wait in `wait_applied` go."""
+        self.stopped = True
+        self._moved.unpark_all()
+
+    # --- applying --------------------------------------------------------------------------------------------
+
+    async def _apply_committed(self) -> None:
+        self._slice_ends = self._now() + self._config.apply_slice_s
+        while self.applied_index < self.commit_index:
+            batches = await self._fetch(self.applied_index + 1)
+            if not batches:
+                return  # a snapshot replaces what is missing: it will be restored, then applying goes on
+            for batch in batches:
+                await self._apply_batch(batch)
+                self._take_snapshot_if_due()
+
+    async def _fetch(self, first_index: int) -> list[EntryBatch]:
+        """Committed entries from `first_index` on; none where a leader's snapshot has replaced them."""
+        log = self._log
+        if first_index < log.first_index:
+            # The storage may still hold the log from before, in which these entries were never committed.
+            return []
+        batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)
+        if batches is not None:
+            return batches
+        last_index = min(self.commit_index, log.durable_index)
+        if last_index < first_index:
+            raise InternalError(f"entry {first_index} is committed, but neither in memory nor on disk")
+        try:
+            return list(await self._storage.read_entries(first_index, last_index, _FETCH_BYTES))
+        except KeyError:
+            if first_index >= log.first_index:
+                raise InternalError(f"entry {first_index} is committed but can't be read") from None
+            return []
+
+    async def _apply_batch(self, batch: EntryBatch) -> None:
+        if batch.first_index != self.applied_index + 1:
+            raise InternalError(f"entry {batch.first_index} can't be applied after {self.applied_index}")
+        if not self._results:
+            self._results_from = batch.first_index
+        self._applied_term = batch.term
+        self._bytes_since_snapshot += batch.size
+        if batch.kind is EntryKind.COMMAND:
+            await self._apply_commands(batch.commands())
+        else:
+            if self._results_wanted():
+                self._results += [None] * len(batch)
+            self.applied_index = batch.last_index
+        self._answer()
+
+    async def _apply_commands(self, commands: list[bytes]) -> None:
+        clock, stride, position = self._now, self._stride, 0
+        looked = clock()
+        while True:
+            self._apply_each(commands[position : position + stride])
+            position += stride
+            if position >= len(commands):
+                break
+            now = clock()
+            if now >= self._slice_ends:
+                self._answer()
+                await trio.lowlevel.checkpoint()
+                now = clock()
+                self._slice_ends = now + self._config.apply_slice_s
+            # Looking at the clock costs as much as a small command: look rarely, as long as it says that little passed.
+            short = now - looked < self._config.apply_slice_s / 8
+            stride = min(stride * 2, _LONGEST_STRIDE) if short else max(1, stride // 2)
+            looked = now
+        self._stride = stride
+        self._applied_commands += len(commands)
+
+    @trio.lowlevel.disable_ki_protection
+    def _apply_each(self, commands: list[bytes]) -> None:
+        apply, decode = self._state_machine.apply, self._decode
+        results = self._results if self._results_wanted() else None
+        index = self.applied_index
+        for data in commands:
+            index += 1
+            try:
+                command = decode(data)
+            except ValueError as error:
+                raise StateMachineError(
+                    f"the command at index {index} can't be decoded ({error}): every node needs a version that knows it"
+                ) from error
+            try:
+                result = apply(command)
+            except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
+                result = self._failed(index, error)
+            if results is not None:
+                results.append(result)
+            self.applied_index = index
+
+    def _results_wanted(self) -> bool:
+        """Whether anybody waits for results. Who does is known before the first of his entries is applied."""
+        return bool(self._outcomes) or self._keep_from is not None
+
+    def _failed(self, index: int, error: Exception) -> CommandFailed:
+        self._failed_commands += 1
+        failure = CommandFailed(index)
+        failure.__cause__ = error
+        return failure
+
+    @trio.lowlevel.enable_ki_protection
+    def _answer(self) -> None:
+        """Give the proposals and reads that are due by now their results, and wake who waits for an index."""
+        outcomes, applied_index = self._outcomes, self.applied_index
+        while outcomes and outcomes[0].last_index <= applied_index:
+            outcomes.popleft().answer(self._results, self._results_from, self._state_machine)
+        needed_from = outcomes[0].index if outcomes else self._keep_from
+        if needed_from is None or needed_from > self.applied_index:
+            self._results = []
+            self._results_from = self.applied_index + 1
+        if self._moved:
+            self._moved.unpark_all()
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    async def restore(self) -> None:
+        """Replace the state machine's state by the storage's snapshot, if there is one beyond what is applied.
+
+        Raises:
+            StateMachineError: the state machine's `restore` raised.
+        """
+        reader = await self._storage.open_snapshot()
+        if reader is None:
+            return
+        try:
+            if reader.metadata.index > self.applied_index:
+                await self._restore_from(reader)
+        finally:
+            reader.close()
+
+    @trio.lowlevel.disable_ki_protection
+    async def _restore_from(self, reader: SnapshotReader) -> None:
+        metadata = reader.metadata
+        try:
+            await self._state_machine.restore(SnapshotChunks(reader))
+        except RaftError:
+            raise
+        except Exception as error:
+            raise StateMachineError(
+                f"the state machine can't restore the snapshot at index {metadata.index}"
+            ) from error
+        self._restored += 1
+        self.applied_index = self._snapshot_index = metadata.index
+        self._applied_term = metadata.term
+        self.commit_index = max(self.commit_index, metadata.index)
+        self._bytes_since_snapshot = 0
+        self._give_up_skipped()
+        self._answer()
+
+    def _give_up_skipped(self) -> None:
+        """Answer those whose entries the snapshot skipped. They are committed, but their results were made elsewhere:
+        only a leader that lost its leadership long before comes to this."""
+        while self._outcomes and self._outcomes[0].last_index <= self.applied_index:
+            outcome = self._outcomes.popleft()
+            outcome.fail(LeadershipLost(self._applied_term, outcome.index))
+        self._results = []
+
+    @trio.lowlevel.disable_ki_protection
+    def _take_snapshot_if_due(self) -> None:
+        if self._snapshot_under_way or not self._snapshot_due():
+            return
+        self._snapshot_waiters, self._snapshot_requests = self._snapshot_requests, []
+        if self.applied_index == self._snapshot_index:
+            self._answer_snapshot_waiters(SnapshotMetadata(self.applied_index, self._applied_term))
+            return
+        try:
+            chunks = iter(self._state_machine.snapshot())
+        except Exception as error:
+            raise StateMachineError(f"the state machine can't take a snapshot at index {self.applied_index}") from error
+        self._snapshot_under_way = True
+        self._snapshot_index = self.applied_index
+        self._bytes_since_snapshot = 0
+        try:
+            self._begin_snapshot(SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks))
+        except ActorStopped:
+            return  # the node is ending, and its snapshotter was first
+
+    def _snapshot_due(self) -> bool:
+        config = self._config
+        if self._snapshot_requests:
+            return True
+        entries = self.applied_index - self._snapshot_index
+        return (config.snapshot_entries is not None and entries >= config.snapshot_entries) or (
+            config.snapshot_bytes is not None and self._bytes_since_snapshot >= config.snapshot_bytes
+        )
+
+    def snapshot_ended(self, current: SnapshotMetadata | None) -> None:
+        """A snapshot that was begun is durable, or was given up because a newer one is; `current` is the newest."""
+        self._snapshot_under_way = False
+        if current is not None:
+            self._answer_snapshot_waiters(current)
+        if self._snapshot_requests:
+            self._wake()
+
+    def _answer_snapshot_waiters(self, snapshot: SnapshotMetadata) -> None:
+        for request in self._snapshot_waiters:
+            request.reply.resolve(snapshot)
+        self._snapshot_waiters = []
+
+    def statistics(self) -> ApplierStatistics:
+        """Counters so far."""
+        return ApplierStatistics(self._applied_commands, self._failed_commands, self._restored)

@@ -1,0 +1,164 @@
+"""What a node tells its subscribers, each through a bounded channel of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from raft_actors.errors import SubscriberTooSlow
+from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.transitions import RoleName
+
+
+@attrs.frozen
+class RoleChanged:
+    """This node took on a role in a term."""
+
+    term: int
+    role: RoleName
+
+
+@attrs.frozen
+class LeaderChanged:
+    """A term has a leader, as this node now knows (or, with None, a new term has none yet)."""
+
+    term: int
+    leader: str | None
+
+
+@attrs.frozen
+class CommitAdvanced:
+    """The commit index has grown. Several advances may come as one."""
+
+    commit_index: int
+
+
+@attrs.frozen
+class SnapshotTaken:
+    """A snapshot of this node's own state has become current."""
+
+    snapshot: SnapshotMetadata
+
+
+@attrs.frozen
+class SnapshotInstalled:
+    """A snapshot that the leader sent has become current; the state machine is being restored from it."""
+
+    snapshot: SnapshotMetadata
+
+
+Event = RoleChanged | LeaderChanged | CommitAdvanced | SnapshotTaken | SnapshotInstalled
+
+
+class EventChannel:
+    """One subscriber's events, in order. `async for event in channel` ends when the node does.
+
+    No change of role or leader is ever lost: commits that nobody fetched yet are merged into one, and a subscriber
+    that lets `capacity` other events pile up is cut off with `SubscriberTooSlow` instead of missing some.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._events: deque[Event] = deque()
+        self._reader = trio.lowlevel.ParkingLot()
+        self._overflowed = False
+        self._closed = False
+
+    async def receive(self) -> Event:
+        """Wait for the next event.
+
+        Raises:
+            SubscriberTooSlow: too many events piled up; those before were delivered, the later ones are gone.
+            trio.EndOfChannel: the node has ended, and all events were delivered.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                event = self.receive_nowait()
+            except trio.WouldBlock:
+                await self._reader.park()
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return event
+
+    def receive_nowait(self) -> Event:
+        """Take the next event.
+
+        Raises:
+            trio.WouldBlock: there is none yet.
+            SubscriberTooSlow, trio.EndOfChannel: as for `receive`.
+        """
+        if self._events:
+            return self._events.popleft()
+        if self._overflowed:
+            raise SubscriberTooSlow(
+                f"{self._capacity} events waited in this channel and the node had more: fetch them faster, or ask for "
+                "more capacity"
+            )
+        if self._closed:
+            raise trio.EndOfChannel
+        raise trio.WouldBlock
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def put(self, event: Event) -> None:
+        """Add an event (for the node)."""
+        events = self._events
+        if self._overflowed:
+            return
+        if isinstance(event, CommitAdvanced) and events and isinstance(events[-1], CommitAdvanced):
+            events[-1] = event
+        elif len(events) < self._capacity:
+            events.append(event)
+        else:
+            self._overflowed = True
+        if self._reader:
+            self._reader.unpark_all()
+
+    def close(self) -> None:
+        """Let the subscriber come to the end (for the node)."""
+        self._closed = True
+        self._reader.unpark_all()
+
+
+class EventHub:
+    """The subscribers of one node."""
+
+    def __init__(self) -> None:
+        # A dict for its order, so that a simulation repeats itself.
+        self._channels: dict[EventChannel, None] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def subscribe(self, capacity: int) -> AsyncGenerator[EventChannel, None]:
+        """Open a channel that gets all events published while it is open."""
+        channel = EventChannel(capacity)
+        self._channels[channel] = None
+        if self._closed:
+            channel.close()
+        try:
+            yield channel
+        finally:
+            del self._channels[channel]
+
+    def publish(self, event: Event) -> None:
+        """Give an event to all subscribers."""
+        for channel in self._channels:
+            channel.put(event)
+
+    def close(self) -> None:
+        """The node has ended."""
+        self._closed = True
+        for channel in self._channels:
+            channel.close()

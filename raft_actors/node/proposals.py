@@ -1,0 +1,224 @@
+"""Proposals and reads on their way through the leader, and the bound on how many there may be."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import trio
+from typing_extensions import override
+
+from raft_actors.actors.pending import Pending, wake
+from raft_actors.errors import CommandFailed, NodeStopped, Overloaded
+
+R = TypeVar("R")
+
+
+class Admission:
+    """Bounds what a node has accepted and not yet answered, in bytes and in number.
+
+    Room that is freed is given to those who wait, in order of arrival, at once and not when they run: so nobody who
+    comes in between takes it from them.
+    """
+
+    def __init__(self, node_id: str, *, max_bytes: int, max_count: int) -> None:
+        self.node_id = node_id
+        self.max_bytes = max_bytes
+        self.max_count = max_count
+        self.bytes = 0
+        self.closed = False
+        # Dicts for their order, so that a simulation repeats itself.
+        self._admitted: dict[PendingOutcome[Any], None] = {}
+        self._waiting: dict[PendingOutcome[Any], trio.lowlevel.Task] = {}
+        self._idle = trio.lowlevel.ParkingLot()
+
+    @property
+    def count(self) -> int:
+        """How many were admitted and are not settled."""
+        return len(self._admitted)
+
+    def admit_nowait(self, outcome: PendingOutcome[Any]) -> None:
+        """Let one in.
+
+        Raises:
+            Overloaded: there is no room for it now.
+            NodeStopped: the node takes no more.
+        """
+        if self.closed:
+            raise NodeStopped(self.node_id)
+        if not self.admit_if_room(outcome):
+            raise Overloaded(
+                f"{self.count:,} proposals with {self.bytes:,} bytes wait to be committed and applied "
+                f"(max_pending_proposals {self.max_count:,}, max_uncommitted_bytes {self.max_bytes:,})"
+            )
+
+    def admit_if_room(self, outcome: PendingOutcome[Any]) -> bool:
+        """Let one in if there is room, and nobody waits for it; return whether it was. A closed one takes none."""
+        return not self._waiting and not self.closed and self._take_in(outcome)
+
+    async def admit(self, outcome: PendingOutcome[Any]) -> None:
+        """Let one in, waiting for room in order of arrival. A checkpoint only where it has to wait.
+
+        Raises:
+            NodeStopped: the node takes no more.
+        """
+        if self.closed:
+            raise NodeStopped(self.node_id)
+        if self.admit_if_room(outcome):
+            return
+
+        def give_up(_raise_cancel: Any) -> trio.lowlevel.Abort:
+            del self._waiting[outcome]
+            self._admit_waiting()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waiting[outcome] = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        if outcome not in self._admitted:
+            raise NodeStopped(self.node_id)
+
+    def release(self, outcome: PendingOutcome[Any]) -> None:
+        """Forget one that was settled, and let the next in."""
+        if outcome not in self._admitted:
+            return
+        del self._admitted[outcome]
+        self.bytes -= outcome.size
+        if self._waiting:
+            self._admit_waiting()
+        if self._idle and not self._admitted:
+            self._idle.unpark_all()
+
+    def close(self) -> None:
+        """Let nobody in any more, nor those who wait for room."""
+        self.closed = True
+        for task in self._waiting.values():
+            wake(task)
+        self._waiting.clear()
+
+    async def wait_idle(self) -> None:
+        """Wait until all that were admitted are settled."""
+        while self._admitted:
+            await self._idle.park()
+
+    def fail_all(self, error: Callable[[int | None], Exception]) -> None:
+        """Settle all with the error made for each one's log index."""
+        for outcome in list(self._admitted):
+            outcome.fail(error(outcome.index))
+
+    def _take_in(self, outcome: PendingOutcome[Any]) -> bool:
+        admitted, size = self._admitted, self.bytes + outcome.size
+        # An idle node takes one of any size: else a propose_many larger than the bound could never go.
+        if admitted and (size > self.max_bytes or len(admitted) >= self.max_count):
+            return False
+        admitted[outcome] = None
+        self.bytes = size
+        return True
+
+    def _admit_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            outcome = next(iter(waiting))
+            if not self._take_in(outcome):
+                return
+            wake(waiting.pop(outcome))
+
+
+class PendingOutcome(Pending[R]):
+    """A proposal or read that a leader works on; settling it frees its place.
+
+    Attributes:
+        commands: what it proposes; none for a read, nor once it is settled.
+        index: log index of its first command once the leader has appended it (for a read: of the entry that must be
+            applied before it), else None.
+        last_index: log index of its last command, likewise; 0 before.
+        size: bytes it takes of the admission's bound.
+    """
+
+    __slots__ = ("_admission", "commands", "index", "last_index", "size")
+
+    def __init__(self, admission: Admission, commands: Sequence[bytes], size: int) -> None:
+        # All at once, without `super()`, here and in `_settle`: they run for every proposal.
+        self.done = False
+        self._value = self._error = self._task = None
+        self._admission = admission
+        self.commands = commands
+        self.size = size
+        self.index: int | None = None
+        self.last_index = 0
+
+    @trio.lowlevel.enable_ki_protection
+    def _settle(self) -> None:
+        """Free its place in the admission's bound, too."""
+        self._admission.release(self)
+        # A list, most often, which goes where Trio makes an object to wake the waiter: so of thousands that are settled
+        # together, the garbage collector sees as many objects go as come, and has no cause to look at all that wait.
+        self.commands = ()
+        self._wake()
+
+    @abstractmethod
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        """Fill it, now that its last command is applied.
+
+        Args:
+            results: what `apply` returned for the entries from `first_index` on (`CommandFailed` where it raised).
+            first_index: log index of the first of them.
+            state_machine: in the state right after its last command.
+        """
+
+
+class PendingProposals(PendingOutcome[Any]):
+    """Commands that were proposed together: `wait` gives a list with one result for each, in order.
+
+    A command whose `apply` raised has its `CommandFailed` as result, so that the others' results are not lost.
+
+    `wait` raises:
+        NotLeader, Overloaded: nothing was proposed.
+        LeadershipLost, NodeStopped: the outcome of each is unknown.
+    """
+
+    __slots__ = ()
+
+    @override
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        end = self.last_index + 1 - first_index
+        self.resolve(results[end - len(self.commands) : end])
+
+
+class PendingProposal(PendingProposals):
+    """One command that was proposed: `wait` gives its result, or raises the `CommandFailed` of an `apply` that raised.
+
+    The other errors of `wait` are those of `PendingProposals`.
+    """
+
+    __slots__ = ()
+
+    @override
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        result = results[self.last_index - first_index]
+        if type(result) is CommandFailed:
+            self.fail(result)
+        else:
+            self.resolve(result)
+
+
+class PendingRead(PendingOutcome[R]):
+    """A query to run on the state machine once all that was committed before it has been applied."""
+
+    __slots__ = ("query",)
+
+    def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
+        super().__init__(admission, (), 0)
+        self.query = query
+
+    @override
+    @trio.lowlevel.disable_ki_protection
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        """Run the query, and fill the slot with what it returns or raises.
+
+        Ctrl-C gets through to a query that never ends, as it does to `apply`: it ends the node.
+        """
+        try:
+            self.resolve(self.query(state_machine))
+        except Exception as error:  # noqa: BLE001 - the query is the caller's code, and so is its error
+            self.fail(error)

@@ -1,0 +1,64 @@
+"""What a node says of itself: a frozen picture, and counters."""
+
+from __future__ import annotations
+
+import attrs
+
+from raft_actors.actors.actor import MailboxStatistics
+from raft_actors.node.applier import ApplierStatistics
+from raft_actors.persistence.abc import StorageStatistics
+from raft_actors.persistence.actor import PersistenceStatistics
+from raft_actors.raft.transitions import RoleName
+from raft_actors.transports.abc import TransportStatistics
+
+
+@attrs.frozen(kw_only=True)
+class NodeStatus:
+    """A node at one moment.
+
+    Attributes:
+        leader: id of this term's leader, or None while it is not known.
+        commit_index: the last entry known to be committed.
+        applied_index: the last entry applied to the state machine.
+        durable_index: the last entry on this node's disk.
+        first_index, last_index: the entries kept in the log; none where `last_index < first_index`.
+        snapshot_index, snapshot_term: the last entry that the latest snapshot covers; 0 without a snapshot.
+    """
+
+    node_id: str
+    cluster_id: str
+    role: RoleName
+    term: int
+    voted_for: str | None
+    leader: str | None
+    voters: tuple[str, ...]
+    commit_index: int
+    applied_index: int
+    durable_index: int
+    first_index: int
+    last_index: int
+    snapshot_index: int
+    snapshot_term: int
+
+
+@attrs.frozen(kw_only=True)
+class NodeStatistics:
+    """A node's counters and queue lengths.
+
+    Attributes:
+        pending_proposals, pending_bytes: accepted proposals and reads that are not answered yet.
+        unsynced_bytes: bytes of entries on their way to this node's disk.
+        dropped_messages: messages from peers that found the inbox full.
+        elections: elections that this node has started.
+    """
+
+    pending_proposals: int
+    pending_bytes: int
+    unsynced_bytes: int
+    dropped_messages: int
+    elections: int
+    inbox: MailboxStatistics
+    persistence: PersistenceStatistics
+    storage: StorageStatistics
+    applier: ApplierStatistics
+    transport: TransportStatistics

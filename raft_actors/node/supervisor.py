@@ -1,0 +1,299 @@
+"""The supervisor: one node's life, from recovery to the last actor's end.
+
+It opens the storage, restores the state machine, starts the actors that outlive roles, and then is one role after
+another. If any actor crashes, the node ends with that one error. Nothing is restarted piecemeal: a restart is a new
+node on the same storage, which is what recovery is tested for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from raft_actors.actors.actor import ActorStopped, Mailbox, MailboxFull
+from raft_actors.actors.clock import NodeClock
+from raft_actors.actors.one_error import one_error
+from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
+from raft_actors.errors import InternalError, NodeStopped, StorageFailed
+from raft_actors.node.applier import Applier
+from raft_actors.node.events import (
+    CommitAdvanced,
+    EventHub,
+    LeaderChanged,
+    RoleChanged,
+    SnapshotInstalled,
+    SnapshotTaken,
+)
+from raft_actors.node.proposals import Admission
+from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
+from raft_actors.persistence.abc import Recovered, Storage, StoreIdentity
+from raft_actors.persistence.actor import PersistenceActor
+from raft_actors.raft import effects
+from raft_actors.raft.inputs import InboxItem, Received, Requested
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import Message
+from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
+from raft_actors.raft.roles.role import check_performers
+from raft_actors.raft.state import RaftState
+from raft_actors.raft.transitions import RoleName
+from raft_actors.state_machine import StateMachine
+from raft_actors.transports.abc import Endpoint, Transport
+
+Observer = Callable[["Supervisor", Role], None]
+"""Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
+look into running nodes: it runs within the node's task, must be quick, and must neither change anything nor raise."""
+
+ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Candidate, Leader)}
+
+#: No honest message is larger than the largest thing in it, plus a quarter (4 bytes for each batch, of which the
+#: smallest has 29), plus this. Peers may be configured for more than this node
+#: is, so there is a floor under what is accepted.
+_ENVELOPE_BYTES = 64 * KIB
+_LEAST_MESSAGE_LIMIT = 16 * MIB
+
+#: How long a storage may take to finish what it was asked and close, before its node ends without it.
+_CLOSE_TIMEOUT_S = 30.0
+
+
+class Supervisor:
+    """Runs the actors of one node. See the module's text.
+
+    Attributes:
+        state, applier: there once the storage is open; None before.
+        observer: see `Observer`; None where nobody looks.
+        clock: what timers and time slices go by.
+        role: the current role.
+        requested: the inbox item that took in the last request; while it waits there, further ones may join it.
+        crash: the error that ended the node, or None.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        *,
+        cluster: ClusterConfig,
+        state_machine: StateMachine[Any, Any],
+        storage: Storage,
+        transport: Transport,
+        config: NodeConfig,
+        observer: Observer | None = None,
+        clock: NodeClock | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.cluster = cluster
+        self.config = config
+        self.state_machine = state_machine
+        self.storage = storage
+        self.transport = transport
+        self.observer = observer
+        self.clock = clock or NodeClock()
+        self.inbox: Mailbox[InboxItem] = Mailbox(
+            name=f"node {node_id}",
+            capacity=config.inbox_capacity,
+        )
+        self.requested = Requested([], taken=True)
+        self.admission = Admission(
+            node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals
+        )
+        self.events = EventHub()
+        self.persistence = PersistenceActor(storage, self.inbox)
+        self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
+        self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
+        self.state: RaftState | None = None
+        self.applier: Applier | None = None
+        self.role: Role | None = None
+        self.elections = 0
+        self.dropped_messages = 0
+        self.crash: BaseException | None = None
+        self.ended = trio.Event()
+        self.changed = trio.lowlevel.ParkingLot()
+        self._scope = trio.CancelScope()
+        self._seen: tuple[Any, ...] = (None, 0, None, 0)
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Live until cancelled or stopped; call `started` once the node has recovered and can be reached.
+
+        Raises:
+            RaftError: what ended the node: the one error of the actor that crashed first.
+        """
+        try:
+            with self._scope:
+                await self._live(started)
+        except BaseException as error:  # noqa: BLE001 - raised again, without its groups
+            cause = one_error(error)
+            if not isinstance(cause, trio.Cancelled):
+                self.crash = cause
+            raise cause from cause.__cause__  # noqa: ASYNC104 - the same error, or a cancellation as itself
+        finally:
+            self._settle_all()
+            await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
+            self.ended.set()
+
+    def stop(self) -> None:
+        """End the node now. What it has acknowledged is on disk; what it has not, is answered with NodeStopped."""
+        self._scope.cancel()
+
+    async def _live(self, started: Callable[[], None]) -> None:
+        identity = StoreIdentity(self.cluster.cluster_id, self.node_id)
+        recovered = await self.storage.open(identity, tail_bytes=self.config.log_cache_bytes)
+        state = self.state = self._recover(recovered)
+        applier = self.applier = Applier(
+            self.state_machine,
+            log=state.log,
+            storage=self.storage,
+            config=self.config,
+            begin_snapshot=self.snapshotter.tell,
+            clock=self.clock,
+        )
+        await applier.restore()
+        async with trio.open_nursery() as nursery:
+            for actor in (self.persistence, self.snapshotter, self.installer, applier):
+                nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
+            await nursery.start(self.transport.run, self._endpoint())
+            started()
+            # What is known to be committed is applied while the election goes on: no leader is needed for it.
+            applier.commit_to(effects.Apply(state.commit_index))
+            await self._be_each_role(state, applier)
+
+    def _recover(self, recovered: Recovered) -> RaftState:
+        hard_state = recovered.hard_state
+        log = Log(recovered, cache_bytes=self.config.log_cache_bytes)
+        return RaftState(
+            node_id=self.node_id,
+            cluster=self.cluster,
+            config=self.config,
+            rng=random.Random(self.config.seed),
+            log=log,
+            term=hard_state.term,
+            voted_for=hard_state.voted_for,
+            commit_index=max(log.snapshot_index, recovered.commit_index),
+        )
+
+    def _endpoint(self) -> Endpoint:
+        config = self.config
+        largest = max(
+            config.max_command_bytes, config.max_append_bytes, config.snapshot_chunk_bytes, _LEAST_MESSAGE_LIMIT
+        )
+        peers = {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id}
+        return Endpoint(self.cluster.cluster_id, self.node_id, peers, self._deliver, largest * 5 // 4 + _ENVELOPE_BYTES)
+
+    async def _be_each_role(self, state: RaftState, applier: Applier) -> None:
+        services = Services(
+            inbox=self.inbox,
+            transport=self.transport,
+            storage=self.storage,
+            perform=self._performers(applier),
+            end_step=self.persistence.begin,
+            observe=self._observe if self.observer is None else self._observe_aloud,
+            clock=self.clock,
+        )
+        check_performers(services.perform)
+        role: Role = Follower(state)
+        redelivered: InboxItem | None = None
+        while True:
+            self.role = role
+            self.elections += role.name is RoleName.CANDIDATE
+            become = await role.run(services, redelivered=redelivered)
+            role, redelivered = ROLES[become.role](state), become.redeliver
+
+    async def _close_storage(self) -> None:
+        """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
+            await self.storage.aclose()
+        if scope.cancelled_caught and self.crash is None:
+            self.crash = StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
+            raise self.crash
+
+    def _settle_all(self) -> None:
+        """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""
+        crash = self.crash
+
+        def stopped(index: int | None) -> Exception:
+            error = NodeStopped(self.node_id, index)
+            error.__cause__ = crash
+            return error
+
+        self.admission.close()
+        self.admission.fail_all(stopped)
+        self.inbox.close()
+        self.events.close()
+        if self.applier is not None:
+            self.applier.stop()
+        self.changed.unpark_all()
+
+    # --- what goes in ----------------------------------------------------------------------------------------
+
+    def _deliver(self, sender: str, message: Message) -> bool:
+        try:
+            self.inbox.tell(Received(sender, message))
+        except MailboxFull:
+            self.dropped_messages += 1
+            return False
+        except ActorStopped:
+            return False
+        return True
+
+    # --- what comes out --------------------------------------------------------------------------------------
+
+    def _performers(self, applier: Applier) -> dict[type[Any], Callable[[Any], None]]:
+        def send(effect: effects.Send) -> None:
+            self.transport.send_nowait(effect.to, effect.message)
+
+        def restore(effect: effects.RestoreSnapshot) -> None:
+            applier.tell(effect)
+            self.events.publish(SnapshotInstalled(effect.snapshot))
+
+        def announce(effect: effects.AnnounceSnapshot) -> None:
+            applier.snapshot_ended(effect.snapshot)
+            if effect.taken:
+                self.events.publish(SnapshotTaken(effect.snapshot))
+
+        return {
+            effects.Send: send,
+            effects.Persist: self.persistence.persist,
+            effects.RestoreSnapshot: restore,
+            effects.AnnounceSnapshot: announce,
+            effects.Apply: applier.commit_to,
+            effects.Refuse: lambda refusal: refusal.outcome.fail(refusal.error),
+            effects.StoreChunk: self.installer.notify,
+            effects.DiscardSnapshot: self.installer.notify,
+        }
+
+    def _observe(self, role: Role) -> None:
+        """Publish what has changed since the last look. Called after each decision, so that no change goes unseen."""
+        state = role.state
+        seen = (role, state.term, state.leader, state.commit_index)
+        if seen == self._seen:
+            return
+        last_role, last_term, last_leader, last_commit = self._seen
+        self._seen = seen
+        if role is not last_role:
+            self.events.publish(RoleChanged(state.term, role.name))
+        if (state.term, state.leader) != (last_term, last_leader):
+            self.events.publish(LeaderChanged(state.term, state.leader))
+            self.changed.unpark_all()
+        if state.commit_index != last_commit:
+            self.events.publish(CommitAdvanced(state.commit_index))
+
+    def _observe_aloud(self, role: Role) -> None:
+        self._observe(role)
+        if self.observer is not None:
+            self.observer(self, role)
+
+    def recovered_state(self) -> RaftState:
+        """The state, for callers that can't come before recovery.
+
+        Raises:
+            InternalError: they did.
+            RaftError: the node ended before it had recovered.
+        """
+        if self.state is None:
+            if self.ended.is_set():
+                raise NodeStopped(self.node_id) from self.crash
+            raise InternalError(f"node {self.node_id!r} was used before it had recovered")
+        return self.state

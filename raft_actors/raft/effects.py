@@ -1,0 +1,160 @@
+"""What a decision asks to be done. Decisions return effects; the role's runner performs them, in order.
+
+An effect is plain data, so a test reads what a role decided without running anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from raft_actors.node.proposals import PendingOutcome
+from raft_actors.persistence.abc import HardState, Write
+from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.transitions import RoleName
+
+
+@attrs.frozen
+class Send:
+    """Send a message to a peer, now."""
+
+    to: str
+    message: Message
+
+
+@attrs.frozen
+class RestoreSnapshot:
+    """Have the state machine restored from the storage's snapshot, which is this one."""
+
+    snapshot: SnapshotMetadata
+
+
+@attrs.frozen
+class AnnounceSnapshot:
+    """Tell those who care that the snapshot which was being taken is durable (or was given up for a newer one).
+
+    Attributes:
+        snapshot: the newest now.
+        taken: whether it is the one that was being taken.
+    """
+
+    snapshot: SnapshotMetadata
+    taken: bool = True
+
+
+@attrs.frozen
+class Apply:
+    """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered.
+
+    Attributes:
+        keep_from: the first index of a proposal of which only the beginning is committed. Its results must be kept:
+            it will be among the outcomes of a later `Apply`. None where there is no such proposal.
+    """
+
+    commit_index: int
+    outcomes: tuple[PendingOutcome[Any], ...] = ()
+    keep_from: int | None = None
+
+
+Consequence = Send | Apply | RestoreSnapshot | AnnounceSnapshot
+"""What may wait for a write."""
+
+
+@attrs.frozen
+class Persist:
+    """Write, and perform `then` once it is durable: the only way to send what depends on a write.
+
+    The rest is the stamp that comes back with the durable ack, to tell a stale one.
+
+    Attributes:
+        write: what to write; None only waits until all that was asked before is durable.
+        then: effects that must wait. A `Send` among them is dropped if the term has changed meanwhile.
+        hard_state: the term and vote that are durable with it.
+        epoch: `Log.epoch` after it.
+        last_index: `Log.last_index` after it.
+        size: bytes of entries in it.
+    """
+
+    write: Write | None
+    then: tuple[Consequence, ...]
+    hard_state: HardState
+    epoch: int
+    last_index: int
+    size: int = 0
+
+
+@attrs.frozen
+class Refuse:
+    """Answer a proposal or read with an error."""
+
+    outcome: PendingOutcome[Any]
+    error: Exception
+
+
+@attrs.frozen
+class StoreChunk:
+    """Have a chunk of the leader's snapshot written; the installer answers the leader."""
+
+    leader: str
+    message: InstallSnapshot
+
+
+@attrs.frozen
+class DiscardSnapshot:
+    """Give up a written snapshot that is not wanted any more."""
+
+    snapshot_id: int
+
+
+@attrs.frozen
+class WakeReplicators:
+    """Tell every replicator that the log or the commit index has grown."""
+
+
+@attrs.frozen
+class Beat:
+    """Tell every replicator that a heartbeat is due.
+
+    Attributes:
+        silent: followers that have not answered for half an election timeout: theirs has to ask for an answer.
+    """
+
+    silent: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class Feed:
+    """Hand a follower's reply to its replicator."""
+
+    peer: str
+    reply: Message
+
+
+@attrs.frozen
+class Become:
+    """Leave this role for another. The message that caused it is handled again, by the new role.
+
+    Attributes:
+        role: which one.
+        redeliver: what the new role handles first, or None.
+    """
+
+    role: RoleName
+    redeliver: Any = None
+
+
+Effect = (
+    Send
+    | Persist
+    | RestoreSnapshot
+    | AnnounceSnapshot
+    | Apply
+    | Refuse
+    | StoreChunk
+    | DiscardSnapshot
+    | WakeReplicators
+    | Beat
+    | Feed
+    | Become
+)

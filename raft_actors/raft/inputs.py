@@ -1,0 +1,77 @@
+"""What waits in a node's inbox: everything that a role decides on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from raft_actors.node.proposals import PendingOutcome
+from raft_actors.raft.effects import Persist, Send
+from raft_actors.raft.messages import Message, SnapshotMetadata
+
+
+@attrs.frozen
+class Received:
+    """A message from a peer, whose id the transport vouches for."""
+
+    sender: str
+    message: Message
+
+
+@attrs.frozen
+class Durable:
+    """A `Persist` effect, and all that were asked before it, are on disk."""
+
+    persisted: Persist
+
+
+@attrs.frozen
+class TimerFired:
+    """The role's deadline has passed (unless it was moved meanwhile)."""
+
+
+@attrs.frozen
+class ChunkStored:
+    """The installer has an answer for the leader whose snapshot chunk it handled."""
+
+    term: int
+    reply: Send
+
+
+@attrs.frozen
+class SnapshotReceived:
+    """All chunks of a leader's snapshot are written, ready to be committed."""
+
+    term: int
+    leader: str
+    snapshot: SnapshotMetadata
+    snapshot_id: int
+    chunks: int
+
+
+@attrs.frozen
+class SnapshotWritten:
+    """All chunks of a snapshot of this node's own state are written, ready to be committed."""
+
+    snapshot: SnapshotMetadata
+    snapshot_id: int
+
+
+@attrs.define(eq=False)
+class Requested:
+    """Applications propose commands or want linearizable reads.
+
+    One item takes in all requests that come while it waits in the inbox, so that a busy leader handles one item
+    instead of thousands.
+
+    Attributes:
+        requests: the proposals and reads, in the order in which they came.
+        taken: whether a role has decided on it; what comes later needs an item of its own.
+    """
+
+    requests: list[PendingOutcome[Any]]
+    taken: bool = False
+
+
+InboxItem = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Requested

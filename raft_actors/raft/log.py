@@ -1,0 +1,217 @@
+"""The log as decisions see it: the term of every entry, and the recent entries themselves.
+
+All of it is synchronous and in memory, however long the log is: terms are kept as runs (one for each leader that ever
+appended), entries only as a bounded tail. Older entries are read from storage by whoever needs them (a replicator
+feeding a slow follower, the applier of a restarted node).
+
+Indexes, in this order: `snapshot.index` ≤ what was applied; `first_index … last_index` are kept (`first_index` is at
+most one beyond the snapshot's index); entries up to `durable_index` are on this node's disk.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import attrgetter
+
+from raft_actors.errors import InternalError
+from raft_actors.persistence.abc import Recovered, TermRun
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import SnapshotMetadata
+
+_first_index = attrgetter("first_index")
+
+
+class Log:
+    """One node's log. See the module's text."""
+
+    def __init__(self, recovered: Recovered, *, cache_bytes: int) -> None:
+        self.snapshot: SnapshotMetadata | None = recovered.snapshot
+        self.first_index = recovered.first_index
+        self.last_index = recovered.last_index
+        self.durable_index = recovered.last_index
+        self.epoch = 0
+        """Counts truncations. A durable ack of an older epoch may speak of entries overwritten since (DESIGN: stamp and
+        drop), so it does not count; the ack of the write that truncated comes after it and does."""
+        self._run_terms = [run.term for run in recovered.term_runs]
+        self._run_starts = [run.first_index for run in recovered.term_runs]
+        self._tail = list(recovered.tail)
+        self._tail_bytes = sum(batch.size for batch in self._tail)
+        self._cache_bytes = cache_bytes
+
+    # --- terms -----------------------------------------------------------------------------------------------
+
+    @property
+    def snapshot_index(self) -> int:
+        """Index of the last entry that the snapshot covers; 0 without a snapshot."""
+        return self.snapshot.index if self.snapshot else 0
+
+    @property
+    def last_term(self) -> int:
+        """Term of the last entry (of the snapshot's last, where no entry is kept; 0 in an empty log)."""
+        if self.last_index >= self.first_index:
+            return self._run_terms[-1]
+        return self.snapshot.term if self.snapshot else 0
+
+    def term_at(self, index: int) -> int | None:
+        """Term of the entry at `index`, or None where it is unknown: compacted away, or beyond the end."""
+        if self.first_index <= index <= self.last_index:
+            return self._run_terms[bisect_right(self._run_starts, index) - 1]
+        if self.snapshot is not None and index == self.snapshot.index:
+            return self.snapshot.term
+        return 0 if index == 0 else None
+
+    def first_index_of_term(self, index: int) -> int:
+        """The first kept index of the run of equal terms that the entry at `index` belongs to."""
+        return max(self.first_index, self._run_starts[bisect_right(self._run_starts, index) - 1])
+
+    def last_index_of_term(self, term: int) -> int | None:
+        """The last kept index whose entry is of `term`, or None where there is none."""
+        position = bisect_right(self._run_terms, term)
+        if position == 0 or self._run_terms[position - 1] != term:
+            return None
+        return self._run_starts[position] - 1 if position < len(self._run_starts) else self.last_index
+
+    def is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
+        """Whether a log that ends thus is at least as up-to-date as this one (§5.4.1)."""
+        return (last_log_term, last_log_index) >= (self.last_term, self.last_index)
+
+    @property
+    def term_runs(self) -> tuple[TermRun, ...]:
+        """The terms of all kept entries, as storage has them."""
+        return tuple(map(TermRun, self._run_terms, self._run_starts))
+
+    # --- change ----------------------------------------------------------------------------------------------
+
+    def append(self, batch: EntryBatch) -> None:
+        """Add a batch at the end."""
+        if batch.first_index != self.last_index + 1 or batch.term < self.last_term:
+            raise InternalError(
+                f"can't append entry {batch.first_index} of term {batch.term} to a log that ends with entry "
+                f"{self.last_index} of term {self.last_term}"
+            )
+        if self.last_index < self.first_index or self._run_terms[-1] != batch.term:
+            self._run_terms.append(batch.term)
+            self._run_starts.append(batch.first_index)
+        self.last_index = batch.last_index
+        self._tail.append(batch)
+        self._tail_bytes += batch.size
+        if self._tail_bytes > self._cache_bytes:
+            self._shrink_tail()
+
+    def conflict_with(self, batch: EntryBatch) -> int | None:
+        """The first index at which the kept entries differ from the batch, or None (§5.3: same index, other term)."""
+        index = max(batch.first_index, self.first_index)
+        while index <= min(batch.last_index, self.last_index):
+            position = bisect_right(self._run_starts, index) - 1
+            if self._run_terms[position] != batch.term:
+                return index
+            if position + 1 == len(self._run_starts):
+                return None
+            index = self._run_starts[position + 1]
+        return None
+
+    def truncate(self, from_index: int) -> None:
+        """Remove the entries from `from_index` on."""
+        if not self.first_index <= from_index <= self.last_index or from_index <= self.snapshot_index:
+            raise InternalError(
+                f"can't truncate at {from_index}: the log holds {self.first_index} to {self.last_index}, "
+                f"its snapshot ends at {self.snapshot_index}"
+            )
+        self.epoch += 1
+        self.last_index = from_index - 1
+        self.durable_index = min(self.durable_index, self.last_index)
+        keep = bisect_right(self._run_starts, self.last_index)
+        del self._run_terms[keep:], self._run_starts[keep:]
+        self._cut_tail(from_index)
+
+    def compact(self, snapshot: SnapshotMetadata, first_index: int) -> None:
+        """Record a newer snapshot of this node's own state, and forget the entries below `first_index`."""
+        if not self.snapshot_index < snapshot.index <= self.last_index or first_index > snapshot.index + 1:
+            raise InternalError(
+                f"{snapshot} can't replace a snapshot at {self.snapshot_index} in a log to {self.last_index}"
+            )
+        self.snapshot = snapshot
+        if first_index <= self.first_index:
+            return
+        self.first_index = first_index
+        keep = max(0, bisect_right(self._run_starts, first_index) - 1)
+        del self._run_terms[:keep], self._run_starts[:keep]
+        if first_index > self.last_index:
+            self._run_terms.clear()
+            self._run_starts.clear()
+        else:
+            self._run_starts[0] = first_index
+        position = bisect_right(self._tail, first_index, key=_first_index) - 1
+        self._drop_from_tail(max(position, 0) if first_index <= self.last_index else len(self._tail))
+
+    def reset(self, snapshot: SnapshotMetadata) -> None:
+        """Forget all entries: the log continues after a snapshot that came from the leader (Figure 13, rule 7)."""
+        self.epoch += 1
+        self.snapshot = snapshot
+        self.first_index = snapshot.index + 1
+        self.last_index = snapshot.index
+        self.durable_index = 0  # until the snapshot itself is
+        self._run_terms.clear()
+        self._run_starts.clear()
+        self._tail.clear()
+        self._tail_bytes = 0
+
+    def mark_durable(self, last_index: int, epoch: int) -> None:
+        """Note that a write is on disk which left the log ending at `last_index` in that epoch."""
+        if epoch == self.epoch and last_index > self.durable_index:
+            self.durable_index = last_index
+            if self._tail_bytes > self._cache_bytes:
+                self._shrink_tail()  # what was too much when it was appended, and had to stay till now
+
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the entries that memory holds."""
+        return self._tail_bytes
+
+    # --- recent entries --------------------------------------------------------------------------------------
+
+    def recent(self, first_index: int, last_index: int, max_bytes: int) -> list[EntryBatch] | None:
+        """Batches from exactly `first_index` on, up to `last_index` or about `max_bytes`, at least one; None where
+        `first_index` is older than what memory holds (or the range is empty)."""
+        tail = self._tail
+        if not tail or first_index < tail[0].first_index or first_index > min(last_index, self.last_index):
+            return None
+        position = bisect_right(tail, first_index, key=_first_index) - 1
+        batches = [tail[position].since(first_index)]
+        size = batches[0].size
+        for following in range(position + 1, len(tail)):
+            batch = tail[following]
+            size += batch.size
+            if size > max_bytes or batch.first_index > last_index:
+                break
+            batches.append(batch)
+        if batches[-1].last_index > last_index:
+            batches[-1] = batches[-1].before(last_index + 1)
+        return batches
+
+    def _cut_tail(self, from_index: int) -> None:
+        while self._tail and self._tail[-1].last_index >= from_index:
+            batch = self._tail.pop()
+            self._tail_bytes -= batch.size
+            if batch.first_index < from_index:
+                kept = batch.before(from_index)
+                self._tail.append(kept)
+                self._tail_bytes += kept.size
+
+    def _shrink_tail(self) -> None:
+        """Forget the oldest recent entries, but never one that is not yet on disk: nobody could read it there.
+
+        A quarter is forgotten at a time, because deleting at the front of a list costs its length.
+        """
+        target = self._cache_bytes * 3 // 4
+        count, size = 0, self._tail_bytes
+        for batch in self._tail:
+            if size <= target or batch.last_index > self.durable_index:
+                break
+            size -= batch.size
+            count += 1
+        self._drop_from_tail(count)
+
+    def _drop_from_tail(self, count: int) -> None:
+        self._tail_bytes -= sum(batch.size for batch in self._tail[:count])
+        del self._tail[:count]

@@ -1,0 +1,118 @@
+"""What nodes say to each other: the RPCs of the Raft paper's Figures 2 and 13, as one-way messages.
+
+A request and its reply are separate messages, so that appends can be pipelined and no task waits for a peer. Every
+message carries its sender's term. The sender's id is not in the message: the transport, which has authenticated the
+peer, hands it over beside it, so no peer can speak for another.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from raft_actors.raft.entries import EntryBatch
+
+
+@attrs.frozen
+class SnapshotMetadata:
+    """The last entry that a snapshot covers (Figure 13: lastIncludedIndex, lastIncludedTerm)."""
+
+    index: int
+    term: int
+
+
+@attrs.frozen
+class RequestVote:
+    """A candidate asks for a vote (§5.2, §5.4.1)."""
+
+    term: int
+    last_log_index: int
+    last_log_term: int
+
+
+@attrs.frozen
+class RequestVoteReply:
+    """The answer to `RequestVote`, sent once the vote is durable."""
+
+    term: int
+    granted: bool
+
+
+@attrs.frozen
+class AppendEntries:
+    """The leader replicates entries; without entries, a heartbeat (§5.2, §5.3).
+
+    `wants_reply` is false in a heartbeat that need not be accepted aloud, as the follower has acknowledged all that the
+    leader has sent, and was heard of lately. A rejection is always sent.
+    """
+
+    term: int
+    prev_log_index: int
+    prev_log_term: int
+    leader_commit: int
+    entries: tuple[EntryBatch, ...] = ()
+    wants_reply: bool = True
+
+    @property
+    def last_index(self) -> int:
+        """The index up to which the follower's log matches the leader's once this is accepted."""
+        return self.entries[-1].last_index if self.entries else self.prev_log_index
+
+
+@attrs.frozen
+class AppendEntriesAccepted:
+    """The follower's durable log matches the leader's up to `match_index`."""
+
+    term: int
+    match_index: int
+
+
+@attrs.frozen
+class AppendEntriesRejected:
+    """The follower's log does not hold the entry before the sent ones (or the sender's term is stale).
+
+    `conflict_term` is the term that the follower has at `prev_log_index`, None where its log is shorter than that;
+    `conflict_index` is the first index it has of that term, or the one after its last (§5.3, fast backup).
+    """
+
+    term: int
+    prev_log_index: int
+    conflict_term: int | None
+    conflict_index: int
+
+
+@attrs.frozen
+class InstallSnapshot:
+    """One chunk of the leader's snapshot (§7). Chunks are numbered from 0; `done` marks the last one."""
+
+    term: int
+    snapshot: SnapshotMetadata
+    sequence: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    done: bool
+
+
+@attrs.frozen
+class InstallSnapshotReply:
+    """The follower has chunks below `next_sequence` of that snapshot on disk.
+
+    Attributes:
+        next_sequence: the chunk that the follower wants next; 0 asks to start over.
+        installed: the whole snapshot is durable (or was not needed: the follower's log already holds its last entry).
+    """
+
+    term: int
+    snapshot: SnapshotMetadata
+    next_sequence: int
+    installed: bool
+
+
+Message = (
+    RequestVote
+    | RequestVoteReply
+    | AppendEntries
+    | AppendEntriesAccepted
+    | AppendEntriesRejected
+    | InstallSnapshot
+    | InstallSnapshotReply
+)
+"""Every message that a transport must carry."""

@@ -1,0 +1,136 @@
+"""The follower: answers candidates and leaders, and starts an election when it hears neither (§5.2, §5.3)."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from raft_actors.errors import InternalError
+from raft_actors.raft.effects import Apply, Become, Effect, Send, StoreChunk
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_actors.raft.roles.role import Role
+from raft_actors.raft.transitions import RoleName
+
+
+class Follower(Role):
+    """Passive: it only answers, and waits for its election timeout."""
+
+    name = RoleName.FOLLOWER
+
+    @property
+    @override
+    def grace_s(self) -> float:
+        """A beat and a half: a node that was held up has not listened, so it can't tell that its leader was silent."""
+        return 1.5 * self.state.config.heartbeat_interval_s
+
+    def start(self, now: float) -> list[Effect]:
+        """Wait for a leader for a whole election timeout."""
+        self.deadline = self.state.election_deadline(now)
+        return []
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        """No word from a leader: stand for election."""
+        return [Become(RoleName.CANDIDATE)]
+
+    def on_request_vote(self, sender: str, message: RequestVote, now: float) -> list[Effect]:
+        """Vote for the first candidate of the term whose log is at least as up-to-date (§5.2, §5.4.1)."""
+        state = self.state
+        free = state.voted_for in (None, sender)
+        if free and state.log.is_up_to_date(message.last_log_index, message.last_log_term):
+            state.vote_for(sender)
+            self.deadline = state.election_deadline(now)
+            return [state.reply(sender, RequestVoteReply(state.term, granted=True))]
+        return [state.reply(sender, RequestVoteReply(state.term, granted=False))]
+
+    # --- log -------------------------------------------------------------------------------------------------
+
+    def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
+        """AppendEntries RPC of Figure 2: check the entry before, remove conflicts, append, advance the commit index."""
+        state = self.state
+        state.follow(sender)
+        self.deadline = state.election_deadline(now)
+        if state.disk_is_behind and (message.entries or state.durable != state.written):
+            return []  # as good as lost on the way: an answer would wait for the disk, and the leader will ask again
+        if not self._has_entry_before(message):
+            return [state.reply(sender, self._rejection(message))]
+        truncate_from, new = self._merge(message.entries)
+        commit_index = min(message.leader_commit, message.last_index)
+        if new:
+            # What was committed is applied after the answer, for which the leader's proposers wait.
+            accepted = Send(sender, AppendEntriesAccepted(state.term, message.last_index))
+            then = self._commit(commit_index)
+            return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]
+        effects: list[Effect] = []
+        if message.wants_reply:
+            # What is on its way to the disk is acknowledged with each write: till then, no more than what is there.
+            durable = min(message.last_index, state.log.durable_index)
+            effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
+        return [*effects, *self._commit(commit_index), *state.note_commit()]
+
+    def _commit(self, index: int) -> list[Apply]:
+        if index <= self.state.commit_index:
+            return []
+        self.state.commit(index)
+        return [Apply(index)]
+
+    def _has_entry_before(self, message: AppendEntries) -> bool:
+        """Whether this log holds the entry before the sent ones. What is committed always matches (§5.4, Figure 3)."""
+        index, term = message.prev_log_index, self.state.log.term_at(message.prev_log_index)
+        if index > self.state.commit_index:
+            return term == message.prev_log_term
+        if term not in (None, message.prev_log_term):
+            raise InternalError(
+                f"the leader of term {message.term} has term {message.prev_log_term} at index {index}, "
+                f"where an entry of term {term} is committed"
+            )
+        return True
+
+    def _rejection(self, message: AppendEntries) -> AppendEntriesRejected:
+        """Say what is here instead, so that the leader can skip a whole term (§5.3)."""
+        state, index = self.state, message.prev_log_index
+        if index > state.log.last_index:
+            return AppendEntriesRejected(state.term, index, None, state.log.last_index + 1)
+        first = max(state.log.first_index_of_term(index), state.commit_index + 1)
+        return AppendEntriesRejected(state.term, index, state.log.term_at(index), first)
+
+    def _merge(self, batches: tuple[EntryBatch, ...]) -> tuple[int | None, list[EntryBatch]]:
+        """Bring the log in memory in line with the leader's; return where it was cut, if it was, and what is new."""
+        state, log = self.state, self.state.log
+        truncate_from: int | None = None
+        new: list[EntryBatch] = []
+        for batch in batches:
+            if batch.last_index <= state.commit_index:
+                continue
+            conflict = log.conflict_with(batch)
+            if conflict is not None:
+                if conflict <= state.commit_index:
+                    raise InternalError(f"the leader of term {state.term} contradicts the committed entry {conflict}")
+                log.truncate(conflict)
+                truncate_from = conflict
+            if batch.last_index > log.last_index:
+                fresh = batch.since(log.last_index + 1)
+                log.append(fresh)
+                new.append(fresh)
+        return truncate_from, new
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    def on_install_snapshot(self, sender: str, message: InstallSnapshot, now: float) -> list[Effect]:
+        """InstallSnapshot RPC of Figure 13: collect the chunks, unless all that they say is known here."""
+        state = self.state
+        state.follow(sender)
+        self.deadline = state.election_deadline(now)
+        if state.disk_is_behind:
+            return []
+        if message.snapshot.index <= state.commit_index:
+            known = InstallSnapshotReply(state.term, message.snapshot, message.sequence + 1, installed=True)
+            return [state.persist(Send(sender, known))]  # committed here, and durable once all before it is
+        return [StoreChunk(sender, message)]

@@ -1,0 +1,165 @@
+"""What a node carries from role to role: term, vote, log, commit index."""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+
+from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.errors import InternalError
+from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
+from raft_actors.raft.effects import Consequence, Persist, Send
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.log import Log
+from raft_actors.raft.messages import Message
+
+#: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
+_MOST_UNSYNCED_WRITES = 16_384
+
+
+@attrs.define(eq=False)
+class RaftState:
+    """State of the Raft paper's Figure 2 that outlives roles; what only a leader has lives in `Leader`.
+
+    Attributes:
+        term, voted_for: as decided; written with the next `persist`.
+        written: the term and vote last handed to persistence.
+        durable: the term and vote on disk.
+        leader: the leader of `term` as far as known.
+        unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
+        unsynced_writes: how often something was handed to persistence that is not yet done.
+        noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
+    """
+
+    node_id: str
+    cluster: ClusterConfig
+    config: NodeConfig
+    rng: Random
+    log: Log
+    term: int
+    voted_for: str | None
+    commit_index: int
+    leader: str | None = None
+    unsynced_bytes: int = 0
+    unsynced_writes: int = 0
+    written: HardState = attrs.field(init=False)
+    durable: HardState = attrs.field(init=False)
+    noted_commit_index: int = attrs.field(init=False)
+    voters: frozenset[str] = attrs.field(init=False)
+    peers: tuple[str, ...] = attrs.field(init=False)
+    """All other voters, sorted."""
+
+    def __attrs_post_init__(self) -> None:
+        self.written = self.durable = HardState(self.term, self.voted_for)
+        self.noted_commit_index = self.commit_index
+        self.voters = frozenset(self.cluster.voters)
+        self.peers = tuple(node_id for node_id in sorted(self.voters) if node_id != self.node_id)
+
+    def election_deadline(self, now: float) -> float:
+        """When to stop waiting for a leader: after a time drawn anew from the configured range (§5.2)."""
+        return now + self.rng.uniform(*self.config.election_timeout_s)
+
+    def adopt_term(self, term: int) -> None:
+        """Enter a higher term, in which this node has not voted yet."""
+        if term <= self.term:
+            raise InternalError(f"terms only grow: {self.term} can't become {term}")
+        self.term = term
+        self.voted_for = None
+        self.leader = None
+
+    def vote_for(self, candidate: str) -> None:
+        """Give this term's only vote."""
+        if self.voted_for not in (None, candidate):
+            raise InternalError(f"the vote of term {self.term} went to {self.voted_for!r}, not to {candidate!r}")
+        self.voted_for = candidate
+
+    def follow(self, leader: str) -> None:
+        """Note who leads this term."""
+        if self.leader not in (None, leader):
+            raise InternalError(f"two leaders in term {self.term}: {self.leader!r} and {leader!r}")
+        self.leader = leader
+
+    def commit(self, index: int) -> None:
+        """Advance the commit index."""
+        if not self.commit_index <= index <= self.log.last_index:
+            raise InternalError(
+                f"the commit index can't go from {self.commit_index} to {index} (last index {self.log.last_index})"
+            )
+        self.commit_index = index
+
+    @property
+    def disk_is_behind(self) -> bool:
+        """Whether so much waits for this node's disk that it should take on no more: by size, or by number."""
+        return self.unsynced_bytes > self.config.max_uncommitted_bytes or self.unsynced_writes > _MOST_UNSYNCED_WRITES
+
+    @property
+    def hard_state_changed(self) -> bool:
+        """Whether term or vote differ from what persistence was last given."""
+        return self.written.term != self.term or self.written.voted_for != self.voted_for
+
+    def persist(
+        self,
+        *then: Consequence,
+        truncate_from: int | None = None,
+        entries: tuple[EntryBatch, ...] = (),
+    ) -> Persist:
+        """The effect that writes a change of the log (made in memory already), and term and vote if they changed; with
+        what is known to be committed by now, all of which this write, or one before, makes durable.
+        """
+        changed = self.hard_state_changed
+        if changed:
+            self.written = HardState(self.term, self.voted_for)
+        write = None
+        if changed or entries or truncate_from is not None or self.commit_index > self.noted_commit_index:
+            write = LogWrite(self.written if changed else None, truncate_from, entries, self.commit_index)
+            self.noted_commit_index = self.commit_index
+        size = sum(batch.size for batch in entries)
+        self.unsynced_bytes += size
+        self.unsynced_writes += 1
+        return Persist(write, then, self.written, self.log.epoch, self.log.last_index, size)
+
+    def note_commit(self) -> list[Persist]:
+        """The effect that tells the storage of a commit that no write has told it of. For quiet moments: none while a
+        write is under way, which the next may follow.
+        """
+        if self.commit_index <= self.noted_commit_index or self.unsynced_writes:
+            return []
+        return [self.persist()]
+
+    def persist_snapshot(self, commit: CommitSnapshot, *then: Consequence) -> Persist:
+        """The effect that makes a written snapshot current (in memory the log was compacted or reset already)."""
+        self.unsynced_writes += 1
+        return Persist(commit, then, self.written, self.log.epoch, self.log.last_index)
+
+    def reply(self, to: str, message: Message) -> Send | Persist:
+        """The effect that sends a message which promises this term and vote: at once if they are on disk, else then."""
+        if self.durable.term == self.term and self.durable.voted_for == self.voted_for:
+            return Send(to, message)
+        return self.persist(Send(to, message))
+
+    def mark_durable(self, persisted: Persist) -> None:
+        """Note that a `Persist`, and all before it, are on disk."""
+        self.durable = persisted.hard_state
+        self.unsynced_bytes -= persisted.size
+        self.unsynced_writes -= 1
+        self.log.mark_durable(persisted.last_index, persisted.epoch)
+
+    def check(self) -> None:
+        """Cheap invariants, looked at after each step.
+
+        Raises:
+            InternalError: one does not hold.
+        """
+        log = self.log
+        if not log.snapshot_index <= self.commit_index <= log.last_index:
+            raise InternalError(
+                f"snapshot {log.snapshot_index} ≤ commit {self.commit_index} ≤ last {log.last_index} does not hold"
+            )
+        if log.durable_index > log.last_index or log.first_index > log.snapshot_index + 1:
+            raise InternalError(
+                f"durable {log.durable_index} ≤ last {log.last_index}, first {log.first_index} ≤ snapshot "
+                f"{log.snapshot_index} + 1 do not hold"
+            )
+        if self.durable.term > self.term:
+            raise InternalError(f"the durable term {self.durable.term} is beyond the term {self.term}")

@@ -1,8 +1,0 @@
-"""The three roles of a Raft node, an actor class each."""
-
-from raft_actors.roles.candidate import Candidate
-from raft_actors.roles.follower import Follower
-from raft_actors.roles.leader import Leader
-from raft_actors.roles.role import Role, Services
-
-__all__ = ["Candidate", "Follower", "Leader", "Role", "Services"]

@@ -1,0 +1,103 @@
+"""What the service and each of its connections know while they run; no I/O of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import attrs
+import trio
+
+from raft_actors.config import KIB, MIB, NodeConfig
+from raft_actors.node.status import NodeStatus
+from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.resp import RequestLimits
+from raft_actors.transports.sockets.stream import TcpStream
+
+T = TypeVar("T")
+
+
+class Replica(Protocol):
+    """What the service needs of a node, which is less than a `Node` has."""
+
+    async def propose_many(self, commands: Sequence[bytes]) -> list[Any]: ...
+    async def propose(self, command: bytes) -> Any: ...
+    async def read(self, query: Callable[[Any], T]) -> T: ...
+    async def wait_leader(self) -> str: ...
+    async def wait_applied(self, index: int) -> None: ...
+    def status(self) -> NodeStatus: ...
+
+
+@attrs.frozen(kw_only=True)
+class ServiceConfig:
+    """Settings of one node's service; sizes are bytes, times seconds.
+
+    Attributes:
+        addresses: node id → `host:port` where that node serves its clients. A client that asks a follower is
+            told the leader's.
+        max_connections: further ones are answered with an error and closed.
+        limits: what one client may make the service hold. `max_bulk_bytes` bounds keys and values; what is
+            below it and above `max_command_bytes` is refused without closing the connection.
+        max_command_bytes: the node's `NodeConfig.max_command_bytes`.
+        send_bytes: replies are sent once so many bytes are ready, even where more requests wait.
+        drain_timeout_s: how long a shutdown waits for requests under way.
+    """
+
+    addresses: Mapping[str, str]
+    max_connections: int = 1000
+    limits: RequestLimits = attrs.field(factory=RequestLimits)
+    max_command_bytes: int = NodeConfig().max_command_bytes
+    send_bytes: int = 256 * KIB
+    drain_timeout_s: float = 5.0
+
+
+@attrs.define
+class ServiceStatistics:
+    """Counters since the service started."""
+
+    accepted_connections: int = 0
+    rejected_connections: int = 0
+    """Connections beyond `max_connections`."""
+    protocol_errors: int = 0
+    """Connections closed because of what came over them."""
+    requests: int = 0
+
+
+@attrs.define(eq=False)
+class Session:
+    """One client's connection.
+
+    Attributes:
+        number: unique in this process.
+        protocol: 2 or 3, which RESP its replies have.
+        name: what the client called itself.
+        closing: answer no further request.
+    """
+
+    number: int
+    protocol: int = 2
+    name: bytes = b""
+    closing: bool = False
+
+
+@attrs.define(eq=False)
+class Context:
+    """What all connections of one service share.
+
+    Attributes:
+        machine: the node's own copy of the data, for reads that may be stale.
+        sessions: the connections that are open.
+        draining: the service is shutting down: finish what was begun, and begin nothing.
+    """
+
+    node: Replica
+    machine: KeyValue
+    config: ServiceConfig
+    statistics: ServiceStatistics = attrs.field(factory=ServiceStatistics)
+    sessions: dict[Session, TcpStream] = attrs.field(factory=dict[Session, TcpStream])
+    draining: bool = False
+    started_at: float = attrs.field(factory=trio.current_time)
+
+
+LARGEST_READ = 1 * MIB
+SMALLEST_READ = 16 * KIB

@@ -1,0 +1,127 @@
+"""The way in: connections that peers have opened to this node.
+
+Each is read by a task of its own: first the handshake, under a time limit, then messages until the peer goes. Strangers
+can't take up more than a fixed number of connections: those whose handshake is not over are bounded, and the oldest
+of them makes room for a new one (honest peers finish theirs within a round trip, so a flood of idle connections does
+not lock them out). Peers can't either: each has one, and a new connection replaces the old one, which may be what is
+left of a machine that lost power.
+
+Without TLS a stranger who knows the ids can pose as a peer: the network has to be a trusted one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from raft_actors.errors import ProtocolError
+from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
+from raft_actors.transports.sockets.stream import receive_into
+from raft_actors.transports.wire.codec import decode
+from raft_actors.transports.wire.frames import FrameParser, frame
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello, Verdict, encode_answer, judge
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Receiver:
+    """Reads what peers send.
+
+    Attributes:
+        endpoint: the node to deliver to.
+        peers: where to count received messages.
+        totals: where to count protocol errors and refusals.
+        handshake_timeout_s: limit of a handshake.
+        max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
+        heard_of: called with a peer's id when it has connected.
+    """
+
+    endpoint: Endpoint
+    peers: Mapping[str, PeerStatistics]
+    totals: TransportStatistics
+    handshake_timeout_s: float
+    max_handshakes: int
+    heard_of: Callable[[str], None]
+    _strangers: dict[trio.CancelScope, None] = attrs.field(
+        factory=dict[trio.CancelScope, None], init=False
+    )  # the oldest first
+    _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection until it ends, and close it."""
+        sender = None
+        with trio.CancelScope() as connection:
+            try:
+                sender = await self._shake_hands(stream, connection)
+                if sender is not None:
+                    await self._receive(stream, sender, connection)
+            except ProtocolError as error:
+                self.totals.protocol_errors += 1
+                logger.warning("closed a connection: %s", error)
+            except trio.BrokenResourceError as error:
+                logger.debug("a connection broke: %s", error.__cause__ or error)
+            finally:
+                await trio.aclose_forcefully(stream)
+        if connection.cancelled_caught and sender is None:
+            self.totals.refused_handshakes += 1
+
+    async def _shake_hands(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> str | None:
+        """Answer the hello; return the sender's id, or None where it was refused or left."""
+        self._strangers[connection] = None
+        if len(self._strangers) > self.max_handshakes:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        connection.deadline = trio.current_time() + self.handshake_timeout_s
+        try:
+            hello = await self._read_hello(stream)
+            if hello is None:
+                return None
+            verdict = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers)
+            if verdict is not Verdict.ACCEPTED:
+                self.totals.refused_handshakes += 1
+                logger.warning("refused a connection: %s: %r", verdict.name, hello)
+            await stream.send_all(frame(encode_answer(verdict)))
+        finally:
+            self._strangers.pop(connection, None)
+        connection.deadline = float("inf")
+        return hello.sender if verdict is Verdict.ACCEPTED else None
+
+    async def _read_hello(self, stream: trio.abc.Stream) -> Hello | None:
+        parser = FrameParser(MAX_HELLO_BYTES)
+        hello: Hello | None = None
+        while data := await stream.receive_some(MAX_HELLO_BYTES):
+            for payload in parser.feed(data):
+                if hello is not None:
+                    raise ProtocolError("a frame before the handshake's answer")
+                hello = Hello.decode(payload)
+            if hello is not None:
+                if parser.held_bytes:
+                    raise ProtocolError("more than a hello before the handshake's answer")
+                return hello
+        if parser.held_bytes:
+            raise ProtocolError("a hello that breaks off")
+        return None
+
+    async def _receive(self, stream: trio.abc.Stream, sender: str, connection: trio.CancelScope) -> None:
+        """Deliver what the peer sends until it goes or a newer connection of its takes over."""
+        if sender in self._connections:
+            self._connections[sender].cancel()
+        self._connections[sender] = connection
+        self.heard_of(sender)
+        statistics, deliver = self.peers[sender], self.endpoint.deliver
+        parser = FrameParser(self.endpoint.max_message_bytes)
+        try:
+            while count := await receive_into(stream, parser.room()):
+                statistics.received_bytes += count
+                for payload in parser.received(count):
+                    message = decode(payload)
+                    statistics.received_messages += 1
+                    deliver(sender, message)
+        finally:
+            if self._connections.get(sender) is connection:
+                del self._connections[sender]

@@ -1,0 +1,291 @@
+"""The way out: one task per peer that keeps a connection to it and writes what is queued.
+
+The queue belongs to one attempt to connect. Messages are taken while an attempt is under way or has succeeded, and
+refused while the sender waits to try again; what a failed attempt or a broken connection leaves in the queue is
+dropped. Raft repeats whatever still matters, with newer contents, so an old message is worth less than the bandwidth it
+takes, and a sender that is told at once can do better than wait for an answer.
+
+The hot path is: where nothing is queued, `send_nowait` hands the message to the kernel itself. What the kernel does not
+take, and all that comes meanwhile, is left to the task, which encodes what is queued and writes it with one call. So no
+message waits for a task's turn, nor for another one to be answered, and many share a write where the peer is slow.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+from raft_actors.errors import ProtocolError
+from raft_actors.raft.messages import AppendEntries, Message
+from raft_actors.transports.abc import PeerStatistics, TransportStatistics
+from raft_actors.transports.sockets.stream import TcpStream, unsent
+from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
+from raft_actors.transports.wire.frames import HEADER_BYTES, FrameParser, pack_length
+from raft_actors.transports.wire.handshake import ANSWER_BYTES, Verdict, decode_answer
+
+logger = logging.getLogger(__name__)
+
+_WRITE_BYTES = 256 * 1024
+"""A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""
+
+_PART_BYTES = 16 * 1024
+"""Entries of so many bytes in each batch are sent from where they lie."""
+
+Connect = Callable[[], Awaitable[trio.abc.Stream]]
+"""Opens a stream to the peer; OSError where it can't."""
+
+
+@attrs.define
+class Backoff:
+    """How long to wait before the next attempt: twice as long each time, within bounds, less a random part.
+
+    The random part (up to half) keeps nodes that lost each other at one moment from meeting again and again.
+    """
+
+    shortest_s: float
+    longest_s: float
+    rng: random.Random
+    _next_s: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next_s = self.shortest_s
+
+    def reset(self) -> None:
+        """Start over with the shortest wait."""
+        self._next_s = self.shortest_s
+
+    def next_s(self) -> float:
+        """Return the seconds to wait now."""
+        wait = self._next_s
+        self._next_s = min(wait * 2, self.longest_s)
+        return wait * self.rng.uniform(0.5, 1.0)
+
+
+@attrs.define(eq=False, kw_only=True)
+class PeerSender:
+    """Sends to one peer.
+
+    Attributes:
+        peer: the peer's id.
+        connect: opens a stream to it.
+        hello: the framed handshake to start with.
+        statistics: where this sender counts; the queue's length is left to `fill_in`.
+        totals: where to count protocol errors.
+        max_message_bytes: a message that is larger once encoded is refused.
+        max_queue_messages: how many messages may wait.
+        max_queue_bytes: how many bytes may wait; a message that finds the queue empty may be larger.
+        connect_timeout_s: limit of one attempt, handshake included.
+        backoff: the waits between attempts.
+    """
+
+    peer: str
+    connect: Connect
+    hello: bytes
+    statistics: PeerStatistics
+    totals: TransportStatistics
+    max_message_bytes: int
+    max_queue_messages: int
+    max_queue_bytes: int
+    connect_timeout_s: float
+    backoff: Backoff
+    _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
+    _queued_bytes: int = attrs.field(default=0, init=False)
+    _direct: TcpStream | None = attrs.field(default=None, init=False, repr=False)
+    """The connection, while nothing is queued for it."""
+    _rest: list[memoryview] = attrs.field(factory=list[memoryview], init=False, repr=False)
+    """What the kernel did not take of a message that was sent directly."""
+    _taking: bool = attrs.field(default=True, init=False)
+    _idle: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
+    _hurry: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
+    _last_trouble: str = attrs.field(default="", init=False)
+
+    def send_nowait(self, message: Message) -> bool:
+        """Queue a message, or count it as dropped."""
+        size = size_bound(message)
+        if size > self.max_message_bytes:
+            size = len(encode(message))  # the bound is a little high, and this is rare
+        if (
+            not self._taking
+            or size > self.max_message_bytes
+            or len(self._queue) >= self.max_queue_messages
+            or (self._queued_bytes + size > self.max_queue_bytes and self._queue)
+        ):
+            self.statistics.dropped_messages += 1
+            return False
+        if self._direct is not None and self._send_directly(self._direct, message, size):
+            return True
+        self._queue.append((message, size))
+        self._queued_bytes += size
+        if self._idle:
+            self._idle.unpark()
+        return True
+
+    def _send_directly(self, stream: TcpStream, message: Message, size: int) -> bool:
+        """Hand a message to the kernel; what it leaves of it is for the task. False: it took nothing."""
+        parts = _framed(message, size)
+        sent = stream.send_now(parts[0]) if len(parts) == 1 else stream.send_parts_now(parts)
+        total = sum(map(len, parts))
+        if sent < total:
+            self._direct = None
+            if not sent:
+                return False
+            self._rest = unsent(parts, sent)
+            self._idle.unpark()
+        self.statistics.sent_messages += 1
+        self.statistics.sent_bytes += total
+        return True
+
+    def hurry(self) -> None:
+        """The peer has just been heard of: end a wait between attempts."""
+        self.backoff.reset()
+        self._hurry.set()
+
+    def fill_in(self) -> PeerStatistics:
+        """Return a copy of the counters, complete."""
+        return attrs.evolve(self.statistics, queued_messages=len(self._queue), queued_bytes=self._queued_bytes)
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Keep a connection to the peer, and send, until cancelled."""
+        try:
+            while True:
+                self._taking = True
+                await self._attempt()
+                self._taking = False
+                self._drop_queue()
+                self._hurry = trio.Event()
+                with trio.move_on_after(self.backoff.next_s()):
+                    await self._hurry.wait()
+        finally:
+            self._taking = False
+            self.statistics.connected = False
+            self._drop_queue()
+
+    async def _attempt(self) -> None:
+        """Connect, and send until the connection breaks. Returns where it could not, or broke."""
+        try:
+            with trio.move_on_after(self.connect_timeout_s) as attempt:
+                await self._connect_and_send(attempt)
+            if attempt.cancelled_caught:
+                self._note_trouble(f"no answer within {self.connect_timeout_s} s")
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+        except ProtocolError as error:
+            self.totals.protocol_errors += 1
+            self._note_trouble(str(error))
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
+            self._note_trouble(f"no connection: {error}")
+
+    async def _connect_and_send(self, attempt: trio.CancelScope) -> None:
+        stream = await self.connect()
+        try:
+            if await self._shake_hands(stream):
+                attempt.deadline = float("inf")
+                await self._use(stream)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
+        """Say hello; return whether the peer accepted."""
+        await stream.send_all(self.hello)
+        parser = FrameParser(ANSWER_BYTES)
+        while data := await stream.receive_some(HEADER_BYTES + ANSWER_BYTES):
+            for payload in parser.feed(data):
+                verdict = decode_answer(payload)
+                if verdict is Verdict.ACCEPTED:
+                    return True
+                self.statistics.refusals += 1
+                self.statistics.last_refusal = verdict.name
+                self._note_trouble(f"it refused this node: {verdict.name}")
+                return False
+        self._note_trouble("it closed the connection during the handshake")
+        return False
+
+    async def _use(self, stream: trio.abc.Stream) -> None:
+        """Send what is queued until the connection breaks or the peer closes it."""
+        self.backoff.reset()
+        self.statistics.connects += 1
+        self.statistics.connected = True
+        self._last_trouble = ""
+        logger.debug("connected to %s", self.peer)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, stream, nursery.cancel_scope)
+                await self._write_queue(stream)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.statistics.connected = False
+            self._direct = None
+            self._rest = []
+
+    async def _write_queue(self, stream: trio.abc.Stream) -> None:
+        try:
+            while True:
+                while not self._queue and not self._rest:
+                    self._direct = stream if isinstance(stream, TcpStream) else None
+                    await self._idle.park()
+                self._direct = None
+                parts: list[bytes | memoryview] = [*self._rest, *self._take()]
+                self._rest = []
+                if isinstance(stream, TcpStream):
+                    await stream.send_all_parts(parts)
+                else:
+                    await stream.send_all(b"".join(parts))
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+
+    @trio.lowlevel.enable_ki_protection
+    async def _watch(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> None:
+        """End the connection when the peer does; a write would notice only the second time, and lose the first."""
+        try:
+            said = await stream.receive_some(1)
+            self.totals.protocol_errors += len(said)
+            self._note_trouble("it spoke out of turn" if said else "it closed the connection")
+        except trio.BrokenResourceError as error:
+            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+        connection.cancel()
+
+    def _take(self) -> list[bytes]:
+        """Take messages off the queue, as the parts to write next."""
+        parts: list[bytes] = []
+        small: list[bytes] = []  # which are put together
+        size = count = 0
+        while self._queue and size < _WRITE_BYTES:
+            message, bound = self._queue.popleft()
+            self._queued_bytes -= bound
+            framed = _framed(message, bound)
+            if len(framed) == 1:
+                small += framed
+            else:
+                parts += (b"".join(small), *framed)
+                small = []
+            size += sum(map(len, framed))
+            count += 1
+        self.statistics.sent_messages += count
+        self.statistics.sent_bytes += size
+        return [*parts, b"".join(small)]
+
+    def _drop_queue(self) -> None:
+        self.statistics.dropped_messages += len(self._queue)
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Log what is wrong with the peer, once until it changes or a connection succeeds."""
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
+            logger.warning("peer %s: %s", self.peer, trouble)
+
+
+def _framed(message: Message, size: int) -> list[bytes]:
+    """A message of about `size` bytes as a frame: in one part, or where copying it would be dear, in several."""
+    if type(message) is AppendEntries and message.entries and size >= _PART_BYTES * len(message.entries):
+        parts = encode_parts(message)
+        return [pack_length(sum(map(len, parts))) + parts[0], *parts[1:]]
+    payload = encode(message)
+    return [pack_length(len(payload)) + payload]

@@ -1,0 +1,172 @@
+"""TCP between nodes: each node dials every peer, sends on the connections it opened, and reads the ones it accepted.
+
+So two nodes hold two connections, each used one way, and need not agree on which of them to keep. `sender` is the way
+out, `receiver` the way in, `handshake` what they say first; this file puts them together.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import trio
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.raft.messages import Message
+from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
+from raft_actors.transports.sockets.addresses import Address
+from raft_actors.transports.sockets.listening import listen_error, tune
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tcp.receiver import Receiver
+from raft_actors.transports.tcp.sender import Backoff, PeerSender
+from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
+from raft_actors.transports.wire.handshake import Hello
+
+
+def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"TcpTransport: {attribute.name} must be positive, not {value}")
+
+
+def _check_delays(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, float]) -> None:
+    if not 0 < value[0] <= value[1]:
+        raise ConfigurationError(f"TcpTransport: {attribute.name} must be (shortest, longest), not {value}")
+
+
+def _parse_listen(text: str) -> Address:
+    return Address.parse(text, port_zero=True)
+
+
+@attrs.define(eq=False)
+class TcpTransport(Transport):
+    """Carries messages over TCP. Addresses are `host:port`; peers' addresses come with the endpoint.
+
+    There is no encryption and no proof of identity yet: run it in a network that only nodes can reach.
+
+    Attributes:
+        listen: where to listen, `host:port` or `[IPv6]:port`. `0.0.0.0:7000` is every IPv4 address of the machine;
+            port 0 takes any free port, which `address` then tells.
+        max_queue_messages: messages that may wait for one peer; more are dropped.
+        max_queue_bytes: the same in bytes.
+        connect_timeout_s: limit of one attempt to reach a peer, handshake included.
+        handshake_timeout_s: how long a caller may take to say who it is.
+        reconnect_delay_s: the shortest and the longest wait between attempts to reach a peer.
+        dead_peer_timeout_s: a connection on which a peer answers nothing for this long is given up.
+        max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
+        seed: of the random part of waits. None draws one from the operating system.
+    """
+
+    listen: Address = attrs.field(converter=_parse_listen)
+    max_queue_messages: int = attrs.field(default=4_096, kw_only=True, validator=_check_positive)
+    max_queue_bytes: int = attrs.field(default=32 * 1024 * 1024, kw_only=True, validator=_check_positive)
+    connect_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=_check_positive)
+    handshake_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=_check_positive)
+    reconnect_delay_s: tuple[float, float] = attrs.field(default=(0.05, 1.0), kw_only=True, validator=_check_delays)
+    dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=_check_positive)
+    max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
+    seed: int | None = attrs.field(default=None, kw_only=True)
+    _running: bool = attrs.field(default=False, init=False)
+    _address: Address | None = attrs.field(default=None, init=False)
+    _senders: dict[str, PeerSender] = attrs.field(factory=dict[str, PeerSender], init=False, repr=False)
+    _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
+
+    @property
+    def address(self) -> str | None:
+        """Where this transport listens, as `host:port`; None while it doesn't."""
+        return None if self._address is None else str(self._address)
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry messages until cancelled (see `Transport.run`).
+
+        Raises:
+            ConfigurationError: a peer's address can't be one, or this transport runs already.
+            ListenError: the address can't be listened on.
+        """
+        if self._running:
+            raise ConfigurationError(f"the transport on {self.listen} runs already: give each node its own")
+        if endpoint.max_message_bytes > MAX_PAYLOAD_BYTES:
+            raise ConfigurationError(
+                f"a frame has room for {MAX_PAYLOAD_BYTES:,} bytes, not {endpoint.max_message_bytes:,}"
+            )
+        addresses = {peer: Address.parse(text) for peer, text in endpoint.peers.items()}
+        self._running = True
+        try:
+            serve = self._set_up(endpoint, addresses)
+            listeners = await self._listen()
+            async with trio.open_nursery() as nursery:
+                for sender in self._senders.values():
+                    nursery.start_soon(sender.run)
+                task_status.started()
+                # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
+                await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+        finally:
+            self._running = False
+            self._address = None
+
+    def _set_up(
+        self, endpoint: Endpoint, addresses: dict[str, Address]
+    ) -> Callable[[trio.SocketStream], Awaitable[None]]:
+        """Make the senders, and return what serves a connection."""
+        self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in addresses})
+        rng = random.Random(self.seed)
+        self._senders = {peer: self._make_sender(endpoint, peer, to, rng) for peer, to in addresses.items()}
+        receiver = Receiver(
+            endpoint=endpoint,
+            peers=self._totals.peers,
+            totals=self._totals,
+            handshake_timeout_s=self.handshake_timeout_s,
+            max_handshakes=self.max_handshakes,
+            heard_of=lambda peer: self._senders[peer].hurry(),
+        )
+
+        @trio.lowlevel.enable_ki_protection
+        async def serve(stream: trio.SocketStream) -> None:
+            tune(stream, self.dead_peer_timeout_s)
+            await receiver.serve(TcpStream(stream))
+
+        return serve
+
+    async def _listen(self) -> list[trio.SocketListener]:
+        try:
+            listeners = await trio.open_tcp_listeners(self.listen.port, host=self.listen.host)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
+            raise listen_error(f"on {self.listen}", error) from error
+        if not self.listen.port:
+            # A name with several addresses would get a port for each, and only one can be told.
+            for listener in listeners[1:]:
+                listener.socket.close()
+            del listeners[1:]
+        host, port = listeners[0].socket.getsockname()[:2]
+        self._address = Address(host, port)
+        return listeners
+
+    def _make_sender(self, endpoint: Endpoint, peer: str, to: Address, rng: random.Random) -> PeerSender:
+        async def connect() -> trio.abc.Stream:
+            stream = await trio.open_tcp_stream(to.host, to.port)
+            tune(stream, self.dead_peer_timeout_s)
+            return TcpStream(stream)
+
+        return PeerSender(
+            peer=peer,
+            connect=connect,
+            hello=frame(Hello(endpoint.cluster_id, endpoint.node_id, peer).encode()),
+            statistics=self._totals.peers[peer],
+            totals=self._totals,
+            max_message_bytes=endpoint.max_message_bytes,
+            max_queue_messages=self.max_queue_messages,
+            max_queue_bytes=self.max_queue_bytes,
+            connect_timeout_s=self.connect_timeout_s,
+            backoff=Backoff(*self.reconnect_delay_s, rng),
+        )
+
+    def send_nowait(self, to: str, message: Message) -> bool:
+        """Queue a message to a peer (see `Transport.send_nowait`)."""
+        sender = self._senders.get(to)
+        return sender is not None and sender.send_nowait(message)
+
+    def statistics(self) -> TransportStatistics:
+        """Return the counters since `run` was last called."""
+        return attrs.evolve(self._totals, peers={peer: sender.fill_in() for peer, sender in self._senders.items()})

@@ -1,0 +1,271 @@
+"""Messages as bytes and back.
+
+A message is a msgpack array: a small number that names its class, then its fields in the order of the class, an attrs
+class inside it as an array of its own. Names are not on the wire, so a field or class may be renamed, but adding,
+removing or moving a field needs a new protocol version (`handshake.VERSION`).
+
+Entry batches travel as the opaque bytes that they were encoded as when they were proposed: an array of two byte
+strings, the length of each batch (u32, big-endian) and the batches, one after another.
+
+Everything that a peer can send is either a valid message or a `ProtocolError`, and costs memory in proportion to its
+size. That is why batches are no array of their own: msgpack's strings, maps and extension types are refused outright,
+and so are long arrays, and more of them than a message has (an empty array takes one byte to send and 64 to hold).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from itertools import accumulate, pairwise
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
+from cattrs.preconf.msgpack import MsgpackConverter, make_converter
+
+from raft_actors.errors import InternalError, ProtocolError
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    AppendEntriesRejected,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from raft_actors.strict import forbid_coercion
+
+TAGS = MappingProxyType(
+    {
+        1: RequestVote,
+        2: RequestVoteReply,
+        3: AppendEntries,
+        4: AppendEntriesAccepted,
+        5: AppendEntriesRejected,
+        6: InstallSnapshot,
+        7: InstallSnapshotReply,
+    }
+)
+"""The number that stands for each class on the wire. A number once used keeps its meaning for ever."""
+
+_CLASSES = frozenset(TAGS.values())
+
+MAX_INT = 2**62
+"""No honest term or index is larger, and sums of two still fit the signed 64 bits that a store has for them."""
+
+_MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
+_MAX_ARRAY_LENGTH = 16  # more than the fields of any message
+_ENVELOPE_BYTES = 96  # more than all of a message but its entries and snapshot data can take
+_LENGTH_BYTES = 4
+
+# msgpack, where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
+_TWO, _BIN_8, _BIN_32 = b"\x92", b"\xc4", b"\xc6"
+_NO_ENTRIES = _TWO + 2 * (_BIN_8 + b"\0")
+_pack_u32 = struct.Struct(">I").pack
+
+_Structure = Callable[[Any, Any], Any]
+_Unstructure = Callable[[Any], list[Any]]
+
+
+# --- the hooks -----------------------------------------------------------------------------------------------
+
+
+def _structure_int(value: Any, _cls: Any) -> int:
+    # `type() is`, because a bool is an int to isinstance.
+    if type(value) is not int or not 0 <= value <= MAX_INT:
+        raise ProtocolError(f"an int from 0 to 2**62 expected, not {type(value).__name__} {str(value)[:40]}")
+    return value
+
+
+def _structure_batches(value: Any, _cls: Any) -> tuple[EntryBatch, ...]:
+    match value:
+        case [bytes(packed), bytes(data)]:
+            lengths = struct.unpack(f">{len(packed) // 4}I", packed)  # struct.error: not a multiple of 4
+            ends = list(accumulate(lengths, initial=0))
+            if ends[-1] != len(data):
+                raise ProtocolError(f"entry batches of {ends[-1]} bytes in {len(data)}")
+            return tuple([_open_batch(data[start:end]) for start, end in pairwise(ends)])
+        case _:
+            raise ProtocolError("entries must be an array of two byte strings")
+
+
+def _open_batch(data: bytes) -> EntryBatch:
+    batch = EntryBatch.decode(data)
+    if batch.last_index > MAX_INT or batch.term > MAX_INT:
+        raise ProtocolError(f"absurd entry batch: it ends at index {batch.last_index}, in term {batch.term}")
+    return batch
+
+
+def _unstructure_batches(batches: tuple[EntryBatch, ...]) -> list[bytes]:
+    data = [batch.data for batch in batches]
+    # Joining (and, on the other side, slicing) copies nothing where there is one batch.
+    return [struct.pack(f">{len(data)}I", *map(len, data)), b"".join(data)]
+
+
+def _structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
+    """Make the hook that takes an array of `cls`'s fields, in order and complete."""
+    attrs.resolve_types(cls)
+    hooks = [(converter.get_structure_hook(field.type), field.type) for field in attrs.fields(cls)]
+
+    def structure(value: Any, _cls: Any) -> Any:
+        items: list[Any] = value
+        if type(value) is not list or len(items) != len(hooks):
+            raise ProtocolError(f"{cls.__name__} takes an array of {len(hooks)} fields")
+        return cls(*[hook(item, kind) for item, (hook, kind) in zip(items, hooks, strict=True)])
+
+    return structure
+
+
+def _unstructure_fields(cls: type[Any], converter: MsgpackConverter) -> _Unstructure:
+    """Make the hook that turns a `cls` into the array of its fields, a message with its tag in front."""
+    attrs.resolve_types(cls)
+    plain = (int, bool, bytes, int | None)  # msgpack packs these as they are
+    hooks = [
+        (field.name, None if field.type in plain else converter.get_unstructure_hook(field.type))
+        for field in attrs.fields(cls)
+    ]
+    tag = [number for number, tagged in TAGS.items() if tagged is cls]
+
+    def unstructure(value: Any) -> list[Any]:
+        return tag + [getattr(value, name) if hook is None else hook(getattr(value, name)) for name, hook in hooks]
+
+    return unstructure
+
+
+def _check_entries(message: AppendEntries) -> None:
+    """Refuse entries that no leader can have in its log: a gap, an overlap, or a term that goes down (§5.3)."""
+    index, term = message.prev_log_index, message.prev_log_term
+    for batch in message.entries:
+        if batch.first_index != index + 1 or batch.term < term:
+            raise ProtocolError(
+                f"entries at index {batch.first_index} of term {batch.term} can't follow index {index} of term {term}"
+            )
+        index, term = batch.last_index, batch.term
+    if term > message.term:
+        raise ProtocolError(f"an entry of term {term} from a leader of term {message.term}")
+
+
+def _structure_message(converter: MsgpackConverter) -> _Structure:
+    """Make the hook that takes an array of a tag and the fields of its class."""
+    hooks = {tag: (cls, converter.get_structure_hook(cls)) for tag, cls in TAGS.items()}
+
+    def structure(value: Any, _cls: Any) -> Any:
+        array: list[Any] = value
+        if type(value) is not list or not array or type(array[0]) is not int or array[0] not in hooks:
+            raise ProtocolError("a message is an array that starts with a number this version knows")
+        cls, hook = hooks[array.pop(0)]
+        message = hook(array, cls)
+        if cls is AppendEntries:
+            _check_entries(message)
+        return message
+
+    return structure
+
+
+def _make_converter() -> MsgpackConverter:
+    converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
+    forbid_coercion(converter)
+    converter.register_structure_hook(int, _structure_int)
+    converter.register_structure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _structure_batches)
+    converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _unstructure_batches)
+
+    def structure_factory(cls: type[Any]) -> _Structure:
+        return _structure_fields(cls, converter)
+
+    def unstructure_factory(cls: type[Any]) -> _Unstructure:
+        return _unstructure_fields(cls, converter)
+
+    converter.register_structure_hook_factory(attrs.has, structure_factory)
+    converter.register_unstructure_hook_factory(attrs.has, unstructure_factory)
+    converter.register_structure_hook_func(lambda cls: cls == Message, _structure_message(converter))
+    return converter
+
+
+_converter = _make_converter()
+_message: Any = Message  # a union, which no annotation calls a type
+# Looked up once, because to look costs as much as to use it.
+_open_message: _Structure = _converter.get_structure_hook(_message)
+_msgpack: Any = msgpack
+
+
+# --- encode and decode ---------------------------------------------------------------------------------------
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes.
+
+    Raises:
+        InternalError: the message is none, or holds what no message may.
+    """
+    if type(message) not in _CLASSES:
+        raise InternalError(f"{type(message).__name__} has no number on the wire")
+    try:
+        return _converter.dumps(message)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InternalError(f"{type(message).__name__} can't be encoded: {error!r}") from error
+
+
+def encode_parts(message: AppendEntries) -> list[bytes]:
+    """Return the message's bytes in parts: those before its batches, each batch, which is not copied, and the rest.
+
+    Raises:
+        InternalError: as `encode`.
+    """
+    batches = [batch.data for batch in message.entries]
+    lengths = struct.pack(f">{len(batches)}I", *map(len, batches))
+    # Without entries, the message is what comes before them, two empty strings, and what comes after.
+    before, after = encode(attrs.evolve(message, entries=())).rsplit(_NO_ENTRIES, 1)
+    size = sum(map(len, batches))
+    head = b"".join((before, _TWO, _BIN_32, _pack_u32(len(lengths)), lengths, _BIN_32, _pack_u32(size)))
+    return [head, *batches, after]
+
+
+def decode(data: bytes | memoryview) -> Message:
+    """Return the message that `data` encodes.
+
+    Raises:
+        ProtocolError: the bytes are no message, or one that no honest peer sends.
+    """
+    try:
+        return _decode(data)
+    except ProtocolError:
+        raise
+    except Exception as error:  # msgpack, cattrs and EntryBatch raise whatever the bytes provoke
+        raise ProtocolError(f"{len(data)} bytes are no message: {error!r}") from error
+
+
+def _decode(data: bytes | memoryview) -> Message:
+    arrays = 0
+
+    def count_array(items: list[Any]) -> list[Any]:
+        nonlocal arrays
+        arrays += 1
+        if arrays > _MAX_ARRAYS:
+            raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
+        return items
+
+    unpacked = _msgpack.unpackb(
+        data,
+        list_hook=count_array,
+        max_array_len=_MAX_ARRAY_LENGTH,
+        max_str_len=0,
+        max_map_len=0,
+        max_ext_len=0,
+    )
+    message: Message = _open_message(unpacked, Message)
+    return message
+
+
+def size_bound(message: Message) -> int:
+    """Return a number of bytes, cheap to find, that the encoded message does not exceed (and comes close to)."""
+    if type(message) is AppendEntries:
+        size = _ENVELOPE_BYTES
+        for batch in message.entries:
+            size += len(batch.data) + _LENGTH_BYTES
+        return size
+    if type(message) is InstallSnapshot:
+        return _ENVELOPE_BYTES + len(message.data)
+    return _ENVELOPE_BYTES
