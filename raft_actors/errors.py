@@ -113,6 +113,13 @@ class SubscriberTooSlow(RaftError):
     """A subscriber fell so far behind that events which must not be lost no longer fit its buffer."""
 
 
+# --- membership ----------------------------------------------------------------------------------------------
+
+
+class ChangeRefused(RaftError):
+    """A change of members can't be made as asked; nothing was changed, and the message says why and what to do."""
+
+
 # --- storage -------------------------------------------------------------------------------------------------
 
 

@@ -141,15 +141,15 @@ VOTES: tuple[Mutation, ...] = (
         Edit(
             _QUORUM,
             "is_quorum",
-            ">= majority(len(voters))",
-            ">= majority(len(voters)) - 1",
+            "< majority(len(voters)):",
+            "< majority(len(voters)) - 1:",
         ),
     ),
     mutation(
         "vote-quorum-too-large",
         "a majority of votes is enough",
         "§5.2",
-        Edit(_QUORUM, "is_quorum", ">= majority(len(voters))", ">= len(voters)"),
+        Edit(_QUORUM, "is_quorum", "< majority(len(voters)):", "< len(voters):"),
     ),
     mutation(
         "half-is-a-majority",

@@ -312,15 +312,15 @@ COMMITMENT: tuple[Mutation, ...] = (
         Edit(
             _QUORUM,
             "quorum_value",
-            "return reached[majority(len(reached)) - 1]",
-            "return reached[max(0, majority(len(reached)) - 2)]",
+            "reached[majority(len(reached)) - 1]",
+            "reached[max(0, majority(len(reached)) - 2)]",
         ),
     ),
     mutation(
         "commit-quorum-too-large",
         "a majority is enough",
         "§5.3",
-        Edit(_QUORUM, "quorum_value", "return reached[majority(len(reached)) - 1]", "return reached[-1]"),
+        Edit(_QUORUM, "quorum_value", "reached[majority(len(reached)) - 1]", "reached[-1]"),
     ),
     mutation(
         "commit-quorum-counted-from-below",

@@ -1,0 +1,249 @@
+"""Who is in the cluster, and how one set of members becomes another (Raft paper §6; dissertation §4).
+
+A `Configuration` is a value: which members vote, which only learn, and, while it is *joint*, who voted before. A change
+is a short sequence of configurations, each an entry of the log that takes effect when it is appended, and each appended
+once the one before is committed:
+
+    1. who is new joins as a learner, so that adding what can't be reached or is far behind costs no quorum (§4.2.1);
+    2. where the voters change: a joint configuration of the old and the new ones, under which every decision needs a
+       majority of both (§6). Also for a change of one voter, so that there is one rule and not two;
+    3. the new voters alone. Who votes no more is a learner now, so that it hears of that;
+    4. who is to leave goes.
+
+What the change is to come to is part of every configuration on the way (`goal`), so that any later leader carries on:
+nothing but the log has to survive. A change without a joint step (learners, addresses) ends after its first or second
+entry.
+
+All here is pure: what the next configuration is, or why a change is refused. When it may be appended, the leader
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Set
+from types import MappingProxyType
+
+import attrs
+
+from raft_actors.errors import ChangeRefused, ConfigurationError
+
+_MAX_ID = 255
+
+
+def _frozen_ids(ids: Iterable[str]) -> frozenset[str]:
+    if isinstance(ids, str):
+        raise ConfigurationError(f"a set of ids, not one id: {{{ids!r}}}")
+    return frozenset(ids)
+
+
+def _frozen_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(sorted(metadata.items())))
+
+
+@attrs.frozen
+class Member:
+    """What the cluster knows of one member beside its id.
+
+    Attributes:
+        address: where its peers reach it; what an address looks like is the transport's affair.
+        metadata: what the application wants known of it (its HTTP address, its zone); small.
+        incarnation: of the store that it keeps its vote and log in, as it was first heard of; "" where not yet known. A
+            member that comes with another one has lost its files, and with them its promises (dissertation §11.2).
+    """
+
+    address: str = ""
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_frozen_metadata, hash=False)
+    incarnation: str = ""
+
+
+@attrs.frozen
+class Goal:
+    """What a change of members is to come to, and what it goes back to where it is given up.
+
+    Attributes:
+        voters, learners: who shall vote, and who else shall get the log.
+        learners_before: who only learned when the change began.
+    """
+
+    voters: frozenset[str] = attrs.field(converter=_frozen_ids)
+    learners: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
+    learners_before: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """All who shall be members."""
+        return self.voters | self.learners
+
+
+def _frozen_members(members: Mapping[str, Member]) -> Mapping[str, Member]:
+    return MappingProxyType(dict(sorted(members.items())))
+
+
+@attrs.frozen
+class Configuration:
+    """Who is in the cluster, from one entry of the log to the next such entry.
+
+    Attributes:
+        voters: who votes; while it is joint, who is to vote from now on.
+        learners: who gets the log without a vote. Never a voter, but for those who vote for the last time (`outgoing`).
+        outgoing: who voted before; empty unless joint.
+        goal: what the change under way is to come to; None where there is none.
+        members: id → what is known of it, for every voter, outgoing voter and learner.
+    """
+
+    voters: frozenset[str] = attrs.field(converter=_frozen_ids)
+    learners: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
+    outgoing: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
+    goal: Goal | None = None
+    members: Mapping[str, Member] = attrs.field(factory=dict[str, Member], converter=_frozen_members, hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.voters:
+            raise ConfigurationError("a cluster needs at least one voter")
+        both = self.voters & self.learners
+        if both:
+            raise ConfigurationError(f"{_names(both)} can't be voter and learner at once")
+        for member_id in self.ids:
+            if not isinstance(member_id, str) or not 1 <= len(member_id) <= _MAX_ID:
+                raise ConfigurationError(f"member id {member_id!r} must be a string of 1 to {_MAX_ID} characters")
+        known = {member_id: self.members.get(member_id, Member()) for member_id in self.ids}
+        object.__setattr__(self, "members", _frozen_members(known))
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether decisions need a majority of the old voters, too."""
+        return bool(self.outgoing)
+
+    @property
+    def voter_sets(self) -> tuple[frozenset[str], ...]:
+        """The sets of which each must agree: what the functions of `quorum` take."""
+        return (self.voters, self.outgoing) if self.outgoing else (self.voters,)
+
+    @property
+    def all_voters(self) -> frozenset[str]:
+        """Everybody with a vote in at least one half."""
+        return self.voters | self.outgoing
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Everybody who gets the log."""
+        return self.voters | self.outgoing | self.learners
+
+    @property
+    def newcomers(self) -> frozenset[str]:
+        """Learners that the change under way will make voters."""
+        return self.goal.voters - self.all_voters if self.goal else frozenset()
+
+
+# --- changes -----------------------------------------------------------------------------------------------------
+
+
+def begin_change(
+    current: Configuration,
+    *,
+    voters: Set[str] | None = None,
+    learners: Set[str] | None = None,
+    members: Mapping[str, Member] | None = None,
+    caught_up: Collection[str] = (),
+) -> Configuration | None:
+    """What the first entry of a change holds; None where all is as asked already, so that a retry does nothing.
+
+    Args:
+        current: what is in force, and committed.
+        voters: who shall vote; None: as now.
+        learners: who else shall get the log; None: as now, without those who become voters.
+        members: id → address and the rest, for newcomers and for those of whom something changes.
+        caught_up: see `next_configuration`; where learners that are to vote are not, the first entry only says so.
+
+    Raises:
+        ChangeRefused: another change is under way, nobody would vote, somebody would be both, a newcomer comes without
+            an address, or something is told of a stranger.
+    """
+    if current.is_joint or current.goal is not None:
+        raise ChangeRefused("another change of members is under way: wait for its end, or cancel it")
+    goal_voters = current.voters if voters is None else frozenset(voters)
+    goal_learners = current.learners - goal_voters if learners is None else frozenset(learners)
+    told = dict(members or {})
+    _check_goal(current, goal_voters, goal_learners, told)
+    goal = Goal(goal_voters, goal_learners, current.learners)
+    known = {**current.members, **told}
+    if goal.voters == current.voters and goal.learners == current.learners:
+        changed = attrs.evolve(current, members={member_id: known[member_id] for member_id in current.ids})
+        return None if changed == current else changed
+    newcomers = goal.ids - current.ids
+    if newcomers:
+        joined = Configuration(current.voters, current.learners | newcomers, goal=goal, members=known)
+        return _without_reached_goal(joined)
+    begun = attrs.evolve(current, goal=goal, members=_of(known, current.ids))
+    return next_configuration(begun, caught_up) or begun
+
+
+def _check_goal(
+    current: Configuration, voters: frozenset[str], learners: frozenset[str], told: Mapping[str, Member]
+) -> None:
+    if not voters:
+        raise ChangeRefused("nobody would vote: a cluster needs at least one voter")
+    if voters & learners:
+        raise ChangeRefused(f"{_names(voters & learners)} can't be voter and learner at once")
+    strangers = told.keys() - (voters | learners)
+    if strangers:
+        raise ChangeRefused(f"{_names(strangers)} would be neither voter nor learner, yet something is told of it")
+    unknown = (voters | learners) - current.ids - told.keys()
+    if unknown:
+        raise ChangeRefused(f"{_names(unknown)} is new: give its address, members={{id: Member(address)}}")
+
+
+def next_configuration(current: Configuration, caught_up: Collection[str]) -> Configuration | None:
+    """What to append once `current` is committed, on the way to its goal; None where there is nothing to do (yet).
+
+    Args:
+        current: what is in force, and committed.
+        caught_up: those who hold all that is committed, or will within an election timeout, and answer now. Newcomers
+            are made voters only while they are among them.
+    """
+    if current.is_joint:
+        return _left(current)
+    goal = current.goal
+    if goal is None:
+        return None
+    if goal.voters != current.voters:
+        if not current.newcomers <= frozenset(caught_up):
+            return None
+        learners = current.ids - goal.voters - current.voters
+        return Configuration(goal.voters, learners, current.voters, goal, current.members)
+    staying = current.ids & goal.ids
+    return Configuration(goal.voters, staying - goal.voters, members=_of(current.members, staying))
+
+
+def cancel_change(current: Configuration) -> Configuration | None:
+    """What to append to give up the change under way; None where there is none, or where it is too late.
+
+    It leads back to what was in force before the change: from a joint configuration to its old half alone, whose
+    majority is part of every majority of both. Too late is when the new voters decide alone.
+    """
+    goal = current.goal
+    if goal is None or (goal.voters == current.voters and not current.is_joint):
+        return None
+    voters = current.outgoing or current.voters
+    learners = goal.learners_before - voters
+    return Configuration(voters, learners, members=_of(current.members, voters | learners))
+
+
+def _left(joint: Configuration) -> Configuration:
+    """The new voters alone; who votes no more learns of it as a learner."""
+    learners = joint.ids - joint.voters
+    return _without_reached_goal(attrs.evolve(joint, outgoing=frozenset(), learners=learners))
+
+
+def _without_reached_goal(configuration: Configuration) -> Configuration:
+    goal = configuration.goal
+    reached = goal is not None and goal.voters == configuration.voters and goal.learners == configuration.learners
+    return attrs.evolve(configuration, goal=None) if reached else configuration
+
+
+def _of(members: Mapping[str, Member], ids: Collection[str]) -> dict[str, Member]:
+    return {member_id: members[member_id] for member_id in ids}
+
+
+def _names(ids: Collection[str]) -> str:
+    return ", ".join(repr(member_id) for member_id in sorted(ids))
