@@ -142,6 +142,7 @@ class Replicator(Actor[ReplicatorMessage]):
         await self._send_what_is_due()
         if self._beat_due:
             self._send_heartbeat()
+        self.progress.check()
 
     # --- what it is told -------------------------------------------------------------------------------------
 
@@ -155,7 +156,10 @@ class Replicator(Actor[ReplicatorMessage]):
     def _on_accepted(self, message: AppendEntriesAccepted) -> None:
         progress = self.progress
         progress.accepted(message.match_index)
-        if progress.state is ProgressState.SNAPSHOT:
+        if progress.is_snapshot_needless(self._state.log):
+            progress.snapshot_given_up()
+            self._close_snapshot()
+        elif progress.state is ProgressState.SNAPSHOT:
             self._answered_beats += 1
             if self._answered_beats >= _CHUNK_ANSWERS:
                 progress.probe_sent = False

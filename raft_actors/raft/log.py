@@ -110,6 +110,37 @@ class Log:
             index = self._run_starts[position + 1]
         return None
 
+    def contradiction(self, batch: EntryBatch) -> int | None:
+        """The first index at which this log is known to hold something else than the batch: another term or, where
+        memory has the entries, other bytes. None where nothing speaks against it.
+
+        Unlike a conflict, one at an equal term, or at what a snapshot covers, can't be mended (Figure 3, Log Matching).
+        """
+        conflict = self.conflict_with(batch)
+        if conflict is None and self.snapshot is not None and self.snapshot.term != batch.term:
+            index = self.snapshot.index
+            conflict = index if batch.first_index <= index <= batch.last_index else None
+        return self._difference(batch) if conflict is None else conflict
+
+    def _difference(self, batch: EntryBatch) -> int | None:
+        """The first index at which the entries in memory are not the batch's."""
+        index, last_index = batch.first_index, min(batch.last_index, self.last_index)
+        if not self._tail or last_index < max(self._tail[0].first_index, self.first_index):
+            return None
+        index = max(index, self._tail[0].first_index, self.first_index)
+        position = bisect_right(self._tail, index, key=_first_index) - 1
+        while index <= last_index:
+            known = self._tail[position]
+            if known.data != batch.data:
+                until = min(known.last_index, last_index) + 1
+                ours, theirs = known.since(index).before(until), batch.since(index).before(until)
+                if ours.data != theirs.data:
+                    pairs = zip(ours.commands(), theirs.commands(), strict=True)
+                    return next((index + at for at, (one, other) in enumerate(pairs) if one != other), index)
+            index = known.last_index + 1
+            position += 1
+        return None
+
     def truncate(self, from_index: int) -> None:
         """Remove the entries from `from_index` on."""
         if not self.first_index <= from_index <= self.last_index or from_index <= self.snapshot_index:

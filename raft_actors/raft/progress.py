@@ -22,6 +22,7 @@ from collections import deque
 
 import attrs
 
+from raft_actors.errors import InternalError
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntriesRejected
 
@@ -77,6 +78,7 @@ class Progress:
         self.contradictions = 0
         self.match_index = max(self.match_index, match_index)
         if self.state is ProgressState.SNAPSHOT:
+            self.next_index = max(self.next_index, self.match_index + 1)
             return
         if self.state is ProgressState.PROBE:
             # Only an answer to the probe itself ends probing; an older one says less than the rejection since.
@@ -114,6 +116,32 @@ class Progress:
         self.match_index = max(self.match_index, index)
         self._enter(ProgressState.PROBE)
         self.next_index = self.match_index + 1
+
+    def is_snapshot_needless(self, log: Log) -> bool:
+        """Whether the follower has acknowledged so much that the entries which follow are in the log: what it was
+        taken to lack was only late.
+        """
+        if self.state is not ProgressState.SNAPSHOT or self.match_index < log.first_index - 1:
+            return False
+        return self.match_index > 0 and log.term_at(self.match_index) is not None
+
+    def snapshot_given_up(self) -> None:
+        """The follower needs none: the logs agree at `match_index`."""
+        self._enter(ProgressState.REPLICATE)
+        self.next_index = self.match_index + 1
+
+    def check(self) -> None:
+        """Cheap invariants.
+
+        Raises:
+            InternalError: one does not hold.
+        """
+        if self.next_index <= self.match_index:
+            raise InternalError(f"next index {self.next_index} ≤ match index {self.match_index}")
+        if self.inflight and self.state is not ProgressState.REPLICATE:
+            raise InternalError(f"{len(self.inflight)} appends count as under way in state {self.state}")
+        if self.inflight_bytes < 0 or (self.inflight_bytes and not self.inflight):
+            raise InternalError(f"{self.inflight_bytes} bytes under way in {len(self.inflight)} appends")
 
     def _enter(self, state: ProgressState) -> None:
         self.state = state

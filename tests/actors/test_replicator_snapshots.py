@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from raft_actors.raft.effects import Beat, WakeReplicators
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
 from raft_actors.raft.progress import ProgressState
-from tests.actors.replication import TERM, Stage, accepted, append, rejected, running
+from tests.actors.replication import TERM, Stage, accepted, append, quiet, rejected, running
 from tests.actors.stores import store_snapshot
 from tests.unit.builders import batches
 
@@ -222,12 +222,26 @@ async def test_a_snapshot_under_way_is_finished_though_a_newer_one_is_there() ->
         assert await stage.tell(wants(2)) == [chunk(2)]
 
 
-async def test_word_that_the_follower_needed_no_snapshot_ends_it() -> None:
-    """An append that was given up for lost arrived after all, and then the follower answers every chunk thus."""
+async def test_word_that_the_follower_has_what_the_snapshot_holds_ends_it() -> None:
+    """An append that was given up for lost arrived after all: what follows it is in the log."""
     async with sending() as stage:
-        await stage.tell(accepted(4))
-        assert await stage.tell(installed()) == [append(4, 2)]
         assert await stage.tell(accepted(4)) == [append(4, 2, *batches(5, [2]))]
+        assert stage.storage.readers[0].closed
+        assert await stage.tell(wants(1), installed()) == []
+        assert stage.progress.match_index == 4
+
+
+async def test_heartbeats_after_a_snapshot_was_given_up_tell_what_is_committed() -> None:
+    async with sending() as stage:
+        await stage.tell(accepted(5))
+        stage.state.commit(5)
+        assert await stage.tell(Beat()) == [quiet(5, 2, commit=5)]
+
+
+async def test_what_the_follower_has_but_the_log_does_not_continue_is_sent_as_a_snapshot_all_the_same() -> None:
+    async with sending() as stage:
+        assert await stage.tell(accepted(2)) == []
+        assert await stage.tell(wants(1)) == [chunk(1)]
 
 
 async def test_late_word_of_an_installed_snapshot_changes_nothing() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
+import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.raft.messages import AppendEntriesRejected
+from raft_actors.errors import InternalError
+from raft_actors.raft.messages import AppendEntriesRejected, SnapshotMetadata
 from raft_actors.raft.progress import Progress, ProgressState
 from tests.unit.builders import append, make_follower, make_log, receive, sent
 
@@ -228,3 +234,77 @@ def test_an_installed_snapshot_does_not_take_the_match_back() -> None:
     progress.snapshot_needed()
     progress.snapshot_installed(8)
     assert (progress.match_index, progress.next_index) == (9, 10)
+
+
+# --- invariants -----------------------------------------------------------------------------------------------
+
+
+def test_a_late_acknowledgement_during_a_snapshot_moves_what_is_sent_next_along() -> None:
+    progress = probing(3)
+    progress.snapshot_needed()
+    progress.accepted(10)
+    assert (progress.state, progress.match_index, progress.next_index) == (ProgressState.SNAPSHOT, 10, 11)
+    progress.check()
+
+
+def test_a_snapshot_is_needless_once_the_log_continues_what_the_follower_has() -> None:
+    log = make_log([1, 1, 1, 4, 4])
+    log.compact(SnapshotMetadata(3, 1), 4)
+    progress = probing(2)
+    progress.snapshot_needed()
+    assert not progress.is_snapshot_needless(log)
+    progress.accepted(2)
+    assert not progress.is_snapshot_needless(log)
+    progress.accepted(3)
+    assert progress.is_snapshot_needless(log)
+    progress.snapshot_given_up()
+    assert (progress.state, progress.next_index) == (ProgressState.REPLICATE, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"next_index": 4, "match_index": 4}, "next index 4 ≤ match index 4"),
+        ({"inflight": deque([(3, 10)]), "inflight_bytes": 10}, "1 appends count as under way in state probe"),
+        ({"state": ProgressState.REPLICATE, "inflight_bytes": 7}, "7 bytes under way in 0 appends"),
+    ],
+)
+def test_what_does_not_hold_is_our_bug(change: dict[str, Any], says: str) -> None:
+    progress = attrs.evolve(probing(9), **change)
+    with pytest.raises(InternalError, match=says):
+        progress.check()
+
+
+_rejections = st.builds(rejection, st.integers(0, 10), st.none() | st.integers(1, 6), st.integers(1, 11))
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("accepted"), st.integers(0, 10)),
+            st.tuples(st.just("rejected"), _rejections),
+            st.tuples(st.just("installed"), st.integers(1, 10)),
+            st.tuples(st.sampled_from(["needed", "beat", "send"]), st.none()),
+        ),
+        max_size=30,
+    )
+)
+def test_the_invariants_hold_after_any_answers(events: list[tuple[str, Any]]) -> None:
+    progress = probing(11)
+    for name, value in events:
+        match name:
+            case "accepted":
+                progress.accepted(value)
+            case "rejected":
+                progress.rejected(value, LOG)
+            case "installed":
+                progress.snapshot_installed(value)
+            case "needed":
+                progress.snapshot_needed()
+            case "beat":
+                progress.heartbeat_due()
+            case _:
+                if progress.may_append(10):
+                    progress.append_sent(10, 5)
+        progress.check()
+        assert sum(size for _, size in progress.inflight) == progress.inflight_bytes

@@ -101,18 +101,35 @@ class Follower(Role):
         first = max(state.log.first_index_of_term(index), state.commit_index + 1)
         return AppendEntriesRejected(state.term, index, state.log.term_at(index), first)
 
+    def _check_committed(self, batch: EntryBatch) -> None:
+        """Look at entries that are committed here before they are acknowledged once more: a leader counts the answer.
+
+        They come twice when an answer was lost. They differ only where a majority forgot what it had acknowledged, or
+        never was one: what this node has applied and what the leader says can't both stand (Figure 3).
+        """
+        state = self.state
+        index = state.log.contradiction(batch)
+        if index is not None and index <= state.commit_index:
+            held = state.log.term_at(index)
+            raise InternalError(
+                f"the leader of term {state.term} sends an entry {index} of term {batch.term}, where this node "
+                f"{state.node_id!r} has committed another one, of term {held}: was another node's store deleted or "
+                "replaced, or were nodes started with other voters? No node can mend this: keep the stores of all, and "
+                "go on with those that hold what was acknowledged"
+            )
+
     def _merge(self, batches: tuple[EntryBatch, ...]) -> tuple[int | None, list[EntryBatch]]:
         """Bring the log in memory in line with the leader's; return where it was cut, if it was, and what is new."""
         state, log = self.state, self.state.log
         truncate_from: int | None = None
         new: list[EntryBatch] = []
         for batch in batches:
+            if batch.first_index <= state.commit_index:
+                self._check_committed(batch)
             if batch.last_index <= state.commit_index:
                 continue
             conflict = log.conflict_with(batch)
             if conflict is not None:
-                if conflict <= state.commit_index:
-                    raise InternalError(f"the leader of term {state.term} contradicts the committed entry {conflict}")
                 log.truncate(conflict)
                 truncate_from = conflict
             if batch.last_index > log.last_index:
@@ -131,6 +148,7 @@ class Follower(Role):
         if state.disk_is_behind:
             return []
         if message.snapshot.index <= state.commit_index:
+            self.check_snapshot(message.snapshot)
             known = InstallSnapshotReply(state.term, message.snapshot, message.sequence + 1, installed=True)
             return [state.persist(Send(sender, known))]  # committed here, and durable once all before it is
         return [StoreChunk(sender, message)]

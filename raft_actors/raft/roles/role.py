@@ -44,6 +44,7 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
+    SnapshotMetadata,
 )
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
@@ -303,6 +304,7 @@ class Role(ABC):
         state, snapshot = self.state, item.snapshot
         installed = Send(item.leader, InstallSnapshotReply(state.term, snapshot, item.chunks, installed=True))
         if snapshot.index <= state.commit_index:
+            self.check_snapshot(snapshot)
             return [DiscardSnapshot(item.snapshot_id), state.persist(installed)]
         matches = state.log.term_at(snapshot.index) == snapshot.term
         if matches:
@@ -314,6 +316,19 @@ class Role(ABC):
         state.commit(snapshot.index)
         commit = CommitSnapshot(item.snapshot_id, snapshot.index + 1, discard_log=not matches)
         return [state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]
+
+    def check_snapshot(self, snapshot: SnapshotMetadata) -> None:
+        """Look at a snapshot of what is committed here before it is acknowledged: a leader counts the answer.
+
+        Raises:
+            InternalError: it ends with another entry than the one that is committed here.
+        """
+        term = self.state.log.term_at(snapshot.index)
+        if term not in (None, snapshot.term):
+            raise InternalError(
+                f"a leader's snapshot ends with an entry {snapshot.index} of term {snapshot.term}, where this node "
+                f"{self.state.node_id!r} has committed one of term {term}"
+            )
 
     def _on_snapshot_written(self, item: inputs.SnapshotWritten, now: float) -> list[Effect]:
         """Let a snapshot of this node's own state replace the log that it covers, but for the trailing entries (§7)."""

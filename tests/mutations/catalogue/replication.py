@@ -77,8 +77,6 @@ FOLLOWERS_LOG: tuple[Mutation, ...] = (
             "Follower._merge",
             """
             if conflict is not None:
-                if conflict <= state.commit_index:
-                    raise InternalError(f"the leader of term {state.term} contradicts the committed entry {conflict}")
             """,
             """
             if conflict is not None:

@@ -86,6 +86,17 @@ TAKEN: tuple[Mutation, ...] = (
 
 INSTALLED: tuple[Mutation, ...] = (
     mutation(
+        "snapshot-leaves-what-is-sent-next-behind",
+        "what is sent next lies above what is known to match",
+        "Figure 2: nextIndex, matchIndex",
+        Edit(
+            "raft/progress.py",
+            "Progress.accepted",
+            "self.next_index = max(self.next_index, self.match_index + 1)\nreturn",
+            "return",
+        ),
+    ),
+    mutation(
         "old-snapshot-installed",
         "a snapshot is installed only if it says more than is known to be committed",
         "Figure 13",
