@@ -16,6 +16,12 @@ def _frozen_addresses(voters: Mapping[str, str]) -> Mapping[str, str]:
     return dict(sorted(voters.items()))
 
 
+def _check_name(what: str, name: object) -> None:
+    """Names are stored, sent as UTF-8, and stand in log lines and in replies that end with their line."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 255 or not name.isprintable():
+        raise ConfigurationError(f"{what} must be a string of 1 to 255 printable characters, not {name!r}")
+
+
 @attrs.frozen
 class ClusterConfig:
     """What all nodes of one cluster share.
@@ -30,13 +36,11 @@ class ClusterConfig:
     voters: Mapping[str, str] = attrs.field(converter=_frozen_addresses)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.cluster_id, str) or not 1 <= len(self.cluster_id) <= 255:
-            raise ConfigurationError(f"cluster_id must be a string of 1 to 255 characters, not {self.cluster_id!r}")
+        _check_name("cluster_id", self.cluster_id)
         if not self.voters:
             raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
         for node_id in self.voters:
-            if not isinstance(node_id, str) or not node_id or len(node_id) > 255:
-                raise ConfigurationError(f"node id {node_id!r} must be a string of 1 to 255 characters")
+            _check_name("a node's id", node_id)
 
 
 @attrs.frozen(kw_only=True)

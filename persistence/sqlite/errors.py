@@ -17,6 +17,7 @@ from raft_actors.errors import (
     StorageLocked,
     StorageReadOnly,
 )
+from raft_actors.persistence.sqlite.files import is_there, why_inaccessible
 
 _RESTORE = (
     "restore the file from a backup of this very node's last state, or remove the node from the cluster and add it "
@@ -41,9 +42,9 @@ def locked(path: Path) -> StorageLocked:
     return StorageLocked(f"{path} is open in another process, or by another node of this one: close that first")
 
 
-def read_only(path: Path) -> StorageReadOnly:
-    """The error for a store, or a folder, that can't be written."""
-    return StorageReadOnly(f"{path}: the file, its folder or its file system is read-only: make both writable")
+def read_only(path: Path, error: OSError | None = None) -> StorageReadOnly:
+    """The error for a store, or a folder, that this process can't write. `error`: the system's, if it is known."""
+    return StorageReadOnly(f"{path}: {why_inaccessible(*_places(path), error=error)}")
 
 
 def full(path: Path) -> StorageFull:
@@ -91,7 +92,7 @@ def _unwritable(path: Path, extended: int) -> StorageError | None:
 
 def _os_error(path: Path, doing: str, error: OSError) -> StorageError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return read_only(path)
+        return read_only(path, error)
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return full(path)
     return _failed(path, doing, str(error))
@@ -109,5 +110,8 @@ def _no_room(path: Path) -> bool:
 
 
 def _writable(path: Path) -> bool:
-    files = [file for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
-    return all(os.access(target, os.W_OK) for target in (path.parent, *files))
+    return all(os.access(place, os.W_OK) for place in _places(path) if is_there(place))
+
+
+def _places(path: Path) -> tuple[Path, ...]:
+    return (path.parent, path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-mark")))

@@ -101,6 +101,36 @@ def _sync(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder, as far as this process may know."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def why_inaccessible(*paths: Path, error: OSError | None = None) -> str:
+    """Why files or folders can't be read and written, and the remedy. Those that are missing are passed over.
+
+    Args:
+        paths: a folder before what it holds.
+        error: what the system said, if it said anything.
+    """
+    there = [path for path in paths if is_there(path)]
+    mounted = [path for path in there if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY]
+    if mounted or (error is not None and error.errno == errno.EROFS):
+        return f"the file system of {(mounted or there or paths)[0]} is read-only: mount it for writing"
+    user = f"user {os.geteuid()}" if hasattr(os, "geteuid") else "this user"
+    denied = next((path for path in there if not _may_use(path)), None)
+    what = "it" if denied is None else str(denied)  # None: a folder above, an attribute, or a rule of the system's
+    return f"permission denied: {user} may not read and write {what}: change its owner or mode, or the user"
+
+
+def _may_use(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
+
+
 class Files:
     """The file system as it is. Every method raises OSError as it comes, `connect` sqlite3.Error."""
 

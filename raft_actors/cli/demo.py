@@ -79,12 +79,12 @@ class _Demo:
     """One run, step by step."""
 
     def __init__(self, cluster: Cluster, lines: list[bytes], connections: int) -> None:
-        from rich.console import Console
+        from raft_actors.cli.progress_bar import Output
 
         self._cluster = cluster
         self._lines = lines
         self._connections = connections
-        self._console = Console()
+        self._console = Output()
         self._leaders: list[tuple[str, int]] = []
 
     def run(self) -> int:

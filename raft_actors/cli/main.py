@@ -1,12 +1,14 @@
 """`raft-actors`: what the subcommands share, which is how arguments are taken and how errors are told.
 
-Exit codes: 0 done; 1 it did not work out, for a reason that stands on stderr; 2 the arguments can't be right.
+Exit codes: 0 done; 1 it did not work out, for a reason that stands on stderr; 2 the arguments can't be right; 130
+interrupted; 141 whoever read the output stopped reading, so what the command had to do may not be done (128 + SIGPIPE,
+as shells report it of other programs).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,8 +17,10 @@ from typing import NoReturn
 from typing_extensions import override
 
 from raft_actors import cli
-from raft_actors.cli import demo, diagram, inspect, serve, simulate
+from raft_actors.cli import demo, diagram, inspect, serve, simulate, streams
 from raft_actors.errors import ConfigurationError, RaftError
+
+_UNREAD = 128 + 13  # SIGPIPE, which not every system has
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,18 +43,43 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `raft-actors` with these arguments (the process's own where None) and return its exit code."""
-    options = make_parser().parse_args(arguments)
+    streams.make_usable()
+    try:
+        return _run(arguments)
+    except RaftError as error:
+        return _tell(str(error), 2 if isinstance(error, ConfigurationError) else 1)
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
+    except OSError as error:
+        broken = streams.drop_broken_output()
+        if isinstance(broken, BrokenPipeError):
+            return _UNREAD
+        if broken is not None:
+            return _tell(f"can't write to standard output: {broken.strerror}", 1)
+        if error.filename is None:
+            raise  # nobody has said whose fault it is: a bug of ours
+        return _tell(f"{error.filename}: {error.strerror}", 1)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = make_parser().parse_args(arguments)
+    except SystemExit:  # after --help, say
+        streams.flush_output()
+        raise
+    if streams.output_closed() and options.run is not serve.run:  # a node says where it serves, and is no worse for it
+        raise RaftError("standard output is closed: redirect it, to /dev/null if nobody wants to read it")
     try:
         code = int(options.run(options))
-        sys.stdout.flush()
-        return code
-    except RaftError as error:
-        print(f"raft-actors: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigurationError) else 1
+        streams.flush_output()
     except BrokenPipeError:
-        # Whoever read the output (`… | head`) has seen enough. Nothing can be flushed there at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("raft-actors: interrupted", file=sys.stderr)
-        return 130
+        if options.run is not inspect.run or streams.drop_broken_output() is None:
+            raise
+        return 0  # the file was checked before the first line, and whoever read them (… | head) has seen enough
+    return code
+
+
+def _tell(error: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # standard error may be broken too; the exit code still tells
+        print(f"raft-actors: {error}", file=sys.stderr)
+    return code

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.persistence.sqlite.files import why_inaccessible
 from raft_actors.transports.sockets.addresses import Address
+
+_LONGEST_NAME = 255
 
 
 @attrs.frozen
@@ -28,10 +33,49 @@ def member(text: str) -> Member:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no node: write ID=HOST:RAFTPORT,HOST:REDISPORT, such as n1=10.0.0.1:7000,10.0.0.1:6379"
         )
+    return Member(name(node_id), _address(raft), _address(redis))
+
+
+@attrs.frozen
+class Listen:
+    """Where a node listens. Port 0 stands for the one at which its `--node` says it is reached."""
+
+    raft: Address
+    redis: Address
+
+    def of(self, member: Member) -> tuple[Address, Address]:
+        """Where this member listens for nodes and for clients."""
+        return (
+            attrs.evolve(self.raft, port=self.raft.port or member.raft.port),
+            attrs.evolve(self.redis, port=self.redis.port or member.redis.port),
+        )
+
+
+def listen(text: str) -> Listen:
+    """Take `0.0.0.0` or `0.0.0.0:7000,10.0.0.1:6379` apart."""
+    raft, comma, redis = text.partition(",")
+    if comma:
+        return Listen(_address(raft), _address(redis))
+    if ":" in text.rpartition("]")[2]:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither HOST nor HOST:RAFTPORT,HOST:REDISPORT, such as 0.0.0.0 or [::]:7000,[::]:6379"
+        )
+    everywhere = attrs.evolve(_address(f"{text}:1"), port=0)
+    return Listen(everywhere, everywhere)
+
+
+def _address(text: str) -> Address:
     try:
-        return Member(node_id, Address.parse(raft), Address.parse(redis))
+        return Address.parse(text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def name(text: str) -> str:
+    """A name that everybody can write down: of a node, of a cluster."""
+    if not 1 <= len(text) <= _LONGEST_NAME or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: take 1 to {_LONGEST_NAME} printable characters")
+    return text
 
 
 def members_by_id(members: list[Member]) -> Mapping[str, Member]:
@@ -74,10 +118,13 @@ def milliseconds(text: str) -> float:
 
 def milliseconds_range(text: str) -> tuple[float, float]:
     """`400-800` in milliseconds, as seconds."""
-    shortest, dash, longest = text.partition("-")
+    first, dash, last = text.partition("-")
     if not dash:
         raise argparse.ArgumentTypeError(f"{text!r} is no range: write SHORTEST-LONGEST, such as 400-800")
-    return milliseconds(shortest), milliseconds(longest)
+    shortest, longest = milliseconds(first), milliseconds(last)
+    if not shortest < longest:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range: {last} must be more than {first}")
+    return shortest, longest
 
 
 def nodes_of_demo(text: str) -> int:
@@ -86,3 +133,15 @@ def nodes_of_demo(text: str) -> int:
     if not 3 <= number <= 9:
         raise argparse.ArgumentTypeError(f"{number} nodes: take 3 to 9, so that a majority is left when one is killed")
     return number
+
+
+def output_file(text: str) -> Path:
+    """A file that can be written once its time has come: said now, not after hours of work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be written: {why_inaccessible(path.parent, path)}")
+    return path

@@ -10,6 +10,14 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 
+class Output(Console):
+    """Standard output; an error of it is raised, also where nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass it on: rich would end the process with exit code 1, and nobody would hear why."""
+        raise  # noqa: PLE0704  (rich calls this while it handles the error)
+
+
 class ProgressBar:
     """Bar or lines; a subclass says when to show what."""
 

@@ -14,15 +14,29 @@ import attrs
 import trio
 
 from raft_actors.actors.one_error import one_error
-from raft_actors.cli.options import Member, count, member, members_by_id, milliseconds, milliseconds_range, positive
+from raft_actors.cli.options import (
+    Member,
+    count,
+    listen,
+    member,
+    members_by_id,
+    milliseconds,
+    milliseconds_range,
+    name,
+    positive,
+)
+from raft_actors.cli.streams import drop_broken_output
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import ConfigurationError
+from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.server import Service, open_listeners
 from raft_actors.transports import TcpTransport
+from raft_actors.transports.sockets.addresses import Address
+
+_logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
@@ -34,6 +48,7 @@ with -NOTLEADER and the leader's address. There is no encryption and there are n
 only nodes and clients can reach.
 
 The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends it at once.
+Where SIGINT is ignored from the start (shells see to that for what they start in the background), it stays ignored.
 """
 
 
@@ -42,8 +57,10 @@ def add_to(subcommands: Subcommands) -> None:
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "serve", help="run one node of the key-value service", description=_DESCRIPTION
     )
-    parser.add_argument("--id", required=True, metavar="ID", help="which of the nodes this one is")
-    parser.add_argument("--cluster", required=True, metavar="NAME", help="the cluster's name, the same on every node")
+    parser.add_argument("--id", required=True, type=name, metavar="ID", help="which of the nodes this one is")
+    parser.add_argument(
+        "--cluster", required=True, type=name, metavar="NAME", help="the cluster's name, the same on every node"
+    )
     parser.add_argument(
         "--node",
         required=True,
@@ -52,7 +69,19 @@ def add_to(subcommands: Subcommands) -> None:
         metavar="ID=HOST:RAFTPORT,HOST:REDISPORT",
         help="a node of the cluster, this one included: where others and where clients reach it; once for each node",
     )
+    parser.add_argument(
+        "--listen",
+        type=listen,
+        metavar="HOST[:RAFTPORT,HOST:REDISPORT]",
+        help="where this node listens, if not at the addresses of its --node: 0.0.0.0, say, for all of the machine",
+    )
     parser.add_argument("--data", required=True, type=Path, metavar="FILE", help="this node's SQLite file")
+    parser.add_argument(
+        "--init",
+        action=argparse.BooleanOptionalAction,
+        help="what to do where FILE is missing: make it and the folders above it; or with --no-init, for a node that "
+        "has run before, refuse to start as an empty one (without either: make it in a folder that is there)",
+    )
     defaults = NodeConfig()
     shortest, longest = (round(1000 * bound) for bound in defaults.election_timeout_s)
     parser.add_argument(
@@ -96,6 +125,8 @@ class _Settings:
     """The options, checked together."""
 
     me: Member
+    listen_raft: Address
+    listen_redis: Address
     data: Path
     cluster: ClusterConfig
     node: NodeConfig
@@ -103,18 +134,20 @@ class _Settings:
 
 
 def _settings(options: argparse.Namespace) -> _Settings:
+    """Check the options together. What a class checks too is checked here first, for the sake of the flags' names."""
     members: Mapping[str, Member] = members_by_id(options.node)
     if options.id not in members:
         raise ConfigurationError(f"--id {options.id} is none of the nodes ({', '.join(members)}): add its --node")
-    node = NodeConfig(
-        election_timeout_s=options.election_timeout_s,
-        heartbeat_interval_s=options.heartbeat_interval_s,
-        snapshot_entries=options.snapshot_entries,
-        trailing_entries=options.trailing_entries,
-    )
+    me = members[options.id]
+    raft, redis = (me.raft, me.redis) if options.listen is None else options.listen.of(me)
+    if raft == redis:
+        raise ConfigurationError(f"--listen: nodes and clients can't both be served at {raft}")
     voters = {node_id: str(one.raft) for node_id, one in members.items()}
+    node = _node_config(options)
     return _Settings(
-        me=members[options.id],
+        me=me,
+        listen_raft=raft,
+        listen_redis=redis,
         data=options.data,
         cluster=ClusterConfig(cluster_id=options.cluster, voters=voters),
         node=node,
@@ -126,11 +159,63 @@ def _settings(options: argparse.Namespace) -> _Settings:
     )
 
 
+def _node_config(options: argparse.Namespace) -> NodeConfig:
+    shortest = options.election_timeout_s[0]
+    if options.heartbeat_interval_s > shortest / 2:
+        raise ConfigurationError(
+            f"--heartbeat-ms {1000 * options.heartbeat_interval_s:.0f} must be at most half of the shortest "
+            f"--election-timeout-ms ({1000 * shortest:.0f}): raise that, or beat more often"
+        )
+    return NodeConfig(
+        election_timeout_s=options.election_timeout_s,
+        heartbeat_interval_s=options.heartbeat_interval_s,
+        snapshot_entries=options.snapshot_entries,
+        trailing_entries=options.trailing_entries,
+    )
+
+
+def check_data(file: Path, init: bool | None) -> None:
+    """Refuse a store that nobody can have meant. A typo, or a disk that is not mounted, must not become an empty node.
+
+    Such a node would vote under the id of the one that forgot nothing: what the two acknowledge may contradict.
+
+    Raises:
+        ConfigurationError: `file` names a folder, or something else that holds no store.
+        RaftError: it is missing where it should not be.
+    """
+    if file.is_dir():
+        raise ConfigurationError(f"--data {file} is a folder: name a file in it, such as {file / 'node.db'}")
+    if file.exists() and not file.is_file():
+        raise ConfigurationError(f"--data {file} is no regular file")
+    if init is False and not (file.exists() and file.stat().st_size):
+        raise RaftError(
+            f"--data {file}: there is no store, and --no-init says that there must be one: is the disk mounted, "
+            "the name right?"
+        )
+    if init is None and not file.parent.is_dir():
+        raise RaftError(
+            f"--data {file}: there is no folder {file.parent}: is the disk mounted, the name right? For a new node, "
+            "make the folder, or add --init"
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes. 0: ended in good order. 1: a second signal cut that short."""
     settings = _settings(options)
+    check_data(settings.data, options.init)
     logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s")
     return trio.run(_serve_until_signalled, settings)
+
+
+def _signals() -> list[signal.Signals]:
+    """The signals that end the node.
+
+    Who had SIGINT ignored meant it: a shell does so for what it starts in the background, which shares the terminal's
+    process group, so that Ctrl-C for the program in front does not end a node. SIGTERM goes to one process, by somebody
+    who means that one.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGINT]
 
 
 async def _serve_until_signalled(settings: _Settings) -> int:
@@ -142,7 +227,7 @@ async def _serve_until_signalled(settings: _Settings) -> int:
     stopping = trio.Event()
     in_good_order = False
     try:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*_signals()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_heed, signals, stopping, nursery.cancel_scope)
                 await _serve(settings, stopping)
@@ -166,7 +251,7 @@ async def _serve(settings: _Settings, stopping: trio.Event) -> None:
     async with contextlib.AsyncExitStack() as stack:
         # First of all: a node that no client can reach should not become its cluster's leader. Clients that connect
         # before the node has recovered wait until it has.
-        listeners = await open_listeners(me.redis.host, me.redis.port)
+        listeners = await open_listeners(settings.listen_redis.host, settings.listen_redis.port)
         for listener in listeners:
             await stack.enter_async_context(listener)
         node = await stack.enter_async_context(
@@ -175,17 +260,25 @@ async def _serve(settings: _Settings, stopping: trio.Event) -> None:
                 cluster=settings.cluster,
                 state_machine=machine,
                 storage=SqliteStorage(settings.data),
-                transport=TcpTransport(str(me.raft)),
+                transport=TcpTransport(str(settings.listen_raft)),
                 config=settings.node,
             )
         )
         service = Service(node, machine, settings.service)
         async with trio.open_nursery() as nursery:
             await nursery.start(service.run, listeners)
-            print(
+            _announce(
                 f"raft-actors: node {me.node_id} of cluster {settings.cluster.cluster_id} serves Redis clients "
-                f"at {me.redis} (other nodes at {me.raft}, data in {settings.data})",
-                flush=True,
+                f"at {me.redis} (other nodes at {me.raft}, data in {settings.data})"
             )
             await stopping.wait()
             service.drain()
+
+
+def _announce(text: str) -> None:
+    """Say it on standard output; a node is no worse where that is closed, full, or read by nobody."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        drop_broken_output()
+        _logger.warning("can't write to standard output, and go on without: %s", error.strerror)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from raft_actors.cli.interrupts import terminated_as_interrupted
-from raft_actors.cli.options import count, positive
+from raft_actors.cli.options import count, output_file, positive
 from raft_actors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument("--no-faults", action="store_true", help="only run the clients, and check")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
     parser.add_argument("--for", type=positive, metavar="N", dest="limit_s", help="begin no seed after N real seconds")
-    parser.add_argument("--failures", type=Path, metavar="FILE", help="add each failure to this file, one a line")
+    parser.add_argument(
+        "--failures", type=output_file, metavar="FILE", help="add each failure to this file, one a line"
+    )
     parser.add_argument(
         "--trace",
         type=trace_file,
@@ -75,10 +77,9 @@ def seeds(text: str) -> Iterable[int]:
 
 def trace_file(text: str) -> Path:
     """A file whose name says what to put into it."""
-    path = Path(text)
-    if path.suffix not in (".html", ".jsonl"):
+    if Path(text).suffix not in (".html", ".jsonl"):
         raise argparse.ArgumentTypeError(f"{text!r} says neither .html (a diagram) nor .jsonl (events)")
-    return path
+    return output_file(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -97,14 +98,13 @@ class _Simulate:
     """One call of the command."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from rich.console import Console
-
+        from raft_actors.cli.progress_bar import Output
         from raft_actors.cli.simulate_report import Totals
         from raft_actors.testing.runner import Options
 
         self._given = options
         self._options = Options(nodes=options.nodes, seconds=float(options.seconds), faults=not options.no_faults)
-        self._console = Console()
+        self._console = Output()
         self._totals = Totals()
         self._first_failure: SeedReport | None = None
 
@@ -146,8 +146,11 @@ class _Simulate:
         if self._given.failures is not None:
             found = {"seed": report.seed, "nodes": report.nodes, "broken": report.broken or report.verdict}
             line = json.dumps({**found, "text": report.text, "replay": self._replay(report)}, ensure_ascii=False)
-            with self._given.failures.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            try:
+                with self._given.failures.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+            except OSError as error:  # the disk is full by now, say; the failure itself has been told
+                bar.say(f"  (not added to {self._given.failures}: {error.strerror})")
 
     def _replay(self, report: SeedReport) -> str:
         """The command that runs this seed again, with a diagram."""

@@ -22,6 +22,7 @@ words only when somebody reads it.
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -84,9 +85,13 @@ class Trace:
         """The events as lines of JSON."""
         return as_lines(self.events())
 
-    def write(self, path: Path) -> None:
-        """Write the events to a file, one a line."""
-        with path.open("w", encoding="utf-8") as file:
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the events to a file, one a line; one that exists is replaced.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        with Path(path).open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in self.lines())
 
 

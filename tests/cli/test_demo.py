@@ -17,6 +17,7 @@ from raft_actors.cli.demo_load import Acknowledgement, Loader
 from raft_actors.cli.demo_report import LinesBar, figures
 from raft_actors.cli.demo_text import Comparison, DemoError, compare, default_text, key_of, read_lines
 from raft_actors.cli.main import main
+from tests.signals import sigint
 
 DEMO = [sys.executable, "-m", "raft_actors.cli", "demo"]
 
@@ -81,13 +82,14 @@ def test_missing_data_are_found(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(text: Path, folder: Path, number: signal.Signals) -> None:
-    with subprocess.Popen([*DEMO, str(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "leads" in line:
-                process.send_signal(number)
-                break
-        _, error = process.communicate()
+    with sigint(signal.default_int_handler):
+        process = subprocess.Popen([*DEMO, str(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "leads" in line:
+            process.send_signal(number)
+            break
+    _, error = process.communicate()
     assert process.returncode == 130
     assert error == "raft-actors: interrupted\n"
     assert_nothing_left(folder)
@@ -104,7 +106,9 @@ def test_a_node_that_does_not_start_is_heard(
     monkeypatch.setattr(Cluster, "__init__", init)
     assert main(["demo", str(text)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("raft-actors: node n1 ended with exit code 2:\n  n1: raft-actors: heartbeat_interval_s")
+    assert said.startswith(
+        "raft-actors: node n1 ended with exit code 2:\n  n1: raft-actors: --heartbeat-ms 9999 must be"
+    )
     assert_nothing_left(folder)
 
 

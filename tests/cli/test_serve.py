@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,38 +15,11 @@ from typing_extensions import override
 
 from raft_actors import StorageFailed
 from raft_actors.cli import serve
-from raft_actors.cli.demo_cluster import Cluster, NodeProcess, ask, connect
+from raft_actors.cli.demo_cluster import Cluster, ask
 from raft_actors.cli.main import make_parser
 from raft_actors.persistence import SqliteStorage, Write
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Generator[Cluster]:
-    """Three nodes on free ports, not started."""
-    with Cluster(tmp_path, 3, ()) as made:
-        yield made
-
-
-def end(cluster: Cluster, node_id: str, *signals: signal.Signals) -> int:
-    """Send signals to a node's process, and return its exit code."""
-    node = cluster.nodes[node_id]
-    assert node.process is not None
-    for number in signals:
-        node.process.send_signal(number)
-    code = node.process.wait()
-    assert node.process.stdout is not None
-    node.process.stdout.close()
-    node.process = None
-    return code
-
-
-@contextlib.contextmanager
-def client(node: NodeProcess) -> Generator[redis.Redis]:
-    client = connect(node.redis_port)
-    try:
-        yield client
-    finally:
-        client.close()
+from tests.cli.serving import CLI, client, command, end, serving
+from tests.signals import sigint
 
 
 def test_three_processes_are_one_service(cluster: Cluster) -> None:
@@ -72,7 +43,8 @@ def test_three_processes_are_one_service(cluster: Cluster) -> None:
         assert len(cluster.contents(node_id)) == 20
     assert [end(cluster, node_id, signal.SIGTERM) for node_id in nodes] == [0, 0, 0]
 
-    cluster.start(*nodes)
+    with sigint(signal.default_int_handler):
+        cluster.start(*nodes)
     with client(nodes[cluster.wait_leader("n1")]) as at_leader:
         assert at_leader.dbsize() == 20
     assert [end(cluster, node_id, signal.SIGINT) for node_id in nodes] == [0, 0, 0]
@@ -81,7 +53,8 @@ def test_three_processes_are_one_service(cluster: Cluster) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_requests(cluster: Cluster) -> None:
-    cluster.start("n1")  # without a majority, so there will be no leader
+    with sigint(signal.default_int_handler):
+        cluster.start("n1")  # without a majority, so there will be no leader
     with socket.create_connection(("127.0.0.1", cluster.nodes["n1"].redis_port)) as waiting:
         waiting.sendall(b"PING\r\nRAFT.WAIT LEADER\r\n")
         assert waiting.recv(100) == b"+PONG\r\n"
@@ -89,21 +62,9 @@ def test_a_second_signal_does_not_wait_for_requests(cluster: Cluster) -> None:
         assert waiting.recv(100) == b""
 
 
-def command(cluster: Cluster, *changes: str) -> Sequence[str]:
-    """The arguments that start n1, with these after them."""
-    members = [
-        f"--node={node.node_id}=127.0.0.1:{node.raft_port},127.0.0.1:{node.redis_port}"
-        for node in cluster.nodes.values()
-    ]
-    data = cluster.nodes["n1"].data
-    return ["serve", "--id=n1", "--cluster=demo", f"--data={data}", *members, *changes]
-
-
 def refused(arguments: Sequence[str]) -> str:
     """Run a process that must end by itself; return the one line that it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "raft_actors.cli", *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*CLI, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("raft-actors: ")
@@ -138,7 +99,38 @@ def test_what_is_no_store(cluster: Cluster) -> None:
 
 def test_a_folder_that_can_not_be_made(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "file" in refused(command(cluster, f"--data={tmp_path / 'file' / 'n1.db'}"))
+    assert "file" in refused(command(cluster, f"--data={tmp_path / 'file' / 'n1.db'}", "--init"))
+
+
+def test_a_missing_folder_is_made_when_asked_for(cluster: Cluster, tmp_path: Path) -> None:
+    """A typo, or a disk that is not mounted, must not become an empty node under the id of one that has voted."""
+    file = tmp_path / "not" / "mounted" / "n1.db"
+    data = f"--data={file}"
+    assert f"there is no folder {file.parent}: " in refused(command(cluster, data))
+    assert not (tmp_path / "not").exists()
+    for option in ("--init", "--no-init"):
+        with serving(command(cluster, data, option)) as process:
+            assert process.poll() is None
+        assert process.returncode == 0
+
+
+def test_a_node_that_has_run_before_is_not_begun_anew(cluster: Cluster, tmp_path: Path) -> None:
+    assert "--no-init says that there must be one" in refused(command(cluster, "--no-init"))
+    (tmp_path / "n1.db").touch()  # as a mistaken copy leaves it
+    assert "--no-init says that there must be one" in refused(command(cluster, "--no-init"))
+
+
+def test_listens_elsewhere_than_where_others_reach_it(cluster: Cluster) -> None:
+    """A node need not know its own advertised name: in a container, or behind a router that translates addresses."""
+    node = cluster.nodes["n1"]
+    ports = f"127.0.0.1:{node.raft_port},127.0.0.1:{node.redis_port}"
+    arguments = ["serve", "--id=n1", "--cluster=demo", f"--data={node.data}", f"--listen={ports}"]
+    with serving([*arguments, "--node=n1=no-such-host.invalid:7000,no-such-host.invalid:6379"]):
+        with client(node) as served:
+            assert ask(served, "RAFT.WAIT", "LEADER") == b"n1"
+            assert served.set("k", "v")
+        with socket.create_connection(("127.0.0.1", node.raft_port)):
+            pass
 
 
 class FailingStorage(SqliteStorage):

@@ -15,6 +15,7 @@ import pytest
 from raft_actors.cli.main import main
 from raft_actors.testing import SeedReport
 from raft_actors.testing import sweep as sweeping
+from tests.signals import sigint
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -88,17 +89,25 @@ def test_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         assert needed in said
     (line,) = failures.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["replay"] == replay
+    failures.unlink()
+    failures.mkdir()  # what was writable at the start need not stay so: no reason to lose the rest of the sweep
+    monkeypatch.setattr("raft_actors.cli.simulate.output_file", Path)
+    code, said = run(capsys, "--seeds=5:9", "--seconds=4", f"--failures={failures}")
+    assert code == 1
+    assert f"(not added to {failures}: Is a directory)" in said
+    assert "seeds │ 4" in " ".join(said.split())
     assert "failed" not in " ".join(run(capsys, "--seeds=8")[1].split())
 
 
 def test_interrupted() -> None:
     """It says what it knows, and leaves no process behind that would hold the pipe open."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raft_actors.cli", "simulate", "--seeds=0:", "--seconds=1", "--jobs=1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with sigint(signal.default_int_handler):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "raft_actors.cli", "simulate", "--seeds=0:", "--seconds=1", "--jobs=1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert process.stdout is not None
     # Without a terminal, the first line of progress comes after ten seconds.
     assert "seeds:" in process.stdout.readline()

@@ -71,7 +71,22 @@ def test_what_may_not_be_written_is_read_only(
     for name in ("n1.db", "n1.db-wal"):
         (tmp_path / name).touch()
     monkeypatch.setattr(os, "access", lambda name, mode: name != tmp_path / which)
-    assert type(storage_error(tmp_path / "n1.db", "trying", sqlite_error(code))) is StorageReadOnly
+    error = storage_error(tmp_path / "n1.db", "trying", sqlite_error(code))
+    assert type(error) is StorageReadOnly
+    assert f" may not read and write {tmp_path / which}: change its owner or mode" in str(error)
+
+
+def test_a_denied_permission_is_no_read_only_disk(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    for number, said in (
+        (errno.EACCES, "permission denied: "),
+        (errno.EPERM, "permission denied: "),
+        (errno.EROFS, f"the file system of {tmp_path} is read-only: mount it for writing"),
+    ):
+        error = storage_error(path, "trying", OSError(number, os.strerror(number)))
+        assert type(error) is StorageReadOnly
+        assert said in str(error)
+        assert ("read-only" in str(error)) == (number == errno.EROFS)
 
 
 def test_room_is_not_asked_for_where_that_is_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import attrs
@@ -89,9 +90,9 @@ def test_voters_are_sorted_and_the_callers_mapping_is_not_kept() -> None:
     assert list(cluster.voters.items()) == [("n1", "a"), ("n2", "b")]
 
 
-@pytest.mark.parametrize("cluster_id", ["", "x" * 256, 7])
+@pytest.mark.parametrize("cluster_id", ["", "x" * 256, 7, "n\n1", "n\udcff"])
 def test_a_cluster_needs_a_name(cluster_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match="cluster_id must be a string of 1 to 255 characters"):
+    with pytest.raises(ConfigurationError, match="cluster_id must be a string of 1 to 255 printable characters"):
         ClusterConfig(cluster_id, {"n1": "a"})
 
 
@@ -100,7 +101,10 @@ def test_a_cluster_needs_a_voter() -> None:
         ClusterConfig("c", {})
 
 
-@pytest.mark.parametrize("node_id", ["", "x" * 256, 7])
+@pytest.mark.parametrize("node_id", ["", "x" * 256, 7, "n\n1", "n\udcff"])
 def test_a_bad_node_id_is_named(node_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"node id {node_id!r} must be a string of 1 to 255 characters"):
+    with pytest.raises(
+        ConfigurationError,
+        match=re.escape(f"a node's id must be a string of 1 to 255 printable characters, not {node_id!r}"),
+    ):
         ClusterConfig("c", {node_id: "a"})
