@@ -22,8 +22,9 @@ from raft_actors.errors import StorageCorrupt
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.persistence.sqlite.files import Files
-from raft_actors.persistence.sqlite.schema import BATCH_COLUMNS, StoreRow
+from raft_actors.persistence.sqlite.schema import BATCH_COLUMNS
 from raft_actors.persistence.sqlite.segments import resolve
+from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.raft.entries import EntryBatch
 
 #: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.

@@ -21,16 +21,18 @@ from random import Random
 
 import attrs
 
-from raft_actors.errors import StorageFailed, StorageMismatch
+from raft_actors.errors import StorageFailed
 from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity
 from raft_actors.persistence.log_state import LogState, Step
-from raft_actors.persistence.sqlite import chunks, schema, segments
+from raft_actors.persistence.sqlite import chunks, schema, segments, store_row
 from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
 from raft_actors.persistence.sqlite.errors import storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM, Files
 from raft_actors.persistence.sqlite.garbage import Garbage
 from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark, mark_path
+from raft_actors.persistence.sqlite.migrations import migrate
 from raft_actors.persistence.sqlite.segments import Segments
+from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import SnapshotMetadata
@@ -66,7 +68,7 @@ class Database:
         self.failed: Exception | None = None
         self._unheard: Exception | None = None
         self._opened: sqlite3.Connection | None = None
-        self._row: schema.StoreRow
+        self._row: StoreRow
         self._commit_number = self._last_index = 0
         self._log: LogRows
         self._segments: Segments
@@ -96,14 +98,10 @@ class Database:
         self._opened = connection = schema.connect(self.path, files)
         if schema.is_empty(connection):
             check_mark(self.path, None, files)
-            schema.create(connection, schema.StoreRow(identity, secrets.token_hex(8)))
-        schema.upgrade(connection, self.path)
-        self._row = row = schema.load(connection, self.path)
-        if row.identity != identity:
-            raise StorageMismatch(
-                f"{self.path} belongs to node {row.identity.node_id!r} of cluster {row.identity.cluster_id!r}, not to "
-                f"node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
-            )
+            schema.create(connection, StoreRow(identity, secrets.token_hex(8)))
+        store_row.check_identity(connection, self.path, identity)  # before another node's store is migrated
+        migrate(connection, self.path)
+        self._row = row = store_row.load(connection, self.path)
         self._log = log = LogRows(connection, self.path, files)
         self._wal = WriteAheadLog(self.path, files, Random(identity.node_id))
         state, self._commit_number = log.bounds(row)
@@ -210,7 +208,7 @@ class Database:
             row = attrs.evolve(row, commit_number=number)
             self._segments.compact(row.first_index)
             self._segments.save(connection)
-            connection.execute(schema.SAVE_STORE, row.parameters())
+            store_row.save(connection, row.columns())
             connection.execute("COMMIT")
             self._segments.saved()
         previous, self._row, self._last_index = self._row, row, row.last_index
@@ -230,7 +228,7 @@ class Database:
             some = write.entries[start : start + MAX_ROWS]
             self._log.insert(some, self._put(some), number)
 
-    def _commit_snapshot(self, step: Step, write: CommitSnapshot, row: schema.StoreRow) -> schema.StoreRow:
+    def _commit_snapshot(self, step: Step, write: CommitSnapshot, row: StoreRow) -> StoreRow:
         if step.after.last_index < step.after.first_index:
             # What lies above the snapshot must go now: new entries will take its place. What lies below can wait.
             self._log.delete_from(step.after.first_index)

@@ -19,7 +19,9 @@ from raft_actors.persistence.sqlite.chunks import read_chunk
 from raft_actors.persistence.sqlite.errors import storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM
 from raft_actors.persistence.sqlite.mark import MarkedCommit, check_mark
+from raft_actors.persistence.sqlite.migrations import check_version
 from raft_actors.persistence.sqlite.segments import segment_bytes
+from raft_actors.persistence.sqlite.store_row import StoreRow, load
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
 from raft_actors.raft.messages import SnapshotMetadata
 
@@ -136,7 +138,7 @@ class _Reader:
     path: Path
     connection: sqlite3.Connection
     schema_version: int
-    row: schema.StoreRow
+    row: StoreRow
     log: LogRows
     state: LogState
     commit_number: int
@@ -162,8 +164,8 @@ def _reading(path: str | os.PathLike[str]) -> Generator[_Reader, None, None]:
         raise StorageFailed(f"{where}: there is no such file: name the store of a node, as given to SqliteStorage")
     try:
         with _connected(where) as connection:
-            version = schema.check_version(connection, where)
-            row = schema.load(connection, where)
+            version = check_version(connection, where)
+            row = load(connection, where)
             log = LogRows(connection, where, SYSTEM)
             state, commit_number = log.bounds(row)
             check_mark(where, MarkedCommit(row.store_id, commit_number, row.commit_number, state.last_index))

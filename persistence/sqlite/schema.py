@@ -1,4 +1,4 @@
-"""The tables of a SQLite store, the settings they need, and the one row that says what the store is.
+"""The tables of a SQLite store, and the settings they need. `migrations` makes them of older ones.
 
     store      one row: identity, term and vote, the log's first index and term runs, the current snapshot. A checksum
                covers all of it.
@@ -17,25 +17,13 @@ of that one is its `last_index`, below which the log can't end.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import zlib
 from pathlib import Path
-from typing import Any
 
-import attrs
-
-from raft_actors.errors import StorageFailed, StorageMismatch, StorageVersionError
-from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
-from raft_actors.persistence.sqlite.errors import corrupt
+from raft_actors.errors import StorageFailed
 from raft_actors.persistence.sqlite.files import Files
-from raft_actors.raft.messages import SnapshotMetadata
-
-#: Raised whenever a store that this version writes could be misread by the version before.
-SCHEMA_VERSION = 2
-
-#: "raft", in the file's header: tells a store from another application's database.
-APPLICATION_ID = 0x72616674
+from raft_actors.persistence.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, check_version, pragma
+from raft_actors.persistence.sqlite.store_row import StoreRow, save
 
 # Measured (single rows of 1, 64 and 512 entries of 128 bytes): 8 KiB commits 4-15% faster than SQLite's own 4 KiB at
 # each size; larger pages write more for small rows and fill worse (a 9 KiB row leaves half of a 16 KiB page empty).
@@ -62,13 +50,6 @@ _SETTINGS = (
     "PRAGMA cell_size_check=ON",  # find some damage of a page when it is read, not when it is written over
     "PRAGMA trusted_schema=OFF",
 )
-
-_SEGMENTS_TABLE = """
-CREATE TABLE segments (
-    first_index INTEGER PRIMARY KEY,
-    file INTEGER NOT NULL
-);
-"""
 
 _TABLES = """
 CREATE TABLE store (
@@ -107,54 +88,12 @@ CREATE TABLE chunks (
     checksum INTEGER NOT NULL,
     data BLOB NOT NULL
 );
+CREATE TABLE segments (
+    first_index INTEGER PRIMARY KEY,
+    file INTEGER NOT NULL
+);
 """
 BATCH_COLUMNS = 6
-
-
-@attrs.frozen
-class StoreRow:
-    """The row of `store`: all that is known of a store without reading its log."""
-
-    identity: StoreIdentity
-    store_id: str
-    hard_state: HardState = attrs.field(factory=HardState)
-    first_index: int = 1
-    last_index: int = 0
-    term_runs: tuple[TermRun, ...] = ()
-    snapshot_id: int | None = None
-    snapshot: SnapshotMetadata | None = None
-    snapshot_chunks: int = 0
-    snapshot_bytes: int = 0
-    commit_number: int = 0
-
-    def parameters(self) -> tuple[Any, ...]:
-        """The columns from `cluster_id` on."""
-        snapshot = self.snapshot or SnapshotMetadata(0, 0)
-        columns = (
-            self.identity.cluster_id,
-            self.identity.node_id,
-            self.store_id,
-            self.hard_state.term,
-            self.hard_state.voted_for,
-            self.first_index,
-            self.last_index,
-            json.dumps([[run.term, run.first_index] for run in self.term_runs]),
-            self.snapshot_id,
-            snapshot.index,
-            snapshot.term,
-            self.snapshot_chunks,
-            self.snapshot_bytes,
-            self.commit_number,
-        )
-        return (*columns, row_checksum(columns))
-
-
-def row_checksum(columns: tuple[Any, ...]) -> int:
-    """crc32 over columns, each with its type and its length."""
-    return zlib.crc32(json.dumps(columns).encode())
-
-
-SAVE_STORE = f"INSERT OR REPLACE INTO store VALUES (1{', ?' * 15})"
 
 
 def connect(path: Path, files: Files) -> sqlite3.Connection:
@@ -193,7 +132,7 @@ def decode_text(data: bytes) -> str:
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether the database holds nothing yet: new, or its creation was cut short."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return tables == 0 and _pragma(connection, "application_id") == 0
+    return tables == 0 and pragma(connection, "application_id") == 0
 
 
 def create(connection: sqlite3.Connection, row: StoreRow) -> None:
@@ -201,64 +140,7 @@ def create(connection: sqlite3.Connection, row: StoreRow) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.split(";")[:-1]:
         connection.execute(statement)
-    connection.execute(_SEGMENTS_TABLE)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    connection.execute(SAVE_STORE, row.parameters())
+    save(connection, row.columns())
     connection.execute("COMMIT")
-
-
-def upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a store that an older version of this library made up to this one's schema, in one transaction."""
-    if check_version(connection, path) == 1:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_SEGMENTS_TABLE)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-
-
-def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Refuse what is no store, or one from the future; returns the schema's version."""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise StorageMismatch(f"{path} is a SQLite database of another application: choose another file name")
-    version = _pragma(connection, "user_version")
-    if version > SCHEMA_VERSION:
-        raise StorageVersionError(
-            f"{path} has schema version {version}, and this version of raft_actors knows up to {SCHEMA_VERSION}: "
-            "upgrade raft_actors on this node"
-        )
-    return version
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
-    return value
-
-
-def load(connection: sqlite3.Connection, path: Path) -> StoreRow:
-    """Read and check the store's row.
-
-    Raises:
-        StorageCorrupt: it is missing, or fails its checksum.
-    """
-    rows = connection.execute("SELECT * FROM store").fetchall()
-    if len(rows) != 1:
-        raise corrupt(path, f"its table “store” holds {len(rows)} rows instead of one")
-    _, *columns, checksum = rows[0]
-    if any(isinstance(value, bytes) for value in columns) or row_checksum(tuple(columns)) != checksum:
-        raise corrupt(path, "the row with its term, vote and log bounds fails its checksum")
-    cluster_id, node_id, store_id, term, voted_for, first_index, last_index, term_runs, *rest = columns
-    snapshot_id, snapshot_index, snapshot_term, snapshot_chunks, snapshot_bytes, commit_number = rest
-    return StoreRow(
-        identity=StoreIdentity(cluster_id, node_id),
-        store_id=store_id,
-        hard_state=HardState(term, voted_for),
-        first_index=first_index,
-        last_index=last_index,
-        term_runs=tuple(TermRun(term, first) for term, first in json.loads(term_runs)),
-        snapshot_id=snapshot_id,
-        snapshot=None if snapshot_id is None else SnapshotMetadata(snapshot_index, snapshot_term),
-        snapshot_chunks=snapshot_chunks,
-        snapshot_bytes=snapshot_bytes,
-        commit_number=commit_number,
-    )

@@ -20,7 +20,7 @@ from raft_actors.persistence import (
     inspect_store,
     stored_entries,
 )
-from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
+from raft_actors.persistence.sqlite.migrations import SCHEMA_VERSION
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.messages import SnapshotMetadata
 from tests.persistence.support import (

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from raft_actors.errors import StorageCorrupt, StorageFull
-from raft_actors.persistence import HardState, LogWrite, SqliteStorage, TermRun, inspect_store
+from raft_actors.persistence import HardState, LogWrite, SqliteStorage, inspect_store
 from raft_actors.persistence.sqlite import segments
 from raft_actors.persistence.sqlite.files import SyncedFile
-from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
 from raft_actors.raft.entries import EntryBatch
 from tests.persistence.inside import rows, settle
 from tests.persistence.support import (
@@ -199,22 +198,6 @@ async def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, number: 
             await storage.write([append(large(2))])
     await storage.aclose()
     await (await reopened(path, [large(1)])).aclose()
-
-
-async def test_a_store_of_the_first_schema_is_upgraded(path: Path) -> None:
-    await filled(storage := SqliteStorage(path), batch(1, 1, b"a"))
-    await storage.aclose()
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE segments")
-        connection.execute("PRAGMA user_version=1")
-    connection.close()
-    assert inspect_store(path).schema_version == 1
-    assert inspect_store(path).term_runs == (TermRun(1, 1),)
-    storage = await reopened(path, [batch(1, 1, b"a")])
-    await storage.write([append(large(2))])
-    await storage.aclose()
-    assert inspect_store(path).schema_version == SCHEMA_VERSION
-    await (await reopened(path, [batch(1, 1, b"a"), large(2)])).aclose()
 
 
 # --- the files themselves ----------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from raft_actors.persistence import (
     inspect_store,
 )
 from raft_actors.persistence.sqlite.files import Files
-from raft_actors.persistence.sqlite.schema import SCHEMA_VERSION
+from raft_actors.persistence.sqlite.migrations import SCHEMA_VERSION
 from tests.persistence.inside import ROOT
 from tests.persistence.support import (
     IDENTITY,

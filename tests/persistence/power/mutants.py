@@ -13,7 +13,7 @@ import attrs
 
 from raft_actors.errors import RaftError
 from raft_actors.persistence.log_state import Step
-from raft_actors.persistence.sqlite import chunks, database, schema
+from raft_actors.persistence.sqlite import chunks, database, schema, store_row
 from raft_actors.persistence.sqlite.database import Database
 from raft_actors.persistence.sqlite.segments import Segments
 from raft_actors.raft import entries
@@ -174,7 +174,7 @@ def _without_checksums() -> Generator[None]:
     with (
         mock.patch.object(entries, "zlib", nothing),
         mock.patch.object(chunks, "zlib", nothing),
-        mock.patch.object(schema, "zlib", nothing),
+        mock.patch.object(store_row, "zlib", nothing),
     ):
         yield
 

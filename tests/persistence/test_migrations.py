@@ -1,0 +1,168 @@
+"""Stores that older versions made, and what happens to them at opening."""
+
+from __future__ import annotations
+
+import sqlite3
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from raft_actors.errors import StorageCorrupt, StorageFull, StorageMismatch
+from raft_actors.persistence import HardState, SqliteStorage, StoreIdentity, inspect_store
+from raft_actors.persistence.sqlite import migrations, store_row
+from raft_actors.persistence.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION
+from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.messages import SnapshotMetadata
+from tests.persistence.inside import Faults, failing
+from tests.persistence.model import Contents
+from tests.persistence.support import IDENTITY, append, batch, contents, contents_of, filled, taken_apart
+
+_FOLDER = Path(__file__).with_name("old_stores")
+_HELD = Contents(
+    HardState(4, None),
+    SnapshotMetadata(2, 1),
+    (b"first chunk", b"second chunk"),
+    2,
+    6,
+    tuple(
+        taken_apart(
+            [
+                batch(2, 1, b"a", b"b"),
+                batch(4, 3, b"", kind=EntryKind.NOOP),
+                batch(5, 3, b"large " * 20_000),  # in a segment, where there are segments
+                batch(6, 3, b"end"),
+            ]
+        )
+    ),
+    5,
+)
+
+
+def _unpack(version: int, path: Path) -> None:
+    with zipfile.ZipFile(_FOLDER / f"version-{version}.zip") as old:
+        old.extractall(path.parent)
+
+
+def _version(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    assert isinstance(version, int)
+    return version
+
+
+def _tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(path)
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    found = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
+    connection.close()
+    return found
+
+
+def test_there_is_a_store_of_each_older_version() -> None:
+    assert {f"version-{version}.zip" for version in range(1, SCHEMA_VERSION)} <= {
+        file.name for file in _FOLDER.iterdir()
+    }
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+async def test_an_old_store_is_what_it_was_and_becomes_one_of_today(path: Path, version: int) -> None:
+    if not (_FOLDER / f"version-{version}.zip").exists():
+        pytest.skip("no later version has been made yet")
+    _unpack(version, path)
+    before = path.read_bytes()
+    summary = inspect_store(path)
+    assert (summary.schema_version, summary.last_index, summary.hard_state) == (version, 6, HardState(4, None))
+    assert path.read_bytes() == before  # to look is not to migrate
+    storage = SqliteStorage(path)
+    assert await contents(storage) == _HELD
+    await storage.write([append(batch(7, 4, b"large again " * 20_000))])
+    await storage.aclose()
+    assert _version(path) == SCHEMA_VERSION
+    assert (await contents_of(path)).last_index == 7
+    await filled(new := SqliteStorage(path.with_name("new.db")))
+    await new.aclose()
+    assert _tables(path) == _tables(new.path)
+
+
+def _add_colour(connection: sqlite3.Connection, path: Path) -> None:
+    """How a step adds a column to the store's row."""
+    columns = store_row.read_columns(connection, path)
+    connection.execute("ALTER TABLE store ADD COLUMN colour TEXT NOT NULL DEFAULT ''")
+    store_row.save(connection, {**columns, "colour": f"was {len(columns)} columns"})
+
+
+def _add_notes(connection: sqlite3.Connection, path: Path) -> None:
+    assert store_row.read_columns(connection, path)["colour"] == "was 14 columns"
+    connection.execute("CREATE TABLE notes (note TEXT)")
+
+
+@pytest.fixture
+def two_steps_more(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, _add_colour, _add_notes))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", SCHEMA_VERSION + 2)
+    return SCHEMA_VERSION + 2
+
+
+async def test_steps_are_taken_in_turn(path: Path, two_steps_more: int) -> None:
+    _unpack(1, path)
+    assert await contents_of(path) == _HELD
+    assert _version(path) == two_steps_more
+    assert {"segments", "notes"} < set(_tables(path))
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE segments", "ALTER", "CREATE TABLE notes", "PRAGMA user_version="])
+@pytest.mark.usefixtures("two_steps_more")
+async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, faults: Faults, statement: str) -> None:
+    _unpack(1, path)
+    faults.prefix, faults.act = statement, failing(sqlite3.SQLITE_FULL)
+    storage = SqliteStorage(path)
+    with pytest.raises(StorageFull):
+        await storage.open(IDENTITY, tail_bytes=0)
+    assert _version(path) == 1
+    assert "segments" not in _tables(path)
+    faults.prefix = "never"
+    assert await contents(storage) == _HELD
+    await storage.aclose()
+
+
+@pytest.mark.usefixtures("two_steps_more")
+async def test_the_store_of_another_node_is_not_migrated(path: Path) -> None:
+    _unpack(1, path)
+    before = path.read_bytes()
+    with pytest.raises(StorageMismatch, match="belongs to node 'n1' of cluster 'orders', not to node 'n2'"):
+        await SqliteStorage(path).open(StoreIdentity("orders", "n2"), tail_bytes=0)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.usefixtures("two_steps_more")
+async def test_a_damaged_row_is_not_sealed_anew(path: Path) -> None:
+    _unpack(1, path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE store SET term = 5")
+    connection.close()
+    with pytest.raises(StorageCorrupt, match="fails its checksum"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    assert _version(path) == 1
+
+
+@pytest.mark.parametrize("version", [0, -1])
+async def test_a_version_that_there_never_was_is_not_guessed_at(path: Path, version: int) -> None:
+    _unpack(1, path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version={version}")
+    connection.close()
+    with pytest.raises(StorageCorrupt, match=f"schema version {version}, which there never was"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageCorrupt):
+        inspect_store(path)
+
+
+async def test_columns_of_other_names_are_no_store(path: Path) -> None:
+    _unpack(1, path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE store RENAME COLUMN node_id TO node_ie")
+    connection.close()
+    with pytest.raises(StorageCorrupt, match="no column 'node_id'"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
