@@ -29,6 +29,7 @@ class RaftState:
         leader: the leader of `term` as far as known.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
+        synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
     """
 
@@ -43,6 +44,7 @@ class RaftState:
     leader: str | None = None
     unsynced_bytes: int = 0
     unsynced_writes: int = 0
+    synced_writes: int = 0
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
@@ -94,6 +96,13 @@ class RaftState:
         return self.unsynced_bytes > self.config.max_uncommitted_bytes or self.unsynced_writes > _MOST_UNSYNCED_WRITES
 
     @property
+    def may_stand(self) -> bool:
+        """Whether this node may ask for votes: not while its disk lacks entries, for it could count itself
+        for none, and maybe its disk hangs.
+        """
+        return self.log.durable_index == self.log.last_index
+
+    @property
     def hard_state_changed(self) -> bool:
         """Whether term or vote differ from what persistence was last given."""
         return self.written.term != self.term or self.written.voted_for != self.voted_for
@@ -143,6 +152,7 @@ class RaftState:
         self.durable = persisted.hard_state
         self.unsynced_bytes -= persisted.size
         self.unsynced_writes -= 1
+        self.synced_writes += 1
         self.log.mark_durable(persisted.last_index, persisted.epoch)
 
     def check(self) -> None:

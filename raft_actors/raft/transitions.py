@@ -4,7 +4,7 @@ follower  → candidate   the election timeout passed without word from a leader
 candidate → candidate   the election timed out: a new one, in a new term
 candidate → leader      votes from a majority
 candidate → follower    a leader of this term, or anything of a higher term
-leader    → follower    a higher term, or no word from a majority
+leader    → follower    a higher term, no word from a majority, or a disk that hangs
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
@@ -17,10 +18,11 @@ from raft_actors import (
     NodeStopped,
     NotLeader,
     Overloaded,
+    RoleName,
     StateMachine,
 )
 from raft_actors.testing import RELIABLE, CheckFailed, open_cluster
-from tests.cluster.support import CommandLog, Commands, follower, open_log, seeds, snapshotting
+from tests.cluster.support import CommandLog, Commands, LogCluster, follower, open_log, seeds, snapshotting
 
 # --- disks -------------------------------------------------------------------------------------------------------
 
@@ -42,6 +44,65 @@ async def test_a_hung_leader_disk_loses_nothing(seed: int) -> None:
         await cluster.start(leader)
         await cluster.one(commands(), 3)
         assert [entry.command for entry in cluster.facts.history[1:21]] == proposed
+
+
+async def _keep_proposing(cluster: LogCluster, node_id: str) -> None:
+    """Until it leads no more. However many it takes on, another leader has to come."""
+    commands = Commands()
+    with contextlib.suppress(NotLeader, LeadershipLost):
+        while True:
+            await cluster.node(node_id).propose(commands())
+            await trio.sleep(0.05)
+
+
+@seeds(5)
+async def test_a_leader_whose_disk_hangs_gives_its_leadership_up(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.node(leader).status().term
+        cluster.disk(leader).write_delay_s = math.inf
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_proposing, cluster, leader)
+            others = [node_id for node_id in cluster.node_ids if node_id != leader]
+            await trio.sleep(begun + 2.0 - trio.current_time())
+            assert RoleName.LEADER in {cluster.node(node_id).status().role for node_id in others}
+        await trio.sleep(10)
+        assert cluster.node(leader).status().role is RoleName.FOLLOWER  # it lives, and leaves the lead to others
+        assert max(cluster.node(node_id).status().term for node_id in cluster.node_ids) <= term + 3
+        cluster.disk(leader).write_delay_s = 0.001
+        cluster.crash(leader)  # what hung for ever stays so
+        await cluster.start(leader)
+        await cluster.one(b"all have it", 3)
+
+
+@seeds(5)
+async def test_a_leader_whose_disk_stalls_for_half_a_second_goes_on(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.node(leader).status().term
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_proposing, cluster, leader)
+            for _ in range(5):
+                await trio.sleep(1)
+                cluster.disk(leader).write_delay_s = 0.5
+                await trio.sleep(0.2)
+                cluster.disk(leader).write_delay_s = 0.001
+            status = cluster.node(leader).status()
+            assert (status.role, status.term) == (RoleName.LEADER, term)
+            nursery.cancel_scope.cancel()
+
+
+@seeds(3)
+async def test_no_leader_goes_where_all_disks_hang(seed: int) -> None:
+    """Nobody could do better, and an election needs disks."""
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        for node_id in cluster.node_ids:
+            cluster.disk(node_id).write_delay_s = math.inf
+        with trio.move_on_after(5):
+            await cluster.node(leader).propose(b"nowhere")
+        assert cluster.node(leader).status().role is RoleName.LEADER
 
 
 @seeds(3)

@@ -37,7 +37,10 @@ class Follower(Role):
         return []
 
     def on_deadline(self, now: float) -> list[Effect]:
-        """No word from a leader: stand for election."""
+        """No word from a leader: stand for election, but not with a disk that is behind."""
+        if not self.state.may_stand:
+            self.deadline = self.state.election_deadline(now)
+            return []
         return [Become(RoleName.CANDIDATE)]
 
     def on_request_vote(self, sender: str, message: RequestVote, now: float) -> list[Effect]:

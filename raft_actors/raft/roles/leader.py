@@ -27,6 +27,10 @@ from raft_actors.raft.roles.role import Role, Services
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
+#: How long, at least, a disk may do nothing before its leader steps down: none needs so long unless something is wrong,
+#: however short the election timeouts are.
+_LEAST_DISK_PATIENCE_S = 0.8
+
 
 class Leader(Role):
     """The leader of one term.
@@ -37,6 +41,7 @@ class Leader(Role):
             leader's disk is one vote like any other, written in parallel with sending (dissertation §10.2.1).
         last_contact: follower → when it last answered, on the node's clock.
         looked_at: when it last looked whether a majority still answers it, likewise.
+        disk_seen_at: when it last saw that its own disk works or has nothing to do, likewise.
         replicators: follower → the actor that feeds it; there while the leader runs.
         awaiting: proposals and reads whose entry is not committed yet, in log order.
     """
@@ -49,6 +54,8 @@ class Leader(Role):
         self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
         self.last_contact: dict[str, float] = {}
         self.looked_at = 0.0
+        self.disk_seen_at = 0.0
+        self._synced_writes = 0
         self.replicators: dict[str, Replicator] = {}
         self.awaiting: deque[PendingOutcome[Any]] = deque()
         self._requested: list[PendingOutcome[Any]] = []
@@ -76,7 +83,8 @@ class Leader(Role):
         state.follow(state.node_id)
         self.deadline = now + state.config.heartbeat_interval_s
         self.last_contact = dict.fromkeys(state.peers, now)
-        self.looked_at = now
+        self.looked_at = self.disk_seen_at = now
+        self._synced_writes = state.synced_writes
         return self._append([self._noop()])
 
     # --- time ------------------------------------------------------------------------------------------------
@@ -96,7 +104,24 @@ class Leader(Role):
             if config.check_quorum and silence > config.election_timeout_s[1]:
                 self.state.leader = None
                 return [Become(RoleName.FOLLOWER)]
+        if self._disk_hangs(now, held_up=held_up):
+            self.state.leader = None
+            return [Become(RoleName.FOLLOWER)]
         return [Beat(self._silent_followers(now)), *self.state.note_commit()]
+
+    def _disk_hangs(self, now: float, *, held_up: bool) -> bool:
+        """Whether others lead better: writes wait, the disk has done none for long, and a majority is ahead of it.
+
+        Its own vote is not needed to commit, so a leader whose disk hangs would go on until its memory is full, and
+        then refuse everything. Where the others' disks hang too, nothing is gained by an election.
+        """
+        state = self.state
+        if held_up or not state.unsynced_writes or state.synced_writes != self._synced_writes:
+            self._synced_writes = state.synced_writes
+            self.disk_seen_at = now
+            return False
+        patience_s = max(state.config.election_timeout_s[1], _LEAST_DISK_PATIENCE_S)
+        return now - self.disk_seen_at >= patience_s and state.commit_index > state.log.durable_index
 
     def _silent_followers(self, now: float) -> frozenset[str]:
         half_s = self.state.config.election_timeout_s[1] / 2
