@@ -53,6 +53,15 @@ class PeerStatistics:
     """Connections to this peer that it refused."""
     last_refusal: str | None = None
     """Why it refused the last one: a name of `handshake.Verdict`, such as "OTHER_CLUSTER"."""
+    version: int | None = None
+    """The protocol version that this node and the peer have agreed on, at the last handshake of either; None before,
+    and where no protocol is spoken (in memory)."""
+    features: frozenset[str] = frozenset()
+    """What both can do beyond that version."""
+    unknown_messages: int = 0
+    """Messages of a class that only the peer, which is newer, knows: dropped."""
+    unknown_fields: int = 0
+    """Fields of messages that only the peer knows: dropped, the rest of the message was taken."""
 
 
 @attrs.define

@@ -15,8 +15,8 @@ from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
 from raft_actors.transports import PeerStatistics, TransportStatistics, decode
 from raft_actors.transports.tcp.sender import Backoff, PeerSender
 from raft_actors.transports.wire.frames import FrameParser, frame
-from raft_actors.transports.wire.handshake import Hello, Verdict, encode_answer
-from tests.transports.support import MAX_MESSAGE_BYTES
+from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, Verdict
+from tests.transports.support import MAX_MESSAGE_BYTES, answer
 
 HELLO = frame(Hello("test", "a", "b").encode())
 Stream = trio.abc.Stream
@@ -48,7 +48,7 @@ class Line:
     async def pick_up(self, verdict: Verdict = Verdict.ACCEPTED) -> Stream:
         """Answer the next dial with that verdict."""
         stream = await self.pick_up_silently()
-        await stream.send_all(frame(encode_answer(verdict)))
+        await stream.send_all(answer(verdict))
         await trio.testing.wait_all_tasks_blocked()
         return stream
 
@@ -68,6 +68,7 @@ def make(line: Line, **settings: int) -> PeerSender:
         peer="b",
         connect=line.connect,
         hello=HELLO,
+        protocol=THIS_VERSION,
         statistics=PeerStatistics(),
         totals=TransportStatistics(),
         max_message_bytes=MAX_MESSAGE_BYTES,
@@ -114,6 +115,6 @@ def chunk(size: int) -> Message:
 async def answer_in_lockstep(line: Line) -> Stream:
     """A peer that accepts; from then on the sender's writes wait until they are read."""
     theirs = await line.pick_up_silently()
-    await theirs.send_all(frame(encode_answer(Verdict.ACCEPTED)))
+    await theirs.send_all(answer())
     await trio.testing.wait_all_tasks_blocked()
     return theirs

@@ -22,6 +22,8 @@ from raft_actors.raft.messages import (
     SnapshotMetadata,
 )
 from raft_actors.transports import Endpoint, PeerStatistics, Transport
+from raft_actors.transports.wire.frames import frame
+from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, ProtocolRange, Verdict
 
 MAX_MESSAGE_BYTES = 100_000
 
@@ -43,6 +45,11 @@ SAMPLES: dict[str, Message] = {
     "InstallSnapshot": InstallSnapshot(4, SnapshotMetadata(6, 2), 0, b"chunk", False),
     "InstallSnapshotReply": InstallSnapshotReply(4, SnapshotMetadata(6, 2), 1, True),
 }
+
+
+def answer(verdict: Verdict = Verdict.ACCEPTED, protocol: ProtocolRange = THIS_VERSION) -> bytes:
+    """An answer to a hello, framed."""
+    return frame(Answer(verdict, protocol).encode(THIS_VERSION))
 
 
 def numbered(number: int) -> Message:

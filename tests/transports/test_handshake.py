@@ -1,39 +1,78 @@
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.errors import ProtocolError
+from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.transports.wire.handshake import (
-    ANSWER_BYTES,
+    BARE_ANSWER_BYTES,
     MAGIC,
+    MAX_ANSWER_BYTES,
+    MAX_DETAIL_BYTES,
     MAX_HELLO_BYTES,
-    VERSION,
+    NEWEST_VERSION,
+    Agreement,
+    Answer,
     Hello,
+    ProtocolRange,
     Verdict,
-    decode_answer,
-    encode_answer,
     judge,
 )
 
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=255)
+FEATURES = st.frozensets(st.from_regex(r"[a-z][a-z-]{0,20}", fullmatch=True), max_size=5)
+RANGES = st.builds(
+    lambda numbers, features: ProtocolRange(min(numbers), max(numbers), features),
+    st.lists(st.integers(3, 2**16 - 1), min_size=2, max_size=2),
+    FEATURES,
+)
 HELLO = Hello("orders", "a", "b")
+HELLO_2 = MAGIC + b"\0\2" + b"\0\6orders" + b"\0\1a" + b"\0\1b"
+"""What a node of version 2 says, which had no fields."""
+ANSWERS_2 = [MAGIC + b"\0\2" + bytes([verdict]) for verdict in range(6)]
 
 
-@given(IDS, IDS, IDS)
-def test_a_hello_comes_back_as_it_was_and_fits(cluster_id: str, sender: str, receiver: str) -> None:
-    hello = Hello(cluster_id, sender, receiver)
+def protocol(oldest: int, newest: int, *features: str) -> ProtocolRange:
+    return ProtocolRange(oldest, newest, frozenset(features))
+
+
+# --- what is said is what is heard ---------------------------------------------------------------------------
+
+
+@given(IDS, IDS, IDS, RANGES)
+def test_a_hello_comes_back_as_it_was_and_fits(
+    cluster_id: str, sender: str, receiver: str, spoken: ProtocolRange
+) -> None:
+    hello = Hello(cluster_id, sender, receiver, spoken)
     assert Hello.decode(hello.encode()) == hello
     assert len(hello.encode()) <= MAX_HELLO_BYTES
 
 
-def test_the_longest_ids_fit() -> None:
+def test_the_longest_ids_fit_and_version_2_can_read_enough_of_them_to_refuse() -> None:
     longest = "\U0001f600" * 255
-    assert len(Hello(longest, longest, longest).encode()) == MAX_HELLO_BYTES
+    data = Hello(longest, longest, longest).encode()
+    assert Hello.decode(data).sender == longest
+    assert len(data) <= 6 + 3 * (2 + 4 * 255) + 64  # what version 2 reads, and very little more
 
 
-def test_a_hello_cut_short_or_continued_is_no_hello() -> None:
+@given(st.sampled_from(Verdict), RANGES, RANGES, st.text(st.characters(codec="utf-8"), max_size=100))
+def test_an_answer_comes_back_as_it_was(
+    verdict: Verdict, spoken: ProtocolRange, caller: ProtocolRange, detail: str
+) -> None:
+    if verdict is not Verdict.OTHER_REASON:
+        answer = Answer(verdict, spoken, detail)
+        assert Answer.decode(answer.encode(caller)) == answer
+
+
+def test_a_long_detail_is_cut() -> None:
+    data = Answer(Verdict.UNKNOWN_NODE, detail="\U0001f600" * 200).encode(ProtocolRange())
+    assert len(data) <= MAX_ANSWER_BYTES
+    assert Answer.decode(data).detail.startswith("\U0001f600" * (MAX_DETAIL_BYTES // 4))
+
+
+def test_a_hello_without_its_ids_or_broken_off_is_no_hello() -> None:
     data = HELLO.encode()
     for end in range(len(data)):
         with pytest.raises(ProtocolError):
@@ -42,14 +81,35 @@ def test_a_hello_cut_short_or_continued_is_no_hello() -> None:
         Hello.decode(data + b"\0")
 
 
+@pytest.mark.parametrize(("oldest", "newest"), [(0, 3), (4, 3), (3, 2**16)])
+def test_a_range_that_is_none(oldest: int, newest: int) -> None:
+    with pytest.raises(ConfigurationError, match="no range"):
+        ProtocolRange(oldest, newest)
+
+
+@pytest.mark.parametrize("oldest", [b"\0\0", b"\0\4", b"\3", b"\0\0\3"], ids=repr)
+def test_a_hello_whose_range_is_none(oldest: bytes) -> None:
+    field = b"\1" + len(oldest).to_bytes(2) + oldest
+    with pytest.raises(ProtocolError):
+        Hello.decode(HELLO.encode() + field)  # of two fields with one tag the last one counts
+
+
 @given(st.binary(max_size=60))
-def test_noise_is_no_hello(noise: bytes) -> None:
+def test_noise_is_no_hello_and_no_answer(noise: bytes) -> None:
     with pytest.raises(ProtocolError):
         Hello.decode(noise)
     with pytest.raises(ProtocolError):
-        Hello.decode(MAGIC + VERSION.to_bytes(2) + b"\xff" + noise)
+        Hello.decode(MAGIC + b"\0\3\xff" + noise)
     with pytest.raises(ProtocolError):
-        decode_answer(noise)
+        Answer.decode(noise)
+    with pytest.raises(ProtocolError):
+        Hello.decode(MAGIC + b"\0\0" + noise)
+
+
+@pytest.mark.parametrize("data", [Answer(Verdict.ACCEPTED).encode(ProtocolRange())[:end] for end in (6, 8, 11)])
+def test_an_answer_that_breaks_off_is_none(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Answer.decode(data)
 
 
 def test_ids_must_be_text() -> None:
@@ -57,44 +117,79 @@ def test_ids_must_be_text() -> None:
         Hello.decode(HELLO.encode().replace(b"orders", b"\xff" * 6))
 
 
-def test_another_version_is_told_whatever_follows() -> None:
-    for rest in (b"", b"what a later version may say"):
-        hello = Hello.decode(MAGIC + (VERSION + 1).to_bytes(2) + rest)
-        assert hello.version == VERSION + 1
-        assert judge(hello, "orders", "b", ("a",)) is Verdict.OTHER_VERSION
-        assert decode_answer(MAGIC + (VERSION + 1).to_bytes(2) + rest) is Verdict.OTHER_VERSION
+# --- versions ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("hello", "verdict"),
+    ("one", "other", "agreed"),
     [
-        (HELLO, Verdict.ACCEPTED),
-        (Hello("orders", "a", "b", VERSION + 1), Verdict.OTHER_VERSION),
-        (Hello("stock", "a", "b"), Verdict.OTHER_CLUSTER),
-        (Hello("orders", "b", "b"), Verdict.ITSELF),
-        (Hello("orders", "b", "c"), Verdict.ITSELF),
-        (Hello("orders", "a", "c"), Verdict.WRONG_RECEIVER),
-        (Hello("orders", "x", "b"), Verdict.UNKNOWN_NODE),
+        (protocol(3, 3), protocol(3, 3), Agreement(3)),
+        (protocol(3, 5), protocol(4, 9), Agreement(5)),
+        (protocol(3, 5), protocol(5, 5), Agreement(5)),
+        (protocol(3, 9), protocol(4, 5), Agreement(5)),
+        (protocol(3, 4), protocol(5, 6), None),
+        (protocol(3, 3, "x", "y"), protocol(3, 4, "y", "z"), Agreement(3, frozenset({"y"}))),
     ],
     ids=str,
 )
-def test_the_verdict(hello: Hello, verdict: Verdict) -> None:
-    assert judge(hello, "orders", "b", ("a", "c")) is verdict
+def test_two_nodes_speak_the_highest_version_and_the_features_that_both_know(
+    one: ProtocolRange, other: ProtocolRange, agreed: Agreement | None
+) -> None:
+    assert one.agree(other) == other.agree(one) == agreed
 
 
-@pytest.mark.parametrize("verdict", Verdict)
-def test_an_answer_comes_back_as_it_was(verdict: Verdict) -> None:
-    data = encode_answer(verdict)
-    assert decode_answer(data) is verdict
-    assert len(data) == ANSWER_BYTES
+def test_what_a_later_version_adds_is_skipped() -> None:
+    later = ProtocolRange(3, 99, frozenset({"telepathy"}))
+    hello, extra = Hello("orders", "a", "b", later), b"\xc8\0\5hello" + b"\xc9\0\0"
+    assert Hello.decode(hello.encode() + extra) == hello
+    answer = Answer(Verdict.ACCEPTED, later)
+    assert Answer.decode(answer.encode(ProtocolRange()) + extra) == answer
 
 
-@pytest.mark.parametrize("data", [encode_answer(Verdict.ACCEPTED)[:-1], encode_answer(Verdict.ACCEPTED) + b"\0"])
-def test_an_answer_of_the_wrong_length_is_none(data: bytes) -> None:
-    with pytest.raises(ProtocolError, match="bytes"):
-        decode_answer(data)
+def test_a_reason_that_only_a_later_version_knows_is_a_refusal_all_the_same() -> None:
+    data = bytearray(Answer(Verdict.UNKNOWN_NODE, detail="the moon is full").encode(ProtocolRange()))
+    data[6] = 77
+    answer = Answer.decode(bytes(data))
+    assert (answer.verdict, answer.detail) == (Verdict.OTHER_REASON, "number 77 the moon is full")
 
 
-def test_an_unknown_verdict_is_none() -> None:
-    with pytest.raises(ProtocolError, match="verdict 99"):
-        decode_answer(encode_answer(Verdict.ACCEPTED)[:-1] + b"\x63")
+def test_a_node_of_version_2_that_calls_is_refused_in_words_that_it_reads() -> None:
+    hello = Hello.decode(HELLO_2)
+    assert hello.protocol == protocol(2, 2)
+    answer = judge(hello, "orders", "b", ("a",), protocol(3, 4))
+    assert answer.verdict is Verdict.OTHER_VERSION
+    assert answer.detail == (
+        "this node speaks versions 3 to 4 of the protocol, the other one version 2: upgrade the other one"
+    )
+    # That version closes the connection at a longer answer, and takes the number for the verdict.
+    assert answer.encode(hello.protocol) == MAGIC + b"\0\4\1"
+    assert len(answer.encode(hello.protocol)) == BARE_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("data", ANSWERS_2, ids=repr)
+def test_a_node_of_version_2_that_is_called_refuses(data: bytes) -> None:
+    assert Answer.decode(data) == Answer(Verdict.OTHER_VERSION, protocol(2, 2))
+
+
+# --- verdicts ------------------------------------------------------------------------------------------------
+
+LATER = protocol(NEWEST_VERSION + 1, NEWEST_VERSION + 1)
+
+
+@pytest.mark.parametrize(
+    ("hello", "verdict", "detail"),
+    [
+        (HELLO, Verdict.ACCEPTED, ""),
+        (attrs.evolve(HELLO, protocol=LATER), Verdict.OTHER_VERSION, "upgrade this node"),
+        (Hello("stock", "a", "b"), Verdict.OTHER_CLUSTER, "'orders'"),
+        (Hello("orders", "b", "b"), Verdict.ITSELF, ""),
+        (Hello("orders", "b", "c"), Verdict.ITSELF, ""),
+        (Hello("orders", "a", "c"), Verdict.WRONG_RECEIVER, "'b'"),
+        (Hello("orders", "x", "b"), Verdict.UNKNOWN_NODE, ""),
+    ],
+    ids=str,
+)
+def test_the_verdict(hello: Hello, verdict: Verdict, detail: str) -> None:
+    answer = judge(hello, "orders", "b", ("a", "c"), ProtocolRange())
+    assert answer.verdict is verdict
+    assert detail in answer.detail

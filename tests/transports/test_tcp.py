@@ -20,8 +20,8 @@ from raft_actors.raft.messages import InstallSnapshot, SnapshotMetadata
 from raft_actors.transports import Endpoint, TcpTransport
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.wire.frames import FrameParser, frame
-from raft_actors.transports.wire.handshake import Hello, Verdict, decode_answer, encode_answer
-from tests.transports.support import MAX_MESSAGE_BYTES, Member, free_port, numbered, wait_until
+from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
+from tests.transports.support import MAX_MESSAGE_BYTES, Member, answer, free_port, numbered, wait_until
 
 LINUX = sys.platform == "linux"
 
@@ -58,7 +58,7 @@ async def say_nothing(_stream: trio.SocketStream) -> None:
 
 async def accept_and_read_no_more(stream: trio.SocketStream) -> None:
     await stream.receive_some()
-    await stream.send_all(frame(encode_answer(Verdict.ACCEPTED)))
+    await stream.send_all(answer())
     await trio.sleep_forever()
 
 
@@ -224,6 +224,40 @@ async def test_a_node_at_the_address_of_another(nursery: trio.Nursery) -> None:
         assert c.transport.statistics().refused_handshakes > 0
 
 
+async def pair(nursery: trio.Nursery, a: ProtocolRange, b: ProtocolRange) -> tuple[Member, Member]:
+    """Two nodes of these versions that have dialled each other."""
+    with free_port() as port_a, free_port() as port_b:
+        members = []
+        for node_id, protocol, port, peer, to in (("a", a, port_a, "b", port_b), ("b", b, port_b, "a", port_a)):
+            transport = TcpTransport(f"127.0.0.1:{port}", seed=1, protocol=protocol)
+            members.append(Member.make(transport, node_id, {peer: f"127.0.0.1:{to}"}))
+            await members[-1].start(nursery)
+        return members[0], members[1]
+
+
+async def test_nodes_of_different_versions_agree_on_the_highest_that_both_know(nursery: trio.Nursery) -> None:
+    a, b = await pair(nursery, ProtocolRange(3, 7, frozenset({"x", "y"})), ProtocolRange(5, 9, frozenset({"y", "z"})))
+    await a.exchange(b, numbered(1))
+    await b.exchange(a, numbered(2))
+    for statistics in (a.peer("b"), b.peer("a")):
+        assert (statistics.version, statistics.features) == (7, frozenset("y"))
+
+
+async def test_nodes_without_a_common_version_say_so_on_both_sides(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    a, b = await pair(nursery, ProtocolRange(3, 4, frozenset()), ProtocolRange(5, 6, frozenset()))
+    await wait_until(lambda: a.peer("b").refusals > 0 and b.peer("a").refusals > 0)
+    await wait_until(lambda: min(m.transport.statistics().refused_handshakes for m in (a, b)) > 0)
+    assert (a.peer("b").last_refusal, a.peer("b").version) == ("OTHER_VERSION", None)
+    told = "this node speaks versions {} of the protocol, the other one versions {}: upgrade {}"
+    texts = [record.getMessage() for record in caplog.records]
+    for words in (("3 to 4", "5 to 6", "this node"), ("5 to 6", "3 to 4", "the other one")):
+        assert sum(told.format(*words) in text and "refused a connection" in text for text in texts) >= 1
+        assert sum(told.format(*words) in text and "it refused this node" in text for text in texts) == 1
+
+
 async def test_a_browser_is_shown_the_door(nursery: trio.Nursery) -> None:
     a = member("a")
     await a.start(nursery)
@@ -270,7 +304,7 @@ async def test_an_accepted_caller_may_send(nursery: trio.Nursery) -> None:
     async with await dial(a) as stream:
         await stream.send_all(frame(Hello("test", "b", "a").encode()))
         (payload,) = FrameParser(100).feed(await stream.receive_some())
-        assert decode_answer(payload) is Verdict.ACCEPTED
+        assert Answer.decode(payload).verdict is Verdict.ACCEPTED
 
 
 async def test_running_out_of_files_does_not_end_a_node(

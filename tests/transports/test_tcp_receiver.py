@@ -12,7 +12,7 @@ from raft_actors.raft.messages import Message
 from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
-from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, VERSION, Hello, Verdict, decode_answer
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, THIS_VERSION, Answer, Hello, ProtocolRange, Verdict
 from tests.transports.support import MAX_MESSAGE_BYTES, numbered
 
 Stream = trio.abc.Stream
@@ -68,6 +68,7 @@ def node(nursery: trio.Nursery, mock_clock: MockClock) -> Node:
         handshake_timeout_s=2.0,
         max_handshakes=3,
         heard_of=heard_of.append,
+        protocol=THIS_VERSION,
     )
     return Node(nursery, mock_clock, receiver, received, heard_of)
 
@@ -78,8 +79,8 @@ async def say(stream: Stream, data: bytes) -> None:
 
 
 async def verdict_of(stream: Stream) -> Verdict:
-    (payload,) = FrameParser(100).feed(await stream.receive_some())
-    return decode_answer(payload)
+    (payload,) = FrameParser(1_000).feed(await stream.receive_some())
+    return Answer.decode(payload).verdict
 
 
 async def assert_closed(stream: Stream) -> None:
@@ -124,6 +125,21 @@ async def test_garbage_closes_its_connection_and_no_other(node: Node, garbage: b
     assert node.received == [("b", numbered(1))]  # what came before it counts
     await assert_open(c, node, "c")
     await assert_open(await node.join("b"), node, "b")
+
+
+async def test_what_only_a_newer_node_knows_is_dropped_and_counted(node: Node) -> None:
+    stream = await node.join("b")
+    unknown, longer = b"\x93\x7f\xa4text\x80", bytes([0x94]) + encode(numbered(1))[1:] + b"\x07"
+    await say(stream, frame(unknown) + frame(longer) + frame(unknown) + frame(encode(numbered(2))))
+    assert node.received == [("b", numbered(1)), ("b", numbered(2))]
+    counted = node.receiver.peers["b"]
+    assert (counted.unknown_messages, counted.unknown_fields, counted.received_messages) == (2, 1, 4)
+    assert node.totals.protocol_errors == 0
+
+
+async def test_a_peer_of_a_newer_version_is_met_in_the_newest_that_this_node_knows(node: Node) -> None:
+    await node.connect(hello(protocol=ProtocolRange(3, 99, frozenset({"telepathy"}))))
+    assert (node.receiver.peers["b"].version, node.receiver.peers["b"].features) == (THIS_VERSION.newest, frozenset())
 
 
 async def test_half_a_frame_and_then_silence_holds_up_nobody(node: Node, mock_clock: MockClock) -> None:
@@ -190,7 +206,7 @@ async def test_a_connection_that_breaks_is_forgotten(node: Node) -> None:
 @pytest.mark.parametrize(
     ("said", "verdict"),
     [
-        (hello(version=VERSION + 1), Verdict.OTHER_VERSION),
+        (hello(protocol=ProtocolRange(99, 99)), Verdict.OTHER_VERSION),
         (hello(cluster_id="other"), Verdict.OTHER_CLUSTER),
         (hello(sender="a"), Verdict.ITSELF),
         (hello(receiver="c"), Verdict.WRONG_RECEIVER),

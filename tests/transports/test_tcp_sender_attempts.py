@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from raft_actors.transports.tcp.sender import Backoff
 from raft_actors.transports.wire.frames import frame
-from raft_actors.transports.wire.handshake import VERSION, Verdict, encode_answer
+from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, ProtocolRange, Verdict
 from tests.transports.sending import (
     Line,
     connected,
@@ -21,7 +21,7 @@ from tests.transports.sending import (
     pass_time,
     running,
 )
-from tests.transports.support import numbered
+from tests.transports.support import answer, numbered
 
 
 @pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.ACCEPTED])
@@ -39,9 +39,7 @@ async def test_a_refusal_is_counted_by_reason_and_the_peer_dialled_again(
         assert sender.statistics.connected
 
 
-@pytest.mark.parametrize(
-    "answer", [frame(b"HTTP/1.1"), b"\xff\xff\xff\xff", frame(b"RAFT" + VERSION.to_bytes(2) + b"\x63")], ids=repr
-)
+@pytest.mark.parametrize("answer", [frame(b"HTTP/1.1"), b"\xff\xff\xff\xff", frame(b"RAFT\0\3\0\x63")], ids=repr)
 async def test_an_answer_that_is_none_is_a_protocol_error(line: Line, answer: bytes) -> None:
     async with running(make(line)) as sender:
         stream = await line.pick_up_silently()
@@ -52,10 +50,29 @@ async def test_an_answer_that_is_none_is_a_protocol_error(line: Line, answer: by
         assert await stream.receive_some() == b""
 
 
+@pytest.mark.parametrize("said", [frame(b"RAFT\0\2\1"), frame(b"RAFT\0\2\0"), answer(protocol=ProtocolRange(98, 99))])
+async def test_a_peer_that_speaks_no_common_version_has_refused_whatever_it_says(line: Line, said: bytes) -> None:
+    async with running(make(line)) as sender:
+        stream = await line.pick_up_silently()
+        await stream.send_all(said)
+        await trio.testing.wait_all_tasks_blocked()
+        counted = sender.statistics
+        assert (counted.refusals, counted.last_refusal, counted.version) == (1, "OTHER_VERSION", None)
+        assert not counted.connected
+
+
+async def test_a_refusal_can_not_write_lines_into_the_log(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(make(line)):
+        stream = await line.pick_up_silently()
+        await stream.send_all(frame(Answer(Verdict.UNKNOWN_NODE, detail="no\nroot: all is well").encode(THIS_VERSION)))
+        await trio.testing.wait_all_tasks_blocked()
+    assert caplog.messages == [r"peer b: it refused this node: UNKNOWN_NODE: 'no\nroot: all is well'"]
+
+
 async def test_an_answer_may_come_byte_by_byte(line: Line) -> None:
     async with running(make(line)) as sender:
         stream = await line.pick_up_silently()
-        for byte in frame(encode_answer(Verdict.ACCEPTED)):
+        for byte in answer():
             assert not sender.statistics.connected
             await stream.send_all(bytes([byte]))
             await trio.testing.wait_all_tasks_blocked()

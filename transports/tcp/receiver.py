@@ -20,9 +20,9 @@ import trio
 from raft_actors.errors import ProtocolError
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.sockets.stream import receive_into
-from raft_actors.transports.wire.codec import decode
+from raft_actors.transports.wire.codec import UnknownMessage, decode
 from raft_actors.transports.wire.frames import FrameParser, frame
-from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello, Verdict, encode_answer, judge
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello, ProtocolRange, Verdict, judge
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Receiver:
         handshake_timeout_s: limit of a handshake.
         max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
         heard_of: called with a peer's id when it has connected.
+        protocol: what this node speaks.
     """
 
     endpoint: Endpoint
@@ -46,6 +47,7 @@ class Receiver:
     handshake_timeout_s: float
     max_handshakes: int
     heard_of: Callable[[str], None]
+    protocol: ProtocolRange
     _strangers: dict[trio.CancelScope, None] = attrs.field(
         factory=dict[trio.CancelScope, None], init=False
     )  # the oldest first
@@ -81,15 +83,20 @@ class Receiver:
             hello = await self._read_hello(stream)
             if hello is None:
                 return None
-            verdict = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers)
-            if verdict is not Verdict.ACCEPTED:
+            answer = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers, self.protocol)
+            if answer.verdict is not Verdict.ACCEPTED:
                 self.totals.refused_handshakes += 1
-                logger.warning("refused a connection: %s: %r", verdict.name, hello)
-            await stream.send_all(frame(encode_answer(verdict)))
+                logger.warning("refused a connection: %s: %s: %r", answer.verdict.name, answer.detail, hello)
+            await stream.send_all(frame(answer.encode(hello.protocol)))
         finally:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
-        return hello.sender if verdict is Verdict.ACCEPTED else None
+        agreement = self.protocol.agree(hello.protocol)
+        if answer.verdict is not Verdict.ACCEPTED or agreement is None:
+            return None
+        statistics = self.peers[hello.sender]
+        statistics.version, statistics.features = agreement.version, agreement.features
+        return hello.sender
 
     async def _read_hello(self, stream: trio.abc.Stream) -> Hello | None:
         parser = FrameParser(MAX_HELLO_BYTES)
@@ -119,9 +126,20 @@ class Receiver:
             while count := await receive_into(stream, parser.room()):
                 statistics.received_bytes += count
                 for payload in parser.received(count):
-                    message = decode(payload)
                     statistics.received_messages += 1
-                    deliver(sender, message)
+                    try:
+                        message = decode(payload, statistics)
+                    except UnknownMessage as unknown:
+                        self._drop_unknown(sender, unknown)
+                    else:
+                        deliver(sender, message)
         finally:
             if self._connections.get(sender) is connection:
                 del self._connections[sender]
+
+    def _drop_unknown(self, sender: str, unknown: UnknownMessage) -> None:
+        """Count a message of a newer node, and tell of the first one."""
+        statistics = self.peers[sender]
+        if not statistics.unknown_messages:
+            logger.info("dropped, as all that follow, from peer %s: %s", sender, unknown)
+        statistics.unknown_messages += 1

@@ -25,8 +25,8 @@ from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.sockets.stream import TcpStream, unsent
 from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
-from raft_actors.transports.wire.frames import HEADER_BYTES, FrameParser, pack_length
-from raft_actors.transports.wire.handshake import ANSWER_BYTES, Verdict, decode_answer
+from raft_actors.transports.wire.frames import FrameParser, pack_length
+from raft_actors.transports.wire.handshake import MAX_ANSWER_BYTES, Answer, ProtocolRange, Verdict, other_version
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class PeerSender:
         peer: the peer's id.
         connect: opens a stream to it.
         hello: the framed handshake to start with.
+        protocol: what it says that this node speaks.
         statistics: where this sender counts; the queue's length is left to `fill_in`.
         totals: where to count protocol errors.
         max_message_bytes: a message that is larger once encoded is refused.
@@ -86,6 +87,7 @@ class PeerSender:
     peer: str
     connect: Connect
     hello: bytes
+    protocol: ProtocolRange
     statistics: PeerStatistics
     totals: TransportStatistics
     max_message_bytes: int
@@ -193,17 +195,27 @@ class PeerSender:
     async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
         """Say hello; return whether the peer accepted."""
         await stream.send_all(self.hello)
-        parser = FrameParser(ANSWER_BYTES)
-        while data := await stream.receive_some(HEADER_BYTES + ANSWER_BYTES):
+        parser = FrameParser(MAX_ANSWER_BYTES)
+        while data := await stream.receive_some(MAX_ANSWER_BYTES):
             for payload in parser.feed(data):
-                verdict = decode_answer(payload)
-                if verdict is Verdict.ACCEPTED:
-                    return True
-                self.statistics.refusals += 1
-                self.statistics.last_refusal = verdict.name
-                self._note_trouble(f"it refused this node: {verdict.name}")
-                return False
+                return self._takes(Answer.decode(payload))
         self._note_trouble("it closed the connection during the handshake")
+        return False
+
+    def _takes(self, answer: Answer) -> bool:
+        """Note what the peer answered; return whether it accepted."""
+        statistics, agreement = self.statistics, self.protocol.agree(answer.protocol)
+        verdict, detail = answer.verdict, answer.detail
+        if agreement is None:
+            verdict, detail = Verdict.OTHER_VERSION, other_version(self.protocol, answer.protocol)
+        elif verdict is Verdict.ACCEPTED:
+            statistics.version, statistics.features = agreement.version, agreement.features
+            return True
+        statistics.refusals += 1
+        statistics.last_refusal = verdict.name
+        # The detail comes from elsewhere: it must not pass for lines of this log, nor for anything else in it.
+        said = detail if agreement is None else repr(detail)
+        self._note_trouble(f"it refused this node: {verdict.name}" + (f": {said}" if detail else ""))
         return False
 
     async def _use(self, stream: trio.abc.Stream) -> None:

@@ -22,7 +22,7 @@ from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import Backoff, PeerSender
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
-from raft_actors.transports.wire.handshake import Hello
+from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
 
 
 def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -56,6 +56,7 @@ class TcpTransport(Transport):
         dead_peer_timeout_s: a connection on which a peer answers nothing for this long is given up.
         max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
         seed: of the random part of waits. None draws one from the operating system.
+        protocol: the versions of the protocol that it says it speaks: for tests, which make nodes of other versions.
     """
 
     listen: Address = attrs.field(converter=_parse_listen)
@@ -67,6 +68,7 @@ class TcpTransport(Transport):
     dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=_check_positive)
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
     seed: int | None = attrs.field(default=None, kw_only=True)
+    protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
     _running: bool = attrs.field(default=False, init=False)
     _address: Address | None = attrs.field(default=None, init=False)
     _senders: dict[str, PeerSender] = attrs.field(factory=dict[str, PeerSender], init=False, repr=False)
@@ -120,6 +122,7 @@ class TcpTransport(Transport):
             handshake_timeout_s=self.handshake_timeout_s,
             max_handshakes=self.max_handshakes,
             heard_of=lambda peer: self._senders[peer].hurry(),
+            protocol=self.protocol,
         )
 
         @trio.lowlevel.enable_ki_protection
@@ -152,7 +155,8 @@ class TcpTransport(Transport):
         return PeerSender(
             peer=peer,
             connect=connect,
-            hello=frame(Hello(endpoint.cluster_id, endpoint.node_id, peer).encode()),
+            hello=frame(Hello(endpoint.cluster_id, endpoint.node_id, peer, self.protocol).encode()),
+            protocol=self.protocol,
             statistics=self._totals.peers[peer],
             totals=self._totals,
             max_message_bytes=endpoint.max_message_bytes,

@@ -1,8 +1,16 @@
 """Messages as bytes and back.
 
 A message is a msgpack array: a small number that names its class, then its fields in the order of the class, an attrs
-class inside it as an array of its own. Names are not on the wire, so a field or class may be renamed, but adding,
-removing or moving a field needs a new protocol version (`handshake.VERSION`).
+class inside it as an array of its own. Names are not on the wire, so a field or class may be renamed.
+
+How it may grow, so that nodes of different versions understand each other:
+
+- A new class gets a new number. A node that does not know the number drops the message (`UnknownMessage`).
+- A new field goes to the end of its message, with a default and `metadata={SINCE: version}`. A node that does not know
+  it drops it; where it is missing, because the sender is older, it has its default. It holds an int, a bool, bytes or
+  None: what else there is to say goes into bytes with an encoding of their own. A class inside a message never grows.
+- Anything else, above all another meaning of what is there, needs a protocol version that a peer has agreed to
+  (`handshake.ProtocolRange`).
 
 Entry batches travel as the opaque bytes that they were encoded as when they were proposed: an array of two byte
 strings, the length of each batch (u32, big-endian) and the batches, one after another.
@@ -17,7 +25,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from itertools import accumulate, pairwise
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 import attrs
@@ -37,6 +45,7 @@ from raft_actors.raft.messages import (
     RequestVoteReply,
 )
 from raft_actors.strict import forbid_coercion
+from raft_actors.transports.abc import PeerStatistics
 
 TAGS = MappingProxyType(
     {
@@ -49,22 +58,37 @@ TAGS = MappingProxyType(
         7: InstallSnapshotReply,
     }
 )
-"""The number that stands for each class on the wire. A number once used keeps its meaning for ever."""
+"""The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""
 
 _CLASSES = frozenset(TAGS.values())
+_LENGTHS = MappingProxyType({tag: 1 + len(attrs.fields(cls)) for tag, cls in TAGS.items()})
 
 MAX_INT = 2**62
 """No honest term or index is larger, and sums of two still fit the signed 64 bits that a store has for them."""
 
 _MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
-_MAX_ARRAY_LENGTH = 16  # more than the fields of any message
+_MAX_ARRAY_LENGTH = 16  # more than the fields of any message, those of newer versions among them
+
+SINCE = "raft_actors.since"
+"""Key of a field's metadata: the protocol version that brought it."""
 _ENVELOPE_BYTES = 96  # more than all of a message but its entries and snapshot data can take
 _LENGTH_BYTES = 4
 
-# msgpack, where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
+# msgpack, where it is read by hand: an array of up to 15, a longer one; a small number is a byte of its own.
+_FIXARRAY, _MAX_FIXED, _ARRAY_16, _MAX_TAG = 0x90, 15, 0xDC, 127
+# Where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
 _TWO, _BIN_8, _BIN_32 = b"\x92", b"\xc4", b"\xc6"
 _NO_ENTRIES = _TWO + 2 * (_BIN_8 + b"\0")
 _pack_u32 = struct.Struct(">I").pack
+
+
+class UnknownMessage(ProtocolError):
+    """A message of a class that this version does not know: from a newer node, and to be dropped."""
+
+    def __init__(self, tag: int) -> None:
+        self.tag = tag
+        super().__init__(f"a message of kind {tag}, which this version does not know")
+
 
 _Structure = Callable[[Any, Any], Any]
 _Unstructure = Callable[[Any], list[Any]]
@@ -105,16 +129,18 @@ def _unstructure_batches(batches: tuple[EntryBatch, ...]) -> list[bytes]:
     return [struct.pack(f">{len(data)}I", *map(len, data)), b"".join(data)]
 
 
-def _structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
-    """Make the hook that takes an array of `cls`'s fields, in order and complete."""
+def structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
+    """Make the hook that takes an array of `cls`'s fields, in order; those with `SINCE` may be missing."""
     attrs.resolve_types(cls)
-    hooks = [(converter.get_structure_hook(field.type), field.type) for field in attrs.fields(cls)]
+    fields = attrs.fields(cls)
+    hooks = [(converter.get_structure_hook(field.type), field.type) for field in fields]
+    most, least = len(fields), sum(SINCE not in field.metadata for field in fields)
 
     def structure(value: Any, _cls: Any) -> Any:
         items: list[Any] = value
-        if type(value) is not list or len(items) != len(hooks):
-            raise ProtocolError(f"{cls.__name__} takes an array of {len(hooks)} fields")
-        return cls(*[hook(item, kind) for item, (hook, kind) in zip(items, hooks, strict=True)])
+        if type(value) is not list or not least <= len(items) <= most:
+            raise ProtocolError(f"{cls.__name__} takes an array of {most} fields")
+        return cls(*[hook(item, kind) for item, (hook, kind) in zip(items, hooks, strict=False)])
 
     return structure
 
@@ -155,7 +181,7 @@ def _structure_message(converter: MsgpackConverter) -> _Structure:
     def structure(value: Any, _cls: Any) -> Any:
         array: list[Any] = value
         if type(value) is not list or not array or type(array[0]) is not int or array[0] not in hooks:
-            raise ProtocolError("a message is an array that starts with a number this version knows")
+            raise ProtocolError("a message is an array that starts with a number")
         cls, hook = hooks[array.pop(0)]
         message = hook(array, cls)
         if cls is AppendEntries:
@@ -173,7 +199,7 @@ def _make_converter() -> MsgpackConverter:
     converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _unstructure_batches)
 
     def structure_factory(cls: type[Any]) -> _Structure:
-        return _structure_fields(cls, converter)
+        return structure_fields(cls, converter)
 
     def unstructure_factory(cls: type[Any]) -> _Unstructure:
         return _unstructure_fields(cls, converter)
@@ -223,21 +249,28 @@ def encode_parts(message: AppendEntries) -> list[bytes]:
     return [head, *batches, after]
 
 
-def decode(data: bytes | memoryview) -> Message:
+def decode(data: bytes | memoryview, counted: PeerStatistics | None = None) -> Message:
     """Return the message that `data` encodes.
 
+    Args:
+        data: the bytes, all of them.
+        counted: where to count fields that this version does not know.
+
     Raises:
+        UnknownMessage: it is of a class that only a newer version knows.
         ProtocolError: the bytes are no message, or one that no honest peer sends.
     """
     try:
-        return _decode(data)
+        return _decode(data, counted)
     except ProtocolError:
         raise
     except Exception as error:  # msgpack, cattrs and EntryBatch raise whatever the bytes provoke
         raise ProtocolError(f"{len(data)} bytes are no message: {error!r}") from error
 
 
-def _decode(data: bytes | memoryview) -> Message:
+def _decode(data: bytes | memoryview, counted: PeerStatistics | None) -> Message:
+    if len(data) >= 2 and data[1] not in TAGS:
+        _check_known(data)
     arrays = 0
 
     def count_array(items: list[Any]) -> list[Any]:
@@ -247,7 +280,7 @@ def _decode(data: bytes | memoryview) -> Message:
             raise ProtocolError(f"more than {_MAX_ARRAYS} arrays in one message")
         return items
 
-    unpacked = _msgpack.unpackb(
+    unpacked: Any = _msgpack.unpackb(
         data,
         list_hook=count_array,
         max_array_len=_MAX_ARRAY_LENGTH,
@@ -255,8 +288,30 @@ def _decode(data: bytes | memoryview) -> Message:
         max_map_len=0,
         max_ext_len=0,
     )
+    array: list[Any] = unpacked
+    if type(unpacked) is list and array:
+        surplus = len(array) - _LENGTHS.get(array[0], _MAX_ARRAY_LENGTH)
+        if surplus > 0:
+            _drop_unknown_fields(array, surplus, counted)
     message: Message = _open_message(unpacked, Message)
     return message
+
+
+def _check_known(data: bytes | memoryview) -> None:
+    """Raise `UnknownMessage` where the bytes begin as a message of a newer version; what follows may be anything."""
+    is_short = _FIXARRAY < data[0] <= _FIXARRAY | _MAX_FIXED
+    tag = data[1] if is_short else data[3] if data[0] == _ARRAY_16 and len(data) >= 4 else 0
+    if 0 < tag <= _MAX_TAG and tag not in TAGS:
+        raise UnknownMessage(tag)
+
+
+def _drop_unknown_fields(array: list[Any], surplus: int, counted: PeerStatistics | None) -> None:
+    for value in array[-surplus:]:
+        if type(value) not in (int, bool, bytes, NoneType):
+            raise ProtocolError(f"a field that can be in no message: {type(value).__name__}")
+    del array[-surplus:]
+    if counted is not None:
+        counted.unknown_fields += surplus
 
 
 def size_bound(message: Message) -> int:

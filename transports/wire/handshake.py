@@ -1,13 +1,19 @@
-"""The handshake: who is calling, whom, and in which cluster.
+"""The handshake: who is calling, whom, in which cluster, and in which versions of the protocol.
 
 The dialer says `Hello`; the other side answers with a `Verdict` and, where it accepts, from then on only listens.
 One frame each way, and much smaller ones than messages may be:
 
-    hello    magic "RAFT"  version u16  then cluster id, sender's id, receiver's id, each as length u16 and UTF-8
-    answer   magic "RAFT"  version u16  verdict u8
+    hello    magic "RAFT"  newest version u16              then fields
+    answer   magic "RAFT"  newest version u16  verdict u8  then fields
+    field    tag u8  length u16  value
 
-Magic and version stand first in every version of this protocol, so that versions can refuse each other by name. Naming
-the receiver catches addresses that were mixed up or handed on: Raft's safety rests on a node being who it is taken for.
+This shape stays from version 3 on, whatever else a version changes: a tag that a node does not know is skipped, and one
+that it misses has a default. So any two versions can tell each other which ranges they speak, and either agree on the
+highest that both know or refuse each other by name. Version 2 had no fields: a node of it that calls, or is called,
+hears and says a refusal that it understands.
+
+Naming the receiver catches addresses that were mixed up or handed on: Raft's safety rests on a node being who it is
+taken for.
 """
 
 from __future__ import annotations
@@ -18,27 +24,50 @@ from collections.abc import Container
 
 import attrs
 
-from raft_actors.errors import ProtocolError
+from raft_actors.errors import ConfigurationError, InternalError, ProtocolError
 
-VERSION = 2
+OLDEST_VERSION = 3
+NEWEST_VERSION = 3
+"""What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
+
+FEATURES: frozenset[str] = frozenset()
+"""What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
+same. Lower-case names, which keep their meaning for ever."""
 
 MAGIC = b"RAFT"
 
 MAX_ID_BYTES = 4 * 255  # ids have up to 255 characters
-_PREFIX = struct.Struct(">4sH")
-_LENGTH = struct.Struct(">H")
-_VERDICT = struct.Struct(">B")
+MAX_HELLO_BYTES = 8 * 1024
+MAX_ANSWER_BYTES = 8 * 1024
+MAX_DETAIL_BYTES = 500
 
-MAX_HELLO_BYTES = _PREFIX.size + 3 * (_LENGTH.size + MAX_ID_BYTES)
-ANSWER_BYTES = _PREFIX.size + _VERDICT.size
+_FIRST_WITH_FIELDS = 3
+_PREFIX = struct.Struct(">4sH")
+_FIELD = struct.Struct(">BH")
+_VERDICT = struct.Struct(">B")
+_VERSION = struct.Struct(">H")
+
+BARE_ANSWER_BYTES = _PREFIX.size + _VERDICT.size
+"""An answer without fields: all that version 2 can read."""
+
+
+class _Tag(enum.IntEnum):
+    """What a field is. The numbers are the wire's, and keep their meaning for ever."""
+
+    OLDEST_VERSION = 1
+    FEATURES = 2
+    CLUSTER_ID = 3
+    SENDER = 4
+    RECEIVER = 5
+    DETAIL = 6
 
 
 class Verdict(enum.IntEnum):
-    """The answer to a hello. The numbers are the wire's."""
+    """The answer to a hello. The numbers are the wire's, and keep their meaning for ever."""
 
     ACCEPTED = 0
     OTHER_VERSION = 1
-    """The two sides speak different versions of the protocol."""
+    """The two sides have no version of the protocol in common."""
     OTHER_CLUSTER = 2
     """The receiver belongs to a cluster with another id."""
     ITSELF = 3
@@ -47,89 +76,214 @@ class Verdict(enum.IntEnum):
     """Another node than the one called answers at this address."""
     UNKNOWN_NODE = 5
     """The receiver has no peer with the sender's id."""
+    OTHER_REASON = 255
+    """A newer node's reason, which this version has no name for; the answer's detail tells it."""
+
+
+@attrs.frozen
+class Agreement:
+    """What two nodes speak with each other.
+
+    Attributes:
+        version: the highest version that both know.
+        features: those that both have.
+    """
+
+    version: int
+    features: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class ProtocolRange:
+    """The versions of the protocol that a node speaks, `oldest` to `newest`, and its features."""
+
+    oldest: int = OLDEST_VERSION
+    newest: int = NEWEST_VERSION
+    features: frozenset[str] = FEATURES
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 < self.oldest <= self.newest <= 0xFFFF:
+            raise ConfigurationError(f"protocol versions {self.oldest} to {self.newest} are no range")
+
+    def agree(self, other: ProtocolRange) -> Agreement | None:
+        """What the two speak with each other; None where no version is known to both."""
+        version = min(self.newest, other.newest)
+        if version < max(self.oldest, other.oldest):
+            return None
+        return Agreement(version, self.features & other.features)
+
+    def __str__(self) -> str:
+        if self.oldest == self.newest:
+            return f"version {self.newest}"
+        return f"versions {self.oldest} to {self.newest}"
+
+
+THIS_VERSION = ProtocolRange()
 
 
 @attrs.frozen
 class Hello:
-    """What a dialer says first."""
+    """What a dialer says first. The ids of one older than version 3 are not read: they are empty."""
 
     cluster_id: str
     sender: str
     receiver: str
-    version: int = VERSION
+    protocol: ProtocolRange = THIS_VERSION
 
     def encode(self) -> bytes:
         """Return the hello's bytes, not yet framed."""
-        parts = [_PREFIX.pack(MAGIC, self.version)]
-        for text in (self.cluster_id, self.sender, self.receiver):
-            data = text.encode()
-            parts += (_LENGTH.pack(len(data)), data)
-        return b"".join(parts)
+        texts = {
+            _Tag.CLUSTER_ID: self.cluster_id.encode(),
+            _Tag.SENDER: self.sender.encode(),
+            _Tag.RECEIVER: self.receiver.encode(),
+        }
+        return _PREFIX.pack(MAGIC, self.protocol.newest) + _pack({**_range_fields(self.protocol), **texts})
 
     @classmethod
     def decode(cls, data: bytes) -> Hello:
-        """Open a hello. One of another version comes out with its version and no ids.
+        """Open a hello.
 
         Raises:
             ProtocolError: whatever it is, no node of raft_actors said it.
         """
-        version = _check_prefix(data, "hello")
-        if version != VERSION:
-            return cls("", "", "", version)
-        texts: list[str] = []
-        start = _PREFIX.size
-        try:
-            for _ in range(3):
-                (length,) = _LENGTH.unpack_from(data, start)
-                start += _LENGTH.size
-                texts.append(data[start : start + length].decode())
-                start += length
-        except (struct.error, UnicodeDecodeError) as error:
-            raise ProtocolError(f"a hello that can't be read: {error}") from error
-        if start != len(data):
-            raise ProtocolError(f"a hello of {len(data)} bytes that says it has {start}")
-        cluster_id, sender, receiver = texts
-        return cls(cluster_id, sender, receiver)
+        newest = _check_prefix(data, "hello")
+        if newest < _FIRST_WITH_FIELDS:
+            return cls("", "", "", ProtocolRange(newest, newest, frozenset()))
+        fields = _unpack(data, _PREFIX.size, "hello")
+        missing = [tag.name.lower() for tag in (_Tag.CLUSTER_ID, _Tag.SENDER, _Tag.RECEIVER) if tag not in fields]
+        if missing:
+            raise ProtocolError(f"a hello without {' and '.join(missing)}")
+        cluster_id, sender, receiver = (_text(fields, tag) for tag in (_Tag.CLUSTER_ID, _Tag.SENDER, _Tag.RECEIVER))
+        return cls(cluster_id, sender, receiver, _range(newest, fields))
 
 
-def judge(hello: Hello, cluster_id: str, node_id: str, peers: Container[str]) -> Verdict:
-    """Decide whether `node_id`, whose peers these are, takes messages from the one who says this hello."""
-    if hello.version != VERSION:
-        return Verdict.OTHER_VERSION
-    if hello.cluster_id != cluster_id:
-        return Verdict.OTHER_CLUSTER
-    if hello.sender == node_id:
-        return Verdict.ITSELF
-    if hello.receiver != node_id:
-        return Verdict.WRONG_RECEIVER
-    if hello.sender not in peers:
-        return Verdict.UNKNOWN_NODE
-    return Verdict.ACCEPTED
+@attrs.frozen
+class Answer:
+    """What the other side says to a hello.
 
-
-def encode_answer(verdict: Verdict) -> bytes:
-    """Return the answer's bytes, not yet framed."""
-    return _PREFIX.pack(MAGIC, VERSION) + _VERDICT.pack(verdict)
-
-
-def decode_answer(data: bytes) -> Verdict:
-    """Open an answer. One of another version means that the versions differ, whatever else it says.
-
-    Raises:
-        ProtocolError: it is none.
+    Attributes:
+        verdict: whether it accepts, or why not.
+        protocol: what it speaks.
+        detail: for a log, what is behind a refusal; at most `MAX_DETAIL_BYTES` are sent.
     """
-    if _check_prefix(data, "answer") != VERSION:
-        return Verdict.OTHER_VERSION
-    if len(data) != ANSWER_BYTES:
-        raise ProtocolError(f"an answer of {len(data)} bytes, not {ANSWER_BYTES}")
+
+    verdict: Verdict
+    protocol: ProtocolRange = THIS_VERSION
+    detail: str = ""
+
+    def encode(self, caller: ProtocolRange) -> bytes:
+        """Return the answer's bytes, not yet framed, as a caller who speaks these versions can read it."""
+        bare = _PREFIX.pack(MAGIC, self.protocol.newest) + _VERDICT.pack(self.verdict)
+        if caller.newest < _FIRST_WITH_FIELDS:
+            return bare
+        detail = self.detail.encode()[:MAX_DETAIL_BYTES]
+        return bare + _pack({**_range_fields(self.protocol), **({_Tag.DETAIL: detail} if detail else {})})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Answer:
+        """Open an answer. One older than version 3 means that the versions differ, whatever else it says.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        newest = _check_prefix(data, "answer")
+        if newest < _FIRST_WITH_FIELDS:
+            return cls(Verdict.OTHER_VERSION, ProtocolRange(newest, newest, frozenset()))
+        if len(data) < BARE_ANSWER_BYTES:
+            raise ProtocolError(f"an answer of {len(data)} bytes, which lacks its verdict")
+        fields = _unpack(data, BARE_ANSWER_BYTES, "answer")
+        number, detail = data[_PREFIX.size], fields.get(_Tag.DETAIL, b"").decode(errors="replace")
+        try:
+            verdict = Verdict(number)
+        except ValueError:
+            return cls(Verdict.OTHER_REASON, _range(newest, fields), f"number {number} {detail}".rstrip())
+        return cls(verdict, _range(newest, fields), detail)
+
+
+def judge(hello: Hello, cluster_id: str, node_id: str, peers: Container[str], protocol: ProtocolRange) -> Answer:
+    """Decide whether `node_id`, whose peers these are, takes messages from the one who says this hello."""
+    verdict, detail = Verdict.ACCEPTED, ""
+    if protocol.agree(hello.protocol) is None:
+        verdict, detail = Verdict.OTHER_VERSION, other_version(protocol, hello.protocol)
+    elif hello.cluster_id != cluster_id:
+        verdict, detail = Verdict.OTHER_CLUSTER, f"this is a node of cluster {cluster_id!r}"
+    elif hello.sender == node_id:
+        verdict = Verdict.ITSELF
+    elif hello.receiver != node_id:
+        verdict, detail = Verdict.WRONG_RECEIVER, f"this is node {node_id!r}"
+    elif hello.sender not in peers:
+        verdict = Verdict.UNKNOWN_NODE
+    return Answer(verdict, protocol, detail)
+
+
+def other_version(one: ProtocolRange, other: ProtocolRange) -> str:
+    """What to tell of two nodes that have no version in common: `one` is the node that tells it."""
+    older = "this node" if one.newest < other.newest else "the other one"
+    return f"this node speaks {one} of the protocol, the other one {other}: upgrade {older}"
+
+
+# --- fields --------------------------------------------------------------------------------------------------
+
+
+def _range_fields(protocol: ProtocolRange) -> dict[_Tag, bytes]:
+    return {
+        _Tag.OLDEST_VERSION: _VERSION.pack(protocol.oldest),
+        _Tag.FEATURES: ",".join(sorted(protocol.features)).encode(),
+    }
+
+
+def _range(newest: int, fields: dict[int, bytes]) -> ProtocolRange:
+    oldest = newest
+    if _Tag.OLDEST_VERSION in fields:
+        oldest = _number(fields[_Tag.OLDEST_VERSION], _VERSION)
+    if not 0 < oldest <= newest:
+        raise ProtocolError(f"a node that speaks versions {oldest} to {newest} of the protocol")
+    names = _text(fields, _Tag.FEATURES) if _Tag.FEATURES in fields else ""
+    return ProtocolRange(oldest, newest, frozenset(filter(None, names.split(","))))
+
+
+def _pack(fields: dict[_Tag, bytes]) -> bytes:
+    parts: list[bytes] = []
+    for tag, value in fields.items():
+        if len(value) > 0xFFFF:
+            raise InternalError(f"{tag.name} of {len(value)} bytes in a handshake")
+        parts += (_FIELD.pack(tag, len(value)), value)
+    return b"".join(parts)
+
+
+def _unpack(data: bytes, start: int, what: str) -> dict[int, bytes]:
+    """The fields by their tags, unknown ones among them."""
+    fields: dict[int, bytes] = {}
+    while start < len(data):
+        if start + _FIELD.size > len(data):
+            raise ProtocolError(f"a {what} that breaks off")
+        tag, length = _FIELD.unpack_from(data, start)
+        start += _FIELD.size + length
+        if start > len(data):
+            raise ProtocolError(f"a {what} that breaks off")
+        fields[tag] = data[start - length : start]
+    return fields
+
+
+def _text(fields: dict[int, bytes], tag: _Tag) -> str:
     try:
-        return Verdict(data[-1])
-    except ValueError as error:
-        raise ProtocolError(f"an answer with the unknown verdict {data[-1]}") from error
+        return fields[tag].decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"a handshake whose {tag.name.lower()} can't be read: {error}") from error
+
+
+def _number(value: bytes, kind: struct.Struct) -> int:
+    if len(value) != kind.size:
+        raise ProtocolError(f"a handshake with a number of {len(value)} bytes, not {kind.size}")
+    number: int = kind.unpack(value)[0]
+    return number
 
 
 def _check_prefix(data: bytes, what: str) -> int:
+    """The newest version that the other side speaks."""
     if len(data) < _PREFIX.size or not data.startswith(MAGIC):
         raise ProtocolError(f"this is no {what} of raft_actors: {data[:16]!r}")
     version: int = _PREFIX.unpack_from(data)[1]
+    if not version:
+        raise ProtocolError(f"a {what} of version 0")
     return version
