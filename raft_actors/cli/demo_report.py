@@ -83,7 +83,7 @@ def print_report(
     for node_id, status in statuses.items():
         nodes.add_row(
             node_id,
-            str(status["role"]),
+            str(status["raft_role"]),
             str(status["term"]),
             f"{status['first_index']}–{status['last_index']}",
             str(status["snapshot_index"]),

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import attrs
 
+from raft_actors.config import KIB
 from raft_actors.errors import ConfigurationError
 from raft_actors.persistence.sqlite.files import why_inaccessible
+from raft_actors.service.operations import MAX_VALUE_BYTES
 from raft_actors.transports.sockets.addresses import Address
 
 _LONGEST_NAME = 255
+
+_SMALLEST_LIMIT = 64 * KIB
 
 
 @attrs.frozen
@@ -109,6 +113,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
     return int(text)
+
+
+def command_bytes(text: str) -> int:
+    """The size of the largest command of the key-value service."""
+    number = positive(text)
+    if not _SMALLEST_LIMIT <= number <= MAX_VALUE_BYTES:
+        raise argparse.ArgumentTypeError(f"{number} bytes: take {_SMALLEST_LIMIT} to {MAX_VALUE_BYTES}")
+    return number
 
 
 def milliseconds(text: str) -> float:

@@ -16,6 +16,7 @@ import trio
 from raft_actors.actors.one_error import one_error
 from raft_actors.cli.options import (
     Member,
+    command_bytes,
     count,
     listen,
     member,
@@ -32,6 +33,7 @@ from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
 from raft_actors.transports import TcpTransport
 from raft_actors.transports.sockets.addresses import Address
@@ -117,6 +119,14 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--max-connections", type=positive, default=1000, metavar="N", help="clients at a time (default 1000)"
     )
+    parser.add_argument(
+        "--max-command-bytes",
+        type=command_bytes,
+        default=defaults.max_command_bytes,
+        metavar="N",
+        help="the largest write, with its key and 1 KiB to spare; the same on every node "
+        f"(default {defaults.max_command_bytes})",
+    )
     parser.set_defaults(run=run)
 
 
@@ -155,6 +165,10 @@ def _settings(options: argparse.Namespace) -> _Settings:
             addresses={node_id: str(one.redis) for node_id, one in members.items()},
             max_connections=options.max_connections,
             max_command_bytes=node.max_command_bytes,
+            # What is somewhat too large gets an answer that says so; what is far too large ends the connection.
+            limits=RequestLimits(
+                max_bulk_bytes=2 * node.max_command_bytes, max_request_bytes=4 * node.max_command_bytes
+            ),
         ),
     )
 
@@ -171,6 +185,7 @@ def _node_config(options: argparse.Namespace) -> NodeConfig:
         heartbeat_interval_s=options.heartbeat_interval_s,
         snapshot_entries=options.snapshot_entries,
         trailing_entries=options.trailing_entries,
+        max_command_bytes=options.max_command_bytes,
     )
 
 

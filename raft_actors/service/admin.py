@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raft_actors.config import KIB
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.glob import MAX_PATTERN_BYTES, compile_glob
@@ -64,6 +65,7 @@ async def reset(_context: Context, session: Session, _request: Request) -> Reply
     """RESET"""
     session.protocol = 2
     session.name = b""
+    session.transaction = None
     return SimpleString("RESET")
 
 
@@ -164,13 +166,12 @@ async def config(context: Context, _session: Session, request: Request) -> Reply
     if max(map(len, request[2:])) > MAX_PATTERN_BYTES:
         return SYNTAX_ERROR
     patterns = [compile_glob(pattern.lower()) for pattern in request[2:]]
-    limits = context.config.limits
     settings: dict[bytes, int | bytes] = {
         b"appendonly": b"yes",  # every acknowledged write is durable
         b"appendfsync": b"always",
         b"databases": b"1",
         b"maxclients": b"%d" % context.config.max_connections,
-        b"proto-max-bulk-len": b"%d" % limits.max_bulk_bytes,
+        b"proto-max-bulk-len": b"%d" % (context.config.max_command_bytes - KIB),  # which leaves room for a key
         b"save": b"",
         b"timeout": b"0",
     }

@@ -4,71 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-import attrs
-
-from raft_actors.service import admin, data
+from raft_actors.service import admin, data, transactions
+from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.connection import Context, Session
-from raft_actors.service.replies import ErrorReply, Reply, SetReply, SimpleString
+from raft_actors.service.keyvalue import Question
+from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
 
-_UNLIMITED = 1 << 62
-
-
-@attrs.frozen
-class Command:
-    """What is known of a command before it is asked for.
-
-    Attributes:
-        name: in lower case.
-        arity: as Redis counts: arguments with the name; negative: at least so many.
-        summary: one line, for COMMAND DOCS.
-        flags: as COMMAND INFO names them.
-        keys: first and last argument that is a key, and the step between; all 0 without keys; last −1: to the
-            end.
-        fewest: the arity as a range.
-        most: the same.
-    """
-
-    name: str
-    arity: int
-    summary: str
-    flags: tuple[str, ...]
-    keys: tuple[int, int, int]
-    fewest: int = attrs.field(init=False)
-    most: int = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "fewest", abs(self.arity))
-        object.__setattr__(self, "most", self.arity if self.arity > 0 else _UNLIMITED)
-
-    def describe(self) -> Reply:
-        """The entry of COMMAND INFO."""
-        flags = SetReply(tuple(map(SimpleString, self.flags)))
-        none = SetReply(())
-        return [self.name.encode(), self.arity, flags, *self.keys, none, none, [], []]
-
-
-@attrs.frozen
-class Write(Command):
-    """Goes through the log. `prepare` gives the bytes for it."""
-
-    prepare: Callable[[Request], bytes | ErrorReply] = attrs.field(kw_only=True)
-
-
-@attrs.frozen
-class Read(Command):
-    """A linearizable read of the state machine. `prepare` gives the query."""
-
-    prepare: Callable[[Request], data.Query | ErrorReply] = attrs.field(kw_only=True)
-
-
-@attrs.frozen
-class Local(Command):
-    """Answered by this node alone, whatever its role."""
-
-    answer: Callable[[Context, Session, Request], Awaitable[Reply]] = attrs.field(kw_only=True)
-    waits: bool = attrs.field(default=False, kw_only=True)
-    """Whether the answer may be long in coming."""
+_ALL, _PAIRS, _NO_KEYS = (1, -1, 1), (1, -1, 2), (0, 0, 0)
 
 
 def _write(
@@ -77,18 +20,28 @@ def _write(
     summary: str,
     prepare: Callable[[Request], bytes | ErrorReply],
     keys: tuple[int, int, int] = (1, 1, 1),
+    weight: int = 1,
+    *,
+    appends: bool = False,
 ) -> Write:
-    return Write(name, arity, summary, ("write", "denyoom"), keys, prepare=prepare)
+    flags = ("write", "denyoom")
+    return Write(name, arity, summary, flags, keys, prepare=prepare, weight=weight, appends=appends)
 
 
 def _read(
     name: str,
     arity: int,
     summary: str,
-    prepare: Callable[[Request], data.Query | ErrorReply],
+    prepare: Callable[[Request], Question | ErrorReply],
     keys: tuple[int, int, int] = (1, 1, 1),
+    weight: int = 1,
 ) -> Read:
-    return Read(name, arity, summary, ("readonly",), keys, prepare=prepare)
+    return Read(name, arity, summary, ("readonly",), keys, prepare=prepare, weight=weight)
+
+
+def _walk(name: str, arity: int, summary: str, prepare: Callable[[Request], data.Walk | ErrorReply]) -> KeyWalk:
+    refused = AfterMulti.REFUSED
+    return KeyWalk(name, arity, summary, ("readonly",), _NO_KEYS, prepare=prepare, after_multi=refused)
 
 
 def _local(
@@ -96,16 +49,19 @@ def _local(
     arity: int,
     summary: str,
     answer: Callable[[Context, Session, Request], Awaitable[Reply]],
+    after_multi: AfterMulti = AfterMulti.QUEUED,
     *,
     waits: bool = False,
+    weight: int = 1,
 ) -> Local:
-    return Local(name, arity, summary, ("loading", "stale"), (0, 0, 0), answer=answer, waits=waits)
-
-
-_ALL, _PAIRS, _NO_KEYS = (1, -1, 1), (1, -1, 2), (0, 0, 0)
+    flags = ("loading", "stale")
+    return Local(
+        name, arity, summary, flags, _NO_KEYS, answer=answer, after_multi=after_multi, waits=waits, weight=weight
+    )
 
 
 def _command_table() -> dict[str, Command]:
+    at_once, refused = AfterMulti.AT_ONCE, AfterMulti.REFUSED
     entries: Iterable[Command] = (
         _write("set", -3, "Set a key to a value [NX | XX] [GET]", data.prepare_set),
         _write("setnx", 3, "Set a key that does not exist yet", data.prepare_setnx),
@@ -116,28 +72,34 @@ def _command_table() -> dict[str, Command]:
         _write("incrby", 3, "Add to an integer", data.prepare_incrby),
         _write("decr", 2, "Subtract one from an integer", data.prepare_decr),
         _write("decrby", 3, "Subtract from an integer", data.prepare_decrby),
-        _write("append", 3, "Append to a value", data.prepare_append),
-        _write("flushall", -1, "Delete all keys", data.prepare_flushall, _NO_KEYS),
+        _write("append", 3, "Append to a value", data.prepare_append, appends=True),
+        _write("flushall", -1, "Delete all keys", data.prepare_flushall, _NO_KEYS, weight=1000),
         _read("get", 2, "The value of a key", data.prepare_get),
         _read("mget", -2, "The values of many keys", data.prepare_mget, _ALL),
         _read("exists", -2, "How many of the keys exist", data.prepare_exists, _ALL),
         _read("strlen", 2, "The length of a value", data.prepare_strlen),
         _read("type", 2, "The type of a value: string or none", data.prepare_type),
-        _read("dbsize", 1, "How many keys there are", data.prepare_dbsize, _NO_KEYS),
-        _read("keys", 2, "All keys that match a pattern", data.prepare_keys, _NO_KEYS),
-        _read("scan", -2, "Some of the keys, from a cursor on", data.prepare_scan, _NO_KEYS),
+        _read("dbsize", 1, "How many keys there are", data.prepare_dbsize, _NO_KEYS, weight=500),
+        _walk("keys", 2, "All keys that match a pattern", data.prepare_keys),
+        _walk("scan", -2, "Some of the keys, from a cursor on", data.prepare_scan),
         _local("ping", -1, "Answer PONG, or the argument", admin.ping),
         _local("echo", 2, "Answer the argument", admin.echo),
-        _local("info", -1, "What this node knows of itself and its cluster", admin.info),
-        _local("hello", -1, "Choose the protocol's version", admin.hello),
+        _local("info", -1, "What this node knows of itself and its cluster", admin.info, weight=100),
+        _local("hello", -1, "Choose the protocol's version", admin.hello, refused),
         _local("client", -2, "This connection's name and number", admin.client),
         _local("config", -2, "Settings, to be read only", admin.config),
         _local("select", 2, "Choose a database: there is only 0", admin.select),
-        _local("command", -1, "The commands of this service", command_),
-        _local("reset", 1, "Make this connection as new", admin.reset),
-        _local("quit", -1, "Close this connection", admin.quit_),
-        _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local),
-        _local("raft.wait", -2, "Wait for LEADER, or until an index is APPLIED here", admin.raft_wait, waits=True),
+        _local("command", -1, "The commands of this service", command_, weight=100),
+        _local("reset", 1, "Make this connection as new", admin.reset, at_once),
+        _local("quit", -1, "Close this connection", admin.quit_, at_once),
+        _local("multi", 1, "Queue what follows, until EXEC", transactions.multi, at_once),
+        _local("exec", -1, "Carry out what was queued, all of it or nothing", transactions.exec_, at_once, waits=True),
+        _local("discard", 1, "Forget what was queued", transactions.discard, at_once),
+        _local("watch", -2, "Not supported", transactions.watch, refused),
+        _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local, refused),
+        _local(
+            "raft.wait", -2, "Wait for LEADER, or until an index is APPLIED here", admin.raft_wait, refused, waits=True
+        ),
     )
     return {command.name: command for command in entries}
 
@@ -209,13 +171,13 @@ async def raft_local(context: Context, _session: Session, request: Request) -> R
     command = find(request[1:])
     if isinstance(command, ErrorReply):
         return command
-    if not isinstance(command, Read):
-        return ErrorReply("ERR RAFT.LOCAL takes a command that reads data")
-    query = command.prepare(request[1:])
-    if isinstance(query, ErrorReply):
-        return query
-    reply = query(context.machine)
-    return await reply.reply() if isinstance(reply, data.Listing) else reply
+    if isinstance(command, Read):
+        question = command.prepare(request[1:])
+        return question if isinstance(question, ErrorReply) else context.machine.query(question)
+    if isinstance(command, KeyWalk):
+        walk = command.prepare(request[1:])
+        return walk if isinstance(walk, ErrorReply) else await walk(context.machine).reply()
+    return ErrorReply("ERR RAFT.LOCAL takes a command that reads data")
 
 
 _TABLE = _command_table()
@@ -224,7 +186,7 @@ COMMANDS: dict[bytes, Command] = {
 } | {
     # Lines of HTTP. A web page can make a browser send these, with commands of its choice in the lines after
     # them.
-    line: _local(line.decode(), -1, "Closes the connection", admin.refuse_browser)
+    line: _local(line.decode(), -1, "Closes the connection", admin.refuse_browser, AfterMulti.AT_ONCE)
     for line in (b"post", b"host:")
 }
 """Commands by name in lower and in upper case, which is how clients spell them."""

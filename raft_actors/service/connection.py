@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -11,8 +11,11 @@ import trio
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.node.status import NodeStatus
 from raft_actors.service.keyvalue import KeyValue
-from raft_actors.service.resp import RequestLimits
+from raft_actors.service.resp import Request, RequestLimits
 from raft_actors.transports.sockets.stream import TcpStream
+
+if TYPE_CHECKING:
+    from raft_actors.service.command import Command
 
 T = TypeVar("T")
 
@@ -63,6 +66,23 @@ class ServiceStatistics:
     requests: int = 0
 
 
+@attrs.define
+class Transaction:
+    """What a client has asked for since MULTI.
+
+    Attributes:
+        queued: its requests, each with the command that it names; emptied once one was refused.
+        size: bytes of their arguments.
+        weight: how long they take, in plain commands.
+        refused: something was no command or too much, so that EXEC has to refuse all.
+    """
+
+    queued: list[tuple[Command, Request]] = attrs.field(factory=list["tuple[Command, Request]"])
+    size: int = 0
+    weight: int = 0
+    refused: bool = False
+
+
 @attrs.define(eq=False)
 class Session:
     """One client's connection.
@@ -72,12 +92,14 @@ class Session:
         protocol: 2 or 3, which RESP its replies have.
         name: what the client called itself.
         closing: answer no further request.
+        transaction: what was queued since MULTI; None outside of a transaction.
     """
 
     number: int
     protocol: int = 2
     name: bytes = b""
     closing: bool = False
+    transaction: Transaction | None = None
 
 
 @attrs.define(eq=False)

@@ -1,18 +1,19 @@
 """The commands on data: from a request to what the log gets, or to what is asked of the state machine.
 
 `prepare_…` functions take a request whose number of arguments was checked. Those of writes return the bytes for the
-log, those of reads a query; both return an `ErrorReply` where the arguments themselves can't be right. In which order
-mistakes are found follows Redis 7.
+log, those of reads a question for the state machine (or a walk over its keys); all return an `ErrorReply` where the
+arguments themselves can't be right. In which order mistakes are found follows Redis 7.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import attrs
 
 from raft_actors.service.glob import MAX_PATTERN_BYTES, matching
-from raft_actors.service.keyvalue import NOT_AN_INTEGER, KeyValue
+from raft_actors.service.keyvalue import NOT_AN_INTEGER, KeyValue, Question
 from raft_actors.service.operations import (
     HIGHEST_INTEGER,
     LOWEST_INTEGER,
@@ -23,7 +24,7 @@ from raft_actors.service.operations import (
     parse_integer,
     set_value,
 )
-from raft_actors.service.replies import ErrorReply, Reply, SimpleString
+from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
 
 
@@ -45,11 +46,14 @@ class Listing:
         return found if self.cursor is None else [b"%d" % self.cursor, found]
 
 
-Query = Callable[[KeyValue], Reply | Listing]
+Walk = Callable[[KeyValue], Listing]
+"""A read that may look at all keys. It takes too long for the log, where every node would carry it out."""
 
 SYNTAX_ERROR = ErrorReply("ERR syntax error")
 _PATTERN_TOO_LONG = ErrorReply(f"ERR a pattern of more than {MAX_PATTERN_BYTES} bytes is refused")
-_HIGHEST_CURSOR = 2**64 - 1
+_GET = int(Operation.GET)
+_CURSOR = re.compile(rb"([+-]?)0*([0-9]{1,20})|")
+_CURSORS = 2**64
 
 # --- writes ---
 
@@ -138,45 +142,37 @@ def prepare_flushall(request: Request) -> bytes | ErrorReply:
 # --- reads ---
 
 
-def prepare_get(request: Request) -> Query:
+def prepare_get(request: Request) -> Question:
     """GET key"""
-    key = request[1]
-    return lambda machine: machine.get(key)
+    return _GET, request[1]
 
 
-def prepare_mget(request: Request) -> Query:
+def prepare_mget(request: Request) -> Question:
     """MGET key [key …]"""
-    keys = request[1:]
-    return lambda machine: list(map(machine.get, keys))
+    return int(Operation.GET_MANY), *request[1:]
 
 
-def prepare_exists(request: Request) -> Query:
+def prepare_exists(request: Request) -> Question:
     """EXISTS key [key …]: a key that is named twice counts twice."""
-    keys = request[1:]
-    return lambda machine: sum(machine.get(key) is not None for key in keys)
+    return int(Operation.EXISTS), *request[1:]
 
 
-def prepare_strlen(request: Request) -> Query:
+def prepare_strlen(request: Request) -> Question:
     """STRLEN key"""
-    key = request[1]
-    return lambda machine: len(machine.get(key) or b"")
+    return int(Operation.LENGTH), request[1]
 
 
-_STRING, _NONE = SimpleString("string"), SimpleString("none")
-
-
-def prepare_type(request: Request) -> Query:
+def prepare_type(request: Request) -> Question:
     """TYPE key"""
-    key = request[1]
-    return lambda machine: _NONE if machine.get(key) is None else _STRING
+    return int(Operation.TYPE), request[1]
 
 
-def prepare_dbsize(_request: Request) -> Query:
+def prepare_dbsize(_request: Request) -> Question:
     """DBSIZE"""
-    return len
+    return (int(Operation.COUNT_KEYS),)
 
 
-def prepare_keys(request: Request) -> Query | ErrorReply:
+def prepare_keys(request: Request) -> Walk | ErrorReply:
     """KEYS pattern"""
     pattern = request[1]
     if len(pattern) > MAX_PATTERN_BYTES:
@@ -184,10 +180,10 @@ def prepare_keys(request: Request) -> Query | ErrorReply:
     return lambda machine: Listing(machine.list_keys(), pattern)
 
 
-def prepare_scan(request: Request) -> Query | ErrorReply:
+def prepare_scan(request: Request) -> Walk | ErrorReply:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"""
-    digits = request[1]
-    if not digits.isdigit() or len(digits) > 20 or (cursor := int(digits)) > _HIGHEST_CURSOR:
+    cursor = _parse_cursor(request[1])
+    if cursor is None:
         return ErrorReply("ERR invalid cursor")
     pattern, count, only_type = b"*", 10, b"string"
     words = request[2:]
@@ -211,8 +207,21 @@ def prepare_scan(request: Request) -> Query | ErrorReply:
     if len(pattern) > MAX_PATTERN_BYTES:
         return _PATTERN_TOO_LONG
 
-    def query(machine: KeyValue) -> Listing:
+    def walk(machine: KeyValue) -> Listing:
         following, found = machine.scan(cursor, count)
         return Listing(found if only_type == b"string" else [], pattern, following)
 
-    return query
+    return walk
+
+
+def _parse_cursor(text: bytes) -> int | None:
+    """A cursor as Redis reads one, which is as C's `strtoul` does: a sign may stand before it, nothing is 0, and a zero
+    byte ends it."""
+    sign_and_digits = _CURSOR.fullmatch(text.partition(b"\0")[0])
+    if sign_and_digits is None:
+        return None
+    sign, digits = sign_and_digits.groups(default=b"")
+    cursor = int(digits or b"0")
+    if cursor >= _CURSORS:
+        return None
+    return -cursor % _CURSORS if sign == b"-" else cursor

@@ -62,7 +62,7 @@ def _raft(context: Context) -> _Lines:
     yield "cluster_id", status.cluster_id
     yield "node_id", status.node_id
     yield "node_ids", " ".join(sorted(context.config.addresses))
-    yield "role", status.role
+    yield "raft_role", status.role  # clients read INFO as one table, and `role` is Replication's
     yield "term", status.term
     yield "leader", status.leader or ""
     yield "leader_redis", context.config.addresses.get(status.leader or "", "")

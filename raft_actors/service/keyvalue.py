@@ -25,7 +25,7 @@ from raft_actors.service.operations import (
     parse_integer,
 )
 from raft_actors.service.packing import open_packer, open_unpacker
-from raft_actors.service.replies import OK, ErrorReply, Reply
+from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
 from raft_actors.state_machine import StateMachine
 
 BUCKETS = 1 << 14
@@ -34,12 +34,19 @@ BUCKETS = 1 << 14
 NOT_AN_INTEGER = ErrorReply("ERR value is not an integer or out of range")
 _OVERFLOW = ErrorReply("ERR increment or decrement would overflow")
 _TOO_LONG = ErrorReply("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+_TOO_MUCH_APPENDED = ErrorReply(
+    f"ERR the values that APPEND makes in one transaction may have {MAX_VALUE_BYTES} bytes together"
+)
+_STRING, _NONE = SimpleString("string"), SimpleString("none")
 
 _SET = int(Operation.SET)
+_APPEND = int(Operation.APPEND)
 _SNAPSHOT_MARK = b"raft_actors key-value 1"
 _SNAPSHOT_PIECE_BYTES = 64 * 1024
 
 Bucket = dict[bytes, bytes]
+Question = tuple[Any, ...]
+"""A read: its `Operation`'s number and arguments."""
 
 
 class KeyValue(StateMachine[bytes, Reply]):
@@ -66,6 +73,34 @@ class KeyValue(StateMachine[bytes, Reply]):
             self._buckets[crc32(key) % BUCKETS][key] = value
             return OK
         return self._operations[number](self, *arguments)
+
+    def query(self, question: Question) -> Reply:
+        """Answer one of the operations that read."""
+        return self._operations[question[0]](self, *question[1:])
+
+    def _transaction(self, *commands: bytes) -> Reply:
+        """Carry out one after the other; the reply is the list of theirs.
+
+        What APPEND makes is bounded: a few thousand to one large value would hold up every node for minutes, and the
+        replies to reads between them would hold all of its versions in memory.
+        """
+        decoded = list(map(decode, commands))
+        if any(number == Operation.TRANSACTION for number, *_ in decoded):
+            raise ValueError("no key-value command: a transaction in a transaction")
+        replies: list[Reply] = []
+        appended = 0
+        for number, *arguments in decoded:
+            if number == _APPEND:
+                appended += len(self.get(arguments[0]) or b"") + len(arguments[1])
+                if appended > MAX_VALUE_BYTES:
+                    replies.append(_TOO_MUCH_APPENDED)
+                    continue
+            replies.append(self._set(*arguments) if number == _SET else self._operations[number](self, *arguments))
+        return replies
+
+    def _set(self, key: bytes, value: bytes) -> Reply:
+        self._bucket(key)[key] = value
+        return OK
 
     def _set_with_options(self, key: bytes, value: bytes, options: int) -> Reply:
         bucket = self._bucket(key)
@@ -115,6 +150,26 @@ class KeyValue(StateMachine[bytes, Reply]):
         self._buckets = [{} for _ in range(BUCKETS)]
         return OK
 
+    def _get_many(self, *keys: bytes) -> Reply:
+        return list(map(self.get, keys))
+
+    def _exists(self, *keys: bytes) -> Reply:
+        return sum(self.get(key) is not None for key in keys)
+
+    def _length(self, key: bytes) -> Reply:
+        return len(self.get(key) or b"")
+
+    def _type(self, key: bytes) -> Reply:
+        return _NONE if self.get(key) is None else _STRING
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None."""
+        return self._buckets[crc32(key) % BUCKETS].get(key)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return sum(map(len, self._buckets))
+
     def _bucket(self, key: bytes) -> Bucket:
         return self._buckets[crc32(key) % BUCKETS]
 
@@ -126,17 +181,16 @@ class KeyValue(StateMachine[bytes, Reply]):
         Operation.INCREMENT: _increment,
         Operation.APPEND: _append,
         Operation.CLEAR: _clear,
+        Operation.GET: get,
+        Operation.GET_MANY: _get_many,
+        Operation.EXISTS: _exists,
+        Operation.LENGTH: _length,
+        Operation.TYPE: _type,
+        Operation.COUNT_KEYS: __len__,
+        Operation.TRANSACTION: _transaction,
     }
 
-    # --- reading ---
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of `key`, or None."""
-        return self._buckets[crc32(key) % BUCKETS].get(key)
-
-    def __len__(self) -> int:
-        """How many keys there are."""
-        return sum(map(len, self._buckets))
+    # --- reading all keys, or some of them ---
 
     def list_keys(self) -> list[bytes]:
         """All keys; for a million, 30 ms."""

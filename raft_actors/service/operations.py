@@ -43,6 +43,21 @@ class Operation(enum.IntEnum):
     """key, value"""
     CLEAR = 7
     """(none)"""
+    # Reads get into the log where they stand between writes that are proposed together.
+    GET = 8
+    """key"""
+    GET_MANY = 9
+    """key, …"""
+    EXISTS = 10
+    """key, …"""
+    LENGTH = 11
+    """key"""
+    TYPE = 12
+    """key"""
+    COUNT_KEYS = 13
+    """(none)"""
+    TRANSACTION = 14
+    """command, … (each encoded as it would be by itself, and none a transaction)"""
 
 
 class SetOption(enum.IntFlag):
@@ -54,6 +69,7 @@ class SetOption(enum.IntFlag):
 
 
 _OPERATIONS = len(Operation)
+_READS = frozenset(range(Operation.GET, Operation.TRANSACTION))
 _SET = int(Operation.SET)  # packing an IntEnum member goes through its __index__: slower
 
 
@@ -65,6 +81,11 @@ def set_value(key: bytes, value: bytes) -> bytes:
 def operation(number: Operation, *arguments: bytes | int) -> bytes:
     """The command for any other operation."""
     return pack((int(number), *arguments))
+
+
+def transaction(commands: Sequence[bytes]) -> bytes:
+    """The command that carries out others, with nothing in between. None of them may be a transaction itself."""
+    return pack((int(Operation.TRANSACTION), *commands))
 
 
 def many(number: Operation, arguments: Sequence[bytes]) -> bytes:
@@ -87,6 +108,11 @@ def decode(command: bytes) -> list[Any]:
     raise ValueError(f"no key-value command: operation {fields[0]} is of a later version")
 
 
+def only_reads(command: bytes) -> bool:
+    """Whether a command (and no transaction) changes nothing."""
+    return decode(command)[0] in _READS
+
+
 def parse_integer(digits: bytes) -> int | None:
     """The 64-bit integer that `digits` spells as Redis wants it (no plus sign, blanks or leading zeros), or None."""
     if not _INTEGER.fullmatch(digits):
@@ -105,9 +131,10 @@ def describe(command: bytes) -> str:
         ValueError: the bytes are no command of this machine.
     """
     number, *arguments = decode(command)
-    shown = [_show(argument) for argument in arguments[:8]]
+    inside = number == Operation.TRANSACTION
+    shown = [f"[{describe(argument)}]" if inside else _show(argument) for argument in arguments[:8]]
     if len(arguments) > len(shown):
-        shown.append(f"… ({len(arguments)} arguments)")
+        shown.append(f"… ({len(arguments)} {'commands' if inside else 'arguments'})")
     return " ".join([Operation(number).name, *shown])
 
 

@@ -1,140 +1,157 @@
 """From a client's requests to their replies, in order.
 
-A client may send many requests before it reads a reply. A run of writes among them becomes one proposal of
-many commands, and a run of reads one read: what costs a round trip to the other nodes and to the disks is
-then paid once for all of them. A run ends where the kind changes, so every read sees the writes before it and
-none after.
+A client may send many requests before it reads a reply. A run of them becomes one proposal of many commands, or, where
+it only reads, one read: what costs a round trip to the other nodes and to the disks is then paid once for all of them.
+Entries are applied in order, so a read that stands between writes goes into the log with them, as a command that
+changes nothing: it sees the writes before it and none after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from raft_actors.errors import (
-    CommandFailed,
-    CommandTooLarge,
-    LeadershipLost,
-    NodeStopped,
-    NotLeader,
-    Overloaded,
-    ProposalError,
-)
-from raft_actors.service.commands import Command, Local, Read, Write, find
+import attrs
+
+from raft_actors.errors import CommandTooLarge, ProposalError
+from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
+from raft_actors.service.commands import find
 from raft_actors.service.connection import Context, Session
-from raft_actors.service.data import Listing, Query
-from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.data import Listing, Walk
+from raft_actors.service.keyvalue import KeyValue, Question
+from raft_actors.service.operations import only_reads
+from raft_actors.service.packing import pack
+from raft_actors.service.refusals import refusal
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
+from raft_actors.service.transactions import queue
 
 LONGEST_RUN = 1024
 """Requests in one run: other tasks, heartbeats among them, wait while a run is prepared or a query computes."""
 
-# Each request of a run is either answered at once (None in the second place) or has its part in the run.
-_Prepared = list[tuple[Reply, Any | None]]
 
-
-def takes_time(request: Request) -> bool:
+def takes_time(session: Session, request: Request) -> bool:
     """Whether the reply has to wait for other nodes, so that earlier replies should not wait for it."""
     command = find(request)
-    return not isinstance(command, ErrorReply | Local) or (isinstance(command, Local) and command.waits)
+    if isinstance(command, Local):
+        return command.waits
+    return session.transaction is None and not isinstance(command, ErrorReply)
 
 
 async def answer_run(context: Context, session: Session, requests: Sequence[Request], start: int) -> list[Reply]:
     """Carry out as many of `requests` from `start` on as go together (at least one), and return their replies."""
-    prepared, kind, local = _prepare_run(context, requests, start)
-    if local is not None:
-        request = requests[start]
+    request = requests[start]
+    command = find(request)
+    if session.transaction is not None and (
+        isinstance(command, ErrorReply) or command.after_multi is not AfterMulti.AT_ONCE
+    ):
+        return [queue(context, session.transaction, command, request)]
+    if isinstance(command, Local):
         try:
-            return [await local.answer(context, session, request)]
+            return [await command.answer(context, session, request)]
         except ProposalError as error:
             return [refusal(context, error, reading=True)]
-    parts = [part for _, part in prepared if part is not None]
-    if not parts:
-        return [reply for reply, _ in prepared]
-    results = iter(await (_write(context, parts) if kind is Write else _read(context, parts)))
-    return [reply if part is None else next(results) for reply, part in prepared]
+    run = _prepare_run(context, requests[start : start + LONGEST_RUN])
+    if not run.parts:
+        return [reply for reply in run.replies if not isinstance(reply, _Waiting)]
+    results = iter(await (_write(context, run) if run.writes else _read(context, run)))
+    return [next(results) if isinstance(reply, _Waiting) else reply for reply in run.replies]
 
 
-def _prepare_run(
-    context: Context, requests: Sequence[Request], start: int
-) -> tuple[_Prepared, type[Command], Local | None]:
-    """The run's requests and its kind; or the local command at `start`, which is always a run of its own.
+class _Waiting:
+    """Stands for a reply that is not there yet."""
 
-    Requests that are answered here, because they can't be right, fit in any run.
+
+_WAITING = _Waiting()
+_Part = bytes | Question | Walk
+
+
+@attrs.define(eq=False)
+class _Run:
+    """Requests that go together.
+
+    Attributes:
+        replies: one for each; `_WAITING` where it comes from the state machine.
+        parts: what the state machine is asked for those: a command, a question or a walk.
+        writes, walks, appends: whether there are any.
     """
-    prepared: _Prepared = []
-    kind: type[Command] = Command
-    for request in requests[start : start + LONGEST_RUN]:
+
+    replies: list[Reply | _Waiting] = attrs.field(factory=list["Reply | _Waiting"])
+    parts: list[_Part] = attrs.field(factory=list[_Part])
+    writes: bool = False
+    walks: bool = False
+    appends: bool = False
+
+    def take_in(self, command: Command, part: _Part, limit: int) -> bool:
+        """Add what a command asks of the state machine, unless it can't go together with what is there.
+
+        In a run with writes, reads are encoded as commands too. Two kinds of reads never are: walks over the keys, and
+        what is larger than a command may be. Nor is a read behind an APPEND: a thousand versions of one large value
+        would be held until they are sent.
+        """
+        if isinstance(command, Write):
+            if not self.writes:
+                encoded = [pack(question) for question in self.parts] if not self.walks else []
+                if self.walks or any(len(question) > limit for question in encoded):
+                    return False
+                self.parts[:] = encoded
+                self.writes = True
+            self.appends = self.appends or command.appends
+        elif self.writes:
+            if self.appends or isinstance(command, KeyWalk):
+                return False
+            part = pack(part)
+            if len(part) > limit:
+                return False
+        elif isinstance(command, KeyWalk):
+            self.walks = True
+        self.parts.append(part)
+        self.replies.append(_WAITING)
+        return True
+
+
+def _prepare_run(context: Context, requests: Sequence[Request]) -> _Run:
+    """As many of the requests as go together.
+
+    Those that are answered here, because they can't be right, fit in any run.
+    """
+    run = _Run()
+    limit = context.config.max_command_bytes
+    for request in requests:
         command = find(request)
         if isinstance(command, ErrorReply):
-            prepared.append((command, None))
+            run.replies.append(command)
             continue
-        if isinstance(command, Local):
-            if not prepared:
-                return prepared, Local, command
+        if not isinstance(command, Write | Read | KeyWalk):
             break
-        if kind is Command:
-            kind = type(command)
-        elif kind is not type(command):
-            break
-        part = command.prepare(request) if isinstance(command, Write | Read) else None
+        part = command.prepare(request)
         if isinstance(part, ErrorReply):
-            prepared.append((part, None))
-        elif isinstance(part, bytes) and len(part) > context.config.max_command_bytes:
+            run.replies.append(part)
+        elif isinstance(part, bytes) and len(part) > limit:
             # The node would refuse it too, but all commands of the run with it.
-            error = CommandTooLarge(len(part), context.config.max_command_bytes)
-            prepared.append((refusal(context, error), None))
-        else:
-            prepared.append((None, part))
-    return prepared, kind, None
+            run.replies.append(refusal(context, CommandTooLarge(len(part), limit)))
+        elif not run.take_in(command, part, limit):
+            break
+    return run
 
 
-async def _write(context: Context, commands: list[bytes]) -> list[Reply]:
+async def _write(context: Context, run: _Run) -> list[Reply]:
+    commands = [part for part in run.parts if isinstance(part, bytes)]
     try:
         if len(commands) == 1:
             return [await context.node.propose(commands[0])]
         results = await context.node.propose_many(commands)
     except ProposalError as error:
-        return [refusal(context, error)] * len(commands)
+        return [refusal(context, error, reading=only_reads(command)) for command in commands]
     return [refusal(context, item) if isinstance(item, ProposalError) else item for item in results]
 
 
-async def _read(context: Context, queries: list[Query]) -> list[Reply]:
+async def _read(context: Context, run: _Run) -> list[Reply]:
     def query_all(machine: KeyValue) -> list[Reply | Listing]:
-        return [query(machine) for query in queries]
+        return [part(machine) if callable(part) else machine.query(part) for part in questions]
 
+    questions = [part for part in run.parts if not isinstance(part, bytes)]
     try:
         results = await context.node.read(query_all)
     except ProposalError as error:
-        return [refusal(context, error, reading=True)] * len(queries)
+        return [refusal(context, error, reading=True)] * len(questions)
     return [await item.reply() if isinstance(item, Listing) else item for item in results]
-
-
-def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:
-    """What a client is told of a proposal or read that failed. The first word tells it what it may do.
-
-    NOTLEADER, OVERLOADED: nothing happened; ask the leader, or later. UNKNOWN: the write may or may not take
-    effect, now or later. SHUTDOWN: this node is going; the outcome of a write under way is unknown. A read
-    has no outcome: where one failed, it may be asked again.
-    """
-    match error:
-        case NotLeader(leader=str() as leader):
-            address = context.config.addresses.get(leader)
-            return ErrorReply(f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else ""))
-        case NotLeader():
-            return ErrorReply("NOTLEADER no leader is known, try again")
-        case LeadershipLost() if reading:
-            return ErrorReply("NOTLEADER leadership was lost, try again")
-        case LeadershipLost(term=term):
-            return ErrorReply(
-                f"UNKNOWN the outcome of this write: leadership of term {term} was lost before it was known"
-            )
-        case Overloaded():
-            return ErrorReply(f"OVERLOADED {error}")
-        case NodeStopped():
-            return ErrorReply(f"SHUTDOWN {error}")
-        case CommandFailed():
-            return ErrorReply(f"ERR the command failed: {error.__cause__}")
-        case _:
-            return ErrorReply(f"ERR {error}")

@@ -143,7 +143,7 @@ class Service:
         pieces: list[bytes] = []
         size = position = 0
         while position < len(requests) and not session.closing:
-            if pieces and takes_time(requests[position]):
+            if pieces and takes_time(session, requests[position]):
                 await stream.send(b"".join(pieces))
                 pieces, size = [], 0
             replies = await answer_run(self.context, session, requests, position)

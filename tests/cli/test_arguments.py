@@ -52,6 +52,7 @@ def fail(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ([*SERVE, "--listen=h:1,h:1"], "--listen: nodes and clients can't both be served at h:1"),
         ([*SERVE, "--data=/"], "--data / is a folder: name a file in it, such as /node.db"),
         ([*SERVE, "--data=/dev/null"], "--data /dev/null is no regular file"),
+        ([*SERVE, "--max-command-bytes=100"], "100 bytes: take 65536 to 67108864"),
         ([*SERVE, "--election-timeout-ms=400"], "'400' is no range: write SHORTEST-LONGEST"),
         ([*SERVE, "--election-timeout-ms=800-400"], "'800-400' is no range: 400 must be more than 800"),
         ([*SERVE, "--heartbeat-ms=x"], "'x' is no whole number above 0"),

@@ -207,5 +207,5 @@ def test_an_error_that_trying_again_can_not_help_ends_the_load(tmp_path: Path) -
         cluster.start(*cluster.nodes)
         leader = cluster.wait_leader("n1")
         ports = {leader: cluster.nodes[leader].redis_port}
-        with Loader(ports, [b"x" * 9_000_000, b""], 1) as loader, pytest.raises(DemoError, match="max_command_bytes"):
+        with Loader(ports, [b"x" * 9_000_000, b""], 1) as loader, pytest.raises(DemoError, match="max-command-bytes"):
             loader.wait_count(1, timeout_s=60)

@@ -17,6 +17,7 @@ from raft_actors import StorageFailed
 from raft_actors.cli import serve
 from raft_actors.cli.demo_cluster import Cluster, ask
 from raft_actors.cli.main import make_parser
+from raft_actors.config import KIB, MIB
 from raft_actors.persistence import SqliteStorage, Write
 from tests.cli.serving import CLI, client, command, end, serving
 from tests.signals import sigint
@@ -60,6 +61,18 @@ def test_a_second_signal_does_not_wait_for_requests(cluster: Cluster) -> None:
         assert waiting.recv(100) == b"+PONG\r\n"
         assert end(cluster, "n1", signal.SIGTERM, signal.SIGINT) == 1
         assert waiting.recv(100) == b""
+
+
+def test_larger_commands_may_be_allowed(tmp_path: Path) -> None:
+    with Cluster(tmp_path, 1, ("--max-command-bytes", f"{20 * MIB}")) as cluster:
+        cluster.start("n1")
+        cluster.wait_leader("n1")
+        with client(cluster.nodes["n1"]) as node:
+            limit = int(node.config_get("proto-max-bulk-len")["proto-max-bulk-len"] or 0)
+            assert limit == 20 * MIB - KIB
+            assert node.set("k", b"v" * limit)
+            with pytest.raises(redis.ResponseError, match="larger --max-command-bytes"):
+                node.set("k", b"v" * 20 * MIB)
 
 
 def refused(arguments: Sequence[str]) -> str:

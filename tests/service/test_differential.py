@@ -38,6 +38,34 @@ class Redis:
             received += data
         return received[: -len(tail)]
 
+    def say_in_transaction(self, wire: bytes) -> bytes:
+        """The reply to one request, where nothing else may be asked behind it: it would be queued."""
+        self.connection.sendall(wire)
+        received = b""
+        while end_of_reply(received, 0) is None:
+            data = self.connection.recv(1 << 20)
+            assert data, f"Redis closed the connection after {received!r}"
+            received += data
+        return received
+
+
+def end_of_reply(wire: bytes, start: int) -> int | None:
+    """Where the RESP2 reply that begins at `start` ends; None where it is not there yet."""
+    line_end = wire.find(b"\r\n", start)
+    if line_end < 0:
+        return None
+    mark, position = wire[start : start + 1], line_end + 2
+    count = int(wire[start + 1 : line_end]) if mark in (b"$", b"*") else 0
+    if mark == b"$":
+        position += count + 2 if count >= 0 else 0
+        return position if position <= len(wire) else None
+    for _ in range(max(0, count)):
+        following = end_of_reply(wire, position)
+        if following is None:
+            return None
+        position = following
+    return position
+
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
@@ -110,6 +138,29 @@ names = spelt(
 mistaken = st.tuples(names, st.lists(words, max_size=4)).map(lambda both: [both[0], *both[1]])
 
 
+boundaries = st.one_of(*(fixed(name) for name in ("multi", "exec", "exec", "discard"))) | st.sampled_from(
+    [[b"MULTI", b"x"], [b"EXEC", b"x"], [b"DISCARD", b"x"]]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequence=st.lists(st.one_of(good, mistaken, boundaries, boundaries), max_size=40))
+@example(sequence=[[b"MULTI"], [b"MULTI"], [b"SET", b"a", b"1"], [b"EXEC"]])
+@example(sequence=[[b"MULTI"], [b"SET", b"a", b"x"], [b"INCR", b"a"], [b"SET", b"a", b"1", b"oops"], [b"EXEC"]])
+@example(sequence=[[b"MULTI"], [b"SET", b"a"], [b"SET", b"a", b"1"], [b"EXEC"], [b"GET", b"a"]])
+def test_same_transactions_as_redis(redis: Redis, sequence: list[Request]) -> None:
+    conversation = Conversation()
+    redis.say(request(b"RESET") + request(b"FLUSHALL"))
+
+    async def compare() -> None:
+        for asked in [*sequence, [b"DISCARD"], *sequence, [b"DISCARD"]]:
+            wire = request(*asked)
+            theirs = redis.say_in_transaction(wire)
+            assert await conversation.say(wire) == theirs, asked
+
+    trio.run(compare)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(st.one_of(good, mistaken), max_size=25), protocol=st.sampled_from([2, 3]))
 @example(sequence=[[b"nosuch", b"a\0b", b"\0", b"c"], [b"no\0such", b"\0"]], protocol=2)
@@ -149,6 +200,15 @@ def test_keys_finds_what_redis_finds(redis: Redis, present: set[str], pattern: b
     trio.run(compare)
 
 
+# All that Redis takes for 0, and what it refuses. Others mean other parts of the keys here and there.
+cursors = st.sampled_from(
+    [
+        *(b"0", b"", b"+0", b"-0", b"00", b"0" * 30, b"\0", b"0\0x", b"\0x"),
+        *(b"x", b"-", b"+", b"--0", b"0x", b" 0", b"0 ", b"\n0", b"0\n", b"1.0"),
+        *(b"18446744073709551616", b"-18446744073709551616", b"99999999999999999999999"),
+    ]
+)
+
 scan_arguments = st.lists(
     st.one_of(
         st.sampled_from([b"MATCH", b"match", b"COUNT", b"count", b"TYPE", b"string", b"STRING", b"hash", b"*", b"a*"]),
@@ -159,7 +219,7 @@ scan_arguments = st.lists(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cursor=st.sampled_from([b"0", b"x", b"18446744073709551616", b"99999999999999999999999"]), words=scan_arguments)
+@given(cursor=cursors, words=scan_arguments)
 def test_scan_refuses_what_redis_refuses(redis: Redis, cursor: bytes, words: list[bytes]) -> None:
     conversation = Conversation()
     filling = request(b"FLUSHALL") + request(b"MSET", b"a", b"1", b"ab", b"2", b"c", b"3")

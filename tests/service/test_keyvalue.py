@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 import pytest
@@ -23,9 +24,10 @@ from raft_actors.service.operations import (
     operation,
     parse_integer,
     set_value,
+    transaction,
 )
 from raft_actors.service.packing import pack
-from raft_actors.service.replies import OK, ErrorReply
+from raft_actors.service.replies import OK, ErrorReply, SimpleString
 
 keys = st.sampled_from([b"", b"a", b"b", b"c", b"key:7", b"\x00\xff"])
 numbers = st.one_of(
@@ -50,7 +52,14 @@ commands = st.one_of(
     st.builds(lambda key, number: operation(Operation.INCREMENT, key, number), keys, numbers),
     st.builds(lambda key, value: operation(Operation.APPEND, key, value), keys, values),
     st.just(operation(Operation.CLEAR)),
+    *(st.builds(partial(operation, number), keys) for number in (Operation.GET, Operation.LENGTH, Operation.TYPE)),
+    *(
+        st.builds(partial(many, number), st.lists(keys, min_size=1, max_size=4))
+        for number in (Operation.GET_MANY, Operation.EXISTS)
+    ),
+    st.just(operation(Operation.COUNT_KEYS)),
 )
+commands = st.one_of(commands, st.builds(transaction, st.lists(commands, max_size=6)))
 
 
 def contents(machine: KeyValue) -> dict[bytes, bytes | None]:
@@ -99,6 +108,20 @@ def model_apply(state: dict[bytes, bytes], command: bytes) -> object:
         case Operation.CLEAR:
             state.clear()
             return OK
+        case Operation.GET:
+            return old
+        case Operation.GET_MANY:
+            return [state.get(name) for name in arguments]
+        case Operation.EXISTS:
+            return len([name for name in arguments if name in state])
+        case Operation.LENGTH:
+            return len(old or b"")
+        case Operation.TYPE:
+            return SimpleString("none" if old is None else "string")
+        case Operation.COUNT_KEYS:
+            return len(state)
+        case Operation.TRANSACTION:
+            return [model_apply(state, one) for one in arguments]
 
 
 @example(
@@ -218,6 +241,26 @@ def test_append_is_bounded() -> None:
     assert machine.apply(operation(Operation.APPEND, b"k", b"1")) == MAX_VALUE_BYTES
 
 
+def test_what_a_transaction_appends_is_bounded() -> None:
+    machine = KeyValue()
+    machine.apply(set_value(b"k", b"x" * (MAX_VALUE_BYTES // 2 - 10)))
+    append = operation(Operation.APPEND, b"k", b"1")
+    replies = machine.apply(transaction([append, append, append, operation(Operation.LENGTH, b"k")]))
+    assert replies == [
+        *(MAX_VALUE_BYTES // 2 - 9, MAX_VALUE_BYTES // 2 - 8),
+        ErrorReply("ERR the values that APPEND makes in one transaction may have 67108864 bytes together"),
+        MAX_VALUE_BYTES // 2 - 8,
+    ]
+
+
+@pytest.mark.parametrize("bad", [transaction([]), pack([len(Operation)]), b""])
+def test_a_transaction_with_something_impossible_changes_nothing(bad: bytes) -> None:
+    machine = KeyValue()
+    with pytest.raises(ValueError, match="no key-value command"):
+        machine.apply(transaction([set_value(b"k", b"v"), bad]))
+    assert contents(machine) == {}
+
+
 @pytest.mark.parametrize(
     ("digits", "number"),
     [
@@ -301,3 +344,6 @@ def test_descriptions() -> None:
     assert describe(operation(Operation.CLEAR)) == "CLEAR"
     assert describe(set_value(b"k", b"v" * 1000)) == f"SET 'k' '{'v' * 60}'… (1,000 bytes)"
     assert describe(many(Operation.DELETE, [b"k"] * 12)).endswith("… (12 arguments)")
+    both = transaction([set_value(b"k", b"v"), operation(Operation.GET, b"k")])
+    assert describe(both) == "TRANSACTION [SET 'k' 'v'] [GET 'k']"
+    assert describe(transaction([operation(Operation.GET, b"k")] * 12)).endswith("… (12 commands)")

@@ -19,19 +19,66 @@ from raft_actors.service.pipeline import LONGEST_RUN
 from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
 
 
-async def test_runs_of_one_kind_go_together_and_keep_their_order() -> None:
+def pipeline(*requests: str) -> bytes:
+    return b"".join(request(*words.split()) for words in requests)
+
+
+async def test_reads_between_writes_go_with_them_and_keep_their_order() -> None:
     conversation = Conversation()
-    wire = b"".join(
-        request(*words.split())
-        for words in ["SET a 1", "INCR a", "GET a", "MGET a b", "EXISTS a", "SET a x", "PING", "GET a", "INCR a"]
+    wire = pipeline(
+        *("GET a", "SET a 1", "INCR a", "GET a", "MGET a b", "EXISTS a a", "SET a x", "STRLEN a", "PING"),
+        *("TYPE a", "DBSIZE", "GET a", "INCR a"),
     )
     replies = await conversation.say(wire)
     assert replies.split(b"\r\n") == [
-        *(b"+OK", b":2", b"$1", b"2", b"*2", b"$1", b"2", b"$-1", b":1", b"+OK", b"+PONG", b"$1", b"x"),
-        *(b"-ERR value is not an integer or out of range", b""),
+        *(b"$-1", b"+OK", b":2", b"$1", b"2", b"*2", b"$1", b"2", b"$-1", b":2", b"+OK", b":1", b"+PONG"),
+        *(b"+string", b":1", b"$1", b"x", b"-ERR value is not an integer or out of range", b""),
     ]
-    calls = [("write", 2), ("read", 1), ("write", 1), ("read", 1), ("write", 1)]
+    assert conversation.replica.calls == [("write", 8), ("write", 4)]
+
+
+async def test_reads_alone_do_not_write() -> None:
+    conversation = Conversation()
+    replies = await conversation.say(pipeline("GET a", "KEYS *", "nosuch", "MGET a b", "SCAN 0"))
+    assert replies.startswith(b"$-1\r\n*0\r\n-ERR unknown command")
+    assert replies.endswith(b"*2\r\n$-1\r\n$-1\r\n*2\r\n$1\r\n0\r\n*0\r\n")
+    assert conversation.replica.calls == [("read", 1)]
+
+
+async def test_walks_over_the_keys_are_kept_out_of_the_log() -> None:
+    conversation = Conversation()
+    await conversation.say(pipeline("SET a 1", "KEYS *", "GET a", "SCAN 0", "SET b 2", "GET b", "SCAN 0"))
+    calls = [("write", 1), ("read", 1), ("write", 2), ("read", 1)]
     assert conversation.replica.calls == calls
+
+
+async def test_a_read_behind_an_append_is_a_run_of_its_own() -> None:
+    conversation = Conversation()
+    replies = await conversation.say(pipeline("APPEND a x", "APPEND a y", "GET a", "APPEND a z"))
+    assert replies == b":1\r\n:2\r\n$2\r\nxy\r\n:3\r\n"
+    assert conversation.replica.calls == [("write", 2), ("write", 2)]
+
+
+async def test_a_value_of_the_size_that_config_names_can_be_set() -> None:
+    conversation = Conversation()
+    size = int((await conversation.ask("CONFIG", "GET", "proto-max-bulk-len")).splitlines()[-1])
+    assert await conversation.ask("SET", "k" * 500, "v" * size) == b"+OK\r\n"
+    assert (await conversation.ask("SET", "k", "v" * (size + 1024))).startswith(b"-ERR a command of ")
+
+
+@pytest.mark.parametrize("wire", [("SET a 1", "MGET {} {}", "SET a 2"), ("MGET {} {}", "SET a 1")])
+async def test_a_read_larger_than_a_command_may_be_is_a_run_of_its_own(wire: tuple[str, ...]) -> None:
+    conversation = Conversation(config=ServiceConfig(addresses=ADDRESSES, max_command_bytes=100))
+    replies = await conversation.say(pipeline(*(words.format("x" * 50, "y" * 50) for words in wire)))
+    assert b"*2\r\n$-1\r\n$-1\r\n" in replies
+    assert ("read", 1) in conversation.replica.calls
+    assert conversation.replica.applied == len(wire) - 1
+
+
+async def test_the_outcome_of_a_write_is_unknown_and_of_a_read_beside_it_there_is_none() -> None:
+    conversation = Conversation(LoneReplica(error=LeadershipLost(4, 17)))
+    replies = await conversation.say(pipeline("GET a", "SET a 1", "GET a"))
+    assert [reply.split()[0] for reply in replies.splitlines()] == [b"-NOTLEADER", b"-UNKNOWN", b"-NOTLEADER"]
 
 
 async def test_mistakes_do_not_end_a_run_and_cost_nothing() -> None:
@@ -54,9 +101,9 @@ async def test_a_command_that_is_too_large_spoils_no_other() -> None:
     conversation = Conversation(config=ServiceConfig(addresses=ADDRESSES, max_command_bytes=100))
     wire = request("SET", "a", "1") + request("SET", "a", "x" * 101) + request("GET", "a")
     replies = await conversation.say(wire)
-    assert replies.startswith(b"+OK\r\n-ERR the command has 1")
+    assert replies.startswith(b"+OK\r\n-ERR a command of 1")
     assert replies.endswith(b"$1\r\n1\r\n")
-    assert conversation.replica.calls == [("write", 1), ("read", 1)]
+    assert conversation.replica.calls == [("write", 2)]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +119,11 @@ async def test_a_command_that_is_too_large_spoils_no_other() -> None:
         ),
         (Overloaded("slow down"), "OVERLOADED slow down", None),
         (NodeStopped("n1"), "SHUTDOWN node 'n1' has stopped", None),
-        (CommandTooLarge(10, 5), "ERR the command has 10 bytes and max_command_bytes is 5", None),
+        (
+            CommandTooLarge(10, 5),
+            "ERR a command of 10 bytes is too large for this service, which takes 5",
+            None,
+        ),
     ],
 )
 @pytest.mark.parametrize("count", [1, 3])
@@ -111,7 +162,7 @@ async def test_info_names_the_leader_and_the_indexes() -> None:
         "cluster_id:kv",
         "node_id:n1",
         "node_ids:n1 n2",
-        "role:leader",
+        "raft_role:leader",
         "term:3",
         "leader:n1",
         "leader_redis:127.0.0.1:6379",

@@ -1,0 +1,95 @@
+"""What is known of a command before it is asked for: its three kinds."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from raft_actors.service import data
+from raft_actors.service.connection import Context, Session
+from raft_actors.service.keyvalue import Question
+from raft_actors.service.replies import ErrorReply, Reply, SetReply, SimpleString
+from raft_actors.service.resp import Request
+
+_UNLIMITED = 1 << 62
+
+
+class AfterMulti(enum.Enum):
+    """What becomes of a command between MULTI and EXEC."""
+
+    QUEUED = enum.auto()
+    AT_ONCE = enum.auto()
+    """It concerns the transaction or the connection: it is carried out, and no part of the transaction."""
+    REFUSED = enum.auto()
+
+
+@attrs.frozen
+class Command:
+    """What is known of a command before it is asked for.
+
+    Attributes:
+        name: in lower case.
+        arity: as Redis counts: arguments with the name; negative: at least so many.
+        summary: one line, for COMMAND DOCS.
+        flags: as COMMAND INFO names them.
+        keys: first and last argument that is a key, and the step between; all 0 without keys; last −1: to the
+            end.
+        after_multi: see `AfterMulti`.
+        weight: how many plain commands take as long, for the bound on a transaction.
+        fewest: the arity as a range.
+        most: the same.
+    """
+
+    name: str
+    arity: int
+    summary: str
+    flags: tuple[str, ...]
+    keys: tuple[int, int, int]
+    after_multi: AfterMulti = attrs.field(default=AfterMulti.QUEUED, kw_only=True)
+    weight: int = attrs.field(default=1, kw_only=True)
+    fewest: int = attrs.field(init=False)
+    most: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "fewest", abs(self.arity))
+        object.__setattr__(self, "most", self.arity if self.arity > 0 else _UNLIMITED)
+
+    def describe(self) -> Reply:
+        """The entry of COMMAND INFO."""
+        flags = SetReply(tuple(map(SimpleString, self.flags)))
+        none = SetReply(())
+        return [self.name.encode(), self.arity, flags, *self.keys, none, none, [], []]
+
+
+@attrs.frozen
+class Write(Command):
+    """Goes through the log. `prepare` gives the bytes for it."""
+
+    prepare: Callable[[Request], bytes | ErrorReply] = attrs.field(kw_only=True)
+    appends: bool = attrs.field(default=False, kw_only=True)
+    """Whether it can make a value larger than itself."""
+
+
+@attrs.frozen
+class Read(Command):
+    """A linearizable read of the state machine. `prepare` gives the question, which may also go through the log."""
+
+    prepare: Callable[[Request], Question | ErrorReply] = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class KeyWalk(Command):
+    """A linearizable read that walks over keys: never through the log."""
+
+    prepare: Callable[[Request], data.Walk | ErrorReply] = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class Local(Command):
+    """Answered by this node alone, whatever its role."""
+
+    answer: Callable[[Context, Session, Request], Awaitable[Reply]] = attrs.field(kw_only=True)
+    waits: bool = attrs.field(default=False, kw_only=True)
+    """Whether the answer may be long in coming."""

@@ -1,0 +1,48 @@
+"""What a client is told of a proposal or read that failed."""
+
+from __future__ import annotations
+
+from raft_actors.errors import (
+    CommandFailed,
+    CommandTooLarge,
+    LeadershipLost,
+    NodeStopped,
+    NotLeader,
+    Overloaded,
+    ProposalError,
+)
+from raft_actors.service.connection import Context
+from raft_actors.service.replies import ErrorReply
+
+
+def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:
+    """The reply for an error. Its first word tells the client what it may do.
+
+    NOTLEADER, OVERLOADED: nothing happened; ask the leader, or later. UNKNOWN: the write may or may not take
+    effect, now or later. SHUTDOWN: this node is going; the outcome of a write under way is unknown. A read
+    has no outcome: where one failed, it may be asked again.
+    """
+    match error:
+        case NotLeader(leader=str() as leader):
+            address = context.config.addresses.get(leader)
+            text = f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else "")
+        case NotLeader():
+            text = "NOTLEADER no leader is known, try again"
+        case LeadershipLost() if reading:
+            text = "NOTLEADER leadership was lost, try again"
+        case LeadershipLost(term=term):
+            text = f"UNKNOWN the outcome of this write: leadership of term {term} was lost before it was known"
+        case Overloaded():
+            text = f"OVERLOADED {error}"
+        case NodeStopped():
+            text = f"SHUTDOWN {error}"
+        case CommandTooLarge(size=size, limit=limit):
+            text = (
+                f"ERR a command of {size} bytes is too large for this service, which takes {limit}: split it, or start "
+                "all nodes anew with a larger --max-command-bytes"
+            )
+        case CommandFailed():
+            text = f"ERR the command failed: {error.__cause__}"
+        case _:
+            text = f"ERR {error}"
+    return ErrorReply(text)
