@@ -67,6 +67,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._storage = storage
         self._snapshot: SnapshotReader | None = None
         self._next_chunk = 0
+        self._told_commit = 0
         self._beat_due = True
         self._silent_beats = self._answered_beats = 0
         self._is_silent = False
@@ -93,6 +94,11 @@ class Replicator(Actor[ReplicatorMessage]):
             self.tell(message)
         except MailboxFull:
             return
+
+    def announce_commit(self) -> None:
+        """Tell the follower what is committed, where it was not told yet and nothing else goes there that would."""
+        if self._told_commit < self._state.commit_index and self._is_up_to_date():
+            self._send_append((), wants_reply=False)
 
     def _is_up_to_date(self) -> bool:
         """Whether all was sent, and the follower needs no snapshot: then a beat is nothing but a heartbeat."""
@@ -245,9 +251,11 @@ class Replicator(Actor[ReplicatorMessage]):
         term = self._previous_term()
         if term is None:
             return False
-        sent = self._send(AppendEntries(self._term, previous, term, self._state.commit_index, entries, wants_reply))
+        commit_index = self._state.commit_index
+        sent = self._send(AppendEntries(self._term, previous, term, commit_index, entries, wants_reply))
         if sent:
             self._beat_due = False
+            self._told_commit = commit_index
         return sent
 
     def _send_heartbeat(self) -> None:

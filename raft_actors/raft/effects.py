@@ -124,6 +124,11 @@ class Beat:
 
 
 @attrs.frozen
+class AnnounceCommit:
+    """Tell the followers that the commit index has grown, unless the next append, which does, comes soon."""
+
+
+@attrs.frozen
 class Feed:
     """Hand a follower's reply to its replicator."""
 
@@ -155,6 +160,7 @@ Effect = (
     | DiscardSnapshot
     | WakeReplicators
     | Beat
+    | AnnounceCommit
     | Feed
     | Become
 )

@@ -5,11 +5,13 @@ Indexes are this project's: each leadership begins with a no-op entry, so the fi
 
 from __future__ import annotations
 
+import statistics
+
 import trio
 
 from raft_actors import NodeConfig
-from raft_actors.testing import Started
-from tests.cluster.support import Commands, LogCluster, open_log, seeds
+from raft_actors.testing import Started, open_cluster
+from tests.cluster.support import CommandLog, Commands, LogCluster, open_log, seeds
 
 ELECTION_S = 2.0
 
@@ -226,3 +228,27 @@ async def test_a_slow_follower_disk_holds_up_nobody(seed: int) -> None:
         assert cluster.leader() == leader
         cluster.disk(slow).write_delay_s = 0.001
         await cluster.wait_applied(cluster.node(leader).status().commit_index, 3, timeout_s=20)
+
+
+@seeds(3)
+async def test_followers_of_a_quiet_leader_apply_soon(seed: int) -> None:
+    """Not only with the next heartbeat: an append can't tell that it is committed itself."""
+
+    class Noting(CommandLog):
+        def __init__(self) -> None:
+            super().__init__()
+            self.when: list[float] = []
+
+        def apply(self, command: bytes) -> int:
+            self.when.append(trio.current_time())
+            return super().apply(command)
+
+    async with open_cluster(Noting, nodes=3, seed=seed, config=NodeConfig()) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        lags: list[float] = []
+        for _ in range(20):
+            await cluster.node(leader).propose(b"x")
+            await trio.sleep(1.037)
+            times = [cluster.state_machine(node_id).when[-1] for node_id in cluster.node_ids]
+            lags.append(max(times) - min(times))
+        assert statistics.median(lags) <= 0.005

@@ -6,7 +6,7 @@ import pytest
 
 from raft_actors.errors import InternalError, LeadershipLost, NotLeader
 from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
-from raft_actors.raft.effects import Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
+from raft_actors.raft.effects import AnnounceCommit, Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.inputs import Received, SnapshotReceived, SnapshotWritten, TimerFired
 from raft_actors.raft.messages import (
@@ -84,7 +84,7 @@ def test_counts_itself_only_once_its_own_disk_has_it() -> None:
     proposal, _ = propose(leader, b"x")
     effects = step(leader)
     assert of(Apply, receive(leader, "n2", accepted(3))) == [Apply(2)]
-    assert make_durable(leader, effects) == [Apply(3, (proposal,))]
+    assert make_durable(leader, effects) == [Apply(3, (proposal,)), AnnounceCommit()]
 
 
 def test_commits_with_a_majority_of_followers_before_its_own_disk_has_it() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import trio
 
 from raft_actors.errors import InternalError, LeadershipLost, Overloaded
+from raft_actors.node.commit_announcer import CommitAnnouncer
 from raft_actors.node.proposals import PendingOutcome, PendingRead
 from raft_actors.node.replicator import Replicator
 from raft_actors.raft import inputs
-from raft_actors.raft.effects import Apply, Beat, Become, Effect, Feed, Refuse, WakeReplicators
+from raft_actors.raft.effects import AnnounceCommit, Apply, Beat, Become, Effect, Feed, Refuse, WakeReplicators
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -30,6 +31,8 @@ from raft_actors.raft.transitions import RoleName
 #: How long, at least, a disk may do nothing before its leader steps down: none needs so long unless something is wrong,
 #: however short the election timeouts are.
 _LEAST_DISK_PATIENCE_S = 0.8
+
+_ANNOUNCE_COMMIT = AnnounceCommit()  # one for all: a busy leader needs thousands a second
 
 
 class Leader(Role):
@@ -68,6 +71,11 @@ class Leader(Role):
         }
         for replicator in replicators.values():
             nursery.start_soon(replicator.run, name=f"replicator {self.state.node_id} → {replicator.peer}")
+
+        announcer = CommitAnnouncer(self.state, list(replicators.values()), services.clock)
+        if replicators:
+            nursery.start_soon(announcer.run, name=f"commit announcer of {self.state.node_id}")
+        perform[AnnounceCommit] = lambda _: announcer.wake()
 
         def tell_all(message: WakeReplicators | Beat) -> None:
             for replicator in replicators.values():
@@ -255,7 +263,7 @@ class Leader(Role):
             committed.append(awaiting.popleft())
         # A proposal of several batches may be committed as far as its first ones.
         keep_from = awaiting[0].index if awaiting and (awaiting[0].index or 0) <= index else None
-        return [Apply(index, tuple(committed), keep_from)]
+        return [Apply(index, tuple(committed), keep_from), _ANNOUNCE_COMMIT]
 
     # --- the end ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from raft_actors.node.replicator import Replicator, ReplicatorMessage
 from raft_actors.node.snapshots import SnapshotInstaller
 from raft_actors.persistence.abc import LogWrite
 from raft_actors.raft.effects import (
+    AnnounceCommit,
     Apply,
     Beat,
     Become,
@@ -254,6 +255,7 @@ _PERFORM: dict[type[Any], Callable[[Node, Any], None]] = {
     DiscardSnapshot: Node._install,
     WakeReplicators: Node._tell_replicators,
     Beat: Node._tell_replicators,
+    AnnounceCommit: _ignore,  # the next heartbeat tells of it, too
     Feed: Node._feed,
 }
 
