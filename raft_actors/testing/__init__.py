@@ -28,6 +28,7 @@ from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.script import OFTEN_SNAPSHOTS, Scenario, Step
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
+from raft_actors.testing.state_machines import check_state_machine
 from raft_actors.testing.witness import Witness
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Verdict",
     "Witness",
     "check_history",
+    "check_state_machine",
     "deterministic_scheduling",
     "open_cluster",
     "outcome_of",

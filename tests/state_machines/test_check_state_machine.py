@@ -1,0 +1,105 @@
+"""What `check_state_machine` finds, and what it lets pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.testing import CheckFailed, check_state_machine
+from tests.state_machines.broken import (
+    BROKEN,
+    COMMANDS,
+    RIGHT,
+    AnswersAtoms,
+    KeepsASet,
+    KnowsTheHost,
+    RaisesHalfWay,
+    Right,
+)
+
+#: What only another process shows.
+ELSEWHERE = "every process answers alike"
+
+
+@pytest.mark.parametrize("machine", [machine for machine, broken in BROKEN.items() if broken != ELSEWHERE])
+def test_a_mistake_is_found_by_its_name(machine: Any) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check_state_machine(machine, COMMANDS, processes=False)
+    assert caught.value.broken == BROKEN[machine], str(caught.value)
+
+
+@pytest.mark.parametrize("machine", [machine for machine, broken in BROKEN.items() if broken == ELSEWHERE])
+def test_what_differs_between_processes_is_found(machine: Any) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check_state_machine(machine, COMMANDS)
+    assert caught.value.broken == ELSEWHERE, str(caught.value)
+
+
+@pytest.mark.parametrize("machine", RIGHT)
+def test_a_right_machine_passes(machine: Any) -> None:
+    check_state_machine(machine, COMMANDS, processes=machine in (Right, KeepsASet, AnswersAtoms))
+
+
+def test_a_right_machine_passes_with_drawn_commands() -> None:
+    @settings(max_examples=20, deadline=None)
+    @given(st.lists(st.sampled_from(COMMANDS), min_size=1, max_size=8))
+    def check(commands: list[bytes]) -> None:
+        check_state_machine(Right, commands, processes=False)
+
+    check()
+
+
+def test_drawn_commands_find_a_mistake_that_few_show() -> None:
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(st.lists(st.sampled_from([b"set a 1", b"get a", b"bad x"]), min_size=1, max_size=8))
+    def check(commands: list[bytes]) -> None:
+        check_state_machine(RaisesHalfWay, commands, processes=False)
+
+    with pytest.raises(CheckFailed, match=r"command 0 \(b'bad x'\), which raised ValueError"):
+        check()
+
+
+async def test_it_works_inside_of_trio() -> None:
+    await trio.lowlevel.checkpoint()
+    check_state_machine(Right, COMMANDS, processes=False)
+
+
+def test_a_report_says_what_differs_where() -> None:
+    with pytest.raises(CheckFailed, match=r"command 0 .*PYTHONHASHSEED=1, .*host name 'one.example'.* 'one.example'$"):
+        check_state_machine(KnowsTheHost, COMMANDS)
+
+
+def test_commands_that_raise_may_be_allowed_to_change_the_state() -> None:
+    check_state_machine(RaisesHalfWay, COMMANDS, processes=False, raising_changes_state=True)
+
+
+def test_no_commands_check_nothing() -> None:
+    with pytest.raises(ConfigurationError, match="needs commands"):
+        check_state_machine(Right, [])
+
+
+@pytest.mark.parametrize("make", [Right(), lambda: 7, None], ids=["an instance", "a number", "nothing"])
+def test_make_must_make_machines(make: Any) -> None:
+    with pytest.raises(ConfigurationError, match="make must give a new StateMachine"):
+        check_state_machine(make, COMMANDS)
+
+
+def test_one_machine_for_all_is_told() -> None:
+    machine = Right()
+    with pytest.raises(CheckFailed, match="the same machine twice"):
+        check_state_machine(lambda: machine, COMMANDS, processes=False)
+
+
+def test_what_no_other_process_can_import_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ConfigurationError, match="pass processes=False"):
+        check_state_machine(lambda: Right(), COMMANDS)  # noqa: PLW0108 - a lambda is the point
+
+
+def test_a_command_that_can_not_be_encoded_is_refused() -> None:
+    with pytest.raises(TypeError, match="must be bytes"):
+        check_state_machine(Right, ["set a 1"])
