@@ -8,21 +8,11 @@ if __name__ == "persistence":
     # name: a second copy of every class, whose isinstance checks fail against the first.
     raise ImportError("import raft_actors.persistence instead of persistence: run 'pip install -e .' first")
 
-from raft_actors.persistence.abc import (
-    CommitSnapshot,
-    HardState,
-    LogWrite,
-    Recovered,
-    SnapshotReader,
-    Storage,
-    StorageStatistics,
-    StoreIdentity,
-    TermRun,
-    Write,
-)
+from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
 from raft_actors.persistence.sqlite.inspection import KindCount, StoreSummary, inspect_store, stored_entries
 from raft_actors.persistence.sqlite.storage import SqliteStorage
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, Recovered, TermRun, Write
 
 __all__ = [
     "CommitSnapshot",

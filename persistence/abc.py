@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Sequence
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, Write
 
 
 @attrs.frozen
@@ -36,90 +36,6 @@ class StoreIdentity:
 
     cluster_id: str
     node_id: str
-
-
-@attrs.frozen
-class HardState:
-    """The term a node is in and whom it voted for in that term: what it must never forget (Figure 2)."""
-
-    term: int = 0
-    voted_for: str | None = None
-
-
-@attrs.frozen
-class TermRun:
-    """From `first_index` on (to the next run), stored entries are of `term`."""
-
-    term: int
-    first_index: int
-
-
-@attrs.frozen
-class Recovered:
-    """What a store held when it was opened.
-
-    Attributes:
-        hard_state: term and vote.
-        snapshot: the latest complete snapshot, or None.
-        first_index: index of the first entry kept (1 where nothing was compacted; the one after the snapshot where no
-            entry is kept).
-        last_index: index of the last entry; `first_index - 1` where the log holds none.
-        term_runs: the term of every entry in `first_index … last_index`, ascending. Short: one run a term.
-        tail: the last entries, in batches, up to about the number of bytes that was asked for; the first batch is cut
-            so that none is below `first_index`.
-        commit_index: entries up to here were committed, as far as the store was told (`LogWrite.commit_index`) and
-            still knows. Never beyond `last_index`, nor below the snapshot's. It may be older than the last that a
-            durable write told, for it is never synced.
-    """
-
-    hard_state: HardState
-    snapshot: SnapshotMetadata | None
-    first_index: int
-    last_index: int
-    term_runs: tuple[TermRun, ...]
-    tail: tuple[EntryBatch, ...]
-    commit_index: int = 0
-
-
-@attrs.frozen
-class LogWrite:
-    """One change of term, vote and log; its parts take effect in this order.
-
-    Attributes:
-        hard_state: the new term and vote, or None to keep them.
-        truncate_from: remove all entries from this index on (it may fall inside a stored batch), or None. Above the
-            snapshot's index and not below the log's first; without effect beyond its last.
-        entries: batches to append, contiguous with each other and with the log, of terms that never fall.
-        commit_index: entries up to here are committed, as far as the node knows: never beyond the log's last with this
-            write, and never to be truncated. 0 where it knows nothing new. It costs no sync: a store that is opened
-            again may tell an older one. Raft can do without (Figure 2: commitIndex is volatile), for a leader finds it
-            again; a node that knows it need not wait for a leader before it applies its log.
-    """
-
-    hard_state: HardState | None = None
-    truncate_from: int | None = None
-    entries: tuple[EntryBatch, ...] = ()
-    commit_index: int = 0
-
-
-@attrs.frozen
-class CommitSnapshot:
-    """Make a written snapshot the current one, and forget the log and snapshot that it replaces, in one step.
-
-    Attributes:
-        snapshot_id: as `begin_snapshot` returned it. The snapshot must not end below the current one.
-        first_index: entries below are forgotten; at most one beyond the snapshot's index. Entries that were forgotten
-            before stay so.
-        discard_log: forget all entries (the snapshot came from a leader whose log ours does not match). A log that ends
-            below the snapshot's index is forgotten in any case: nothing that follows the snapshot could follow it.
-    """
-
-    snapshot_id: int
-    first_index: int
-    discard_log: bool = False
-
-
-Write = LogWrite | CommitSnapshot
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ import attrs
 from raft_actors.actors.actor import Actor, Mailbox, MailboxFull
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.effects import Persist
-from raft_actors.raft.inputs import Durable, InboxItem
+from raft_actors.raft.inputs import Durable, Input
 
 #: Writes that wait for the disk. Flow control (bytes uncommitted, appends in flight) keeps far below it; beyond is a
 #: bug.
@@ -61,7 +61,7 @@ class PersistenceActor(Actor[Transaction]):
     everybody waits for, should not wait for this actor's turn.
     """
 
-    def __init__(self, storage: Storage, inbox: Mailbox[InboxItem]) -> None:
+    def __init__(self, storage: Storage, inbox: Mailbox[Input]) -> None:
         super().__init__(name="persistence", capacity=1)
         self._storage = storage
         self._inbox = inbox

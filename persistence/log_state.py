@@ -14,9 +14,8 @@ from typing import TypeVar
 import attrs
 
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun, Write
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata, TermRun, Write
 
 _first_index = attrgetter("first_index")
 

@@ -24,19 +24,10 @@ import trio
 from typing_extensions import override
 
 from raft_actors.errors import InternalError, StorageFailed, StorageLocked, StorageMismatch
-from raft_actors.persistence.abc import (
-    CommitSnapshot,
-    LogWrite,
-    Recovered,
-    SnapshotReader,
-    Storage,
-    StorageStatistics,
-    StoreIdentity,
-    Write,
-)
+from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
 
 T = TypeVar("T")
 

@@ -48,7 +48,7 @@ from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.status import NodeStatistics, NodeStatus
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raft_actors.errors import StorageFailed
 from raft_actors.persistence.sqlite.errors import corrupt
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
 
 def insert_snapshot(connection: sqlite3.Connection, path: Path, metadata: SnapshotMetadata) -> int:

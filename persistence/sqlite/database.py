@@ -22,7 +22,7 @@ from random import Random
 import attrs
 
 from raft_actors.errors import StorageFailed
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, StoreIdentity
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState, Step
 from raft_actors.persistence.sqlite import chunks, schema, segments, store_row
 from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
@@ -35,7 +35,7 @@ from raft_actors.persistence.sqlite.segments import Segments
 from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4

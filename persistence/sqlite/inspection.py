@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from raft_actors.errors import StorageFailed
-from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite import schema
 from raft_actors.persistence.sqlite.batches import LogRows
@@ -23,7 +23,7 @@ from raft_actors.persistence.sqlite.migrations import check_version
 from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.store_row import StoreRow, load
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, TermRun
 
 _READ_BYTES = 4 * 1024 * 1024
 

@@ -26,16 +26,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.errors import InternalError, StorageFailed, StorageLocked
-from raft_actors.persistence.abc import (
-    CommitSnapshot,
-    LogWrite,
-    Recovered,
-    SnapshotReader,
-    Storage,
-    StorageStatistics,
-    StoreIdentity,
-    Write,
-)
+from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, Step, find_begun
 from raft_actors.persistence.sqlite.batches import MAX_ROWS
 from raft_actors.persistence.sqlite.database import Database
@@ -43,7 +34,7 @@ from raft_actors.persistence.sqlite.files import SYSTEM, Files
 from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.writer_thread import WriterThread
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
 
 #: How long an opening that failed may take to let go of the file.
 _END_S = 1.0

@@ -17,9 +17,9 @@ from typing import Any
 import attrs
 
 from raft_actors.errors import StorageMismatch
-from raft_actors.persistence.abc import HardState, StoreIdentity, TermRun
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.sqlite.errors import corrupt
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, TermRun
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from raft_actors.node.applier import Applier
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
 C = TypeVar("C")
 

@@ -30,7 +30,7 @@ from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.state_machine import StateMachine
 
 #: Entries fetched at a time.

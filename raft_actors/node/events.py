@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from raft_actors.errors import SubscriberTooSlow
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 
 

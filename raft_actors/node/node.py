@@ -30,7 +30,7 @@ from raft_actors.node.supervisor import Observer, Supervisor
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
 from raft_actors.raft.inputs import Requested
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Role
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine

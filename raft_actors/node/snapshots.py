@@ -18,10 +18,11 @@ from raft_actors.config import NodeConfig
 from raft_actors.errors import StateMachineError
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
-from raft_actors.raft.inputs import ChunkStored, InboxItem, SnapshotReceived, SnapshotWritten
-from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.raft.inputs import ChunkStored, Input, SnapshotReceived, SnapshotWritten
+from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
-Report = Callable[[InboxItem], Awaitable[None]]
+Report = Callable[[Input], Awaitable[None]]
 
 _INSTALLER_CAPACITY = 16
 

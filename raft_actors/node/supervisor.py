@@ -29,12 +29,13 @@ from raft_actors.node.events import (
 )
 from raft_actors.node.proposals import Admission
 from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
-from raft_actors.persistence.abc import Recovered, Storage, StoreIdentity
+from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
-from raft_actors.raft.inputs import InboxItem, Received, Requested
+from raft_actors.raft.inputs import Input, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
 from raft_actors.raft.roles.role import check_performers
 from raft_actors.raft.state import RaftState
@@ -90,7 +91,7 @@ class Supervisor:
         self.transport = transport
         self.observer = observer
         self.clock = clock or NodeClock()
-        self.inbox: Mailbox[InboxItem] = Mailbox(
+        self.inbox: Mailbox[Input] = Mailbox(
             name=f"node {node_id}",
             capacity=config.inbox_capacity,
         )
@@ -194,7 +195,7 @@ class Supervisor:
         )
         check_performers(services.perform)
         role: Role = Follower(state)
-        redelivered: InboxItem | None = None
+        redelivered: Input | None = None
         while True:
             self.role = role
             self.elections += role.name is RoleName.CANDIDATE

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from raft_actors.node.proposals import PendingOutcome
-from raft_actors.persistence.abc import HardState, Write
-from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, Message
+from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
 from raft_actors.raft.transitions import RoleName
 
 

@@ -8,7 +8,8 @@ import attrs
 
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.raft.effects import Persist, Send
-from raft_actors.raft.messages import Message, SnapshotMetadata
+from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
 
 @attrs.frozen
@@ -74,4 +75,4 @@ class Requested:
     taken: bool = False
 
 
-InboxItem = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Requested
+Input = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Requested

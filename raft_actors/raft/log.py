@@ -14,9 +14,8 @@ from bisect import bisect_right
 from operator import attrgetter
 
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import Recovered, TermRun
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, TermRun
 
 _first_index = attrgetter("first_index")
 

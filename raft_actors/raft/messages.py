@@ -10,14 +10,7 @@ from __future__ import annotations
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
-
-
-@attrs.frozen
-class SnapshotMetadata:
-    """The last entry that a snapshot covers (Figure 13: lastIncludedIndex, lastIncludedTerm)."""
-
-    index: int
-    term: int
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
 
 @attrs.frozen

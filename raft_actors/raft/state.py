@@ -8,11 +8,11 @@ import attrs
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
 from raft_actors.raft.effects import Consequence, Persist, Send
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite
 
 #: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
 _MOST_UNSYNCED_WRITES = 16_384

@@ -15,10 +15,11 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, StorageCorrupt, StorageFailed, StorageFull
-from raft_actors.persistence.abc import CommitSnapshot, StoreIdentity, Write
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.persistent_state import CommitSnapshot, Write
 from raft_actors.testing.agenda import Agenda, Gate
 
 

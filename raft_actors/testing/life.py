@@ -9,7 +9,7 @@ import attrs
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 

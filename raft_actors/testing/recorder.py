@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing_extensions import override
 
 from raft_actors.observe.trace import Trace
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, Write
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Write
 from raft_actors.testing.disk import SimulatedDisk
 from raft_actors.testing.life import Life
 from raft_actors.testing.witness import Witness

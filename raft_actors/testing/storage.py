@@ -13,9 +13,10 @@ from typing_extensions import override
 
 from raft_actors.actors.pending import Pending
 from raft_actors.errors import InternalError, StorageError, StorageFailed
-from raft_actors.persistence.abc import Recovered, SnapshotReader, StoreIdentity, Write
+from raft_actors.persistence.abc import SnapshotReader, StoreIdentity
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.persistent_state import Recovered, Write
 from raft_actors.testing.disk import SimulatedDisk
 
 

@@ -8,9 +8,9 @@ import trio
 from typing_extensions import override
 
 from raft_actors.node.supervisor import Supervisor
-from raft_actors.persistence.abc import Write
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import Write
 from raft_actors.raft.roles import Role
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.facts import AppliedEntry, Facts

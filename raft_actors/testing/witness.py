@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from raft_actors.persistence.abc import Write
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import Write
 from raft_actors.testing.life import Life
 
 

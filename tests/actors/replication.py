@@ -10,7 +10,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.node.replicator import Replicator, ReplicatorMessage
-from raft_actors.persistence.abc import LogWrite
 from raft_actors.raft.effects import WakeReplicators
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import (
@@ -19,6 +18,7 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     Message,
 )
+from raft_actors.raft.persistent_state import LogWrite
 from raft_actors.raft.state import RaftState
 from tests.actors.doubles import GatedStorage, Outbox
 from tests.actors.stores import IDENTITY

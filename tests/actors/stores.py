@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raft_actors.persistence import MemoryStorage
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, Storage, StoreIdentity
+from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
 from tests.unit.builders import batches, recovered
 
 IDENTITY = StoreIdentity("test", "n1")

@@ -8,9 +8,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.commands import RAW_BYTES
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
-from raft_actors.persistence.abc import LogWrite
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from tests.actors.applying import Stage, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.stores import IDENTITY, forgetful, store_snapshot

@@ -15,7 +15,7 @@ from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingP
 from raft_actors.raft.effects import Apply
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.actors.applying import running
 from tests.actors.machines import Machine
 from tests.actors.stores import forgetful, open_store

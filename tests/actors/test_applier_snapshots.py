@@ -15,7 +15,7 @@ from raft_actors.errors import LeadershipLost, StateMachineError, StorageCorrupt
 from raft_actors.node.applier import Applier, RequestSnapshot
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.raft.effects import Apply, RestoreSnapshot
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.actors.applying import Stage, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.machines import Machine

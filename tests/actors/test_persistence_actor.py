@@ -12,10 +12,10 @@ from trio.testing import wait_all_tasks_blocked
 from raft_actors.actors.actor import Mailbox
 from raft_actors.errors import StorageFailed
 from raft_actors.persistence import MemoryDisk, MemoryStorage
-from raft_actors.persistence.abc import HardState, LogWrite, Write
 from raft_actors.persistence.actor import PersistenceActor, PersistenceStatistics
 from raft_actors.raft.effects import Persist
-from raft_actors.raft.inputs import Durable, InboxItem
+from raft_actors.raft.inputs import Durable, Input
+from raft_actors.raft.persistent_state import HardState, LogWrite, Write
 from tests.actors.stores import IDENTITY
 from tests.unit.builders import batch
 
@@ -33,7 +33,7 @@ class Stage:
     def __init__(self, inbox_capacity: int) -> None:
         self.transactions: list[list[Write]] = []
         self._acknowledged: list[Persist] = []
-        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=inbox_capacity)
+        self.inbox: Mailbox[Input] = Mailbox(name="node", capacity=inbox_capacity)
         self.disk = MemoryDisk(write_delay_s=1.0, before_write=self._note)
         self.storage = MemoryStorage(self.disk)
         self.actor = PersistenceActor(self.storage, self.inbox)

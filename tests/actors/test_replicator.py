@@ -9,11 +9,8 @@ from raft_actors.actors.actor import ActorStopped
 from raft_actors.node.replicator import ReplicatorMessage
 from raft_actors.raft.effects import Beat, WakeReplicators
 from raft_actors.raft.entries import BATCH_OVERHEAD
-from raft_actors.raft.messages import (
-    AppendEntriesAccepted,
-    InstallSnapshot,
-    SnapshotMetadata,
-)
+from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.progress import ProgressState
 from tests.actors.replication import TERM, accepted, append, quiet, rejected, running
 from tests.actors.stores import store_snapshot

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from raft_actors.raft.effects import Beat, WakeReplicators
-from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.progress import ProgressState
 from tests.actors.replication import TERM, Stage, accepted, append, quiet, rejected, running
 from tests.actors.stores import store_snapshot

@@ -16,7 +16,7 @@ from raft_actors.node.proposals import PendingProposal
 from raft_actors.persistence import MemoryStorage
 from raft_actors.raft.effects import Become, Persist, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.inputs import Durable, InboxItem, Received, Requested
+from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
 from raft_actors.raft.roles.role import COMMON_EFFECTS, check_performers
@@ -32,7 +32,7 @@ class Stage:
     """Everything around a role: an inbox, and a record of what was performed and observed."""
 
     def __init__(self) -> None:
-        self.inbox: Mailbox[InboxItem] = Mailbox(name="node", capacity=20_000)
+        self.inbox: Mailbox[Input] = Mailbox(name="node", capacity=20_000)
         self.performed: list[Any] = []
         self.observed: list[tuple[RoleName, int]] = []
         perform: Perform = dict.fromkeys(COMMON_EFFECTS, self.performed.append)

@@ -14,10 +14,10 @@ from raft_actors.config import NodeConfig
 from raft_actors.errors import StateMachineError
 from raft_actors.node.snapshots import SnapshotChunks, SnapshotInstaller, SnapshotJob, Snapshotter
 from raft_actors.persistence import MemoryStorage
-from raft_actors.persistence.abc import CommitSnapshot
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
-from raft_actors.raft.inputs import ChunkStored, InboxItem, SnapshotReceived, SnapshotWritten
-from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.raft.inputs import ChunkStored, Input, SnapshotReceived, SnapshotWritten
+from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
+from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from tests.actors.stores import open_store
 
 SNAPSHOT = SnapshotMetadata(5, 2)
@@ -28,11 +28,11 @@ class Stage:
 
     def __init__(self, storage: MemoryStorage) -> None:
         self.storage = storage
-        self.reported: list[InboxItem] = []
+        self.reported: list[Input] = []
         self.snapshotter = Snapshotter(storage, NodeConfig(snapshot_chunk_bytes=4, apply_slice_s=0.005), self.report)
         self.installer = SnapshotInstaller(storage, self.report)
 
-    async def report(self, item: InboxItem) -> None:
+    async def report(self, item: Input) -> None:
         self.reported.append(item)
 
     async def chunks(self, snapshot_id: int) -> list[bytes]:
@@ -131,7 +131,7 @@ def wants(sequence: int, *, leader: str = "n2", term: int = 3) -> ChunkStored:
     return ChunkStored(term, Send(leader, InstallSnapshotReply(term, SNAPSHOT, sequence, installed=False)))
 
 
-async def store(stage: Stage, *chunks: StoreChunk | DiscardSnapshot) -> list[InboxItem]:
+async def store(stage: Stage, *chunks: StoreChunk | DiscardSnapshot) -> list[Input]:
     """Let it write chunks, and return what it reports then."""
     stage.reported.clear()
     for message in chunks:

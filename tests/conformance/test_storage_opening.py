@@ -9,7 +9,7 @@ import trio.testing
 from raft_actors.errors import StorageFailed, StorageLocked, StorageMismatch
 from raft_actors.persistence import HardState, LogWrite, Storage, StoreIdentity, TermRun
 from raft_actors.raft.entries import EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.support import EVERYTHING, IDENTITY, Place, append, batch, filled, singles, take_snapshot
 
 

@@ -11,7 +11,7 @@ from raft_actors.persistence import (
     Storage,
     TermRun,
 )
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.support import (
     EVERYTHING,
     Place,

@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, Message
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import Endpoint, MemoryNetwork, TcpTransport, Transport, encode
 from tests.transports.support import MAX_MESSAGE_BYTES, SAMPLES, Member, free_port, numbered, wait_until
 

@@ -10,10 +10,10 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from raft_actors.persistence.abc import HardState, LogWrite, TermRun, Write
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import HardState, LogWrite, TermRun, Write
 from raft_actors.raft.roles import Role
 from raft_actors.testing import Invariant, Life
 from raft_actors.testing.watch import Watch

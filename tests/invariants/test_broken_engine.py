@@ -13,11 +13,11 @@ from raft_actors import NodeConfig, StateMachine
 from raft_actors.errors import RaftError
 from raft_actors.node.applier import Applier
 from raft_actors.node.proposals import Admission, PendingOutcome
-from raft_actors.persistence.abc import HardState
 from raft_actors.raft.effects import Effect, Persist, Send
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
+from raft_actors.raft.persistent_state import HardState
 from raft_actors.raft.progress import Progress, ProgressState
 from raft_actors.raft.roles import Candidate, Follower, Leader, Services
 from raft_actors.raft.state import RaftState

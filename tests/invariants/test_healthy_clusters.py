@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from raft_actors import CommandFailed, NodeConfig, StateMachine
-from raft_actors.persistence.abc import Write
 from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import Write
 from raft_actors.testing import STANDARD_INVARIANTS, CheckFailed, Invariant, Life, simulate
 from tests.cluster.support import CommandLog
 from tests.invariants.support import run_simulated

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from raft_actors.raft.messages import AppendEntries, RequestVoteReply, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntries, RequestVoteReply
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.invariants import (
     ElectionSafety,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.persistence.abc import LogWrite
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import InstallSnapshot, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot
+from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from raft_actors.testing.invariants import (
     CommittedStaysCommitted,
     IndexOrder,

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite, TermRun
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -15,8 +14,8 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata, TermRun
 from raft_actors.testing.invariants import DurableBeforeSent, MemoryAndDisk, PromisesKept
 from tests.invariants.support import Stage
 from tests.unit.builders import batch, make_follower

@@ -9,7 +9,7 @@ import attrs
 
 from raft_actors.persistence import CommitSnapshot, HardState, LogWrite, Storage
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 
 
 @attrs.frozen

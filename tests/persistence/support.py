@@ -22,7 +22,7 @@ from raft_actors.persistence import (
     Write,
 )
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents
 
 IDENTITY = StoreIdentity("orders", "n1")

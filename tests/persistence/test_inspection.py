@@ -22,7 +22,7 @@ from raft_actors.persistence import (
 )
 from raft_actors.persistence.sqlite.migrations import SCHEMA_VERSION
 from raft_actors.raft.entries import EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.support import (
     IDENTITY,
     batch,

@@ -13,7 +13,7 @@ from raft_actors.persistence import HardState, SqliteStorage, StoreIdentity, ins
 from raft_actors.persistence.sqlite import migrations, store_row
 from raft_actors.persistence.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION
 from raft_actors.raft.entries import EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.inside import Faults, failing
 from tests.persistence.model import Contents
 from tests.persistence.support import IDENTITY, append, batch, contents, contents_of, filled, taken_apart

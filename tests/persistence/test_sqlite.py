@@ -18,7 +18,7 @@ from raft_actors.persistence import (
     SqliteStorage,
 )
 from raft_actors.persistence.sqlite.batches import MAX_ROWS
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.inside import pragmas, rows, settle
 from tests.persistence.support import (
     EVERYTHING,

@@ -29,7 +29,7 @@ from raft_actors.persistence import (
     LogWrite,
     SqliteStorage,
 )
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.inside import ROOT, Faults, failing, pragmas, settle
 from tests.persistence.support import (
     IDENTITY,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from raft_actors.persistence import SqliteStorage
-from raft_actors.persistence.abc import LogWrite, StoreIdentity
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.persistent_state import LogWrite
 
 MIB = 2**20
 

@@ -20,8 +20,8 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import TcpTransport
 from raft_actors.transports.abc import Endpoint
 from tests.processes.harness import Cluster, open_cluster

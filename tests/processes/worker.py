@@ -43,8 +43,8 @@ from raft_actors import (
     open_node,
 )
 from raft_actors.persistence import SqliteStorage
-from raft_actors.persistence.abc import CommitSnapshot, Write
 from raft_actors.persistence.sqlite import schema
+from raft_actors.raft.persistent_state import CommitSnapshot, Write
 from raft_actors.transports import TcpTransport
 from tests.processes.ledger import Fill, Ledger, Note
 

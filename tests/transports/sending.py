@@ -11,7 +11,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, Message
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import PeerStatistics, TransportStatistics, decode
 from raft_actors.transports.tcp.sender import Backoff, PeerSender
 from raft_actors.transports.wire.frames import FrameParser, frame

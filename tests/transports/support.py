@@ -19,8 +19,8 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import Endpoint, PeerStatistics, Transport
 from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, ProtocolRange, Verdict

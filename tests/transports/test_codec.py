@@ -21,7 +21,6 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
 from raft_actors.strict import forbid_coercion
 from raft_actors.transports import PeerStatistics

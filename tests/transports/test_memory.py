@@ -9,7 +9,8 @@ import trio
 import trio.testing
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot, Message, RequestVote, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot, Message, RequestVote
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import Faults, LinkStatistics, MemoryNetwork, encode
 from raft_actors.transports.memory import REQUESTS
 from raft_actors.transports.wire.codec import TAGS

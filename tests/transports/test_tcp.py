@@ -16,7 +16,8 @@ import pytest
 import trio
 
 from raft_actors.errors import ConfigurationError, ListenError
-from raft_actors.raft.messages import InstallSnapshot, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import Endpoint, TcpTransport
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.wire.frames import FrameParser, frame

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from raft_actors.config import MIB, ClusterConfig, NodeConfig
 from raft_actors.node.proposals import Admission, PendingProposal, PendingProposals, PendingRead
-from raft_actors.persistence.abc import HardState, LogWrite, Recovered, TermRun
 from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.inputs import Durable, InboxItem, Received, Requested
+from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import AppendEntries, Message, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntries, Message
+from raft_actors.raft.persistent_state import HardState, LogWrite, Recovered, SnapshotMetadata, TermRun
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role
 from raft_actors.raft.state import RaftState
 
@@ -163,7 +163,7 @@ def query(role: Role, *, now: float = 0.0) -> tuple[PendingRead[Any], list[Effec
     return read, role.handle(Requested([read]), now)
 
 
-def step(role: Role, *items: InboxItem, now: float = 0.0) -> list[Effect]:
+def step(role: Role, *items: Input, now: float = 0.0) -> list[Effect]:
     """Have a role decide on some items and on the end of the step."""
     return [effect for item in items for effect in role.handle(item, now)] + role.end_of_step(now)
 

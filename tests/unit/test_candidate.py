@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors.persistence.abc import HardState, LogWrite
 from raft_actors.raft.effects import Become, Persist, Send
 from raft_actors.raft.inputs import Durable, Received, TimerFired
 from raft_actors.raft.messages import (
@@ -14,8 +13,8 @@ from raft_actors.raft.messages import (
     InstallSnapshotReply,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import HardState, LogWrite, SnapshotMetadata
 from raft_actors.raft.roles import Candidate
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (

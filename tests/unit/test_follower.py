@@ -6,7 +6,6 @@ import attrs
 import pytest
 
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import HardState, LogWrite
 from raft_actors.raft.effects import Apply, Become, Persist, Send
 from raft_actors.raft.inputs import Received, TimerFired
 from raft_actors.raft.messages import (
@@ -16,6 +15,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raft_actors.raft.persistent_state import HardState, LogWrite
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,

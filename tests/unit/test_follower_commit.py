@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import HardState, LogWrite
 from raft_actors.raft.effects import Apply, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import SnapshotReceived
-from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, InstallSnapshot, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, InstallSnapshot
+from raft_actors.raft.persistent_state import HardState, LogWrite, SnapshotMetadata
 from tests.unit.builders import append, batch, command, make_durable, make_follower, of, receive, sent, written
 
 

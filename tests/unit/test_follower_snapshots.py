@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from raft_actors.persistence.abc import CommitSnapshot
 from raft_actors.raft.effects import AnnounceSnapshot, Apply, DiscardSnapshot, RestoreSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, SnapshotReceived, SnapshotWritten
-from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot, InstallSnapshotReply, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot, InstallSnapshotReply
+from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from tests.unit.builders import append, held_back, log_terms, make_durable, make_follower, of, receive, sent
 
 SNAPSHOT = SnapshotMetadata(5, 2)

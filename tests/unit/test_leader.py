@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.errors import InternalError, LeadershipLost, NotLeader
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
 from raft_actors.raft.effects import AnnounceCommit, Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.inputs import Received, SnapshotReceived, SnapshotWritten, TimerFired
@@ -17,8 +16,8 @@ from raft_actors.raft.messages import (
     InstallSnapshotReply,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata
 from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (

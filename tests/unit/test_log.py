@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from raft_actors.errors import InternalError
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.unit.builders import batch, batches, command, log_terms, make_log, recovered
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import InternalError
-from raft_actors.raft.messages import AppendEntriesRejected, SnapshotMetadata
+from raft_actors.raft.messages import AppendEntriesRejected
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.progress import Progress, ProgressState
 from tests.unit.builders import append, make_follower, make_log, receive, sent
 

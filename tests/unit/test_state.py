@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.errors import InternalError
-from raft_actors.persistence.abc import CommitSnapshot, HardState, LogWrite
 from raft_actors.raft.effects import Persist, Send
-from raft_actors.raft.messages import RequestVoteReply, SnapshotMetadata
+from raft_actors.raft.messages import RequestVoteReply
+from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata
 from tests.unit.builders import batch, make_state
 
 REPLY = RequestVoteReply(2, granted=True)

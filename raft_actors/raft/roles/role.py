@@ -21,7 +21,7 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.timer import DeadlineTimer
 from raft_actors.errors import InternalError, NotLeader
 from raft_actors.node.proposals import PendingOutcome
-from raft_actors.persistence.abc import CommitSnapshot, Storage
+from raft_actors.persistence.abc import Storage
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
@@ -44,8 +44,8 @@ from raft_actors.raft.messages import (
     Message,
     RequestVote,
     RequestVoteReply,
-    SnapshotMetadata,
 )
+from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
 from raft_actors.transports.abc import Transport
@@ -67,7 +67,7 @@ class Services:
         clock: the node's.
     """
 
-    inbox: Mailbox[inputs.InboxItem]
+    inbox: Mailbox[inputs.Input]
     transport: Transport
     storage: Storage
     perform: dict[type[Any], Callable[[Any], None]]
@@ -111,7 +111,7 @@ class Role(ABC):
 
     # --- life ------------------------------------------------------------------------------------------------
 
-    async def run(self, services: Services, *, redelivered: inputs.InboxItem | None = None) -> Become:
+    async def run(self, services: Services, *, redelivered: inputs.Input | None = None) -> Become:
         """Be this role until a decision ends it; return what comes next."""
         perform = dict(services.perform)
         async with trio.open_nursery() as nursery:
@@ -132,7 +132,7 @@ class Role(ABC):
         nursery: trio.Nursery,
         services: Services,
         perform: dict[type[Any], Callable[[Any], None]],
-        redelivered: inputs.InboxItem | None,
+        redelivered: inputs.Input | None,
     ) -> Become:
         # Where cancelled, decide nothing: the actors that would be told are gone, or about to go.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -154,7 +154,7 @@ class Role(ABC):
         return become
 
     def _step(
-        self, item: inputs.InboxItem, services: Services, perform: dict[type[Any], Callable[[Any], None]]
+        self, item: inputs.Input, services: Services, perform: dict[type[Any], Callable[[Any], None]]
     ) -> Become | None:
         """Decide on an item and on all that wait behind it, then on what they came to together."""
         now = services.clock.now()
@@ -189,7 +189,7 @@ class Role(ABC):
     def start(self, now: float) -> list[Effect]:
         """Decide what to do on entering the role."""
 
-    def handle(self, item: inputs.InboxItem, now: float) -> list[Effect]:
+    def handle(self, item: inputs.Input, now: float) -> list[Effect]:
         """Decide on one inbox item. A new term or vote is always written, and before all else."""
         effects = self._handlers[type(item)](item, now)
         if self.state.hard_state_changed:

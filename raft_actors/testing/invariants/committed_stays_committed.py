@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from raft_actors.persistence.abc import Write
+from raft_actors.raft.persistent_state import Write
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.facts import holds
 from raft_actors.testing.invariants.base import Invariant

@@ -7,7 +7,8 @@ from collections.abc import Hashable
 
 from typing_extensions import override
 
-from raft_actors.raft.messages import InstallSnapshot, Message, SnapshotMetadata
+from raft_actors.raft.messages import InstallSnapshot, Message
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from raft_actors.persistence.abc import LogWrite, Write
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.persistent_state import LogWrite, Write
 from raft_actors.testing.invariants.base import Invariant
 
 _Seen = tuple[EntryKind, bytes, int | None]

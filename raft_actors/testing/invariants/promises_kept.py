@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import attrs
 from typing_extensions import override
 
-from raft_actors.persistence.abc import CommitSnapshot, LogWrite, Write
 from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
@@ -16,6 +15,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Write
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 

@@ -20,7 +20,7 @@ import attrs
 
 from raft_actors.persistence import HardState, LogWrite, SqliteStorage
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents, Model, Snapshot
 from tests.persistence.power.disk import (
     POINTS,

@@ -17,7 +17,7 @@ import attrs
 
 from raft_actors.errors import RaftError, StorageError, StorageFailed
 from raft_actors.persistence import LogWrite, SqliteStorage
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents
 from tests.persistence.power.crashes import compare, read_store
 from tests.persistence.power.disk import POINTS, SECTOR, Disk, Event, Kind, none_of, sectors_of

@@ -8,7 +8,7 @@ import attrs
 
 from raft_actors.persistence import HardState, LogWrite
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents, Model, Snapshot
 
 # Small, so that a copy of the store for each of thousands of crashes is cheap.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raft_actors.persistence.abc import HardState
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import (
@@ -14,6 +13,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raft_actors.raft.persistent_state import HardState
 from raft_actors.raft.quorum import majority
 from raft_actors.raft.state import RaftState
 from tests.unit.model.disk import Disk

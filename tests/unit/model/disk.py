@@ -7,20 +7,17 @@ from collections.abc import Coroutine, Sequence
 from itertools import groupby
 from typing import Any, NoReturn, TypeVar
 
-from raft_actors.persistence.abc import (
+from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.persistent_state import (
     CommitSnapshot,
     HardState,
     LogWrite,
     Recovered,
-    SnapshotReader,
-    Storage,
-    StorageStatistics,
-    StoreIdentity,
+    SnapshotMetadata,
     TermRun,
     Write,
 )
-from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import SnapshotMetadata
 
 T = TypeVar("T")
 

@@ -12,7 +12,6 @@ from raft_actors.errors import NotLeader
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.node.replicator import Replicator, ReplicatorMessage
 from raft_actors.node.snapshots import SnapshotInstaller
-from raft_actors.persistence.abc import LogWrite
 from raft_actors.raft.effects import (
     AnnounceCommit,
     Apply,
@@ -29,9 +28,10 @@ from raft_actors.raft.effects import (
     WakeReplicators,
 )
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.inputs import Durable, InboxItem, Received, SnapshotWritten, TimerFired
+from raft_actors.raft.inputs import Durable, Input, Received, SnapshotWritten, TimerFired
 from raft_actors.raft.log import Log
-from raft_actors.raft.messages import Message, SnapshotMetadata
+from raft_actors.raft.messages import Message
+from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
@@ -100,7 +100,7 @@ class Node:
             commit_index=log.snapshot_index,
         )
         self.to_write: deque[Persist] = deque()
-        self.inbox: deque[InboxItem] = deque()
+        self.inbox: deque[Input] = deque()
         self.replicators: dict[str, tuple[Replicator, list[ReplicatorMessage]]] = {}
         self.installer = SnapshotInstaller(self.disk, self._report)
         self.applied_index = log.snapshot_index
@@ -110,12 +110,12 @@ class Node:
         self.role: Role = Follower(self.state)
         self.perform(self.role.start(self.clock))
 
-    async def _report(self, item: InboxItem) -> None:
+    async def _report(self, item: Input) -> None:
         self.inbox.append(item)
 
     # --- one step of each actor -------------------------------------------------------------------------------
 
-    def step(self, *items: InboxItem) -> None:
+    def step(self, *items: Input) -> None:
         """The role decides on some items, as `Role.run` has it."""
         for position, item in enumerate(items):
             if self.perform(self._watched(self.role, item)):
@@ -174,7 +174,7 @@ class Node:
 
     # --- effects ----------------------------------------------------------------------------------------------
 
-    def _watched(self, role: Role, item: InboxItem) -> list[Effect]:
+    def _watched(self, role: Role, item: Input) -> list[Effect]:
         before = self.state.commit_index
         effects = role.handle(item, self.clock)
         if self.state.commit_index != before:
