@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -123,7 +123,8 @@ class Applier(Actor[ApplierMessage]):
     def commit_to(self, apply: Apply) -> None:
         """Let it apply up to `apply.commit_index` and answer `apply.outcomes` as their entries are applied."""
         self.commit_index = max(self.commit_index, apply.commit_index)
-        self._outcomes += apply.outcomes
+        # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
+        self._outcomes += cast("tuple[PendingOutcome[Any], ...]", apply.outcomes)
         self._keep_from = apply.keep_from
         self._wake()
 

@@ -7,7 +7,7 @@ follows, without this, with the next heartbeat.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import trio
 
@@ -26,7 +26,7 @@ _LONGEST_MOMENT_S = 0.008
 class CommitAnnouncer:
     """Lives as long as a leadership, parked while there is nothing to tell. See the module's text."""
 
-    def __init__(self, state: RaftState, replicators: Sequence[Replicator], clock: NodeClock) -> None:
+    def __init__(self, state: RaftState, replicators: Iterable[Replicator], clock: NodeClock) -> None:
         self._state = state
         self._replicators = replicators
         self._now = clock.now

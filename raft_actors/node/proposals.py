@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import trio
 from typing_extensions import override
@@ -125,9 +125,10 @@ class Admission:
 
 
 class PendingOutcome(Pending[R]):
-    """A proposal or read that a leader works on; settling it frees its place.
+    """A proposal or read that a leader works on (its roles see a `Request`); settling it frees its place.
 
     Attributes:
+        is_read: whether it is a read.
         commands: what it proposes; none for a read, nor once it is settled.
         index: log index of its first command once the leader has appended it (for a read: of the entry that must be
             applied before it), else None.
@@ -136,6 +137,8 @@ class PendingOutcome(Pending[R]):
     """
 
     __slots__ = ("_admission", "commands", "index", "last_index", "size")
+
+    is_read: ClassVar[bool] = False
 
     def __init__(self, admission: Admission, commands: Sequence[bytes], size: int) -> None:
         # All at once, without `super()`, here and in `_settle`: they run for every proposal.
@@ -206,6 +209,8 @@ class PendingRead(PendingOutcome[R]):
     """A query to run on the state machine once all that was committed before it has been applied."""
 
     __slots__ = ("query",)
+
+    is_read: ClassVar[bool] = True
 
     def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
         super().__init__(admission, (), 0)

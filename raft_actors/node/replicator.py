@@ -52,12 +52,12 @@ _CONTRADICTIONS = 10
 class Replicator(Actor[ReplicatorMessage]):
     """Feeds one follower. See the module's text."""
 
-    def __init__(self, peer: str, state: RaftState, *, transport: Transport, storage: Storage) -> None:
+    def __init__(self, peer: str, state: RaftState, *, next_index: int, transport: Transport, storage: Storage) -> None:
         config = state.config
         super().__init__(name=f"replicator to {peer}", capacity=config.max_inflight_appends + _SPARE_CAPACITY)
         self.peer = peer
         self.progress = Progress(
-            next_index=state.log.last_index + 1,
+            next_index=next_index,
             max_inflight=config.max_inflight_appends,
             max_inflight_bytes=config.max_inflight_bytes,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -27,7 +27,8 @@ from raft_actors.node.events import (
     SnapshotInstalled,
     SnapshotTaken,
 )
-from raft_actors.node.proposals import Admission
+from raft_actors.node.proposals import Admission, PendingOutcome
+from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, Performers, RoleActor, Services
 from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
@@ -36,8 +37,7 @@ from raft_actors.raft.inputs import Input, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import Recovered
-from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
-from raft_actors.raft.roles.role import check_performers
+from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
@@ -46,8 +46,6 @@ from raft_actors.transports.abc import Endpoint, Transport
 Observer = Callable[["Supervisor", Role], None]
 """Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
 look into running nodes: it runs within the node's task, must be quick, and must neither change anything nor raise."""
-
-ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Candidate, Leader)}
 
 #: No honest message is larger than the largest thing in it, plus a quarter (4 bytes for each batch, of which the
 #: smallest has 29), plus this. Peers may be configured for more than this node
@@ -66,7 +64,7 @@ class Supervisor:
         state, applier: there once the storage is open; None before.
         observer: see `Observer`; None where nobody looks.
         clock: what timers and time slices go by.
-        role: the current role.
+        role, role_actor: the current role: what decides, and what lives by it.
         requested: the inbox item that took in the last request; while it waits there, further ones may join it.
         crash: the error that ended the node, or None.
     """
@@ -106,6 +104,7 @@ class Supervisor:
         self.state: RaftState | None = None
         self.applier: Applier | None = None
         self.role: Role | None = None
+        self.role_actor: RoleActor | None = None
         self.elections = 0
         self.dropped_messages = 0
         self.crash: BaseException | None = None
@@ -193,14 +192,13 @@ class Supervisor:
             observe=self._observe if self.observer is None else self._observe_aloud,
             clock=self.clock,
         )
-        check_performers(services.perform)
-        role: Role = Follower(state)
+        actor: RoleActor = FollowerActor(state, services)
         redelivered: Input | None = None
         while True:
-            self.role = role
-            self.elections += role.name is RoleName.CANDIDATE
-            become = await role.run(services, redelivered=redelivered)
-            role, redelivered = ROLES[become.role](state), become.redeliver
+            self.role_actor, self.role = actor, actor.role
+            self.elections += actor.role.name is RoleName.CANDIDATE
+            become = await actor.run(redelivered=redelivered)
+            actor, redelivered = ROLE_ACTORS[become.role](state, services), become.redeliver
 
     async def _close_storage(self) -> None:
         """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
@@ -241,7 +239,7 @@ class Supervisor:
 
     # --- what comes out --------------------------------------------------------------------------------------
 
-    def _performers(self, applier: Applier) -> dict[type[Any], Callable[[Any], None]]:
+    def _performers(self, applier: Applier) -> Performers:
         def send(effect: effects.Send) -> None:
             self.transport.send_nowait(effect.to, effect.message)
 
@@ -254,13 +252,17 @@ class Supervisor:
             if effect.taken:
                 self.events.publish(SnapshotTaken(effect.snapshot))
 
+        def refuse(effect: effects.Refuse) -> None:
+            # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
+            cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
+
         return {
             effects.Send: send,
             effects.Persist: self.persistence.persist,
             effects.RestoreSnapshot: restore,
             effects.AnnounceSnapshot: announce,
             effects.Apply: applier.commit_to,
-            effects.Refuse: lambda refusal: refusal.outcome.fail(refusal.error),
+            effects.Refuse: refuse,
             effects.StoreChunk: self.installer.notify,
             effects.DiscardSnapshot: self.installer.notify,
         }

@@ -1,6 +1,7 @@
-"""What a decision asks to be done. Decisions return effects; the role's runner performs them, in order.
+"""What a decision asks to be done. Decisions return effects; the role's actor performs them, in order.
 
-An effect is plain data, so a test reads what a role decided without running anything.
+An effect is plain data, so a test reads what a role decided without running anything. `Become` ends a list of effects:
+nothing may follow it, for it would be done in a role that is over.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from raft_actors.node.proposals import PendingOutcome
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
+from raft_actors.raft.requests import Request
 from raft_actors.raft.transitions import RoleName
 
 
@@ -53,7 +54,7 @@ class Apply:
     """
 
     commit_index: int
-    outcomes: tuple[PendingOutcome[Any], ...] = ()
+    outcomes: tuple[Request, ...] = ()
     keep_from: int | None = None
 
 
@@ -88,7 +89,7 @@ class Persist:
 class Refuse:
     """Answer a proposal or read with an error."""
 
-    outcome: PendingOutcome[Any]
+    outcome: Request
     error: Exception
 
 
@@ -105,6 +106,21 @@ class DiscardSnapshot:
     """Give up a written snapshot that is not wanted any more."""
 
     snapshot_id: int
+
+
+@attrs.frozen
+class ReplicateTo:
+    """Have a replicator for each of these peers, and for nobody else, as long as this leadership lasts.
+
+    Those that are there stay as they are. What another leadership replicated to says nothing: each begins with none.
+
+    Attributes:
+        peers: to whom.
+        next_index: where a new replicator begins to look for what its follower lacks (Figure 2: nextIndex).
+    """
+
+    peers: tuple[str, ...]
+    next_index: int
 
 
 @attrs.frozen
@@ -138,7 +154,7 @@ class Feed:
 
 @attrs.frozen
 class Become:
-    """Leave this role for another. The message that caused it is handled again, by the new role.
+    """Leave this role for another: always the last effect of a list.
 
     Attributes:
         role: which one.
@@ -158,6 +174,7 @@ Effect = (
     | Refuse
     | StoreChunk
     | DiscardSnapshot
+    | ReplicateTo
     | WakeReplicators
     | Beat
     | AnnounceCommit

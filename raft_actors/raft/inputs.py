@@ -1,15 +1,13 @@
-"""What waits in a node's inbox: everything that a role decides on."""
+"""What a role decides on: everything that may wait in a node's inbox. The mirror of `effects`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
-from raft_actors.node.proposals import PendingOutcome
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.requests import Request
 
 
 @attrs.frozen
@@ -71,7 +69,7 @@ class Requested:
         taken: whether a role has decided on it; what comes later needs an item of its own.
     """
 
-    requests: list[PendingOutcome[Any]]
+    requests: list[Request]
     taken: bool = False
 
 

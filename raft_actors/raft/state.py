@@ -171,5 +171,7 @@ class RaftState:
                 f"durable {log.durable_index} ≤ last {log.last_index}, first {log.first_index} ≤ snapshot "
                 f"{log.snapshot_index} + 1 do not hold"
             )
-        if self.durable.term > self.term:
-            raise InternalError(f"the durable term {self.durable.term} is beyond the term {self.term}")
+        if not self.durable.term <= self.written.term <= self.term:
+            raise InternalError(
+                f"durable term {self.durable.term} ≤ written term {self.written.term} ≤ term {self.term} does not hold"
+            )

@@ -33,7 +33,9 @@ class Stage:
     def __init__(self, state: RaftState, storage: GatedStorage) -> None:
         self.state, self.storage = state, storage
         self.outbox = Outbox()
-        self.replicator = Replicator("n2", state, transport=self.outbox, storage=storage)
+        self.replicator = Replicator(
+            "n2", state, next_index=state.log.last_index + 1, transport=self.outbox, storage=storage
+        )
 
     @property
     def progress(self) -> Any:

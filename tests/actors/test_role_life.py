@@ -1,9 +1,8 @@
-"""A role's run: it performs what it decides, item by item, until a decision ends it."""
+"""A role's actor: it performs what the role decides, input by input, until a decision ends it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
@@ -11,21 +10,29 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.actors.actor import Mailbox
+from raft_actors.actors.clock import NodeClock
 from raft_actors.errors import InternalError
 from raft_actors.node.proposals import PendingProposal
+from raft_actors.node.replication import Replication
+from raft_actors.node.role_actors import (
+    COMMON_EFFECTS,
+    CandidateActor,
+    FollowerActor,
+    LeaderActor,
+    Performers,
+    RoleActor,
+    Services,
+)
 from raft_actors.persistence import MemoryStorage
-from raft_actors.raft.effects import Become, Persist, Send
+from raft_actors.raft.effects import Become, Effect, Persist, ReplicateTo, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
-from raft_actors.raft.roles import Candidate, Follower, Leader, Role, Services
-from raft_actors.raft.roles.role import COMMON_EFFECTS, check_performers
+from raft_actors.raft.roles import Candidate, Follower, Role
 from raft_actors.raft.transitions import RoleName
 from raft_actors.transports import MemoryNetwork
 from tests.actors.doubles import Outbox
-from tests.unit.builders import make_admission, make_candidate, make_follower, make_state, written
-
-Perform = dict[type[Any], Callable[[Any], None]]
+from tests.unit.builders import make_admission, make_candidate, make_state, written
 
 
 class Stage:
@@ -35,7 +42,7 @@ class Stage:
         self.inbox: Mailbox[Input] = Mailbox(name="node", capacity=20_000)
         self.performed: list[Any] = []
         self.observed: list[tuple[RoleName, int]] = []
-        perform: Perform = dict.fromkeys(COMMON_EFFECTS, self.performed.append)
+        perform: Performers = dict.fromkeys(COMMON_EFFECTS, self.performed.append)
         self.services = Services(
             inbox=self.inbox,
             transport=MemoryNetwork().transport("n1"),
@@ -45,6 +52,9 @@ class Stage:
             observe=lambda role: self.observed.append((role.name, role.state.term)),
         )
 
+    def follower(self, **state: Any) -> FollowerActor:
+        return FollowerActor(make_state(term=2, **state), self.services)
+
     def tell(self, sender: str, *messages: Any) -> None:
         for message in messages:
             self.inbox.tell(Received(sender, message))
@@ -53,9 +63,18 @@ class Stage:
 STALE = RequestVote(1, 0, 0)
 
 
-async def run_until_blocked(role: Role, stage: Stage) -> None:
+def deciding(role: type[Role], stage: Stage) -> RoleActor:
+    """An actor whose decisions are this role's."""
+
+    class Actor(RoleActor):
+        decides = role
+
+    return Actor(make_state(), stage.services)
+
+
+async def run_until_blocked(actor: RoleActor) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(role.run, stage.services)
+        nursery.start_soon(actor.run)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 
@@ -63,7 +82,7 @@ async def run_until_blocked(role: Role, stage: Stage) -> None:
 async def test_a_role_performs_what_it_decides_and_is_observed_after_each_item() -> None:
     stage = Stage()
     stage.tell("n2", STALE, STALE)
-    await run_until_blocked(make_follower(term=2), stage)
+    await run_until_blocked(stage.follower())
     assert stage.performed == [Send("n2", RequestVoteReply(2, granted=False))] * 2
     assert stage.observed == [(RoleName.FOLLOWER, 2)] * 3  # once for the start
 
@@ -72,7 +91,7 @@ async def test_a_role_performs_what_it_decides_and_is_observed_after_each_item()
 async def test_a_full_step_loses_nothing_of_what_waits_behind_it(count: int) -> None:
     stage = Stage()
     stage.tell("n2", *[STALE] * count)
-    await run_until_blocked(make_follower(term=2), stage)
+    await run_until_blocked(stage.follower())
     assert len(stage.performed) == count
 
 
@@ -87,7 +106,7 @@ async def test_a_step_gives_other_tasks_a_turn_however_much_waits() -> None:
             await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(make_follower(term=2).run, stage.services)
+        nursery.start_soon(stage.follower().run)
         nursery.start_soon(watch)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -99,17 +118,17 @@ async def test_a_decision_that_ends_the_role_comes_back_with_what_the_next_one_m
     candidate, _ = make_candidate(term=1)
     heartbeat = AppendEntries(3, 0, 0, 0)
     stage.tell("n2", heartbeat, STALE)
-    become = await Candidate(candidate.state).run(stage.services)
+    become = await CandidateActor(candidate.state, stage.services).run()
     assert become == Become(RoleName.FOLLOWER, redeliver=Received("n2", heartbeat))
     assert stage.inbox.receive_nowait() == Received("n2", STALE)
 
 
 async def test_what_the_last_role_left_to_handle_comes_first() -> None:
     stage = Stage()
-    follower = Follower(make_state(term=2))
+    follower = stage.follower()
     stage.tell("n3", STALE)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: follower.run(stage.services, redelivered=Received("n2", STALE)))
+        nursery.start_soon(lambda: follower.run(redelivered=Received("n2", STALE)))
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [effect.to for effect in stage.performed] == ["n2", "n3"]
@@ -117,8 +136,7 @@ async def test_what_the_last_role_left_to_handle_comes_first() -> None:
 
 async def test_the_deadline_ends_a_follower(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
-    follower = Follower(make_state(term=2))
-    assert await follower.run(stage.services) == Become(RoleName.CANDIDATE)
+    assert await stage.follower().run() == Become(RoleName.CANDIDATE)
     assert 0.4 <= trio.current_time() <= 0.8
 
 
@@ -127,7 +145,7 @@ async def test_each_word_of_the_leader_moves_the_deadline(autojump_clock: trio.t
     become: list[Become] = []
 
     async def live() -> None:
-        become.append(await Follower(make_state(term=2)).run(stage.services))
+        become.append(await stage.follower().run())
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(live)
@@ -140,14 +158,15 @@ async def test_each_word_of_the_leader_moves_the_deadline(autojump_clock: trio.t
 
 async def test_a_single_voter_elects_itself_once_its_vote_is_durable() -> None:
     stage = Stage()
-    role = Candidate(make_state(term=1, voters=1))
+    actor = CandidateActor(make_state(term=1, voters=1), stage.services)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(role.run, stage.services)
+        nursery.start_soon(actor.run)
         await wait_all_tasks_blocked()
         [persist] = stage.performed
         assert isinstance(persist, Persist)
         stage.inbox.tell(Durable(persist))
-    assert role.votes == {"n1"}
+    assert isinstance(actor.role, Candidate)
+    assert actor.role.votes == {"n1"}
 
 
 async def test_a_change_of_role_that_no_table_allows_is_our_bug() -> None:
@@ -160,23 +179,41 @@ async def test_a_change_of_role_that_no_table_allows_is_our_bug() -> None:
             return []
 
     with pytest.raises(InternalError, match="a follower can't become a leader"):
-        await Ambitious(make_state()).run(Stage().services)
+        await deciding(Ambitious, Stage()).run()
+
+
+async def test_an_effect_after_the_one_that_ends_the_role_is_our_bug() -> None:
+    class Hasty(Follower):
+        def start(self, now: float) -> list[Effect]:
+            return [Become(RoleName.CANDIDATE), Send("n2", STALE)]
+
+    with pytest.RaisesGroup(pytest.RaisesExc(InternalError, match="would leave undone what follows it")):
+        await deciding(Hasty, Stage()).run()
 
 
 async def test_an_invariant_that_does_not_hold_after_a_step_ends_the_role() -> None:
     stage = Stage()
-    role = make_follower(term=2)
-    role.state.commit_index = 7
+    follower = stage.follower()
+    follower.role.state.commit_index = 7
     stage.tell("n2", STALE)
     with pytest.RaisesGroup(pytest.RaisesExc(InternalError, match="commit 7")):
-        await role.run(stage.services)
+        await follower.run()
+
+
+async def test_invariants_are_looked_at_after_the_step_that_ends_the_role_too() -> None:
+    stage = Stage()
+    candidate = CandidateActor(make_state(term=1), stage.services)
+    candidate.role.state.commit_index = 7
+    stage.tell("n2", AppendEntries(3, 0, 0, 0))
+    with pytest.RaisesGroup(pytest.RaisesExc(InternalError, match="commit 7")):
+        await candidate.run()
 
 
 async def test_a_cancelled_role_decides_on_nothing_more() -> None:
     """Its siblings may be gone already, so whatever it told them would come back as an error of theirs."""
     stage = Stage()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(make_follower(term=2).run, stage.services)
+        nursery.start_soon(stage.follower().run)
         await wait_all_tasks_blocked()
         stage.tell("n2", STALE)
         nursery.cancel_scope.cancel()
@@ -187,7 +224,7 @@ async def test_a_role_that_is_cancelled_before_it_starts_does_not_start() -> Non
     stage = Stage()
     with trio.CancelScope() as scope:
         scope.cancel()
-        await Candidate(make_state(term=1)).run(stage.services)
+        await CandidateActor(make_state(term=1), stage.services).run()
     assert stage.performed == []
 
 
@@ -201,10 +238,9 @@ async def test_a_leader_hands_its_entries_to_the_transport_before_the_disk_gets_
         order.extend(write.entries for write in written(stage.performed))
         stage.performed.clear()
 
-    leader = Leader(make_state(term=2, voted_for="n1"))
     services = attrs.evolve(stage.services, transport=outbox, end_step=end_step)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(leader.run, services)
+        nursery.start_soon(LeaderActor(make_state(term=2, voted_for="n1"), services).run)
         await wait_all_tasks_blocked()
         stage.tell("n2", AppendEntriesAccepted(2, 1))
         stage.tell("n3", AppendEntriesAccepted(2, 1))
@@ -217,7 +253,33 @@ async def test_a_leader_hands_its_entries_to_the_transport_before_the_disk_gets_
     assert order == [entries] * 3
 
 
-def test_effects_that_nobody_performs_are_found_before_a_role_runs() -> None:
-    check_performers(dict.fromkeys(COMMON_EFFECTS, print))
+def test_effects_that_nobody_performs_are_found_before_a_role_lives() -> None:
     with pytest.raises(InternalError, match="nobody performs Send"):
-        check_performers(dict.fromkeys(COMMON_EFFECTS[1:], print))
+        attrs.evolve(Stage().services, perform=dict.fromkeys(COMMON_EFFECTS[1:], print))
+
+
+def test_a_leader_has_somebody_to_perform_whatever_it_may_decide() -> None:
+    actor = LeaderActor(make_state(term=2), Stage().services)
+    nowhere: Any = None
+    assert {*actor.performers(nowhere), Become} == set(get_args(Effect))
+
+
+async def test_replicators_begin_and_end_as_the_leader_decides() -> None:
+    outbox = Outbox()
+    replication = Replication(
+        make_state(term=2, voters=5), transport=outbox, storage=MemoryStorage(), clock=NodeClock()
+    )
+
+    async def replicating_to(*peers: str) -> list[str]:
+        replication.replicate_to(ReplicateTo(peers, next_index=1), nursery)
+        await wait_all_tasks_blocked()
+        return sorted(task.name for task in nursery.child_tasks if task.name.startswith("replicator"))
+
+    async with trio.open_nursery() as nursery:
+        assert await replicating_to("n2", "n3") == ["replicator n1 → n2", "replicator n1 → n3"]
+        kept = replication.replicators["n3"]
+        assert await replicating_to("n3", "n4") == ["replicator n1 → n3", "replicator n1 → n4"]
+        assert replication.replicators["n3"] is kept
+        assert await replicating_to() == []
+        assert replication.replicators == {}
+        nursery.cancel_scope.cancel()

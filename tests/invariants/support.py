@@ -39,7 +39,9 @@ class Stage:
     def decide(self, life: Life, role: Role, *, applied_index: int = 0) -> None:
         """A decision has left a node as this role has it."""
         inside: Any = SimpleNamespace(
-            applier=SimpleNamespace(applied_index=applied_index), admission=SimpleNamespace(count=0, bytes=0)
+            applier=SimpleNamespace(applied_index=applied_index),
+            admission=SimpleNamespace(count=0, bytes=0),
+            role_actor=None,
         )
         if life.supervisor is not None:
             life.supervisor.applier = inside.applier

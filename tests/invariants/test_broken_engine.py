@@ -13,13 +13,15 @@ from raft_actors import NodeConfig, StateMachine
 from raft_actors.errors import RaftError
 from raft_actors.node.applier import Applier
 from raft_actors.node.proposals import Admission, PendingOutcome
-from raft_actors.raft.effects import Effect, Persist, Send
+from raft_actors.node.replication import Replication
+from raft_actors.node.role_actors import CandidateActor, Performers
+from raft_actors.raft.effects import Effect, Persist, ReplicateTo, Send
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVote, RequestVoteReply
 from raft_actors.raft.persistent_state import HardState
 from raft_actors.raft.progress import Progress, ProgressState
-from raft_actors.raft.roles import Candidate, Follower, Leader, Services
+from raft_actors.raft.roles import Follower, Leader
 from raft_actors.raft.state import RaftState
 from raft_actors.testing import CheckFailed, Invariant, Simulation, simulate
 from raft_actors.testing.invariants import (
@@ -345,19 +347,20 @@ def test_appends_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_replicators_that_outlive_their_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    hire = Leader.hire
+    replicate_to = Replication.replicate_to
 
-    def hire_for_the_node(self: Leader, nursery: trio.Nursery, services: Services, perform: dict[Any, Any]) -> None:
-        hire(self, trio.lowlevel.current_task().child_nurseries[0], services, perform)
+    def replicate_for_the_node(self: Replication, effect: ReplicateTo, _nursery: trio.Nursery) -> None:
+        replicate_to(self, effect, trio.lowlevel.current_task().child_nurseries[0])
 
-    monkeypatch.setattr(Leader, "hire", hire_for_the_node)
+    monkeypatch.setattr(Replication, "replicate_to", replicate_for_the_node)
     expect_found(NoLeakedTask, "there still run|there should be 2")
 
 
 def test_a_candidate_that_leaves_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hire(self: Candidate, nursery: trio.Nursery, services: Services, perform: dict[Any, Any]) -> None:
+    def performers(self: CandidateActor, nursery: trio.Nursery) -> Performers:
         outer = trio.lowlevel.current_task().child_nurseries[0]
         outer.start_soon(trio.sleep_forever, name="canvasser")
+        return self.services.perform
 
-    monkeypatch.setattr(Candidate, "hire", hire)
+    monkeypatch.setattr(CandidateActor, "performers", performers)
     expect_found(NoLeakedTask, r"there still run \['canvasser'\]")

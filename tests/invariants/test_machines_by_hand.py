@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from raft_actors.node.role_actors import LeaderActor
 from raft_actors.raft.progress import ProgressState
 from raft_actors.testing import Life
 from raft_actors.testing.comparable import comparable
@@ -169,9 +170,12 @@ def measured(**found: Any) -> list[str]:
         inflight_bytes=found.get("append_bytes", 0),
     )
     replicator: Any = SimpleNamespace(progress=progress)
-    leader.replicators["n2"] = replicator
+    nowhere: Any = None
+    actor = LeaderActor(leader.state, SimpleNamespace(transport=nowhere, storage=nowhere))  # type: ignore[arg-type]
+    actor.replication.replicators["n2"] = replicator
     inside: Any = SimpleNamespace(
         config=config,
+        role_actor=actor,
         admission=SimpleNamespace(count=found.get("count", 0), bytes=found.get("bytes", 0)),
     )
     invariant.measure(stage.life("n1", leader), inside)
@@ -206,7 +210,7 @@ def test_what_was_admitted_may_be_on_its_way_to_the_disk_when_it_was_given_up(ad
     role = make_follower([1])
     life = stage.life("n1", role)
     admission = SimpleNamespace(count=1, bytes=admitted)
-    supervisor: Any = SimpleNamespace(config=role.state.config, admission=admission)
+    supervisor: Any = SimpleNamespace(config=role.state.config, admission=admission, role_actor=None)
     life.supervisor = supervisor
     role.state.adopt_term(role.state.term + 1)
     stage.watch.observer(life)(supervisor, role)
@@ -222,7 +226,8 @@ def test_queues_are_measured_now_and_then() -> None:
     stage = Stage(BoundedQueues())
     role = make_follower([1])
     life = stage.life("n1", role)
-    supervisor: Any = SimpleNamespace(config=role.state.config, admission=SimpleNamespace(count=10**9, bytes=0))
+    admission = SimpleNamespace(count=10**9, bytes=0)
+    supervisor: Any = SimpleNamespace(config=role.state.config, admission=admission, role_actor=None)
     life.supervisor = supervisor
     for _ in range(8):
         role.state.adopt_term(role.state.term + 1)

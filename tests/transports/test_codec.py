@@ -22,6 +22,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.strict import forbid_coercion
 from raft_actors.transports import PeerStatistics
 from raft_actors.transports.wire.codec import (

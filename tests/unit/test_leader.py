@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.errors import InternalError, LeadershipLost, NotLeader
-from raft_actors.raft.effects import AnnounceCommit, Apply, Beat, Become, Effect, Feed, Persist, WakeReplicators
+from raft_actors.raft.effects import (
+    AnnounceCommit,
+    Apply,
+    Beat,
+    Become,
+    Effect,
+    Feed,
+    Persist,
+    ReplicateTo,
+    WakeReplicators,
+)
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.inputs import Received, SnapshotReceived, SnapshotWritten, TimerFired
 from raft_actors.raft.messages import (
@@ -55,7 +65,8 @@ def test_writes_its_first_entry_and_sends_it_in_parallel() -> None:
     leader = make_leader([1], durable=False)
     leader.state.log.truncate(2)
     leader.state.leader = None
-    persist, wake = leader.start(0.0)
+    replicate, persist, wake = leader.start(0.0)
+    assert replicate == ReplicateTo(("n2", "n3"), next_index=2)  # its own entry is the first that it sends
     assert isinstance(persist, Persist)
     assert (persist.then, wake) == ((), WakeReplicators())
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
-
-import trio
 
 from raft_actors.errors import InternalError, LeadershipLost, Overloaded
-from raft_actors.node.commit_announcer import CommitAnnouncer
-from raft_actors.node.proposals import PendingOutcome, PendingRead
-from raft_actors.node.replicator import Replicator
 from raft_actors.raft import inputs
-from raft_actors.raft.effects import AnnounceCommit, Apply, Beat, Become, Effect, Feed, Refuse, WakeReplicators
+from raft_actors.raft.effects import (
+    AnnounceCommit,
+    Apply,
+    Beat,
+    Become,
+    Effect,
+    Feed,
+    Refuse,
+    ReplicateTo,
+    WakeReplicators,
+)
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -24,7 +27,8 @@ from raft_actors.raft.messages import (
     Message,
 )
 from raft_actors.raft.quorum import quorum_value
-from raft_actors.raft.roles.role import Role, Services
+from raft_actors.raft.requests import Request
+from raft_actors.raft.roles.role import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
@@ -45,7 +49,6 @@ class Leader(Role):
         last_contact: follower → when it last answered, on the node's clock.
         looked_at: when it last looked whether a majority still answers it, likewise.
         disk_seen_at: when it last saw that its own disk works or has nothing to do, likewise.
-        replicators: follower → the actor that feeds it; there while the leader runs.
         awaiting: proposals and reads whose entry is not committed yet, in log order.
     """
 
@@ -59,31 +62,8 @@ class Leader(Role):
         self.looked_at = 0.0
         self.disk_seen_at = 0.0
         self._synced_writes = 0
-        self.replicators: dict[str, Replicator] = {}
-        self.awaiting: deque[PendingOutcome[Any]] = deque()
-        self._requested: list[PendingOutcome[Any]] = []
-
-    def hire(self, nursery: trio.Nursery, services: Services, perform: dict[type[Any], Callable[[Any], None]]) -> None:
-        """Start a replicator for each follower; they end with this leadership."""
-        replicators = self.replicators = {
-            peer: Replicator(peer, self.state, transport=services.transport, storage=services.storage)
-            for peer in self.state.peers
-        }
-        for replicator in replicators.values():
-            nursery.start_soon(replicator.run, name=f"replicator {self.state.node_id} → {replicator.peer}")
-
-        announcer = CommitAnnouncer(self.state, list(replicators.values()), services.clock)
-        if replicators:
-            nursery.start_soon(announcer.run, name=f"commit announcer of {self.state.node_id}")
-        perform[AnnounceCommit] = lambda _: announcer.wake()
-
-        def tell_all(message: WakeReplicators | Beat) -> None:
-            for replicator in replicators.values():
-                replicator.notify(message)
-
-        perform[WakeReplicators] = tell_all
-        perform[Beat] = tell_all
-        perform[Feed] = lambda feed: replicators[feed.peer].notify(feed.reply)
+        self.awaiting: deque[Request] = deque()
+        self._requested: list[Request] = []
 
     def start(self, now: float) -> list[Effect]:
         """Lead: an entry of this term is needed before anything older can be known to be committed (§5.4.2, §8)."""
@@ -93,7 +73,8 @@ class Leader(Role):
         self.last_contact = dict.fromkeys(state.peers, now)
         self.looked_at = self.disk_seen_at = now
         self._synced_writes = state.synced_writes
-        return self._append([self._noop()])
+        replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
+        return [replicate, *self._append([self._noop()])]
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -137,14 +118,14 @@ class Leader(Role):
 
     # --- proposals and reads ---------------------------------------------------------------------------------
 
-    def on_requests(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
+    def on_requests(self, requests: list[Request]) -> list[Effect]:
         """Collect them for the batch at the end of the step."""
         if self.state.disk_is_behind:
             return self._refuse_for_disk(requests)
         self._requested += requests
         return []
 
-    def _refuse_for_disk(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
+    def _refuse_for_disk(self, requests: list[Request]) -> list[Effect]:
         """A majority can commit without this disk; were more taken on all the same, memory would fill behind it."""
         state = self.state
         behind = f"{state.unsynced_bytes:,} bytes and {state.unsynced_writes:,} writes behind"
@@ -162,23 +143,23 @@ class Leader(Role):
         if not requested:
             return []
         self._requested = []
-        proposed = [request for request in requested if request.commands]
+        proposed = [request for request in requested if not request.is_read]
         batches = self._encode(proposed) if proposed else [self._noop()]
         self.awaiting += proposed
         if len(proposed) < len(requested):
             self._place_reads(requested, batches[-1].last_index)
         return self._append(batches)
 
-    def _place_reads(self, requested: list[PendingOutcome[Any]], index: int) -> None:
+    def _place_reads(self, requested: list[Request], index: int) -> None:
         for request in requested:
-            if not request.commands:
+            if request.is_read:
                 request.index = request.last_index = index
                 self.awaiting.append(request)
 
     def _noop(self) -> EntryBatch:
         return EntryBatch.encode(self.state.log.last_index + 1, self.state.term, EntryKind.NOOP, [b""])
 
-    def _encode(self, proposed: list[PendingOutcome[Any]]) -> list[EntryBatch]:
+    def _encode(self, proposed: list[Request]) -> list[EntryBatch]:
         """Give each proposal its indexes, and encode all commands in batches of about `max_append_bytes`."""
         index = first_index = self.state.log.last_index + 1
         commands: list[bytes] = []
@@ -257,7 +238,7 @@ class Leader(Role):
         if index <= state.commit_index or state.log.term_at(index) != state.term:
             return []
         state.commit(index)
-        committed: list[PendingOutcome[Any]] = []
+        committed: list[Request] = []
         awaiting = self.awaiting
         while awaiting and awaiting[0].last_index <= index:
             committed.append(awaiting.popleft())
@@ -270,7 +251,7 @@ class Leader(Role):
     def leave(self) -> list[Effect]:
         """Tell every proposer what is known: nothing was proposed, or the outcome is open."""
         effects: list[Effect] = [
-            Refuse(outcome, LeadershipLost(self.term, None if isinstance(outcome, PendingRead) else outcome.index))
+            Refuse(outcome, LeadershipLost(self.term, None if outcome.is_read else outcome.index))
             for outcome in self.awaiting
         ]
         effects += [Refuse(request, self.not_leader()) for request in self._requested]

@@ -1,39 +1,25 @@
-"""What all roles share: how a role lives, and the rules of Figure 2 that bind every server.
+"""What all roles share: the rules of Figure 2 that bind every server.
 
-A role's life is one nursery. Everything it starts (its timer, a leader's replicators) runs in it, so leaving the role
-cancels all of that before the successor handles its first message.
-
-Decisions (`start`, `handle`, `end_of_step`, `leave` and what they call) are plain functions from an inbox item and the
-time to a list of effects: no await, no clock, no I/O. `run` is the only part that performs.
+A role only decides: `start`, `handle`, `end_of_step` and `leave`, and what they call, are plain functions from an input
+and the time to a list of effects: no await, no clock, no I/O. `node.role_actors` has the actors that live by them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-import attrs
-import trio
-
-from raft_actors.actors.actor import Mailbox
-from raft_actors.actors.clock import NodeClock
-from raft_actors.actors.timer import DeadlineTimer
 from raft_actors.errors import InternalError, NotLeader
-from raft_actors.node.proposals import PendingOutcome
-from raft_actors.persistence.abc import Storage
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
-    Apply,
     Become,
     DiscardSnapshot,
     Effect,
-    Persist,
     Refuse,
     RestoreSnapshot,
     Send,
-    StoreChunk,
 )
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -46,34 +32,9 @@ from raft_actors.raft.messages import (
     RequestVoteReply,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
+from raft_actors.raft.requests import Request
 from raft_actors.raft.state import RaftState
-from raft_actors.raft.transitions import RoleName, check_transition
-from raft_actors.transports.abc import Transport
-
-#: Inbox items handled between two checkpoints. More would starve other tasks; fewer would make smaller group commits.
-_STEP_LIMIT = 4096
-
-
-@attrs.frozen
-class Services:
-    """What a role performs its effects with. All of it outlives the role.
-
-    Attributes:
-        inbox: the node's.
-        transport, storage: as handed to the node.
-        perform: how to carry out each kind of effect that is not a leader's own.
-        end_step: called when all effects of a step were performed: what was asked for during the step begins.
-        observe: called after each item that was decided on, and with the successor before it starts.
-        clock: the node's.
-    """
-
-    inbox: Mailbox[inputs.Input]
-    transport: Transport
-    storage: Storage
-    perform: dict[type[Any], Callable[[Any], None]]
-    end_step: Callable[[], None]
-    observe: Callable[[Role], None]
-    clock: NodeClock = attrs.field(factory=NodeClock)
+from raft_actors.raft.transitions import RoleName
 
 
 class Role(ABC):
@@ -109,95 +70,19 @@ class Role(ABC):
         """How long to wait on, at most, for word from others when the deadline's timer was held up."""
         return 0.0
 
-    # --- life ------------------------------------------------------------------------------------------------
-
-    async def run(self, services: Services, *, redelivered: inputs.Input | None = None) -> Become:
-        """Be this role until a decision ends it; return what comes next."""
-        perform = dict(services.perform)
-        async with trio.open_nursery() as nursery:
-            self.hire(nursery, services, perform)
-            become = await self._serve(nursery, services, perform, redelivered)
-            self._perform(self.leave(), perform)
-            nursery.cancel_scope.cancel()
-        check_transition(self.name, become.role)
-        return become
-
-    def hire(  # noqa: B027 - only a leader has any
-        self, nursery: trio.Nursery, services: Services, perform: dict[type[Any], Callable[[Any], None]]
-    ) -> None:
-        """Start the actors that this role needs, and add how to perform the effects that are for them."""
-
-    async def _serve(
-        self,
-        nursery: trio.Nursery,
-        services: Services,
-        perform: dict[type[Any], Callable[[Any], None]],
-        redelivered: inputs.Input | None,
-    ) -> Become:
-        # Where cancelled, decide nothing: the actors that would be told are gone, or about to go.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        inbox = services.inbox
-        become = self._perform(self.start(services.clock.now()), perform)
-        services.end_step()
-        services.observe(self)
-        timer = DeadlineTimer(self.deadline, services.clock, grace_s=self.grace_s)
-        nursery.start_soon(timer.run, lambda: inbox.tell_when_room(inputs.TimerFired()))
-        item = redelivered
-        while become is None:
-            if item is None:
-                item = await inbox.receive()
-                await trio.lowlevel.checkpoint_if_cancelled()
-            become = self._step(item, services, perform)
-            services.end_step()
-            item = None
-            timer.arm(self.deadline)
-        return become
-
-    def _step(
-        self, item: inputs.Input, services: Services, perform: dict[type[Any], Callable[[Any], None]]
-    ) -> Become | None:
-        """Decide on an item and on all that wait behind it, then on what they came to together."""
-        now = services.clock.now()
-        handled = 0
-        while True:
-            become = self._perform(self.handle(item, now), perform)
-            services.observe(self)
-            if become is not None:
-                return become
-            handled += 1
-            if handled == _STEP_LIMIT:
-                break
-            try:
-                item = services.inbox.receive_nowait()
-            except trio.WouldBlock:
-                break
-        become = self._perform(self.end_of_step(now), perform)
-        self.state.check()
-        return become
-
-    @staticmethod
-    def _perform(effects: Iterable[Effect], perform: dict[type[Any], Callable[[Any], None]]) -> Become | None:
-        for effect in effects:
-            if type(effect) is Become:
-                return effect
-            perform[type(effect)](effect)
-        return None
-
-    # --- decisions -------------------------------------------------------------------------------------------
-
     @abstractmethod
     def start(self, now: float) -> list[Effect]:
         """Decide what to do on entering the role."""
 
     def handle(self, item: inputs.Input, now: float) -> list[Effect]:
-        """Decide on one inbox item. A new term or vote is always written, and before all else."""
+        """Decide on one input. A new term or vote is always written, and before all else."""
         effects = self._handlers[type(item)](item, now)
         if self.state.hard_state_changed:
             effects.insert(0, self.state.persist())
         return effects
 
     def end_of_step(self, now: float) -> list[Effect]:
-        """Decide on what a run of inbox items came to together."""
+        """Decide on what a run of inputs came to together."""
         return []
 
     def leave(self) -> list[Effect]:
@@ -281,7 +166,7 @@ class Role(ABC):
         item.taken = True
         return self.on_requests(item.requests)
 
-    def on_requests(self, requests: list[PendingOutcome[Any]]) -> list[Effect]:
+    def on_requests(self, requests: list[Request]) -> list[Effect]:
         """Decide on proposals and reads: refuse them, naming the leader."""
         return [Refuse(request, self.not_leader()) for request in requests]
 
@@ -339,14 +224,3 @@ class Role(ABC):
         log.compact(snapshot, first_index)
         commit = CommitSnapshot(item.snapshot_id, first_index)
         return [self.state.persist_snapshot(commit, AnnounceSnapshot(snapshot))]
-
-
-#: The effects that `Services.perform` must cover; a leader adds those for its replicators.
-COMMON_EFFECTS = (Send, Persist, RestoreSnapshot, AnnounceSnapshot, Apply, Refuse, StoreChunk, DiscardSnapshot)
-
-
-def check_performers(perform: dict[type[Any], Callable[[Any], None]]) -> None:
-    """Raise InternalError unless every common effect can be performed."""
-    missing = [effect.__name__ for effect in COMMON_EFFECTS if effect not in perform]
-    if missing:
-        raise InternalError(f"nobody performs {', '.join(missing)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from raft_actors.node.role_actors import LeaderActor
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
 from raft_actors.raft.roles import Leader
@@ -62,15 +63,20 @@ class BoundedQueues(Invariant):
         if state.log.cached_bytes > cached:
             self._too_many(life, "bytes of entries in memory", state.log.cached_bytes, cached)
         if isinstance(life.role, Leader):
-            self._measure_leader(life, life.role, largest)
+            self._measure_leader(life, life.role)
+        if isinstance(supervisor.role_actor, LeaderActor):
+            self._measure_replicators(life, supervisor.role_actor, largest)
 
-    def _measure_leader(self, life: Life, leader: Leader, largest: int) -> None:
+    def _measure_leader(self, life: Life, leader: Leader) -> None:
         config = leader.state.config
         if len(leader.awaiting) > config.max_pending_proposals:
             self._too_many(
                 life, "proposals that wait for a majority", len(leader.awaiting), config.max_pending_proposals
             )
-        for peer, replicator in leader.replicators.items():
+
+    def _measure_replicators(self, life: Life, actor: LeaderActor, largest: int) -> None:
+        config = life.state.config
+        for peer, replicator in actor.replication.replicators.items():
             progress = replicator.progress
             if len(progress.inflight) > config.max_inflight_appends:
                 what = f"appends to {peer!r} without an answer"

@@ -144,7 +144,7 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier.commit_to",
-            "self._outcomes += apply.outcomes",
+            'self._outcomes += cast("tuple[PendingOutcome[Any], ...]", apply.outcomes)',
             """
             for outcome in apply.outcomes:
                 if hasattr(outcome, "query"):
@@ -172,7 +172,7 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.leave",
-            "Refuse(outcome, LeadershipLost(self.term, None if isinstance(outcome, PendingRead) else outcome.index))",
+            "Refuse(outcome, LeadershipLost(self.term, None if outcome.is_read else outcome.index))",
             "Refuse(outcome, self.not_leader())",
         ),
     ),

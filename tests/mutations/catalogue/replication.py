@@ -9,6 +9,7 @@ _LEADER = "raft/roles/leader.py"
 _QUORUM = "raft/quorum.py"
 _LOG = "raft/log.py"
 _PROGRESS = "raft/progress.py"
+_REPLICATION = "node/replication.py"
 _REPLICATOR = "node/replicator.py"
 
 FOLLOWERS_LOG: tuple[Mutation, ...] = (
@@ -133,14 +134,14 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.start",
-            "return self._append([self._noop()])",
+            "return [replicate, *self._append([self._noop()])]",
             """
             if state.log.last_index == state.commit_index:
-                return self._append([self._noop()])
+                return [replicate, *self._append([self._noop()])]
             state.log.truncate(state.commit_index + 1)
             noop = self._noop()
             state.log.append(noop)
-            return [state.persist(truncate_from=state.commit_index + 1, entries=(noop,)), WakeReplicators()]
+            return [replicate, state.persist(truncate_from=state.commit_index + 1, entries=(noop,)), WakeReplicators()]
             """,
         ),
     ),
@@ -148,7 +149,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "no-entry-at-term-start",
         "a leader begins its term with an entry of its own",
         "§8",
-        Edit(_LEADER, "Leader.start", "return self._append([self._noop()])", "return []"),
+        Edit(_LEADER, "Leader.start", "return [replicate, *self._append([self._noop()])]", "return [replicate]"),
     ),
     mutation(
         "match-noted-for-all",
@@ -263,8 +264,8 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _REPLICATOR,
             "Replicator._send_append",
-            "AppendEntries(self._term, previous, term, self._state.commit_index, entries, wants_reply)",
-            "AppendEntries(self._term, previous, self._term, self._state.commit_index, entries, wants_reply)",
+            "AppendEntries(self._term, previous, term, commit_index, entries, wants_reply)",
+            "AppendEntries(self._term, previous, self._term, commit_index, entries, wants_reply)",
         ),
     ),
     mutation(
@@ -283,10 +284,10 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "what belongs to a leadership ends with it",
         "architecture, Decide, then perform",
         Edit(
-            _LEADER,
-            "Leader.hire",
-            "nursery.start_soon(replicator.run, name=",
-            "(nursery.parent_task.parent_nursery or nursery).start_soon(replicator.run, name=",
+            _REPLICATION,
+            "Replication.replicate_to",
+            "nursery.start_soon(_run,",
+            "(nursery.parent_task.parent_nursery or nursery).start_soon(_run,",
         ),
     ),
 )
@@ -355,7 +356,7 @@ COMMITMENT: tuple[Mutation, ...] = (
         Edit(
             _REPLICATOR,
             "Replicator._send_append",
-            "self._state.commit_index, entries",
+            "commit_index, entries",
             "self._state.log.last_index, entries",
         ),
     ),

@@ -22,6 +22,7 @@ from raft_actors.raft.effects import (
     Feed,
     Persist,
     Refuse,
+    ReplicateTo,
     RestoreSnapshot,
     Send,
     StoreChunk,
@@ -116,7 +117,7 @@ class Node:
     # --- one step of each actor -------------------------------------------------------------------------------
 
     def step(self, *items: Input) -> None:
-        """The role decides on some items, as `Role.run` has it."""
+        """The role decides on some items, as `RoleActor` has it."""
         for position, item in enumerate(items):
             if self.perform(self._watched(self.role, item)):
                 self.inbox.extendleft(reversed(items[position + 1 :]))
@@ -197,9 +198,6 @@ class Node:
         self.role = ROLES[become.role](self.state)
         if isinstance(self.role, Leader):
             self._checks.leads(self.state)
-            for peer in self.state.peers:
-                replicator = Replicator(peer, self.state, transport=self._transport, storage=self.disk)
-                self.replicators[peer] = (replicator, [])
         self.perform(self.role.start(self.clock))
         if become.redeliver is not None:
             self.step(become.redeliver)
@@ -233,6 +231,13 @@ class Node:
     def _install(self, effect: StoreChunk | DiscardSnapshot) -> None:
         run_now(self.installer.receive([effect]))
 
+    def _replicate_to(self, effect: ReplicateTo) -> None:
+        for peer in effect.peers:
+            replicator = Replicator(
+                peer, self.state, next_index=effect.next_index, transport=self._transport, storage=self.disk
+            )
+            self.replicators[peer] = (replicator, [])
+
     def _tell_replicators(self, effect: WakeReplicators | Beat) -> None:
         for _, waiting in self.replicators.values():
             waiting.append(effect)
@@ -253,6 +258,7 @@ _PERFORM: dict[type[Any], Callable[[Node, Any], None]] = {
     Refuse: Node._refuse,
     StoreChunk: Node._install,
     DiscardSnapshot: Node._install,
+    ReplicateTo: Node._replicate_to,
     WakeReplicators: Node._tell_replicators,
     Beat: Node._tell_replicators,
     AnnounceCommit: _ignore,  # the next heartbeat tells of it, too

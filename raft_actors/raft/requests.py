@@ -1,0 +1,25 @@
+"""What applications ask of a role, as far as a decision looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Request(Protocol):
+    """A proposal or a read. Whoever handed it in waits for its outcome; a decision only says what that is.
+
+    Attributes:
+        is_read: whether it proposes nothing, and asks when all is applied that was committed before it came.
+        commands: what it proposes, encoded; none for a read.
+        index: log index of its first command once the leader has appended it (for a read: of the entry that must be
+            applied before it), else None.
+        last_index: log index of its last command, likewise; 0 before.
+    """
+
+    @property
+    def is_read(self) -> bool: ...
+
+    commands: Sequence[bytes]
+    index: int | None
+    last_index: int
