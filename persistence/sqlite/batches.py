@@ -33,13 +33,17 @@ MAX_ROWS = 999 // BATCH_COLUMNS
 # Rows looked at in one step: few at first, as rows may be large, then more, for logs of many small ones.
 _FIRST_ROWS, _MOST_ROWS = 16, 1024
 
-# Of the rows from the one that holds ?1 on: the first one's index, the last one's that still fits ?3 bytes, if any.
+# Numbered placeholders (?1) are none for a sequence: Python 3.12.0 to 3.12.3 take them for named ones and warn (CPython
+# gh-117995). So a value that occurs twice is given twice.
+
+# (bytes, index, last index, rows): of the rows from the one that holds the index on, the first one's index, and the
+# last one's that still fits the bytes, if any.
 _FITTING = """
-SELECT min(first_index), max(CASE WHEN total <= ?3 THEN first_index END) FROM (
+SELECT min(first_index), max(CASE WHEN total <= ? THEN first_index END) FROM (
     SELECT first_index, sum(size) OVER (ORDER BY first_index) AS total FROM (
         SELECT first_index, size FROM batches
-        WHERE first_index >= (SELECT max(first_index) FROM batches WHERE first_index <= ?1) AND first_index <= ?2
-        ORDER BY first_index LIMIT ?4))
+        WHERE first_index >= (SELECT max(first_index) FROM batches WHERE first_index <= ?) AND first_index <= ?
+        ORDER BY first_index LIMIT ?))
 """
 
 _FETCH = """
@@ -47,22 +51,24 @@ SELECT CAST(group_concat(data, '') AS BLOB), group_concat(length(data)), group_c
     SELECT data, size FROM batches WHERE first_index BETWEEN ? AND ? ORDER BY first_index)
 """
 
-# Backwards from ?2: the lowest index that still fits ?3 bytes, if any, the lowest looked at, and what all of it takes.
+# (bytes, last index, first index, rows): backwards, the lowest index that still fits the bytes, if any, the lowest
+# looked at, and what all of it takes.
 _FITTING_BACKWARDS = """
-SELECT min(CASE WHEN total <= ?3 THEN first_index END), min(first_index), sum(size), count(*) FROM (
+SELECT min(CASE WHEN total <= ? THEN first_index END), min(first_index), sum(size), count(*) FROM (
     SELECT first_index, size, sum(size) OVER (ORDER BY first_index DESC) AS total FROM (
         SELECT first_index, size FROM batches
-        WHERE first_index <= ?2 AND last_index >= ?1 ORDER BY first_index DESC LIMIT ?4))
+        WHERE first_index <= ? AND last_index >= ? ORDER BY first_index DESC LIMIT ?))
 """
 
 _LAST_ROW = """
 SELECT data, size, first_index, last_index, commit_number FROM batches ORDER BY first_index DESC LIMIT 1
 """
 
+# Of the one index, twice: the row that begins below it and reaches it.
 _ROW_ACROSS = """
 SELECT data, size FROM (
-    SELECT data, size, last_index FROM batches WHERE first_index < ?1 ORDER BY first_index DESC LIMIT 1)
-WHERE last_index >= ?1
+    SELECT data, size, last_index FROM batches WHERE first_index < ? ORDER BY first_index DESC LIMIT 1)
+WHERE last_index >= ?
 """
 
 
@@ -131,7 +137,7 @@ class LogRows:
         (last_batch,) = execute("SELECT max(first_index) FROM batches").fetchone()
         start, upper, budget, rows, more = last_batch, state.last_index, max_bytes, _FIRST_ROWS, True
         while more:
-            window = (state.first_index, upper, budget, rows)
+            window = (budget, upper, state.first_index, rows)
             fits, lowest, size, count = execute(_FITTING_BACKWARDS, window).fetchone()
             if fits is not None:
                 start, upper, budget = fits, fits - 1, budget - size
@@ -146,7 +152,7 @@ class LogRows:
         found: list[EntryBatch] = []
         index, last_index, budget, rows = first_index, min(last_index, state.last_index), max_bytes, _FIRST_ROWS
         while index <= last_index:
-            start, fits = self.connection.execute(_FITTING, (index, last_index, budget, rows)).fetchone()
+            start, fits = self.connection.execute(_FITTING, (budget, index, last_index, rows)).fetchone()
             rows = min(4 * rows, _MOST_ROWS)
             if start is None:
                 raise corrupt(self.path, f"entries from index {index} on are missing")
@@ -197,7 +203,7 @@ class LogRows:
 
     def truncate(self, index: int, number: int) -> None:
         """Remove all entries from `index` on; a batch that begins below is cut, and then is of commit `number`."""
-        across = self.connection.execute(_ROW_ACROSS, (index,)).fetchone()
+        across = self.connection.execute(_ROW_ACROSS, (index, index)).fetchone()
         self.connection.execute("DELETE FROM batches WHERE first_index >= ?", (index,))
         if across is not None:
             kept = self._decode(*across).before(index)
@@ -207,7 +213,7 @@ class LogRows:
     def delete_from(self, index: int) -> None:
         """Remove every batch that holds `index` or a later one, whole."""
         self.connection.execute(
-            "DELETE FROM batches WHERE last_index >= ?1 "
-            "AND first_index >= coalesce((SELECT max(first_index) FROM batches WHERE first_index <= ?1), 0)",
-            (index,),
+            "DELETE FROM batches WHERE last_index >= ? "
+            "AND first_index >= coalesce((SELECT max(first_index) FROM batches WHERE first_index <= ?), 0)",
+            (index, index),
         )

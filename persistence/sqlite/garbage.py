@@ -13,11 +13,12 @@ from collections import deque
 _SLICE_ROWS = 512
 _SLICE_BYTES = 1024 * 1024
 
-# The last of the lowest rows that together fit ?2 bytes, and the first of all in case not even that one does.
+# (bytes, index, index): of the rows below the index, the last of the lowest that together fit the bytes, and the first
+# of all in case not even that one does.
 _SLICE = f"""
-SELECT max(CASE WHEN total <= ?2 THEN first_index END), min(first_index) FROM (
+SELECT max(CASE WHEN total <= ? THEN first_index END), min(first_index) FROM (
     SELECT first_index, sum(held) OVER (ORDER BY first_index) AS total FROM (
-        SELECT first_index, length(data) AS held FROM batches WHERE first_index < ?1 AND last_index < ?1
+        SELECT first_index, length(data) AS held FROM batches WHERE first_index < ? AND last_index < ?
         ORDER BY first_index LIMIT {_SLICE_ROWS}))
 """
 _CHUNKS_IN_SLICE = 4
@@ -79,7 +80,7 @@ class Garbage:
         return next((snapshot_id for snapshot_id in self._snapshots if snapshot_id not in pinned), None)
 
     def _collect_log(self) -> None:
-        last, first = self._connection.execute(_SLICE, (self._first_index, _SLICE_BYTES)).fetchone()
+        last, first = self._connection.execute(_SLICE, (_SLICE_BYTES, self._first_index, self._first_index)).fetchone()
         if first is None:
             self._log_is_clean = True
             return
