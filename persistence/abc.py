@@ -82,7 +82,8 @@ class Storage(ABC):
         """Open (or create) the store, take it for this process alone, and return what it holds.
 
         Costs the same for any length of log: no more than `tail_bytes` of entries, but at least the last batch, is
-        read. A storage that was closed, or whose opening failed, may be opened again.
+        read. A storage that was closed, or whose opening failed, may be opened again. Where this raises an error, the
+        storage is as it was before: open for another node, maybe, so it must not be closed then (nor does a node).
 
         Raises:
             StorageLocked: somebody else has it open.

@@ -122,7 +122,6 @@ class MemoryStorage(Storage):
 
     @override
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
-        await trio.lowlevel.checkpoint()
         disk = self.disk
         if disk.holder is not None:
             raise StorageLocked("this memory disk is open already: close that storage, or cut_power()")
@@ -133,11 +132,13 @@ class MemoryStorage(Storage):
                 f"this memory disk belongs to node {disk.identity.node_id!r} of cluster {disk.identity.cluster_id!r}, "
                 f"not to node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a disk of its own"
             )
+        await trio.lowlevel.checkpoint_if_cancelled()  # before it is taken: there is nothing to close then
         disk.holder = self
         self._failure = None
         self._pending.clear()
         self._begun.clear()
         self._planned = state = disk.state
+        await trio.lowlevel.cancel_shielded_checkpoint()
         return Recovered(
             hard_state=state.hard_state,
             snapshot=state.snapshot,

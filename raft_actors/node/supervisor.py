@@ -110,6 +110,7 @@ class Supervisor:
         self.crash: BaseException | None = None
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
+        self._opened_storage = False
         self._scope = trio.CancelScope()
         self._seen: tuple[Any, ...] = (None, 0, None, 0)
 
@@ -131,7 +132,8 @@ class Supervisor:
             raise cause from cause.__cause__  # noqa: ASYNC104 - the same error, or a cancellation as itself
         finally:
             self._settle_all()
-            await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
+            if self._opened_storage:
+                await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
             self.ended.set()
 
     def stop(self) -> None:
@@ -140,7 +142,12 @@ class Supervisor:
 
     async def _live(self, started: Callable[[], None]) -> None:
         identity = StoreIdentity(self.cluster.cluster_id, self.node_id)
-        recovered = await self.storage.open(identity, tail_bytes=self.config.log_cache_bytes)
+        self._opened_storage = True  # cancelled from here on, it may be open, or about to be
+        try:
+            recovered = await self.storage.open(identity, tail_bytes=self.config.log_cache_bytes)
+        except Exception:
+            self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
+            raise
         state = self.state = self._recover(recovered)
         applier = self.applier = Applier(
             self.state_machine,

@@ -13,7 +13,7 @@ from tests.persistence.support import Place
 
 @pytest.fixture(params=["sqlite", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(tmp_path / "new" / "folder" / "n1.db" if request.param == "sqlite" else None)
+    return Place(tmp_path / "n1.db" if request.param == "sqlite" else None)
 
 
 @pytest.fixture

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 import trio
 import trio.testing
 
-from raft_actors.errors import StorageFailed, StorageLocked, StorageMismatch
-from raft_actors.persistence import HardState, LogWrite, Storage, StoreIdentity, TermRun
+from raft_actors import ClusterConfig, Node, open_node
+from raft_actors.errors import ConfigurationError, StorageFailed, StorageLocked, StorageMismatch
+from raft_actors.persistence import HardState, LogWrite, MemoryStorage, Storage, StoreIdentity, TermRun
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.transports import MemoryNetwork, TcpTransport
+from raft_actors.transports.abc import Transport
+from tests.cluster.support import CommandLog
 from tests.persistence.support import EVERYTHING, IDENTITY, Place, append, batch, filled, singles, take_snapshot
 
 
@@ -142,3 +149,46 @@ async def test_every_call_is_a_checkpoint(storage: Storage) -> None:
         await storage.aclose()
     with trio.testing.assert_checkpoints():
         await storage.aclose()
+
+
+async def test_a_storage_that_is_open_is_refused_to_a_second_node_and_serves_the_first(
+    storage: Storage, place: Place
+) -> None:
+    network, cluster = MemoryNetwork(), ClusterConfig("orders", {"n1": "n1"})
+
+    def node(use: Storage, on: MemoryNetwork) -> AbstractAsyncContextManager[Node[bytes, int]]:
+        return open_node("n1", cluster=cluster, state_machine=CommandLog(), storage=use, transport=on.transport("n1"))
+
+    async with node(storage, network) as first:
+        await first.wait_leader()
+        assert await first.propose(b"a") == 1
+        for again in (storage, place.storage()):
+            with pytest.raises(StorageLocked):
+                async with node(again, MemoryNetwork()):
+                    raise AssertionError("two nodes have the store open")
+            with trio.CancelScope() as scope, contextlib.suppress(StorageLocked):
+                scope.cancel()
+                async with node(again, MemoryNetwork()):
+                    raise AssertionError("it began though it was cancelled")
+        assert await first.propose(b"b") == 2
+
+
+async def test_a_transport_that_runs_is_refused_to_a_second_node_and_serves_the_first(place: Place) -> None:
+    cluster = ClusterConfig("orders", {"n1": "127.0.0.1:1"})
+    for transport in (MemoryNetwork().transport("n1"), TcpTransport("127.0.0.1:0")):
+        storage = MemoryStorage()
+
+        def node(use: Storage, over: Transport = transport) -> AbstractAsyncContextManager[Node[bytes, int]]:
+            return open_node("n1", cluster=cluster, state_machine=CommandLog(), storage=use, transport=over)
+
+        async with node(storage) as first:
+            await first.wait_leader()
+            second = MemoryStorage()
+            with pytest.raises(ConfigurationError, match="runs already"):
+                async with node(second):
+                    raise AssertionError("two nodes use one transport")
+            assert second.disk.holder is None
+            assert await first.propose(b"a") == 1
+        async with node(storage) as again:
+            await again.wait_leader()
+            assert await again.propose(b"b") == 2
