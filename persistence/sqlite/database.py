@@ -29,10 +29,12 @@ from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
 from raft_actors.persistence.sqlite.errors import storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM, Files
 from raft_actors.persistence.sqlite.garbage import Garbage
-from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark, mark_path
+from raft_actors.persistence.sqlite.lock import StoreLock
+from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark
 from raft_actors.persistence.sqlite.migrations import migrate
 from raft_actors.persistence.sqlite.segments import Segments
 from raft_actors.persistence.sqlite.store_row import StoreRow
+from raft_actors.persistence.sqlite.taking import take_store
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
@@ -67,6 +69,7 @@ class Database:
         self.written_bytes = 0
         self.failed: Exception | None = None
         self._unheard: Exception | None = None
+        self._lock: StoreLock | None = None
         self._opened: sqlite3.Connection | None = None
         self._row: StoreRow
         self._commit_number = self._last_index = 0
@@ -91,11 +94,8 @@ class Database:
 
     def _open(self, identity: StoreIdentity, tail_bytes: int) -> Opened:
         files = self._files
-        files.make_folder(self.path.parent)
-        if not files.exists(self.path):
-            files.remove(mark_path(self.path))  # of a store that somebody removed ...
-            files.sync_folder(self.path.parent)  # ... lest it come back after a crash, and speak against this one
-        self._opened = connection = schema.connect(self.path, files)
+        self._lock = take_store(self.path, files)
+        self._opened = connection = schema.connect(self.path, files, self._lock.vfs)
         if schema.is_empty(connection):
             check_mark(self.path, None, files)
             schema.create(connection, StoreRow(identity, secrets.token_hex(8)))
@@ -140,9 +140,11 @@ class Database:
         if mark is not None:
             mark.close()
             self._segments.close()
-        connection, self._opened = self._opened, None
-        if connection is not None:
-            connection.close()
+        connection, lock = self._opened, self._lock
+        self._opened = self._lock = None
+        for held in (connection, lock):
+            if held is not None:
+                held.close()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

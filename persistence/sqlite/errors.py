@@ -14,16 +14,18 @@ from raft_actors.errors import (
     StorageError,
     StorageFailed,
     StorageFull,
-    StorageLocked,
+    StorageMismatch,
     StorageReadOnly,
 )
 from raft_actors.persistence.sqlite.files import is_there, why_inaccessible
+from raft_actors.persistence.sqlite.lock import locked
 
+# An older or empty store under the same id would break what the node has promised: see docs/guarantees.md.
 _RESTORE = (
-    "restore the file from a backup of this very node's last state, or remove the node from the cluster and add it "
-    "again with an empty store"
+    "leave this node out for good (the others go on while they are a majority), or put its files back as they were "
+    "when it last stopped: older ones, or none, have forgotten what it promised"
 )
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _REFUSED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE}
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN}
@@ -37,9 +39,9 @@ def corrupt(path: Path, finding: str) -> StorageCorrupt:
     return StorageCorrupt(f"{path}: {finding}: {_RESTORE}")
 
 
-def locked(path: Path) -> StorageLocked:
-    """The error for a store that somebody else has open."""
-    return StorageLocked(f"{path} is open in another process, or by another node of this one: close that first")
+def no_store(path: Path, what: str) -> StorageMismatch:
+    """The error for a file that no version of this library made."""
+    return StorageMismatch(f"{path} is no node's store, but {what}: name another file")
 
 
 def read_only(path: Path, error: OSError | None = None) -> StorageReadOnly:
@@ -66,6 +68,8 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
     if extended is None:  # the sqlite3 module's own complaint about how we use it
         return InternalError(f"{path}: {error!r} while {doing}")
     code = extended & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return _no_database(path)
     if code in _CORRUPT or extended in (_IOERR_DATA, _IOERR_CORRUPTFS):
         return corrupt(path, f"SQLite reports “{error}”, met while {doing}")
     if code in _REFUSED:
@@ -76,6 +80,12 @@ def storage_error(path: Path, doing: str, error: Exception) -> RaftError:
     return _unwritable(path, extended) or _failed(
         path, doing, f"{error} ({getattr(error, 'sqlite_errorname', extended)})"
     )
+
+
+def _no_database(path: Path) -> StorageError:
+    if is_there(path.with_name(path.name + "-mark")):  # nobody else makes one
+        return corrupt(path, "its header is damaged: it is no SQLite database any more")
+    return no_store(path, "no SQLite database")
 
 
 def _unwritable(path: Path, extended: int) -> StorageError | None:

@@ -13,6 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from raft_actors.errors import StorageFailed
+from raft_actors.persistence.sqlite.lock import StoreLock
+
 if sys.platform == "darwin":
     import fcntl
 
@@ -131,12 +134,40 @@ def _may_use(path: Path) -> bool:
     return os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
 
 
+def followed(path: Path) -> Path:
+    """The file itself, where `path` is a symbolic link: SQLite's log lies beside that, and so must all the rest.
+
+    Raises:
+        StorageFailed: the link leads round and round.
+    """
+    try:
+        if not path.is_symlink():
+            return path
+        path.stat()
+    except FileNotFoundError:
+        pass  # the target is still to be made
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StorageFailed(f"{path} is a symbolic link that leads back to itself: name a file") from error
+        return path  # whoever opens it meets the same, and says what it is
+    return Path(os.path.realpath(path))
+
+
 class Files:
     """The file system as it is. Every method raises OSError as it comes, `connect` sqlite3.Error."""
 
-    def connect(self, path: Path) -> sqlite3.Connection:
-        """Open the database `path`, or make an empty one; it commits nothing on its own and waits for no lock."""
-        return sqlite3.connect(path, timeout=0, isolation_level=None)
+    def lock(self, path: Path) -> StoreLock:
+        """Take the store in `path`, whose file is made where it is missing, and keep everybody else out.
+
+        Raises:
+            StorageLocked: somebody has it.
+        """
+        return StoreLock(path)
+
+    def connect(self, path: Path, vfs: str | None = None) -> sqlite3.Connection:
+        """Open the database `path` by one of SQLite's layers; it commits nothing on its own and waits for no lock."""
+        name = path.as_uri() + (f"?vfs={vfs}" if vfs else "")
+        return sqlite3.connect(name, uri=True, timeout=0, isolation_level=None)
 
     def exists(self, path: Path) -> bool:
         """Whether there is such a file."""
@@ -206,6 +237,22 @@ class Files:
                 file.seek(offset)
                 offset += file.write(data)
             os.fsync(file.fileno())
+
+    def check_place(self, path: Path) -> None:
+        """Make sure that a file could be made there. Missing folders are not made: a typo, or a disk that is not
+        mounted, must not become an empty node that votes under an old id.
+
+        Raises:
+            StorageFailed: there is no such folder, or `path` is one.
+        """
+        if path.is_dir():
+            raise StorageFailed(f"{path} is a folder: name a file in it, such as {path / 'node.db'}")
+        missing = [folder for folder in path.parents if not folder.is_dir()]
+        if missing:
+            kind = "no folder" if missing[-1].exists() else "missing"
+            raise StorageFailed(
+                f"{path}: {missing[-1]} is {kind}: is the disk mounted, the name right? Make the folder for a new node"
+            )
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder and its missing parents durable: a folder is safe once its parent is synced."""

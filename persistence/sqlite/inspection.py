@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import attrs
@@ -16,8 +16,9 @@ from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite import schema
 from raft_actors.persistence.sqlite.batches import LogRows
 from raft_actors.persistence.sqlite.chunks import read_chunk
-from raft_actors.persistence.sqlite.errors import storage_error
-from raft_actors.persistence.sqlite.files import SYSTEM
+from raft_actors.persistence.sqlite.errors import corrupt, storage_error
+from raft_actors.persistence.sqlite.files import SYSTEM, followed
+from raft_actors.persistence.sqlite.lock import ReadLock
 from raft_actors.persistence.sqlite.mark import MarkedCommit, check_mark
 from raft_actors.persistence.sqlite.migrations import check_version
 from raft_actors.persistence.sqlite.segments import segment_bytes
@@ -88,6 +89,7 @@ def inspect_store(path: str | os.PathLike[str]) -> StoreSummary:
         StorageFailed: there is no such file, or it can't be read.
     """
     with _reading(path) as reader:
+        reader.check_database()
         kinds: dict[EntryKind, KindCount] = {}
         log_bytes = 0
         for batch in reader.batches(reader.state.first_index):
@@ -149,6 +151,16 @@ class _Reader:
             yield from found
             index = found[-1].last_index + 1
 
+    def check_database(self) -> None:
+        """Have SQLite check every page, used or free, and every table.
+
+        Raises:
+            StorageCorrupt: it found something.
+        """
+        found = [text for (text,) in self.connection.execute("PRAGMA integrity_check(3)").fetchall()]
+        if found != ["ok"]:
+            raise corrupt(self.path, f"SQLite's check of the file found: {'; '.join(map(str, found))}")
+
     def check_snapshot(self) -> int:
         """Read every chunk of the snapshot; returns their size in bytes."""
         if self.row.snapshot_id is None:
@@ -160,10 +172,11 @@ class _Reader:
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Generator[_Reader, None, None]:
     where = Path(path).absolute()
-    if not where.is_file():
-        raise StorageFailed(f"{where}: there is no such file: name the store of a node, as given to SqliteStorage")
     try:
-        with _connected(where) as connection:
+        where = followed(where)
+        if not where.is_file():
+            raise StorageFailed(f"{where}: there is no such file: name the store of a node, as given to SqliteStorage")
+        with closing(ReadLock(where)), _connected(where) as connection:
             version = check_version(connection, where)
             row = load(connection, where)
             log = LogRows(connection, where, SYSTEM)

@@ -101,6 +101,17 @@ def read_mark(path: Path, files: Files = SYSTEM) -> MarkedCommit | None:
     return max(found, key=lambda commit: (commit.commit_number, commit.commit_index), default=None)
 
 
+def forget_removed(path: Path, files: Files) -> None:
+    """Before a store is made where there is none: remove the mark of one that somebody removed, durably, lest it come
+    back after a crash, and speak against the new one.
+
+    Raises:
+        OSError: as it comes.
+    """
+    files.remove(mark_path(path))
+    files.sync_folder(path.parent)
+
+
 def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> int:
     """Compare what a store holds with what its mark says it must; returns the commit index that the mark tells, 0 where
     there is none, or it is another store's.
@@ -128,8 +139,7 @@ def check_mark(path: Path, held: MarkedCommit | None, files: Files = SYSTEM) -> 
         return marked.commit_index
     raise corrupt(
         path,
-        f"{missing}: the file, or the write-ahead log beside it, was damaged or replaced (to start from it as it is, "
-        f"delete {mark_path(path)})",
+        f"{missing} (says {mark_path(path).name}): the file, or the write-ahead log beside it, was damaged or replaced",
     )
 
 

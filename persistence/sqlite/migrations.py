@@ -18,8 +18,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from raft_actors.errors import StorageMismatch, StorageVersionError
-from raft_actors.persistence.sqlite.errors import corrupt
+from raft_actors.errors import StorageVersionError
+from raft_actors.persistence.sqlite.errors import corrupt, no_store
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
         sqlite3.Error: as it comes.
     """
     if pragma(connection, "application_id") != APPLICATION_ID:
-        raise StorageMismatch(f"{path} is a SQLite database of another application: choose another file name")
+        raise no_store(path, "a SQLite database of another application")
     version = pragma(connection, "user_version")
     if version > SCHEMA_VERSION:
         raise StorageVersionError(

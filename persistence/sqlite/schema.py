@@ -96,15 +96,15 @@ CREATE TABLE segments (
 BATCH_COLUMNS = 6
 
 
-def connect(path: Path, files: Files) -> sqlite3.Connection:
-    """Open the file, or create it empty, with the settings of a store, and lock it.
+def connect(path: Path, files: Files, vfs: str | None = None) -> sqlite3.Connection:
+    """Open the file of a store that is taken (see `lock`), which may be empty, with the settings of a store.
 
     Raises:
         sqlite3.Error: as it comes.
         StorageMismatch, StorageVersionError: the file is not ours to touch; it was not changed.
         StorageFailed: the file system can't do what a store needs.
     """
-    connection = files.connect(path)
+    connection = files.connect(path, vfs)
     try:
         connection.text_factory = decode_text
         connection.execute(_LOCKING).fetchone()

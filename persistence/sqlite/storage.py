@@ -4,8 +4,8 @@ Each commit is a transaction in SQLite's write-ahead log, synced before `write` 
 talks to SQLite (see `writer_thread`); Trio's never waits for the disk. docs/storage.md says how all this is tested.
 
 Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), `n1.db-segment-1` and so on with large entries (see
-`segments`), and while it is open, or after a crash, `n1.db-wal`. Copy a store only while its node is stopped, and all
-of them.
+`segments`), and while it is open, or after a crash, `n1.db-wal` and `n1.db-lock` (see `lock`). Copy a store only while
+its node is stopped, and all of them but the lock.
 
 What is *not* detected (`database` says what is checked): of a write-ahead log that a crash left and that was damaged
 before the next open, the loss of the last commits or of parts of them. Under load these are up to 64, else none after a
@@ -16,6 +16,7 @@ seconds' worth.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Awaitable, Sequence
 from functools import partial
@@ -25,12 +26,12 @@ import attrs
 import trio
 from typing_extensions import override
 
-from raft_actors.errors import InternalError, StorageFailed, StorageLocked
+from raft_actors.errors import ConfigurationError, InternalError, StorageFailed, StorageLocked
 from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, Step, find_begun
 from raft_actors.persistence.sqlite.batches import MAX_ROWS
 from raft_actors.persistence.sqlite.database import Database
-from raft_actors.persistence.sqlite.files import SYSTEM, Files
+from raft_actors.persistence.sqlite.files import SYSTEM, Files, followed
 from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.writer_thread import WriterThread
 from raft_actors.raft.entries import EntryBatch
@@ -38,6 +39,16 @@ from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovere
 
 #: How long an opening that failed may take to let go of the file.
 _END_S = 1.0
+
+
+def _refuse_jumping_clock(path: Path) -> None:
+    """Such a clock goes to the next deadline whenever no task can run, also while the disk's thread works."""
+    if math.isfinite(getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf)):  # only MockClock has it
+        raise ConfigurationError(
+            f"{path}: a MockClock with autojump does not see the thread of a SqliteStorage, and lets time run away "
+            "from it: use MemoryStorage with that clock (it can crash, hang and fail too), or SqliteStorage without "
+            "autojump"
+        )
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
@@ -56,14 +67,16 @@ class _Session:
 
 @attrs.define(eq=False)
 class SqliteStorage(Storage):
-    """Keeps a node's state in the SQLite file `path`, made on first use with its folders.
+    """Keeps a node's state in the SQLite file `path`, made on first use in a folder that is there.
 
     The contract is `Storage`'s. Besides:
 
     - A call that is cancelled goes on at once, even when the disk hangs; what it asked for may still be carried out.
     - `aclose` finishes what was asked before. Cancelled, it leaves that to the storage's thread: the file is free when
       that has ended. Shield it where it must be free on return.
-    - One process at a time, and one open storage in it.
+    - Where `path` is a symbolic link, all its files lie beside the link's target.
+    - One process at a time, and one open storage in it: see `lock`.
+    - Not under a MockClock with autojump, which does not see its thread: `open` raises ConfigurationError.
 
     `files` is the file system that it lies in: for tests, which put one there that fails and forgets.
     """
@@ -78,7 +91,8 @@ class SqliteStorage(Storage):
             await self._session.thread.wait_ended()  # an opening before was cancelled
         elif self._session is not None:
             raise StorageLocked(f"{self.path} is open already, by this very storage: use one storage per node")
-        database = Database(self.path, self.files)
+        _refuse_jumping_clock(self.path)
+        database = Database(followed(self.path), self.files)
         session = self._session = _Session(database, WriterThread(f"raft storage {self.path.name}", database))
         try:
             opened = await session.thread.run(partial(database.open, identity, tail_bytes))
@@ -169,7 +183,7 @@ class SqliteStorage(Storage):
     @override
     def statistics(self) -> StorageStatistics:
         database = self._session.database if self._session else Database(self.path)
-        return StorageStatistics(database.commits, database.written_bytes, stored_bytes(self.path))
+        return StorageStatistics(database.commits, database.written_bytes, stored_bytes(followed(self.path)))
 
     @override
     async def aclose(self) -> None:

@@ -31,6 +31,8 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
+from raft_actors.persistence.sqlite.errors import storage_error
+from raft_actors.persistence.sqlite.files import SYSTEM
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.resp import RequestLimits
@@ -218,8 +220,17 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes. 0: ended in good order. 1: a second signal cut that short."""
     settings = _settings(options)
     check_data(settings.data, options.init)
+    if options.init:
+        _make_folders(settings.data)
     logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s")
     return trio.run(_serve_until_signalled, settings)
+
+
+def _make_folders(file: Path) -> None:
+    try:
+        SYSTEM.make_folder(file.parent)
+    except OSError as error:
+        raise storage_error(file, "making its folder", error) from error
 
 
 def _signals() -> list[signal.Signals]:

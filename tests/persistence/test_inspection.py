@@ -8,7 +8,6 @@ import pytest
 import trio
 
 from raft_actors.errors import (
-    StorageCorrupt,
     StorageFailed,
     StorageMismatch,
 )
@@ -66,7 +65,7 @@ def test_inspecting_what_a_crash_left_changes_nothing(path: Path) -> None:
     with start(path, 3, 30, "to-the-end") as process:
         process.communicate()
     files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    assert set(files) == {"n1.db", "n1.db-wal", "n1.db-mark"}
+    assert set(files) == {"n1.db", "n1.db-wal", "n1.db-mark", "n1.db-lock"}
     summary = inspect_store(path)
     entries = list(stored_entries(path))
     assert summary.wal_bytes > 0
@@ -84,7 +83,7 @@ def test_inspecting_nothing(path: Path) -> None:
     with pytest.raises(StorageMismatch):
         inspect_store(path)
     path.write_bytes(b"x" * 10_000)
-    with pytest.raises(StorageCorrupt):
+    with pytest.raises(StorageMismatch, match=r"no SQLite database: name another file$"):
         inspect_store(path)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import trio
 
 from raft_actors.errors import StorageCorrupt, StorageMismatch, StorageVersionError
 from raft_actors.persistence import HardState, LogWrite, SqliteStorage, inspect_store
-from raft_actors.persistence.sqlite import database
+from raft_actors.persistence.sqlite import database, schema
 from raft_actors.persistence.sqlite.mark import MarkedCommit, read_mark
 from tests.persistence.inside import flip, settle
 from tests.persistence.model import Contents, carry_out, random_work, states
@@ -144,9 +145,69 @@ def test_a_closed_file_cut_short_or_emptied(closed_store: tuple[Path, Contents],
 async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "n1.db"
     path.write_bytes(b"no database at all" * 1000)
-    with pytest.raises(StorageCorrupt, match=r"n1\.db.*backup"):
+    with pytest.raises(StorageMismatch, match=r"n1\.db is no node's store, but no SQLite database: name another file$"):
         await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
     assert path.read_bytes() == b"no database at all" * 1000
+    assert [file.name for file in tmp_path.iterdir()] == ["n1.db"]
+
+
+async def test_a_store_whose_header_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "n1.db"
+    await filled(storage := SqliteStorage(path), batch(1, 1, b"a"))
+    await storage.aclose()
+    path.write_bytes(b"no database any more" + path.read_bytes()[20:])
+    with pytest.raises(StorageCorrupt, match=r"header is damaged.*leave this node out"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageCorrupt, match="header is damaged"):
+        inspect_store(path)
+
+
+def _free_list(path: Path) -> tuple[int, int]:
+    """Where the first page of the free list begins, and how many pages the list names."""
+    header = path.read_bytes()[:100]
+    trunk, count = struct.unpack_from(">II", header, 32)
+    return (trunk - 1) * schema.PAGE_SIZE, count
+
+
+def _write(path: Path, position: int, number: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(struct.pack(">I", number))
+
+
+@pytest.mark.parametrize(
+    ("offset", "number", "found"),
+    [
+        (0, 2**31, "damaged"),
+        (0, 10**6, "damaged"),
+        (4, 0x7FFFFFF0, "damaged"),
+        (8, 10**6, "damaged"),
+        (8, 0, "damaged"),
+        (4, 1, "names [0-9]+, and there should be [0-9]+"),
+        (12, None, "twice"),
+        (0, None, "twice"),
+    ],
+)
+async def test_a_damaged_free_list_is_told_before_a_page_is_needed(
+    tmp_path: Path, offset: int, number: int | None, found: str
+) -> None:
+    path = tmp_path / "n1.db"
+    await filled(storage := SqliteStorage(path), *singles(1, 1, 100, size=5000))
+    await take_snapshot(storage, 100, 1, [b"state"])
+    await settle(storage)
+    await storage.aclose()
+    start, count = _free_list(path)
+    assert count > 50
+    inspect_store(path)
+    if number is None:  # what stands before it, or the page itself
+        number = start // schema.PAGE_SIZE + 1
+        if offset:
+            (number,) = struct.unpack_from(">I", path.read_bytes(), start + offset - 4)
+    _write(path, start + offset, number)
+    with pytest.raises(StorageCorrupt, match=f"list of its free pages .*{found}"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageCorrupt, match="SQLite's check of the file found"):
+        inspect_store(path)
 
 
 # --- rows that are missing or wrong --------------------------------------------------------------------------
@@ -237,6 +298,7 @@ async def test_an_entry_that_is_not_of_the_term_it_should_be(tmp_path: Path) -> 
 def moved_store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Contents]:
     """What a crash left right after the write-ahead log was moved to the database, and before it was begun anew."""
     path = tmp_path / "moved" / "n1.db"
+    path.parent.mkdir()
 
     async def fill() -> None:
         storage = SqliteStorage(path)

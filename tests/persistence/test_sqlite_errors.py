@@ -16,6 +16,7 @@ from raft_actors.errors import (
     StorageFailed,
     StorageFull,
     StorageLocked,
+    StorageMismatch,
     StorageReadOnly,
 )
 from raft_actors.persistence.sqlite.errors import storage_error
@@ -37,7 +38,7 @@ def sqlite_error(code: int, kind: type[sqlite3.Error] = sqlite3.OperationalError
         (sqlite_error(sqlite3.SQLITE_FULL), StorageFull),
         (sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError), StorageCorrupt),
         (sqlite_error(sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.DatabaseError), StorageCorrupt),
-        (sqlite_error(sqlite3.SQLITE_NOTADB, sqlite3.DatabaseError), StorageCorrupt),
+        (sqlite_error(sqlite3.SQLITE_NOTADB, sqlite3.DatabaseError), StorageMismatch),
         (sqlite_error(sqlite3.SQLITE_IOERR | 33 << 8), StorageCorrupt),
         (sqlite_error(sqlite3.SQLITE_ERROR), StorageCorrupt),
         (sqlite_error(sqlite3.SQLITE_READONLY), StorageCorrupt),  # of a file that may be written

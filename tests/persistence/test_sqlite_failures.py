@@ -113,9 +113,9 @@ async def test_errors_of_the_system(path: Path, monkeypatch: pytest.MonkeyPatch,
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "mkdir", fail)
-    with pytest.raises(expected, match=r"deep.n1\.db") as caught:
-        await SqliteStorage(path.parent / "deep" / "n1.db").open(IDENTITY, tail_bytes=0)
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(expected, match=r"n1\.db") as caught:
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
     assert type(caught.value) is expected
 
 
@@ -155,7 +155,7 @@ from raft_actors.errors import StorageReadOnly
 from raft_actors.persistence import SqliteStorage, inspect_store
 from tests.persistence.support import IDENTITY
 print(inspect_store({str(folder / "n1.db")!r}).last_index)
-for name in ("n1.db", "new.db", "new/new.db"):
+for name in ("n1.db", "new.db"):
     try:
         trio.run(lambda: SqliteStorage({str(folder)!r} + "/" + name).open(IDENTITY, tail_bytes=0))
     except StorageReadOnly as error:
@@ -169,7 +169,7 @@ for name in ("n1.db", "new.db", "new/new.db"):
         pytest.skip(f"can't mount here: {errors}")
     assert errors == ""
     assert output.startswith("1\n")
-    assert output.count("is read-only") == 3
+    assert output.count("is read-only") == 2
 
 
 @pytest.mark.parametrize("statement", ["PRAGMA wal_checkpoint", "SELECT max(CASE"])

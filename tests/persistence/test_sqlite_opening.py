@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sqlite3
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from raft_actors.errors import (
+    ConfigurationError,
     StorageError,
     StorageFailed,
     StorageLocked,
@@ -20,6 +23,8 @@ from raft_actors.errors import (
     StorageVersionError,
 )
 from raft_actors.persistence import (
+    HardState,
+    LogWrite,
     SqliteStorage,
     inspect_store,
 )
@@ -49,8 +54,8 @@ for look in (lambda: trio.run(lambda: SqliteStorage({str(path)!r}).open(IDENTITY
         print(error)
 """
     run = await trio.run_process([sys.executable, "-c", code], cwd=ROOT, capture_stdout=True)
-    assert run.stdout.decode().count(f"{path} is open in another process") == 2
-    with pytest.raises(StorageLocked, match="another node of this one"):
+    assert run.stdout.decode().count(f"{path} is open in another process ({os.getpid()})") == 2
+    with pytest.raises(StorageLocked, match="another node of this process"):
         inspect_store(path)
     await storage.aclose()
     connection = sqlite3.connect(path, isolation_level=None)
@@ -90,6 +95,61 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+async def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
+    folder = tmp_path / "mount" / "data"
+    for missing in (tmp_path / "mount", folder):
+        with pytest.raises(StorageFailed, match=f"n1.db: {missing} is missing: is the disk mounted"):
+            await SqliteStorage(folder / "n1.db").open(IDENTITY, tail_bytes=0)
+        assert not missing.exists()
+        missing.mkdir()
+    await filled(storage := SqliteStorage(folder / "n1.db"), batch(1, 1, b"a"))
+    await storage.aclose()
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["not made yet", "made before"])
+async def test_all_files_of_a_linked_store_lie_beside_the_links_target(tmp_path: Path, made: bool) -> None:
+    folder, link = tmp_path / "volume", tmp_path / "n1.db"
+    folder.mkdir()
+    if made:
+        await filled(storage := SqliteStorage(folder / "other.db"), batch(1, 1, b"a"))
+        await storage.aclose()
+    (tmp_path / "between").symlink_to("volume/other.db")
+    link.symlink_to("between")
+    storage = SqliteStorage(link)
+    recovered = await storage.open(IDENTITY, tail_bytes=0)
+    first = recovered.last_index + 1
+    for index in range(first, first + 300):  # room is made in the log, and marks are written
+        await storage.write([LogWrite(HardState(1, "n1"), entries=(batch(index, 1, b"x" * 20_000),))])
+    await storage.write([LogWrite(entries=(batch(first + 300, 1, b"x" * 200_000),))])
+    with pytest.raises(StorageLocked):
+        await SqliteStorage(folder / "other.db").open(IDENTITY, tail_bytes=0)
+    stored = storage.statistics().stored_bytes
+    await storage.aclose()
+    assert stored > 6_000_000
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["between", "n1.db", "volume"]
+    assert {"other.db", "other.db-mark", "other.db-segment-1"} == {file.name for file in folder.iterdir()}
+    assert inspect_store(link).last_index == inspect_store(folder / "other.db").last_index == first + 300
+
+
+async def test_a_link_that_leads_round_and_round(tmp_path: Path) -> None:
+    link = tmp_path / "n1.db"
+    link.symlink_to("n1.db")
+    with pytest.raises(StorageFailed, match=r"n1\.db is a symbolic link that leads back to itself"):
+        await SqliteStorage(link).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageFailed, match=r"n1\.db"):
+        inspect_store(link)
+
+
+async def test_a_clock_that_jumps_is_refused(path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    storage = SqliteStorage(path)
+    with pytest.raises(ConfigurationError, match=r"MockClock with autojump .*use MemoryStorage"):
+        await storage.open(IDENTITY, tail_bytes=0)
+    assert not path.exists()
+    autojump_clock.autojump_threshold = math.inf
+    await filled(storage, batch(1, 1, b"a"))
+    await storage.aclose()
+
+
 async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "a" / "b"
     opened: dict[int, str] = {}
@@ -107,6 +167,7 @@ async def test_folders_are_made_and_synced_with_their_parents(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "open", open_)
     monkeypatch.setattr(os, "fsync", sync)
+    Files().make_folder(folder)
     storage = SqliteStorage(folder / "n1.db")
     await storage.open(IDENTITY, tail_bytes=0)
     await storage.aclose()

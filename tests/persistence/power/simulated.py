@@ -23,6 +23,7 @@ import attrs
 from typing_extensions import override
 
 from raft_actors.persistence.sqlite.files import Files, PlainFile, SyncedFile
+from raft_actors.persistence.sqlite.lock import StoreLock
 from tests.persistence.power.disk import Disk, Event, Kind
 
 _FOLDER = "/simulated"
@@ -98,7 +99,11 @@ class SimulatedFiles(Files):
         return self.disk.shown.files[file]
 
     @override
-    def connect(self, path: Path) -> sqlite3.Connection:
+    def lock(self, path: Path) -> StoreLock:
+        return _NoLock()
+
+    @override
+    def connect(self, path: Path, vfs: str | None = None) -> sqlite3.Connection:
         try:
             connection = Connection(apsw.Connection(str(path), vfs=_VFS.vfs_name))
         except apsw.Error as error:
@@ -173,8 +178,8 @@ class SimulatedFiles(Files):
             self.disk.happen(Event(Kind.TRUNCATE, path.name, file, before))
 
     @override
-    def make_folder(self, folder: Path) -> None:
-        pass  # it is there, and was synced
+    def check_place(self, path: Path) -> None:
+        pass  # the folder is there, and was synced
 
     @override
     def sync_folder(self, folder: Path) -> None:
@@ -182,6 +187,17 @@ class SimulatedFiles(Files):
             self.do(Kind.SYNC_FOLDER, "")
         except DiskError as error:
             raise error.as_system() from error
+
+
+class _NoLock(StoreLock):
+    """Nobody else is there."""
+
+    def __init__(self) -> None:
+        self.vfs = None
+
+    @override
+    def close(self) -> None:
+        pass
 
 
 class _SimulatedPlainFile(PlainFile):
