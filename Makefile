@@ -9,13 +9,18 @@ SEEDS ?= $(shell date +%s)0000:
 SOAK_ARGS ?=
 CRASH_ARGS ?=
 
+# What needs the interpreter most: the decisions, the actors, the store, and three nodes as processes.
+SMOKE_TESTS := tests/unit tests/actors tests/persistence/test_sqlite.py tests/persistence/test_sqlite_opening.py \
+	tests/cli/test_serve.py::test_three_processes_are_one_service
+
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := python -m pip --disable-pip-version-check install --quiet
+LINKS := raft_actors/transports raft_actors/persistence
 CODE := $(wildcard raft_actors transports persistence tests benchmarks)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak coverage storage-crashes mutations check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -27,6 +32,13 @@ demo: .venv/.installed-cli  ## See a cluster at work
 
 test: .venv/.installed-test  ## Run all tests, on JOBS (2) cores
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-lowest: .venv-lowest/.installed  ## Run all tests with the oldest packages that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+# A few minutes' worth of tests on another Python (make smoke PYTHON=python3.13), in an environment of its own.
+smoke: .venv-smoke/.installed  ## Try PYTHON: install, run the quick tests and three nodes
+	.venv-smoke/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SMOKE_TESTS)
 
 coverage: .venv/.installed-test  ## Run all tests, and show which lines and branches they miss
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
@@ -73,20 +85,37 @@ wheel: .venv/.installed-test  ## Build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## Remove the environment and everything built or cached
-	rm -rf .venv build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .venv .venv-lowest .venv-smoke build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra, so that the demo need not wait for the linters. Each is newer than what it was
 # installed from; --no-build-isolation has the pinned setuptools build the package. The one warning left out
 # is setuptools' banner about folders with a package's name.
-.venv/.installed-%: pyproject.toml setup.py constraints.txt | .venv/.created
-	$(PIP) install --quiet --constraint constraints.txt setuptools
-	PYTHONWARNINGS=ignore $(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
+.venv/.installed-%: pyproject.toml setup.py constraints.txt | .venv/.created $(LINKS)
+	$(BIN)/$(INSTALL) --constraint constraints.txt setuptools
+	PYTHONWARNINGS=ignore $(BIN)/$(INSTALL) --constraint constraints.txt --no-build-isolation \
 		--editable '.[$*]'
 	@touch $@
 
-.venv/.created:
+.venv-lowest/.installed: pyproject.toml setup.py constraints-lowest.txt | .venv-lowest/.created $(LINKS)
+	.venv-lowest/bin/$(INSTALL) --constraint constraints-lowest.txt setuptools
+	PYTHONWARNINGS=ignore .venv-lowest/bin/$(INSTALL) --constraint constraints-lowest.txt --no-build-isolation \
+		--editable '.[test]'
+	@touch $@
+
+# Not the extras of the whole suite: neither plots nor peers.
+.venv-smoke/.installed: pyproject.toml setup.py constraints.txt | .venv-smoke/.created $(LINKS)
+	.venv-smoke/bin/$(INSTALL) --constraint constraints.txt setuptools pytest pytest-trio pytest-xdist hypothesis apsw
+	PYTHONWARNINGS=ignore .venv-smoke/bin/$(INSTALL) --constraint constraints.txt --no-build-isolation \
+		--editable '.[cli]'
+	@touch $@
+
+# An sdist can't hold the links of the repository: it would pack what they lead to a second time.
+$(LINKS):
+	ln -s ../$(@F) $@
+
+.venv/.created .venv-lowest/.created .venv-smoke/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
@@ -94,5 +123,5 @@ clean:  ## Remove the environment and everything built or cached
 		echo "error: '$(PYTHON)' lacks the venv module: install it (Debian: apt install python3-venv)," \
 			"or take another: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(@D)
 	@touch $@

@@ -29,8 +29,9 @@ class Log:
         self.last_index = recovered.last_index
         self.durable_index = recovered.last_index
         self.epoch = 0
-        """Counts truncations. A durable ack of an older epoch may speak of entries overwritten since (DESIGN: stamp and
-        drop), so it does not count; the ack of the write that truncated comes after it and does."""
+        """Counts truncations. A durable ack of an older epoch may speak of entries overwritten since, so it does not
+        count (docs/architecture.md, "Durable before sent"); the ack of the write that truncated comes after it and
+        does."""
         self._run_terms = [run.term for run in recovered.term_runs]
         self._run_starts = [run.first_index for run in recovered.term_runs]
         self._tail = list(recovered.tail)

@@ -12,7 +12,7 @@ import trio
 
 from tests.mutations.catalogue import EVERY, MUTATIONS
 from tests.mutations.mutation import Mutation
-from tests.mutations.report import table
+from tests.mutations.report import outcomes_in, table
 from tests.mutations.trial import Outcome, run_trial, source_of
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "mutations.md"
@@ -28,7 +28,11 @@ def main() -> int:
     parser.add_argument("--baseline", type=int, default=100, help="seeds for the unchanged package (%(default)s)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add outcomes here, and run none that is there")
     parser.add_argument("--texts", action="store_true", help="show what the last seed's report says")
+    parser.add_argument("--rewrite", action="store_true", help="run none; write the document anew from its own rows")
     options = parser.parse_args()
+    if options.rewrite:
+        _write(outcomes_in(_DOCUMENT.read_text(encoding="utf-8")), options)
+        return 0
     unknown = [name for name in options.names if name not in EVERY]
     if unknown:
         parser.error(f"there is no mutation {', '.join(unknown)}")
@@ -37,12 +41,16 @@ def main() -> int:
         mutation.apply(source_of)  # before anything is run: all of them must fit the source
     outcomes = trio.run(_run, chosen, options)
     if not options.names:
-        document = table(outcomes, seeds=options.seeds, seconds=options.seconds, baseline=options.baseline)
-        _DOCUMENT.write_text(document)
+        _write(outcomes, options)
     survivors = [name for name in outcomes if not outcomes[name].caught_by]
     if survivors:
         print(f"{len(survivors)} survived: {', '.join(survivors)}", file=sys.stderr)
     return 1 if survivors else 0
+
+
+def _write(outcomes: dict[str, Outcome], options: argparse.Namespace) -> None:
+    document = table(outcomes, seeds=options.seeds, seconds=options.seconds, baseline=options.baseline)
+    _DOCUMENT.write_text(document, encoding="utf-8")
 
 
 async def _run(chosen: list[Mutation], options: argparse.Namespace) -> dict[str, Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -59,6 +60,9 @@ _GROUP = """
 {rows}
 """
 
+_SURVIVED = "**survived**"
+_ROW = re.compile(r"^\| ([a-z-]+) \| .* \| (.+) \| (\d+) \|$", re.MULTILINE)
+
 
 def table(outcomes: Mapping[str, Outcome], *, seeds: int, seconds: float, baseline: int) -> str:
     """The document, from the outcome of every mutation."""
@@ -88,9 +92,21 @@ def table(outcomes: Mapping[str, Outcome], *, seeds: int, seconds: float, baseli
     return head + "".join(groups) + _LEFT_OUT
 
 
+def outcomes_in(document: str) -> dict[str, Outcome]:
+    """What the rows of a document say, by mutation; those of mutations that there are no more are passed over."""
+    rows = _ROW.findall(document)
+    return {
+        name: Outcome(
+            mutation=EVERY[name], caught_by="" if caught_by == _SURVIVED else caught_by, seeds=int(seeds), text=""
+        )
+        for name, caught_by, seeds in rows
+        if name in EVERY
+    }
+
+
 def _row(outcome: Outcome) -> str:
     mutation = outcome.mutation
     if mutation is None:
         raise ValueError("the unchanged package has no row of its own")
-    caught_by = outcome.caught_by or "**survived**"
+    caught_by = outcome.caught_by or _SURVIVED
     return f"| {mutation.name} | {mutation.breaks} | {mutation.source} | {caught_by} | {outcome.seeds} |"

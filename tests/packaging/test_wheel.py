@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OUTLYING = ("transports", "persistence")
-# What the three required packages are imported as, and what trio and cattrs[msgpack] always bring along.
-REQUIRED = {"attr", "attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
+REQUIRED = {"attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
 CLI_EXTRA = {"redis", "rich"}
 # What these modules are about; nothing else imports them.
 TEST_TOOLS = {"raft_actors/testing/pytest_plugin.py": {"pytest"}, "raft_actors/testing/stateful.py": {"hypothesis"}}
-NOT_SOURCES = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "htmlcov", "docs", "*.db*")
+NOT_SOURCES = shutil.ignore_patterns(
+    *(".git", ".venv*", ".*_cache", ".hypothesis", ".coverage*", "htmlcov"),
+    *("__pycache__", "build", "dist", "*.egg-info", "*.db*"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,10 @@ def test_wheel_is_typed_licensed_and_has_the_command(built: Built) -> None:
     assert dict(entry_points["console_scripts"]) == {"raft-actors": "raft_actors.cli.main:main"}
 
 
-def test_library_itself_needs_three_packages(built: Built) -> None:
+def test_library_requires_what_it_imports_and_nothing_else(built: Built) -> None:
     metadata = email.message_from_string(text_in(built.wheel_of_tree, "METADATA"))
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert sorted(line.split(">=")[0] for line in required) == ["attrs", "cattrs[msgpack]", "trio"]
+    assert {line.split(">=")[0].removesuffix("[msgpack]") for line in required} == REQUIRED
 
 
 def test_sdist_holds_each_module_once_with_the_tests_and_benchmarks(built: Built) -> None:
@@ -130,6 +133,34 @@ def test_sdist_holds_each_module_once_with_the_tests_and_benchmarks(built: Built
     sources = {path for folder in ("raft_actors", *OUTLYING) for path in modules_under(folder)}
     assert packed == sorted(sources | {"setup.py"})
     assert {"tests/packaging/test_wheel.py", "benchmarks/__main__.py"} <= set(names)
+
+
+def test_the_tests_of_the_sdist_run_in_place(built: Built, tmp_path: Path) -> None:
+    """All can be collected, and those that read other files of the repository find these. The folder has a space."""
+    folder = tmp_path / "with a space"
+    with tarfile.open(built.sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (root,) = folder.iterdir()
+    links = [f"raft_actors/{name}" for name in OUTLYING]
+    made = subprocess.run(["make", *links], cwd=root, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    sound = ["tests/docs/test_readme.py", "tests/docs/test_citations.py", "tests/mutations/test_mutations.py"]
+    for arguments in (["--collect-only"], [*sound, "-k", "cited or named or link or target or fits or document"]):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["cli"], *extras["bench"], *extras["test"]]
+    bounds = dict(line.replace("[msgpack]", "").replace("[toml]", "").split(">=") for line in wanted if ">=" in line)
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    lowest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert lowest.keys() == bounds.keys()
+    # "25.1" is 25.1.0; of one that was never released, the next.
+    assert {name: version for name, version in lowest.items() if not f"{version}.".startswith(f"{bounds[name]}.")} == {}
 
 
 def imported_by(path: Path) -> set[str]:
