@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -77,13 +78,12 @@ class EventChannel:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            try:
+            with contextlib.suppress(trio.WouldBlock):
                 event = self.receive_nowait()
-            except trio.WouldBlock:
-                await self._reader.park()
-            else:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return event
+            # Not while WouldBlock is handled: what ends the wait would be told as having come of it.
+            await self._reader.park()
 
     def receive_nowait(self) -> Event:
         """Take the next event.

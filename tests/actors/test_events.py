@@ -43,6 +43,24 @@ async def test_a_cancelled_subscriber_loses_no_event() -> None:
         assert await channel.receive() == ROLE
 
 
+async def test_what_ends_the_wait_has_no_other_error_behind_it() -> None:
+    """Ctrl-C, say: its traceback would begin with a WouldBlock that nobody has to know of."""
+    hub, contexts = EventHub(), list[BaseException | None]()
+    async with hub.subscribe(10) as events, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def _() -> None:
+            try:
+                await events.receive()
+            except trio.Cancelled as cancelled:
+                contexts.append(cancelled.__context__)
+                raise
+
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert contexts == [None]
+
+
 async def test_each_subscriber_gets_what_happens_while_it_is_open() -> None:
     hub = EventHub()
     async with hub.subscribe(9) as first:
