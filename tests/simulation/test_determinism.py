@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -71,3 +72,11 @@ def test_no_run_in_real_time() -> None:
 
     with pytest.raises(ConfigurationError, match="nothing repeats in real time"):
         trio.run(main)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+async def test_a_trace_is_written_to_a_path_of_either_kind(kind: type[str] | type[Path], tmp_path: Path) -> None:
+    async with simulate(CommandLog, seed=1, trace=True) as cluster:
+        await cluster.wait_for_one_leader()
+        cluster.trace.write(kind(tmp_path / "trace.jsonl"))
+        assert (tmp_path / "trace.jsonl").read_text(encoding="utf-8").splitlines() == list(cluster.trace.lines())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import trio
 
@@ -20,14 +18,6 @@ Cluster = Simulation[bytes, int]
 
 def kinds(cluster: Cluster) -> list[str]:
     return [event["kind"] for event in cluster.trace.events()]
-
-
-@pytest.mark.parametrize("kind", [str, Path])
-async def test_a_trace_is_written_to_a_path_of_either_kind(kind: type[str] | type[Path], tmp_path: Path) -> None:
-    async with simulate(CommandLog, seed=1, trace=True) as cluster:
-        await cluster.wait_for_one_leader()
-        cluster.trace.write(kind(tmp_path / "trace.jsonl"))
-        assert (tmp_path / "trace.jsonl").read_text(encoding="utf-8").splitlines() == list(cluster.trace.lines())
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
