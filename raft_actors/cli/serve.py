@@ -86,6 +86,12 @@ def add_to(subcommands: Subcommands) -> None:
         help="what to do where FILE is missing: make it and the folders above it; or with --no-init, for a node that "
         "has run before, refuse to start as an empty one (without either: make it in a folder that is there)",
     )
+    _add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """The options that have defaults."""
     defaults = NodeConfig()
     shortest, longest = (round(1000 * bound) for bound in defaults.election_timeout_s)
     parser.add_argument(
@@ -129,7 +135,6 @@ def add_to(subcommands: Subcommands) -> None:
         help="the largest write, with its key and 1 KiB to spare; the same on every node "
         f"(default {defaults.max_command_bytes})",
     )
-    parser.set_defaults(run=run)
 
 
 @attrs.frozen
