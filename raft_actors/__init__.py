@@ -33,6 +33,7 @@ from raft_actors.errors import (
     StorageVersionError,
     SubscriberTooSlow,
     TransportError,
+    UsageError,
 )
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
 from raft_actors.node.events import (
@@ -47,7 +48,7 @@ from raft_actors.node.events import (
 from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
-from raft_actors.node.status import NodeStatistics, NodeStatus
+from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
@@ -74,6 +75,7 @@ __all__ = [
     "ListenError",
     "Node",
     "NodeConfig",
+    "NodeState",
     "NodeStatistics",
     "NodeStatus",
     "NodeStopped",
@@ -100,6 +102,7 @@ __all__ = [
     "StorageVersionError",
     "SubscriberTooSlow",
     "TransportError",
+    "UsageError",
     "attrs_commands",
     "open_node",
     "run_node",

@@ -3,23 +3,70 @@
 The tree answers two questions a caller has: whose fault is it, and what happened to my command?
 
 - `ConfigurationError`: the caller handed in something that can't work.
+- `UsageError`: the caller called where or when it can't work: on another thread, outside Trio, before the node's life.
 - `ProposalError`: a command or read was not carried out, or its outcome is unknown; each says which.
 - `StorageError`: the disk or the store on it. Final: the node stops (a failed commit's outcome is indeterminate,
   so a retry could resurrect or lose writes).
 - `TransportError`: a peer or the network. Never stops a node, except where a node can't listen at all.
 - `StateMachineError`: the application's own state machine failed where it must not.
 - `InternalError`: our bug.
+
+All of them survive pickle, copy and process pools, with their attributes, notes and cause.
 """
 
 from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any, TypeVar
+
+E = TypeVar("E", bound="RaftError")
 
 
 class RaftError(Exception):
     """Base of every error that raft_actors raises on purpose."""
 
+    # Exceptions are pickled as a call of their class with `args`, which is the text here, not what `__init__` takes.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__, _picklable(self.__cause__))
+
+    def __copy__(self: E) -> E:
+        return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
+
+    def __deepcopy__(self: E, memo: dict[int, Any]) -> E:
+        # The cause is shared: it is somebody else's, holds whatever its author put there, and is not changed any more.
+        return _rebuild(type(self), copy.deepcopy(self.args, memo), copy.deepcopy(self.__dict__, memo), self.__cause__)
+
+
+def _rebuild(cls: type[E], args: tuple[Any, ...], attributes: dict[str, Any], cause: BaseException | None) -> E:
+    error = cls.__new__(cls, *args)  # which keeps `args`; `__init__` would take them for its own
+    error.__dict__.update(attributes)
+    error.__cause__ = cause
+    error.__suppress_context__ = cause is not None
+    return error
+
+
+def _picklable(cause: BaseException | None) -> BaseException | None:
+    """The cause, or an exception that tells its type and text where another process could not be given it."""
+    if cause is None:
+        return None
+    try:
+        pickle.loads(pickle.dumps(cause))
+    except Exception:  # noqa: BLE001 - what pickling a stranger's exception raises is up to the stranger
+        return RaftError(f"{type(cause).__qualname__}: {cause}")
+    return cause
+
 
 class ConfigurationError(RaftError, ValueError):
     """A setting, id or address can't work; the message names it and the remedy."""
+
+
+class UsageError(RaftError, RuntimeError):
+    """A call where or when it can't work: on another thread than the node's, outside Trio, or before the node was run.
+
+    It has touched nothing; the message tells what to do instead.
+    """
 
 
 class InternalError(RaftError):
@@ -34,20 +81,26 @@ class ProposalError(RaftError):
 
 
 class NotLeader(ProposalError):
-    """This node does not lead, so nothing was proposed: safe to retry at `leader`.
+    """This node does not lead, so nothing was proposed: propose at the node that leads, or wait until this one does.
+
+    `Node.wait_leader_changed` takes this error, and waits until a retry may end differently.
 
     Attributes:
         leader: id of the leader as far as this node knows, or None during an election.
-        address: the leader's address in the cluster configuration, or None.
+        address: the leader's address in the cluster configuration, or None. Nodes reach each other there, and it takes
+            no proposals: an application proposes in the process that runs that node, however it reaches that one.
+        term: the term in which this node does not lead; 0 before it has recovered.
     """
 
-    def __init__(self, leader: str | None, address: str | None = None) -> None:
+    def __init__(self, leader: str | None, address: str | None = None, term: int = 0) -> None:
         self.leader = leader
         self.address = address
+        self.term = term
         if leader is None:
             text = "not the leader, and no leader is known yet: wait_leader(), then retry"
         else:
-            text = f"not the leader: retry at {leader!r}" + (f" ({address})" if address else "")
+            peers = f" (nodes reach it at {address}, which takes no proposals)" if address else ""
+            text = f"not the leader: node {leader!r} leads{peers}; propose there, or wait_leader_changed() here"
         super().__init__(text)
 
 

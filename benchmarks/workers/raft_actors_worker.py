@@ -85,10 +85,10 @@ class Worker:
 
     stack: contextlib.AsyncExitStack
     folder: str = ""
-    _node: Node[bytes, int] | None = None
+    _node: Node[StateMachine[bytes, int]] | None = None
 
     @property
-    def node(self) -> Node[bytes, int]:
+    def node(self) -> Node[StateMachine[bytes, int]]:
         """The node, once started."""
         if self._node is None:
             raise ValueError("not started")

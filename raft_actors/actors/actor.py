@@ -10,10 +10,19 @@ nothing needs a lock; and one message is handled after the other, so a handler s
   there is no other way to be stopped from outside, and no actor outlives its nursery.
 - A crash is an exception that leaves `receive`. It leaves `run` too, so it cancels the actor's siblings and reaches
   whoever opened the nursery, as any Trio task's would. Nothing restarts an actor behind your back.
+- An actor lives on the thread of its Trio run: `tell` on another one is refused (`UsageError`) and leaves nothing.
 - A KeyboardInterrupt strikes no actor: Trio delivers it to the program's main task instead, where it cancels from
   there. Between any two instructions of a handler it would leave a decision half carried out.
 
-An actor with one message type:
+An actor with two message types:
+
+    @attrs.frozen
+    class Add:
+        amount: int
+
+    @attrs.frozen
+    class Get:
+        reply: Pending[int]
 
     class Counter(Actor[Add | Get]):
         def __init__(self) -> None:
@@ -31,6 +40,7 @@ An actor with one message type:
         nursery.start_soon(counter.run)
         counter.tell(Add(3))
         total = await counter.ask(Get)
+        nursery.cancel_scope.cancel()  # an actor goes on until it is cancelled
 """
 
 from __future__ import annotations
@@ -42,6 +52,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
+from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.pending import Pending
 from raft_actors.errors import RaftError
 
@@ -79,12 +90,16 @@ class Mailbox(Generic[M]):
 
     It outlives its reader: an actor that hands over to a successor (as the roles of a Raft node do) hands over the
     mailbox with all that waits in it.
+
+    Attributes:
+        home: its reader's thread; the reader settles it, before it first waits.
     """
 
     def __init__(self, *, name: str, capacity: int) -> None:
         self.name = name
         self._capacity = capacity
         self._refused = 0
+        self.home = HomeThread(name)
         self._sender, self._receiver = trio.open_memory_channel[M](capacity)
 
     def tell(self, message: M) -> None:
@@ -93,7 +108,9 @@ class Mailbox(Generic[M]):
         Raises:
             MailboxFull: it holds `capacity` messages.
             ActorStopped: it was closed.
+            UsageError: this is not its reader's thread. Trio would take the reader for woken, and then refuse.
         """
+        self.home.check()
         try:
             self._sender.send_nowait(message)
         except trio.WouldBlock:
@@ -107,7 +124,9 @@ class Mailbox(Generic[M]):
 
         Raises:
             ActorStopped: it was closed, before or meanwhile.
+            UsageError: this is not its reader's thread.
         """
+        self.home.check()
         try:
             await self._sender.send(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -183,8 +202,9 @@ class Actor(ABC, Generic[M]):
 
         Raises:
             MailboxFull: too many wait already.
-            ActorStopped: the actor has ended, or ended without answering.
+            ActorStopped: the actor has ended, or ended without answering; the cause is what it crashed with, if it did.
         """
+        current_task()
         reply: Pending[Any] = Pending()
         self.mailbox.tell(make_message(reply))
         self._asked[reply] = None
@@ -196,10 +216,17 @@ class Actor(ABC, Generic[M]):
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Handle messages until cancelled. An actor lives once: it can't be run again."""
+        self.mailbox.home.settle()
+        crash: Exception | None = None
         try:
             while True:
                 await self.receive(await self.mailbox.drain())
+        except Exception as error:
+            crash = error
+            raise
         finally:
             self.mailbox.close()
             for reply in list(self._asked):
-                reply.fail(ActorStopped(f"{self.name} stopped without answering"))
+                stopped = ActorStopped(f"{self.name} stopped without answering")
+                stopped.__cause__ = crash
+                reply.fail(stopped)

@@ -101,13 +101,13 @@ class Pending(Generic[T]):
         if self.done:
             await trio.lowlevel.checkpoint()
         else:
-            await self.until_done()
+            await self.until_done(trio.lowlevel.current_task())
             if not self.done:
                 raise InternalError("a waiter was woken before its result came")
         return self.result_nowait()
 
     @trio.lowlevel.enable_ki_protection
-    def until_done(self) -> Awaitable[None]:
+    def until_done(self, current_task: trio.lowlevel.Task) -> Awaitable[None]:
         """Register this task as the one to wake, and return what it has to await at once. Only where it is not `done`.
 
         Raises:
@@ -116,8 +116,8 @@ class Pending(Generic[T]):
         task = self._task
         if task is not None and task.custom_sleep_data is self:
             raise InternalError("two tasks wait for one pending result")
-        self._task = task = trio.lowlevel.current_task()
-        task.custom_sleep_data = self  # until it is woken or cancelled, when Trio clears it
+        self._task = current_task
+        current_task.custom_sleep_data = self  # until it is woken or cancelled, when Trio clears it
         return trio.lowlevel.wait_task_rescheduled(_give_up)  # noqa: ASYNC105 - the caller awaits it
 
     def result_nowait(self) -> T:

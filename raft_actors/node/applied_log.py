@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
+from raft_actors.actors.home_thread import current_task
 from raft_actors.commands import CommandCodec
 from raft_actors.config import MIB
 from raft_actors.node.applier import Applier
@@ -59,7 +60,10 @@ class AppliedLog(Generic[C]):
 
         Raises:
             trio.EndOfChannel: the node has ended.
+            UsageError: this is not the node's thread, or not under Trio.
         """
+        current_task()
+        self._applier.mailbox.home.check()
         await trio.lowlevel.checkpoint()
         while not self._ready:
             await self._applier.wait_applied(self.next_index)

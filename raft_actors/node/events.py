@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.errors import SubscriberTooSlow
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
@@ -17,15 +18,15 @@ from raft_actors.raft.transitions import RoleName
 
 @attrs.frozen
 class RoleChanged:
-    """This node took on a role in a term."""
+    """This node took on a role in a term; or, with None, it has ended and has none any more: the last such event."""
 
     term: int
-    role: RoleName
+    role: RoleName | None
 
 
 @attrs.frozen
 class LeaderChanged:
-    """A term has a leader, as this node now knows (or, with None, a new term has none yet)."""
+    """A term has a leader, as this node now knows (or, with None, a new term has none yet, or the node has ended)."""
 
     term: int
     leader: str | None
@@ -62,7 +63,8 @@ class EventChannel:
     that lets `capacity` other events pile up is cut off with `SubscriberTooSlow` instead of missing some.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, home: HomeThread | None = None) -> None:
+        self._home = home or HomeThread("a channel of events")
         self._capacity = capacity
         self._events: deque[Event] = deque()
         self._reader = trio.lowlevel.ParkingLot()
@@ -75,7 +77,10 @@ class EventChannel:
         Raises:
             SubscriberTooSlow: too many events piled up; those before were delivered, the later ones are gone.
             trio.EndOfChannel: the node has ended, and all events were delivered.
+            UsageError: this is not the node's thread, or not under Trio.
         """
+        current_task()
+        self._home.check()
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             with contextlib.suppress(trio.WouldBlock):
@@ -90,8 +95,9 @@ class EventChannel:
 
         Raises:
             trio.WouldBlock: there is none yet.
-            SubscriberTooSlow, trio.EndOfChannel: as for `receive`.
+            SubscriberTooSlow, trio.EndOfChannel, UsageError: as for `receive`.
         """
+        self._home.check()
         if self._events:
             return self._events.popleft()
         if self._overflowed:
@@ -135,7 +141,8 @@ class EventChannel:
 class EventHub:
     """The subscribers of one node."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: HomeThread | None = None) -> None:
+        self._home = home
         # A dict for its order, so that a simulation repeats itself.
         self._channels: dict[EventChannel, None] = {}
         self._closed = False
@@ -143,7 +150,7 @@ class EventHub:
     @asynccontextmanager
     async def subscribe(self, capacity: int) -> AsyncGenerator[EventChannel, None]:
         """Open a channel that gets all events published while it is open."""
-        channel = EventChannel(capacity)
+        channel = EventChannel(capacity, self._home)
         self._channels[channel] = None
         if self._closed:
             channel.close()

@@ -12,42 +12,57 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from threading import get_ident as _get_ident
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from raft_actors.actors.actor import ActorStopped, MailboxFull
+from raft_actors.actors.actor import ActorStopped
 from raft_actors.actors.clock import NodeClock
+from raft_actors.actors.home_thread import NOT_IN_TRIO, current_task
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import CommandTooLarge, ConfigurationError, InternalError, NodeStopped, NotLeader, Overloaded
+from raft_actors.errors import (
+    CommandFailed,
+    ConfigurationError,
+    InternalError,
+    NodeStopped,
+    NotLeader,
+    UsageError,
+)
 from raft_actors.node.applied_log import AppliedLog
 from raft_actors.node.applier import Applier, RequestSnapshot
 from raft_actors.node.events import EventChannel
-from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.node.machines import state_machine_from
+from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.snapshots import SnapshotChunks
-from raft_actors.node.status import NodeStatistics, NodeStatus
+from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
+from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Observer, Supervisor
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
-from raft_actors.raft.inputs import Requested
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.roles import Role
-from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
 
-_PROPOSAL_OVERHEAD = BATCH_OVERHEAD + ENTRY_OVERHEAD
+# By short names: every proposal asks for both.
+_current_task = trio.lowlevel.current_task
 
 C = TypeVar("C")
 R = TypeVar("R")
 T = TypeVar("T")
+M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 
-class Node(Generic[C, R]):
+class Node(Generic[M_co]):
     """One member of a Raft cluster. Open it with `open_node` (or `run_node` in a nursery of your own).
+
+    Its type names the state machine: a `Node[Accounts]` proposes the commands of `Accounts`, and reads from one.
 
     Waits have no timeout of their own: bound them with `trio.move_on_after` or `fail_after`. A proposal whose wait is
     cancelled may still commit.
+
+    A node lives on the thread of the Trio run that runs it. What waits is for tasks of that run; all else may be called
+    by a guest run's host, too. Calls from elsewhere, and before the node was run, raise `UsageError` and change
+    nothing; `state` and `crash` may be read anywhere.
 
     Two parameters are for simulations: `observer` looks inside, and `clock` takes the place of Trio's for timers and
     time slices.
@@ -58,7 +73,7 @@ class Node(Generic[C, R]):
         node_id: str,
         *,
         cluster: ClusterConfig,
-        state_machine: StateMachine[C, R],
+        state_machine: M_co | Callable[[], M_co],
         storage: Storage,
         transport: Transport,
         config: NodeConfig | None = None,
@@ -73,30 +88,36 @@ class Node(Generic[C, R]):
         self.node_id = node_id
         self.cluster = cluster
         self.config = config if config is not None else NodeConfig()
-        self._codec = state_machine.commands
+        machine = state_machine_from(state_machine)
+        self._codec = machine.commands
         self._started = False
         self._supervisor = Supervisor(
             node_id,
             cluster=cluster,
-            state_machine=state_machine,
+            state_machine=machine,
             storage=storage,
             transport=transport,
             config=self.config,
             observer=observer,
             clock=clock,
         )
+        self._home = self._supervisor.home
+        self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
 
     # --- life ------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self, *, task_status: trio.TaskStatus[Node[C, R]] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[Node[M_co]] = trio.TASK_STATUS_IGNORED) -> None:
         """Be this node until `aclose` or cancellation: `node = await nursery.start(Node(...).run)`.
 
         `started()` gives the node once it has recovered its state and its peers can reach it. A node runs once.
 
         Raises:
             StorageError, TransportError, StateMachineError, InternalError: what ended the node, as itself.
+            ConfigurationError: it was run before, or its state machine serves another node by now.
+            UsageError: this is no Trio task.
         """
+        current_task()
         if self._started:
             raise ConfigurationError(f"node {self.node_id!r} was run before: make a new Node on the same storage")
         self._started = True
@@ -108,15 +129,24 @@ class Node(Generic[C, R]):
 
         The first stage is bounded by `NodeConfig.shutdown_timeout_s`; what is not finished by then gets `NodeStopped`.
         """
+        current_task()
+        self._home.check()
         supervisor = self._supervisor
         supervisor.admission.close()
-        if self._started:
-            try:
-                with trio.move_on_after(self.config.shutdown_timeout_s):
-                    await supervisor.admission.wait_idle()
-            finally:
-                supervisor.stop()
-            await supervisor.ended.wait()
+        if not self._started:
+            self._started = supervisor.over = True
+            supervisor.ended.set()
+        try:
+            with trio.move_on_after(self.config.shutdown_timeout_s):
+                await supervisor.admission.wait_idle()
+        finally:
+            supervisor.stop()
+        await supervisor.ended.wait()
+
+    @property
+    def state(self) -> NodeState:
+        """Where in its life the node stands."""
+        return self._supervisor.life
 
     @property
     def crash(self) -> BaseException | None:
@@ -126,7 +156,7 @@ class Node(Generic[C, R]):
     # --- proposals -------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def propose(self, command: C) -> R:
+    async def propose(self: Node[StateMachine[C, R]], command: C) -> R:
         """Have a command committed and applied, and return what this node's state machine returned for it.
 
         Waits for its turn while too much is uncommitted. Cancelling the wait does not take the command back.
@@ -137,21 +167,26 @@ class Node(Generic[C, R]):
             LeadershipLost, NodeStopped: it may or may not take effect.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
+            UsageError: this is not a task of the node's Trio run, or the node was never run; it was not proposed.
         """
-        proposal = self._proposal(command)
+        try:
+            task = _current_task()
+        except RuntimeError:
+            raise UsageError(NOT_IN_TRIO) from None
         supervisor = self._supervisor
+        if _get_ident() != self._home.ident:
+            supervisor.check_caller()
+        submission = self._submission
+        proposal: PendingProposal[R] = submission.proposal(command)
         if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
-            self._check_leader()
-            await supervisor.admission.admit(proposal)
-            self._hand_in(proposal)
+            await submission.hand_in_when_room(proposal)
         else:
             supervisor.requested.requests.append(proposal)
-        await proposal.until_done()
-        result: R = proposal.result_nowait()
-        return result
+        await proposal.until_done(task)
+        return proposal.result_nowait()
 
     @trio.lowlevel.enable_ki_protection
-    async def propose_many(self, commands: Sequence[C]) -> list[Any]:
+    async def propose_many(self: Node[StateMachine[C, R]], commands: Sequence[C]) -> list[R | CommandFailed]:
         """Propose commands together, for the price of one wait; return their results in order.
 
         They are applied in this order, with nothing between them as long as leadership lasts. The result of a command
@@ -161,17 +196,19 @@ class Node(Generic[C, R]):
             NotLeader, CommandTooLarge: none was proposed.
             LeadershipLost, NodeStopped: each may or may not take effect; those that do, in order.
             TypeError: one is no command of this state machine; none was proposed.
+            UsageError: as for `propose`.
         """
+        current_task()
+        self._supervisor.check_caller()
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
-        proposal = PendingProposals(self._supervisor.admission, *self._encoded(commands))
-        await self._submit(proposal)
-        results: list[Any] = await proposal.wait()
-        return results
+        proposals: PendingProposals[R] = self._submission.proposals(commands)
+        await self._submission.submit(proposals)
+        return await proposals.wait()
 
     @trio.lowlevel.enable_ki_protection
-    def propose_nowait(self, command: C) -> PendingProposal:
+    def propose_nowait(self: Node[StateMachine[C, R]], command: C) -> PendingProposal[R]:
         """Propose a command without waiting, not even for room; its outcome is `await pending.wait()` (or,
         once it is `done`, `pending.result_nowait()`).
 
@@ -179,90 +216,28 @@ class Node(Generic[C, R]):
 
         Raises:
             Overloaded: too much is uncommitted; nothing was proposed.
-            NotLeader, CommandTooLarge, NodeStopped, TypeError: nothing was proposed.
+            NotLeader, CommandTooLarge, NodeStopped, TypeError, UsageError: nothing was proposed.
         """
-        proposal = self._proposal(command)
-        self._check_leader()
-        self._supervisor.admission.admit_nowait(proposal)
-        self._hand_in(proposal)
+        self._supervisor.check_caller()
+        proposal: PendingProposal[R] = self._submission.proposal(command)
+        self._submission.submit_nowait(proposal)
         return proposal
 
     @trio.lowlevel.enable_ki_protection
-    async def read(self, query: Callable[[Any], T]) -> T:
+    async def read(self, query: Callable[[M_co], T]) -> T:
         """Run `query(state_machine)` at a point where all is applied that was committed before this call: linearizable.
 
-        The query runs on the Trio thread and must not change the state. Reads that come together share one log entry.
+        The query runs on the Trio thread, in the context of this call (`contextvars`), and must not change the state.
+        Reads that come together share one log entry.
 
         Raises:
             NotLeader: ask the leader that it names.
             LeadershipLost, NodeStopped: nothing was read.
+            TypeError: the query is an async function.
+            UsageError: this is not a task of the node's Trio run, or the node was never run.
             Exception: what the query raised.
         """
-        read: PendingRead[T] = PendingRead(self._supervisor.admission, query)
-        await self._submit(read)
-        return await read.wait()
-
-    def _encoded(self, commands: Sequence[C]) -> tuple[list[bytes], int]:
-        encode, limit = self._codec.encode, self.config.max_command_bytes
-        encoded = [encode(command) for command in commands]
-        size = BATCH_OVERHEAD
-        for data in encoded:
-            if len(data) > limit:
-                raise CommandTooLarge(len(data), limit)
-            size += len(data) + ENTRY_OVERHEAD
-        return encoded, size
-
-    def _proposal(self, command: C) -> PendingProposal:
-        data = self._codec.encode(command)
-        if len(data) > self.config.max_command_bytes:
-            raise CommandTooLarge(len(data), self.config.max_command_bytes)
-        return PendingProposal(self._supervisor.admission, [data], _PROPOSAL_OVERHEAD + len(data))
-
-    async def _submit(self, outcome: PendingOutcome[Any]) -> None:
-        self._check_leader()
-        await self._supervisor.admission.admit(outcome)
-        self._hand_in(outcome)
-
-    def _hand_in(self, outcome: PendingOutcome[Any]) -> None:
-        """Put what was admitted into the inbox, or give its place back."""
-        supervisor = self._supervisor
-        waiting = supervisor.requested
-        if not waiting.taken:
-            waiting.requests.append(outcome)
-            return
-        supervisor.requested = item = Requested([outcome])
-        try:
-            supervisor.inbox.tell(item)
-        except (MailboxFull, ActorStopped) as refusal:
-            item.taken = True
-            full = isinstance(refusal, MailboxFull)
-            error = Overloaded(str(refusal)) if full else NodeStopped(self.node_id)
-            outcome.fail(error)
-            raise error from self.crash
-
-    def _check_leader(self) -> None:
-        """Refuse at once what the role would refuse later."""
-        supervisor = self._supervisor
-        role = supervisor.role
-        if role is None or role.name is not RoleName.LEADER or not self._leads(role) or supervisor.ended.is_set():
-            raise self._no_leader(role)
-
-    def _no_leader(self, role: Role | None) -> Exception:
-        if self._supervisor.ended.is_set():
-            stopped = NodeStopped(self.node_id)
-            stopped.__cause__ = self.crash
-            return stopped
-        return NotLeader(None) if role is None else role.not_leader()
-
-    def _leads(self, role: Role) -> bool:
-        """Whether this leader still leads: not once it has decided to step down and only ends its actors."""
-        return role.state.leader == self.node_id
-
-    def _role_name(self) -> RoleName:
-        role = self._supervisor.role
-        if role is None or (role.name is RoleName.LEADER and not self._leads(role)):
-            return RoleName.FOLLOWER
-        return role.name
+        return await self._submission.read(query)
 
     # --- waiting and looking ---------------------------------------------------------------------------------
 
@@ -272,15 +247,28 @@ class Node(Generic[C, R]):
 
         Raises:
             NodeStopped: the node ended first.
+            UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
-        supervisor = self._supervisor
-        await trio.lowlevel.checkpoint()
-        while True:
-            if supervisor.ended.is_set():
-                raise NodeStopped(self.node_id) from self.crash
-            if supervisor.state is not None and supervisor.state.leader is not None:
-                return supervisor.state.leader
-            await supervisor.changed.park()
+        return await self._supervisor.wait_leader(0)
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait_leader_changed(self, refusal: NotLeader) -> str:
+        """Wait until this node knows of a leader that the node which raised `refusal` did not; return the leader's id.
+
+        For a loop that can propose at this node alone: before that, a retry can't end otherwise. (`wait_leader` returns
+        at once while the leader is known, so a loop around that one would spin.)
+
+            while True:
+                try:
+                    return await node.propose(command)
+                except NotLeader as refusal:
+                    await node.wait_leader_changed(refusal)
+
+        A program that can reach the other nodes goes to `refusal.leader` instead, and waits with this only where that
+        node refuses, too, or none was named. Raises as `wait_leader` does.
+        """
+        # A term has one leader at most: a node that knows it learns nothing new before a later term has one.
+        return await self._supervisor.wait_leader(refusal.term if refusal.leader is None else refusal.term + 1)
 
     @trio.lowlevel.enable_ki_protection
     async def wait_applied(self, index: int) -> None:
@@ -288,7 +276,9 @@ class Node(Generic[C, R]):
 
         Raises:
             NodeStopped: the node ended first.
+            UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
         """
+        current_task()
         applier = self._applier()
         await trio.lowlevel.checkpoint()
         await applier.wait_applied(index)
@@ -300,25 +290,37 @@ class Node(Generic[C, R]):
         """Take a snapshot of what is applied now, whatever the policy says; return its metadata once it is durable.
 
         Raises:
-            NodeStopped: the node ended first.
+            NodeStopped: the node ended first; the cause is what ended it (a `snapshot` that raised, say).
+            UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
         """
+        current_task()
         try:
             snapshot: SnapshotMetadata = await self._applier().ask(RequestSnapshot)
-        except ActorStopped:
-            raise NodeStopped(self.node_id) from self.crash
-        return snapshot
+            return snapshot
+        except ActorStopped as stopped:
+            cause = stopped.__cause__
+        if cause is None:  # another actor crashed: which, is known once all have ended
+            await self._supervisor.ended.wait()
+        raise NodeStopped(self.node_id) from cause or self.crash
 
     def status(self) -> NodeStatus:
-        """A frozen picture of the node."""
+        """A frozen picture of the node; after its end, of where it stood.
+
+        Raises:
+            NodeStopped: it ended before it had recovered; the cause is what ended it.
+            UsageError: this is not the node's thread, or the node has not recovered yet.
+        """
+        self._supervisor.check_caller()
         state = self._supervisor.recovered_state()
         log = state.log
         return NodeStatus(
             node_id=self.node_id,
             cluster_id=self.cluster.cluster_id,
-            role=self._role_name(),
+            state=self.state,
+            role=self._submission.role_name(),
             term=state.term,
             voted_for=state.voted_for,
-            leader=state.leader,
+            leader=None if self._supervisor.over else state.leader,
             voters=tuple(sorted(state.voters)),
             commit_index=state.commit_index,
             applied_index=self._applier().applied_index,
@@ -330,7 +332,8 @@ class Node(Generic[C, R]):
         )
 
     def statistics(self) -> NodeStatistics:
-        """Counters and queue lengths."""
+        """Counters and queue lengths. Raises as `status` does."""
+        self._supervisor.check_caller()
         supervisor, state = self._supervisor, self._supervisor.recovered_state()
         return NodeStatistics(
             pending_proposals=supervisor.admission.count,
@@ -350,16 +353,21 @@ class Node(Generic[C, R]):
     def events(self, *, capacity: int = 1024) -> AbstractAsyncContextManager[EventChannel]:
         """Subscribe to changes of role, term, leader, commit index and snapshot: `async with node.events() as channel`.
 
-        The channel gets what happens while it is open; read `status()` after opening it for where things stand.
+        The channel gets what happens while it is open; read `status()` after opening it for where things stand. A node
+        that ends says so in its last events: a `RoleChanged` without a role, and a `LeaderChanged` without a leader.
         """
+        self._supervisor.check_caller()
         return self._supervisor.events.subscribe(capacity)
 
     @asynccontextmanager
-    async def applied(self, *, from_index: int | None = None) -> AsyncGenerator[AppliedLog[C], None]:
+    async def applied(
+        self: Node[StateMachine[C, Any]], *, from_index: int | None = None
+    ) -> AsyncGenerator[AppliedLog[C], None]:
         """Read the applied log as a channel: `async with node.applied() as channel`.
 
         Begins at `from_index`, or with the first entry not applied yet. See `AppliedLog`.
         """
+        current_task()
         applier, state = self._applier(), self._supervisor.recovered_state()
         begin = applier.applied_index + 1 if from_index is None else from_index
         if begin < 1:
@@ -372,6 +380,8 @@ class Node(Generic[C, R]):
 
         It stays readable while it is open, even when a newer one replaces it.
         """
+        current_task()
+        self._applier()
         reader = await self._supervisor.storage.open_snapshot()
         if reader is None:
             yield None
@@ -382,6 +392,7 @@ class Node(Generic[C, R]):
             reader.close()
 
     def _applier(self) -> Applier:
+        self._supervisor.check_caller()
         self._supervisor.recovered_state()
         if self._supervisor.applier is None:
             raise InternalError("a recovered node has no applier")

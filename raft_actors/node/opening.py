@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
+from raft_actors.actors.home_thread import current_task
 from raft_actors.actors.one_error import leaves, one_error
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped
@@ -16,8 +17,7 @@ from raft_actors.persistence.abc import Storage
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
 
-C = TypeVar("C")
-R = TypeVar("R")
+M = TypeVar("M", bound=StateMachine[Any, Any])
 
 
 @asynccontextmanager
@@ -26,11 +26,11 @@ async def open_node(
     node_id: str,
     *,
     cluster: ClusterConfig,
-    state_machine: StateMachine[C, R],
+    state_machine: M | Callable[[], M],
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
-) -> AsyncGenerator[Node[C, R], None]:
+) -> AsyncGenerator[Node[M], None]:
     """Open a node for the length of an `async with` block.
 
     The block begins once the node has recovered its state and can be reached; a leader need not be known yet. At its
@@ -39,10 +39,15 @@ async def open_node(
     If the node crashes, the block is cancelled and the node's error is raised. An error of the block comes out as
     itself.
 
+    `state_machine` serves one node in its life, so a loop that opens the node again hands in a factory: a callable
+    without arguments, such as the class.
+
     Raises:
-        ConfigurationError: an argument can't work.
+        ConfigurationError: an argument can't work, or the state machine has served a node before.
+        UsageError: this is no Trio task.
         StorageError, TransportError, StateMachineError, InternalError: what kept the node from starting, or ended it.
     """
+    current_task()
     node = Node(
         node_id, cluster=cluster, state_machine=state_machine, storage=storage, transport=transport, config=config
     )
@@ -72,21 +77,24 @@ async def run_node(  # noqa: ASYNC128 - the node calls started()
     node_id: str,
     *,
     cluster: ClusterConfig,
-    state_machine: StateMachine[C, R],
+    state_machine: M | Callable[[], M],
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
-    task_status: trio.TaskStatus[Node[C, R]] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Node[M]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node in a nursery of your own: `node = await nursery.start(partial(run_node, "n1", cluster=…, …))`.
 
     `started()` gives the node once it has recovered and can be reached. Ends when `node.aclose()` is called, or when
-    cancelled, which skips the first stage of stopping.
+    cancelled, which skips the first stage of stopping. What ends it is one error, as from `open_node`; a nursery that
+    it runs in puts that into an ExceptionGroup, as Trio's do, with the `NodeStopped` of tasks that waited for the node.
 
     Raises:
-        ConfigurationError: an argument can't work.
+        ConfigurationError: an argument can't work, or the state machine has served a node before.
+        UsageError: this is no Trio task.
         StorageError, TransportError, StateMachineError, InternalError: what kept the node from starting, or ended it.
     """
+    current_task()
     node = Node(
         node_id, cluster=cluster, state_machine=state_machine, storage=storage, transport=transport, config=config
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any, ClassVar, TypeVar
 
 import trio
 from typing_extensions import override
 
+from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.pending import Pending, wake
 from raft_actors.errors import CommandFailed, NodeStopped, Overloaded
+from raft_actors.node.machines import is_not_run, not_run
 
 R = TypeVar("R")
 
@@ -20,14 +23,21 @@ class Admission:
 
     Room that is freed is given to those who wait, in order of arrival, at once and not when they run: so nobody who
     comes in between takes it from them.
+
+    Attributes:
+        home: the thread that all who come have to be on.
+        closed: whether it lets nobody in any more.
+        cause: what ended the node, once it has crashed.
     """
 
-    def __init__(self, node_id: str, *, max_bytes: int, max_count: int) -> None:
+    def __init__(self, node_id: str, *, max_bytes: int, max_count: int, home: HomeThread | None = None) -> None:
         self.node_id = node_id
+        self.home = home or HomeThread(f"node {node_id!r}")
         self.max_bytes = max_bytes
         self.max_count = max_count
         self.bytes = 0
         self.closed = False
+        self.cause: BaseException | None = None
         # Dicts for their order, so that a simulation repeats itself.
         self._admitted: dict[PendingOutcome[Any], None] = {}
         self._waiting: dict[PendingOutcome[Any], trio.lowlevel.Task] = {}
@@ -46,7 +56,7 @@ class Admission:
             NodeStopped: the node takes no more.
         """
         if self.closed:
-            raise NodeStopped(self.node_id)
+            raise NodeStopped(self.node_id) from self.cause
         if not self.admit_if_room(outcome):
             raise Overloaded(
                 f"{self.count:,} proposals with {self.bytes:,} bytes wait to be committed and applied "
@@ -64,7 +74,7 @@ class Admission:
             NodeStopped: the node takes no more.
         """
         if self.closed:
-            raise NodeStopped(self.node_id)
+            raise NodeStopped(self.node_id) from self.cause
         if self.admit_if_room(outcome):
             return
 
@@ -76,7 +86,7 @@ class Admission:
         self._waiting[outcome] = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(give_up)
         if outcome not in self._admitted:
-            raise NodeStopped(self.node_id)
+            raise NodeStopped(self.node_id) from self.cause
 
     def release(self, outcome: PendingOutcome[Any]) -> None:
         """Forget one that was settled, and let the next in."""
@@ -89,9 +99,10 @@ class Admission:
         if self._idle and not self._admitted:
             self._idle.unpark_all()
 
-    def close(self) -> None:
+    def close(self, cause: BaseException | None = None) -> None:
         """Let nobody in any more, nor those who wait for room."""
         self.closed = True
+        self.cause = cause
         for task in self._waiting.values():
             wake(task)
         self._waiting.clear()
@@ -150,6 +161,19 @@ class PendingOutcome(Pending[R]):
         self.index: int | None = None
         self.last_index = 0
 
+    @override
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self) -> R:
+        """Wait until it is settled; return the result or raise the error. For one task at a time.
+
+        Raises:
+            UsageError: this is not the node's thread, or not under Trio.
+            InternalError: another task waits already.
+        """
+        current_task()
+        self._admission.home.check()
+        return await super().wait()
+
     @trio.lowlevel.enable_ki_protection
     def _settle(self) -> None:
         """Free its place in the admission's bound, too."""
@@ -170,7 +194,7 @@ class PendingOutcome(Pending[R]):
         """
 
 
-class PendingProposals(PendingOutcome[Any]):
+class PendingProposals(PendingOutcome[list[R | CommandFailed]]):
     """Commands that were proposed together: `wait` gives a list with one result for each, in order.
 
     A command whose `apply` raised has its `CommandFailed` as result, so that the others' results are not lost.
@@ -188,7 +212,7 @@ class PendingProposals(PendingOutcome[Any]):
         self.resolve(results[end - len(self.commands) : end])
 
 
-class PendingProposal(PendingProposals):
+class PendingProposal(PendingOutcome[R]):
     """One command that was proposed: `wait` gives its result, or raises the `CommandFailed` of an `apply` that raised.
 
     The other errors of `wait` are those of `PendingProposals`.
@@ -206,14 +230,18 @@ class PendingProposal(PendingProposals):
 
 
 class PendingRead(PendingOutcome[R]):
-    """A query to run on the state machine once all that was committed before it has been applied."""
+    """A query to run on the state machine once all that was committed before it has been applied.
 
-    __slots__ = ("query",)
+    It runs in the context (`contextvars`) of the task that made this, or in a copy of it: what it sets is not seen.
+    """
+
+    __slots__ = ("_context", "query")
 
     is_read: ClassVar[bool] = True
 
     def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
         super().__init__(admission, (), 0)
+        self._context = copy_context()
         self.query = query
 
     @override
@@ -224,6 +252,11 @@ class PendingRead(PendingOutcome[R]):
         Ctrl-C gets through to a query that never ends, as it does to `apply`: it ends the node.
         """
         try:
-            self.resolve(self.query(state_machine))
+            result = self._context.run(self.query, state_machine)
         except Exception as error:  # noqa: BLE001 - the query is the caller's code, and so is its error
             self.fail(error)
+            return
+        if is_not_run(result):
+            self.fail(TypeError(not_run(result, "the query")))
+        else:
+            self.resolve(result)

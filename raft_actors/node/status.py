@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from raft_actors.actors.actor import MailboxStatistics
@@ -12,12 +14,30 @@ from raft_actors.raft.transitions import RoleName
 from raft_actors.transports.abc import TransportStatistics
 
 
+class NodeState(enum.StrEnum):
+    """Where in its life a node stands; each may be followed only by a later one."""
+
+    NEW = "new"
+    """It was made, and has not been run."""
+    RECOVERING = "recovering"
+    """It opens its storage, restores its state machine, and can't be reached yet."""
+    RUNNING = "running"
+    CLOSING = "closing"
+    """It takes no more proposals, and finishes what is under way."""
+    CLOSED = "closed"
+    """It has ended, as asked."""
+    CRASHED = "crashed"
+    """An error has ended it, or is ending it: `Node.crash`."""
+
+
 @attrs.frozen(kw_only=True)
 class NodeStatus:
     """A node at one moment.
 
     Attributes:
-        leader: id of this term's leader, or None while it is not known.
+        state: where in its life it stands.
+        role: its role in the term; None once it has ended, when nothing here changes any more.
+        leader: id of this term's leader, or None while it is not known, and once the node has ended.
         commit_index: the last entry known to be committed.
         applied_index: the last entry applied to the state machine.
         durable_index: the last entry on this node's disk.
@@ -27,7 +47,8 @@ class NodeStatus:
 
     node_id: str
     cluster_id: str
-    role: RoleName
+    state: NodeState
+    role: RoleName | None
     term: int
     voted_for: str | None
     leader: str | None

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, cast
 
 import trio
 
 from raft_actors.actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.actors.clock import NodeClock
+from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.one_error import one_error
 from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
-from raft_actors.errors import InternalError, NodeStopped, StorageFailed
+from raft_actors.errors import NodeStopped, StorageFailed, UsageError
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import (
     CommitAdvanced,
@@ -27,9 +29,11 @@ from raft_actors.node.events import (
     SnapshotInstalled,
     SnapshotTaken,
 )
+from raft_actors.node.machines import use
 from raft_actors.node.proposals import Admission, PendingOutcome
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, Performers, RoleActor, Services
 from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
+from raft_actors.node.status import NodeState
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
@@ -61,12 +65,15 @@ class Supervisor:
     """Runs the actors of one node. See the module's text.
 
     Attributes:
+        home: the thread that the node lives on.
         state, applier: there once the storage is open; None before.
         observer: see `Observer`; None where nobody looks.
         clock: what timers and time slices go by.
         role, role_actor: the current role: what decides, and what lives by it.
         requested: the inbox item that took in the last request; while it waits there, further ones may join it.
         crash: the error that ended the node, or None.
+        over: whether the node has no role any more, and answers nobody. Its storage may be closing still.
+        ended: set once all of it has ended.
     """
 
     def __init__(
@@ -93,11 +100,12 @@ class Supervisor:
             name=f"node {node_id}",
             capacity=config.inbox_capacity,
         )
+        self.home = self.inbox.home = HomeThread(f"node {node_id!r}")
         self.requested = Requested([], taken=True)
         self.admission = Admission(
-            node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals
+            node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
         )
-        self.events = EventHub()
+        self.events = EventHub(self.home)
         self.persistence = PersistenceActor(storage, self.inbox)
         self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
@@ -108,6 +116,7 @@ class Supervisor:
         self.elections = 0
         self.dropped_messages = 0
         self.crash: BaseException | None = None
+        self.over = False
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
         self._opened_storage = False
@@ -122,6 +131,7 @@ class Supervisor:
         Raises:
             RaftError: what ended the node: the one error of the actor that crashed first.
         """
+        self.home.settle()
         try:
             with self._scope:
                 await self._live(started)
@@ -131,10 +141,12 @@ class Supervisor:
                 self.crash = cause
             raise cause from cause.__cause__  # noqa: ASYNC104 - the same error, or a cancellation as itself
         finally:
-            self._settle_all()
-            if self._opened_storage:
-                await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
-            self.ended.set()
+            try:
+                self._settle_all()
+                if self._opened_storage:
+                    await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
+            finally:
+                self.ended.set()
 
     def stop(self) -> None:
         """End the node now. What it has acknowledged is on disk; what it has not, is answered with NodeStopped."""
@@ -148,6 +160,7 @@ class Supervisor:
         except Exception:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
+        use(self.state_machine)
         state = self.state = self._recover(recovered)
         applier = self.applier = Applier(
             self.state_machine,
@@ -209,28 +222,43 @@ class Supervisor:
 
     async def _close_storage(self) -> None:
         """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
-            await self.storage.aclose()
-        if scope.cancelled_caught and self.crash is None:
-            self.crash = StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
-            raise self.crash
+        try:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
+                await self.storage.aclose()
+            if scope.cancelled_caught:
+                raise StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
+        except Exception as error:
+            if self.crash is None:
+                self.crash = error
+                raise
+            self.crash.add_note(f"at the same time: {type(error).__name__}: {error}")
 
     def _settle_all(self) -> None:
         """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""
         crash = self.crash
+        self.over = True
 
         def stopped(index: int | None) -> Exception:
             error = NodeStopped(self.node_id, index)
             error.__cause__ = crash
             return error
 
-        self.admission.close()
+        self.admission.close(crash)
         self.admission.fail_all(stopped)
         self.inbox.close()
-        self.events.close()
+        self._publish_end()
         if self.applier is not None:
             self.applier.stop()
         self.changed.unpark_all()
+
+    def _publish_end(self) -> None:
+        """Let no subscriber go on believing that this node leads, or that it knows who does."""
+        state = self.state
+        if state is not None and self.role is not None:
+            self.events.publish(RoleChanged(state.term, None))
+            if state.leader is not None:
+                self.events.publish(LeaderChanged(state.term, None))
+        self.events.close()
 
     # --- what goes in ----------------------------------------------------------------------------------------
 
@@ -295,15 +323,59 @@ class Supervisor:
         if self.observer is not None:
             self.observer(self, role)
 
+    @property
+    def life(self) -> NodeState:
+        """Where in its life the node stands."""
+        if self.crash is not None:
+            return NodeState.CRASHED
+        if self.over:
+            return NodeState.CLOSED
+        if not self.home.ident:
+            return NodeState.NEW
+        if self.role is None:
+            return NodeState.RECOVERING
+        return NodeState.CLOSING if self.admission.closed else NodeState.RUNNING
+
+    def check_caller(self) -> None:
+        """Refuse a call that comes from another thread than the node's, or before the node lives.
+
+        Once all has ended, anybody may look at what is left: nothing changes any more.
+
+        Raises:
+            UsageError: it does.
+        """
+        home = self.home
+        if home.ident != get_ident() and not self.ended.is_set():
+            if home.ident:
+                raise home.elsewhere()
+            raise UsageError(
+                f"node {self.node_id!r} has not been run: start it by `await nursery.start(node.run)`, or use open_node"
+            )
+
+    async def wait_leader(self, least_term: int) -> str:
+        """Wait until a leader of this term or a later one is known; return its id."""
+        current_task()
+        self.check_caller()
+        await trio.lowlevel.checkpoint()
+        while True:
+            if self.over:
+                raise NodeStopped(self.node_id) from self.crash
+            state = self.state
+            if state is not None and state.leader is not None and state.term >= least_term:
+                return state.leader
+            await self.changed.park()
+
     def recovered_state(self) -> RaftState:
         """The state, for callers that can't come before recovery.
 
         Raises:
-            InternalError: they did.
-            RaftError: the node ended before it had recovered.
+            UsageError: they did.
+            NodeStopped: the node ended before it had recovered; the cause is what ended it.
         """
         if self.state is None:
-            if self.ended.is_set():
+            if self.over:
                 raise NodeStopped(self.node_id) from self.crash
-            raise InternalError(f"node {self.node_id!r} was used before it had recovered")
+            raise UsageError(
+                f"node {self.node_id!r} has not recovered yet: wait for `nursery.start(node.run)`, or use open_node"
+            )
         return self.state

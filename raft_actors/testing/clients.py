@@ -15,6 +15,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.errors import CommandFailed, NotLeader, Overloaded, ProposalError, RaftError
 from raft_actors.node.node import Node
 from raft_actors.testing.linearizability import UNKNOWN
+from raft_actors.testing.recording import RecordingStateMachine
 
 if TYPE_CHECKING:
     from raft_actors.testing.history import Call
@@ -71,7 +72,7 @@ class Client(Generic[C, R]):
             CommandFailed: it took effect, and the state machine raised.
         """
 
-        async def propose(node: Node[C, R]) -> list[Any]:
+        async def propose(node: Node[RecordingStateMachine[C, R]]) -> list[Any]:
             try:
                 return [await node.propose(command)]
             except CommandFailed as failure:
@@ -102,7 +103,7 @@ class Client(Generic[C, R]):
             query: is given the application's state machine, and returns the answer.
         """
 
-        async def ask(node: Node[C, R]) -> list[T]:
+        async def ask(node: Node[RecordingStateMachine[C, R]]) -> list[T]:
             return [await node.read(lambda recorder: query(recorder.inner))]
 
         (result,) = await self._record([request], ask, retry=True)
@@ -131,7 +132,11 @@ class Client(Generic[C, R]):
         return None
 
     async def _record(
-        self, requests: Sequence[Any], work: Callable[[Node[C, R]], Awaitable[list[Any]]], *, retry: bool
+        self,
+        requests: Sequence[Any],
+        work: Callable[[Node[RecordingStateMachine[C, R]]], Awaitable[list[Any]]],
+        *,
+        retry: bool,
     ) -> list[Any]:
         trace, history = self._cluster.trace, self._cluster.history
         calls = [history.begin(self.name, request) for request in requests]
@@ -161,7 +166,7 @@ class Client(Generic[C, R]):
         self._cluster.trace.add("return", operation=call.number, outcome=outcome, text=text)
 
     async def _until_answered(
-        self, work: Callable[[Node[C, R]], Awaitable[list[Any]]], *, retry: bool
+        self, work: Callable[[Node[RecordingStateMachine[C, R]]], Awaitable[list[Any]]], *, retry: bool
     ) -> list[Any] | None:
         """The answers, or None: nobody can tell whether it took effect."""
         while True:
@@ -183,7 +188,7 @@ class Client(Generic[C, R]):
                 return None
             await trio.sleep(self._rng.uniform(*_PAUSE_S))
 
-    async def _attempt(self, work: Callable[[Node[C, R]], Awaitable[list[Any]]]) -> list[Any]:
+    async def _attempt(self, work: Callable[[Node[RecordingStateMachine[C, R]]], Awaitable[list[Any]]]) -> list[Any]:
         """Go to a node, have it do something, and bring the answer back; what holds up the node holds up both ways."""
         cluster = self._cluster
         name = self._target = self._target or self._rng.choice(cluster.node_ids)

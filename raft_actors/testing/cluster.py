@@ -31,6 +31,7 @@ from raft_actors.testing.invariants import Invariant
 from raft_actors.testing.members import Member
 from raft_actors.testing.network import LINK_FAULTS, SimulatedNetwork
 from raft_actors.testing.recorder import TraceRecorder
+from raft_actors.testing.recording import RecordingStateMachine
 from raft_actors.testing.watch import Watch
 from raft_actors.transports.faults import Faults
 
@@ -39,7 +40,6 @@ R = TypeVar("R")
 
 RELIABLE = Faults(delay_s=(0.0002, 0.001))
 """A local network: messages take up to a millisecond, may overtake each other, and all arrive."""
-
 UNRELIABLE = Faults(drop=0.1, delay_s=(0.0, 0.026))
 """A tenth of all messages is lost, the others take up to 26 ms."""
 
@@ -57,7 +57,7 @@ class Started:
     node_id: str
     index: int
     term: int
-    proposal: PendingProposal
+    proposal: PendingProposal[Any]
 
 
 class SimulatedCluster(Generic[C, R]):
@@ -142,7 +142,7 @@ class SimulatedCluster(Generic[C, R]):
         return self.watch.facts
 
     @property
-    def nodes(self) -> dict[str, Node[C, R]]:
+    def nodes(self) -> dict[str, Node[RecordingStateMachine[C, R]]]:
         """The nodes that run now and have recovered, by id."""
         return {
             name: member.running.node
@@ -160,7 +160,7 @@ class SimulatedCluster(Generic[C, R]):
         """How many nodes are more than half of all."""
         return len(self.node_ids) // 2 + 1
 
-    def node(self, node_id: str) -> Node[C, R]:
+    def node(self, node_id: str) -> Node[RecordingStateMachine[C, R]]:
         """A node that runs now."""
         return self._members[node_id].get().node
 
@@ -288,20 +288,20 @@ class SimulatedCluster(Generic[C, R]):
 
     # --- nodes -----------------------------------------------------------------------------------------------
 
-    async def start(self, node_id: str) -> Node[C, R]:
+    async def start(self, node_id: str) -> Node[RecordingStateMachine[C, R]]:
         """Start a node that is down, on the disk that it left behind; return it once it has recovered.
 
         Raises:
             RaftError: what kept it from starting.
         """
         member = self._members[node_id]
-        number = member.starts + 1
+        seed = Random(f"{self.seed} {node_id} {member.starts + 1}").getrandbits(32)
         return await member.start(
             self._nursery,
-            self._make_state_machine(),
+            self._make_state_machine,
             cluster=self._cluster_config,
             transport=self.network.transport(node_id),
-            config=attrs.evolve(self.config, seed=Random(f"{self.seed} {node_id} {number}").getrandbits(32)),
+            config=attrs.evolve(self.config, seed=seed),
         )
 
     def crash(self, node_id: str) -> None:

@@ -10,6 +10,7 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped
+from raft_actors.node.machines import state_machine_from, use
 from raft_actors.node.node import Node
 from raft_actors.observe.trace import Trace
 from raft_actors.state_machine import StateMachine
@@ -37,7 +38,7 @@ class Running(Generic[C, R]):
         error: what kept it from recovering.
     """
 
-    node: Node[C, R]
+    node: Node[RecordingStateMachine[C, R]]
     state_machine: StateMachine[C, R]
     recorder: RecordingStateMachine[C, R]
     life: Life
@@ -102,12 +103,12 @@ class Member(Generic[C, R]):
     async def start(
         self,
         nursery: trio.Nursery,
-        state_machine: StateMachine[C, R],
+        make_state_machine: Callable[[], StateMachine[C, R]],
         *,
         cluster: ClusterConfig,
         transport: SimulatedTransport,
         config: NodeConfig,
-    ) -> Node[C, R]:
+    ) -> Node[RecordingStateMachine[C, R]]:
         """Start a node on the disk, once the one before it has ended; return it when it has recovered.
 
         Raises:
@@ -121,8 +122,11 @@ class Member(Generic[C, R]):
             raise ConfigurationError(f"node {self.node_id!r} was started by somebody else")
         self.starts += 1
         life = Life(self.node_id, self.starts, self.disk)
+        # The node sees the recorder around it, and can't look at the application's own.
+        state_machine = state_machine_from(make_state_machine)
+        use(state_machine)
         recorder = RecordingStateMachine(state_machine, self.watch, life)
-        node: Node[C, R] = Node(
+        node: Node[RecordingStateMachine[C, R]] = Node(
             self.node_id,
             cluster=cluster,
             state_machine=recorder,

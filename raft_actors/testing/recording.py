@@ -51,7 +51,7 @@ class RecordingStateMachine(StateMachine[C, R]):
         self._codec = _RecordingCodec(inner.commands)
         # An attribute of the class in other state machines; this one takes that of the one it wraps.
         vars(self)["commands"] = self._codec
-        self.inner = inner
+        self.inner: Any = inner  # whose type only the application knows
         self._watch = watch
         self._life = life
         self._restoring = False
@@ -62,7 +62,7 @@ class RecordingStateMachine(StateMachine[C, R]):
         # The applier's index is that of the entry before: no-ops have been passed by then.
         index, data = self._applied_index() + 1, self._codec.last
         try:
-            result = self.inner.apply(command)
+            result: R = self.inner.apply(command)
         except Exception as error:
             self._watch.applied(self._life, index, data, comparable(error))
             raise

@@ -284,7 +284,7 @@ class Simulation(SimulatedCluster[C, R]):
         self.trace.add(kind, what=what, text=text, nodes=list(node_ids))
 
 
-async def _read_nothing(node: Node[Any, Any]) -> None:
+async def _read_nothing(node: Node[StateMachine[Any, Any]]) -> None:
     with trio.move_on_after(_FED_S), suppress(ProposalError):
         await node.read(lambda _state_machine: None)
 

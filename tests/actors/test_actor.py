@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import attrs
@@ -9,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from raft_actors.actors import actor
 from raft_actors.actors.actor import Actor, ActorStopped, Mailbox, MailboxFull, MailboxStatistics
 from raft_actors.actors.pending import Pending
 
@@ -189,3 +191,38 @@ async def test_closing_turns_away_those_who_wait_for_room() -> None:
             nursery.start_soon(mailbox.tell_when_room, 1)
             await wait_all_tasks_blocked()
             assert mailbox.close() == []
+
+
+# --- the example ----------------------------------------------------------------------------------------------
+
+
+async def test_the_example_of_the_modules_text_ends_with_the_sum() -> None:
+    assert actor.__doc__ is not None
+    example = textwrap.dedent(actor.__doc__[actor.__doc__.index("    @attrs.frozen") :])
+    classes, life = example.split("async with trio.open_nursery()")
+    names: dict[str, Any] = {"Actor": Actor, "Pending": Pending, "attrs": attrs, "trio": trio}
+    program = f"{classes}\nasync def main():\n" + textwrap.indent(
+        f"async with trio.open_nursery(){life}\nreturn total\n", "    "
+    )
+    exec(program, names)
+    with trio.fail_after(5):
+        assert await names["main"]() == 3
+
+
+async def test_an_ask_of_an_actor_that_crashes_tells_what_it_crashed_with() -> None:
+    class Crashing(Adder):
+        async def receive(self, messages: list[int | Get]) -> None:
+            raise ValueError("negative")
+
+    adder = Crashing()
+    with pytest.RaisesGroup(ValueError):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                with trio.CancelScope(shield=True), pytest.raises(ActorStopped) as stopped:
+                    await adder.ask(Get)
+                assert repr(stopped.value.__cause__) == "ValueError('negative')"
+
+            await wait_all_tasks_blocked()
+            nursery.start_soon(adder.run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -14,11 +16,11 @@ def make_admission(*, max_bytes: int = 100, max_count: int = 10) -> Admission:
     return Admission("n1", max_bytes=max_bytes, max_count=max_count)
 
 
-def sized(admission: Admission, size: int) -> PendingProposal:
+def sized(admission: Admission, size: int) -> PendingProposal[Any]:
     return PendingProposal(admission, (b"",), size)
 
 
-def admitted(admission: Admission, size: int) -> PendingProposal:
+def admitted(admission: Admission, size: int) -> PendingProposal[Any]:
     proposal = sized(admission, size)
     admission.admit_nowait(proposal)
     return proposal
@@ -32,13 +34,13 @@ class Queue:
         self.got_room: list[int] = []
         self.scopes: dict[int, trio.CancelScope] = {}
 
-    async def add(self, size: int) -> PendingProposal:
+    async def add(self, size: int) -> PendingProposal[Any]:
         proposal = sized(self.admission, size)
         self.nursery.start_soon(self._wait, proposal)
         await wait_all_tasks_blocked()
         return proposal
 
-    async def _wait(self, proposal: PendingProposal) -> None:
+    async def _wait(self, proposal: PendingProposal[Any]) -> None:
         with trio.CancelScope() as scope:
             self.scopes[proposal.size] = scope
             await self.admission.admit(proposal)

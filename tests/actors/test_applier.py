@@ -22,16 +22,16 @@ from tests.actors.stores import forgetful, open_store
 from tests.unit.builders import batch, make_admission, make_log, recovered
 
 
-def proposal(first_index: int, *commands: bytes) -> PendingProposals:
+def proposal(first_index: int, *commands: bytes) -> PendingProposals[Any]:
     """A proposal that a leader has appended."""
-    made = PendingProposals(make_admission(), commands, 0)
+    made: PendingProposals[Any] = PendingProposals(make_admission(), commands, 0)
     made.index, made.last_index = first_index, first_index + len(commands) - 1
     return made
 
 
-def single(index: int, command: bytes) -> PendingProposal:
+def single(index: int, command: bytes) -> PendingProposal[Any]:
     """A proposal of one command that a leader has appended."""
-    made = PendingProposal(make_admission(), (command,), 0)
+    made: PendingProposal[Any] = PendingProposal(make_admission(), (command,), 0)
     made.index = made.last_index = index
     return made
 

@@ -264,7 +264,7 @@ async def test_wakes_those_who_wait_for_an_entry_that_the_snapshot_covers() -> N
 
 async def test_proposals_that_a_snapshot_skipped_are_told_that_their_outcome_is_unknown() -> None:
     async with running(make_log([1, 1]), **NEVER) as stage:
-        skipped = PendingProposal(make_admission(), (b"2",), 0)
+        skipped: PendingProposal[Any] = PendingProposal(make_admission(), (b"2",), 0)
         skipped.index = skipped.last_index = 2
         stage.applier._log.reset(INSTALLED)
         await stage.apply(2, skipped)

@@ -16,7 +16,7 @@ from raft_actors.transports import MemoryNetwork
 from tests.actors.machines import Machine
 
 IDS = ("n1", "n2", "n3")
-Nodes = dict[str, Node[bytes, str]]
+Nodes = dict[str, Node[Machine]]
 
 
 def tasks(task: trio.lowlevel.Task | None = None) -> Iterator[trio.lowlevel.Task]:
@@ -60,8 +60,8 @@ async def wait_until(condition: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-async def wait_leader(nodes: Nodes) -> Node[bytes, str]:
-    def leaders() -> list[Node[bytes, str]]:
+async def wait_leader(nodes: Nodes) -> Node[Machine]:
+    def leaders() -> list[Node[Machine]]:
         return [node for node in nodes.values() if node.status().role is RoleName.LEADER]
 
     await wait_until(lambda: bool(leaders()))
@@ -155,7 +155,7 @@ async def test_no_task_of_a_node_lives_when_it_was_closed(autojump_clock: trio.t
 async def test_ending_in_the_middle_of_work_is_no_error(turns: int) -> None:
     """Its actors end in any order, and what one of them still had in hand for another is just dropped."""
 
-    async def work(node: Node[bytes, str]) -> None:
+    async def work(node: Node[Machine]) -> None:
         while True:
             await node.propose(b"x")
 

@@ -156,7 +156,7 @@ async def test_a_storage_that_is_open_is_refused_to_a_second_node_and_serves_the
 ) -> None:
     network, cluster = MemoryNetwork(), ClusterConfig("orders", {"n1": "n1"})
 
-    def node(use: Storage, on: MemoryNetwork) -> AbstractAsyncContextManager[Node[bytes, int]]:
+    def node(use: Storage, on: MemoryNetwork) -> AbstractAsyncContextManager[Node[CommandLog]]:
         return open_node("n1", cluster=cluster, state_machine=CommandLog(), storage=use, transport=on.transport("n1"))
 
     async with node(storage, network) as first:
@@ -178,7 +178,7 @@ async def test_a_transport_that_runs_is_refused_to_a_second_node_and_serves_the_
     for transport in (MemoryNetwork().transport("n1"), TcpTransport("127.0.0.1:0")):
         storage = MemoryStorage()
 
-        def node(use: Storage, over: Transport = transport) -> AbstractAsyncContextManager[Node[bytes, int]]:
+        def node(use: Storage, over: Transport = transport) -> AbstractAsyncContextManager[Node[CommandLog]]:
             return open_node("n1", cluster=cluster, state_machine=CommandLog(), storage=use, transport=over)
 
         async with node(storage) as first:

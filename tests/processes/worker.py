@@ -89,7 +89,7 @@ class ReportingStorage(SqliteStorage):
 class Worker:
     """A node and those who use it."""
 
-    node: Node[Note | Fill, int]
+    node: Node[Ledger]
     machine: Ledger
     storage: ReportingStorage
     settings: dict[str, Any]

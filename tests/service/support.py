@@ -11,7 +11,7 @@ import attrs
 import pytest
 import trio
 
-from raft_actors import NodeStatus, ProposalError, RoleName
+from raft_actors import NodeState, NodeStatus, ProposalError, RoleName
 from raft_actors.service.connection import Context, ServiceConfig, Session
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run
@@ -82,6 +82,7 @@ class LoneReplica:
         return NodeStatus(
             node_id="n1",
             cluster_id="kv",
+            state=NodeState.RUNNING,
             role=RoleName.LEADER,
             term=3,
             voted_for="n1",

@@ -20,7 +20,6 @@ from raft_actors import ClusterConfig, ListenError, Node, NotLeader, open_node
 from raft_actors.persistence import MemoryStorage
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
-from raft_actors.service.replies import Reply
 from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
 from raft_actors.transports import MemoryNetwork
@@ -99,7 +98,7 @@ async def test_a_follower_names_the_leader() -> None:
     cluster = ClusterConfig(cluster_id="kv", voters=dict.fromkeys(machines, "unused"))
     network = MemoryNetwork()
 
-    def open_one(node_id: str) -> AbstractAsyncContextManager[Node[bytes, Reply]]:
+    def open_one(node_id: str) -> AbstractAsyncContextManager[Node[KeyValue]]:
         return open_node(
             node_id,
             cluster=cluster,

@@ -150,9 +150,9 @@ def make_admission() -> Admission:
     return Admission(ME, max_bytes=MIB, max_count=1000)
 
 
-def propose(role: Role, *commands: bytes, now: float = 0.0) -> tuple[PendingProposals, list[Effect]]:
+def propose(role: Role, *commands: bytes, now: float = 0.0) -> tuple[PendingProposals[Any], list[Effect]]:
     """Have a role decide on a proposal of these commands (not yet on the end of the step)."""
-    kind = PendingProposal if len(commands) == 1 else PendingProposals
+    kind: Any = PendingProposal if len(commands) == 1 else PendingProposals
     proposal = kind(make_admission(), commands, sum(map(len, commands)))
     return proposal, role.handle(Requested([proposal]), now)
 

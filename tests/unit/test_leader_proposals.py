@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +63,7 @@ def test_the_next_step_appends_behind_the_last() -> None:
 def test_more_than_one_message_takes_is_split_between_commands() -> None:
     size = BATCH_OVERHEAD + 2 * (ENTRY_OVERHEAD + 1)
     leader = make_leader(max_append_bytes=size)
-    proposal = PendingProposals(make_admission(), [b"a", b"b", b"c"], size + ENTRY_OVERHEAD + 1)
+    proposal: PendingProposals[Any] = PendingProposals(make_admission(), [b"a", b"b", b"c"], size + ENTRY_OVERHEAD + 1)
     leader.handle(Requested([proposal]), 0.0)
     assert [batch.commands() for batch in appended(leader)] == [[b"a", b"b"], [b"c"]]
     assert (proposal.index, proposal.last_index) == (2, 4)
@@ -69,7 +71,7 @@ def test_more_than_one_message_takes_is_split_between_commands() -> None:
 
 def test_a_command_larger_than_a_message_goes_alone() -> None:
     leader = make_leader(max_append_bytes=40)
-    proposal = PendingProposals(make_admission(), [b"a", b"b" * 100, b"c"], 200)
+    proposal: PendingProposals[Any] = PendingProposals(make_admission(), [b"a", b"b" * 100, b"c"], 200)
     leader.handle(Requested([proposal]), 0.0)
     assert [batch.commands() for batch in appended(leader)] == [[b"a"], [b"b" * 100], [b"c"]]
 
@@ -80,7 +82,7 @@ def test_a_command_larger_than_a_message_goes_alone() -> None:
 )
 def test_no_batch_is_larger_than_a_message_unless_one_command_is(lengths: list[list[int]], limit: int) -> None:
     leader = make_leader(max_append_bytes=limit)
-    proposals = []
+    proposals: list[PendingProposals[Any]] = []
     for own in lengths:
         commands = [b"x" * length for length in own]
         size = BATCH_OVERHEAD + sum(ENTRY_OVERHEAD + length for length in own)

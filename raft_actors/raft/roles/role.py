@@ -173,7 +173,8 @@ class Role(ABC):
     def not_leader(self) -> NotLeader:
         """The error that names the leader as far as known."""
         leader = self.state.leader
-        return NotLeader(leader, self.state.cluster.voters.get(leader) if leader else None)
+        address = self.state.cluster.voters.get(leader) if leader else None
+        return NotLeader(leader, address, self.state.term)
 
     # --- snapshots: the same decision in every role ---------------------------------------------------------------
 

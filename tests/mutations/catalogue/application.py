@@ -9,7 +9,7 @@ _STATE = "raft/state.py"
 _LOG = "raft/log.py"
 _APPLIER = "node/applier.py"
 _PROPOSALS = "node/proposals.py"
-_NODE = "node/node.py"
+_SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
 
 APPLIED: tuple[Mutation, ...] = (
@@ -236,7 +236,7 @@ ANSWERS: tuple[Mutation, ...] = (
         "request-handed-to-nobody",
         "each request reaches the leader",
         "architecture, Decide, then perform",
-        Edit(_NODE, "Node._hand_in", "if not waiting.taken:", "if waiting.requests:"),
+        Edit(_SUBMISSION, "Submission._hand_in", "if not waiting.taken:", "if waiting.requests:"),
     ),
     mutation(
         "timer-fires-once",

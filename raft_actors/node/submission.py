@@ -1,0 +1,129 @@
+"""From a command to the leader's inbox: encoded, within its bounds, admitted, handed in. Or refused, saying why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from raft_actors.actors.actor import ActorStopped, MailboxFull
+from raft_actors.actors.home_thread import current_task
+from raft_actors.commands import CommandCodec
+from raft_actors.errors import CommandTooLarge, NodeStopped, NotLeader, Overloaded
+from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.node.supervisor import Supervisor
+from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
+from raft_actors.raft.inputs import Requested
+from raft_actors.raft.roles import Role
+from raft_actors.raft.transitions import RoleName
+
+_PROPOSAL_OVERHEAD = BATCH_OVERHEAD + ENTRY_OVERHEAD
+
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Submission(Generic[C, R]):
+    """Brings one node's proposals and reads on their way."""
+
+    def __init__(self, supervisor: Supervisor, codec: CommandCodec[C]) -> None:
+        self._supervisor = supervisor
+        self._encode = codec.encode
+        self._limit = supervisor.config.max_command_bytes
+
+    def proposal(self, command: C) -> PendingProposal[R]:
+        """One command, encoded.
+
+        Raises:
+            CommandTooLarge: its bytes are too many.
+            TypeError: it is no command of the state machine.
+        """
+        data = self._encode(command)
+        if len(data) > self._limit:
+            raise CommandTooLarge(len(data), self._limit)
+        return PendingProposal(self._supervisor.admission, [data], _PROPOSAL_OVERHEAD + len(data))
+
+    def proposals(self, commands: Sequence[C]) -> PendingProposals[R]:
+        """Commands that go together, encoded. Raises as `proposal` does."""
+        encoded = [self._encode(command) for command in commands]
+        size = BATCH_OVERHEAD
+        for data in encoded:
+            if len(data) > self._limit:
+                raise CommandTooLarge(len(data), self._limit)
+            size += len(data) + ENTRY_OVERHEAD
+        return PendingProposals(self._supervisor.admission, encoded, size)
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """Have a query run once all is applied that was committed before."""
+        read: PendingRead[T] = PendingRead(self._supervisor.admission, query)
+        await self.submit(read)
+        return await read.wait()
+
+    async def submit(self, outcome: PendingOutcome[Any]) -> None:
+        """Hand it in once there is room for it.
+
+        Raises:
+            NotLeader, NodeStopped, Overloaded: it was not handed in.
+            UsageError: nor was it, for where the call comes from.
+        """
+        current_task()  # before anything is changed: waiting for the outcome must be possible
+        self._supervisor.check_caller()
+        await self.hand_in_when_room(outcome)
+
+    async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
+        """The same for a caller that has been looked at."""
+        self.check_leader()
+        await self._supervisor.admission.admit(outcome)
+        self._hand_in(outcome)
+
+    def submit_nowait(self, outcome: PendingOutcome[Any]) -> None:
+        """Hand it in now. Raises as `submit` does, and Overloaded where that would wait for room."""
+        self._supervisor.check_caller()
+        self.check_leader()
+        self._supervisor.admission.admit_nowait(outcome)
+        self._hand_in(outcome)
+
+    def _hand_in(self, outcome: PendingOutcome[Any]) -> None:
+        """Put what was admitted into the inbox, or give its place back."""
+        supervisor = self._supervisor
+        waiting = supervisor.requested
+        if not waiting.taken:
+            waiting.requests.append(outcome)
+            return
+        supervisor.requested = item = Requested([outcome])
+        try:
+            supervisor.inbox.tell(item)
+        except (MailboxFull, ActorStopped) as refusal:
+            item.taken = True
+            full = isinstance(refusal, MailboxFull)
+            error = Overloaded(str(refusal)) if full else NodeStopped(supervisor.node_id)
+            outcome.fail(error)
+            raise error from supervisor.crash
+
+    def check_leader(self) -> None:
+        """Refuse at once what the role would refuse later."""
+        supervisor = self._supervisor
+        role = supervisor.role
+        if role is None or role.name is not RoleName.LEADER or supervisor.over or not self._leads(role):
+            raise self._no_leader(role)
+
+    def _no_leader(self, role: Role | None) -> Exception:
+        if self._supervisor.over:
+            stopped = NodeStopped(self._supervisor.node_id)
+            stopped.__cause__ = self._supervisor.crash
+            return stopped
+        return NotLeader(None) if role is None else role.not_leader()
+
+    def role_name(self) -> RoleName | None:
+        """The role that this node has to the outside; None once it has ended."""
+        role = self._supervisor.role
+        if self._supervisor.over:
+            return None
+        if role is None or (role.name is RoleName.LEADER and not self._leads(role)):
+            return RoleName.FOLLOWER
+        return role.name
+
+    @staticmethod
+    def _leads(role: Role) -> bool:
+        """Whether this leader still leads: not once it has decided to step down and only ends its actors."""
+        return role.state.leader == role.state.node_id
