@@ -176,8 +176,8 @@ def test_a_leader_that_nobody_answers(silence_s: float, check_quorum: bool, wron
     config = attrs.evolve(leader.state.config, check_quorum=check_quorum)
     leader.state.config = attrs.evolve(config, election_timeout_s=(0.15, 0.3), heartbeat_interval_s=0.05)
     life = stage.life("n1", leader)
-    leader.looked_at = 7.0
-    leader.last_contact = {"n2": 7.0 - silence_s, "n3": 1.0}
+    leader.contact.quorum_checked_at = 7.0
+    leader.contact.last_contact = {"n2": 7.0 - silence_s, "n3": 1.0}
     stage.send(life, "n3", AppendEntries(1, 1, 1, 0, (batch(2, 1),)))
     stage.expect_nothing()
     stage.send(life, "n3", AppendEntries(1, 1, 1, 0))
@@ -202,7 +202,7 @@ def test_what_a_leader_takes_for_replicated(on_disk: list[int], term: int, wrong
     stage = Stage(MatchIndex())
     stage.store("n2", on_disk, term=term)
     leader = make_leader([1, 1], term=2)
-    leader.match_index["n2"] = 3
+    leader.commit.match_index["n2"] = 3
     stage.life("n1", leader)
     if wrong:
         stage.expect("takes entry 3 of term 2 for replicated on 'n2'")
@@ -212,7 +212,7 @@ def test_what_a_leader_takes_for_replicated(on_disk: list[int], term: int, wrong
 def test_a_disk_that_was_replaced_may_lack_it() -> None:
     stage = Stage(MatchIndex())
     leader = make_leader([1, 1], term=2)
-    leader.match_index["n2"] = 3
+    leader.commit.match_index["n2"] = 3
     stage.watch.disk_replaced("n2", stage.disks["n2"])
     stage.life("n1", leader)
     stage.expect_nothing()

@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from raft_actors.actors.clock import NodeClock
 from raft_actors.node.role_actors import LeaderActor
 from raft_actors.raft.progress import ProgressState
 from raft_actors.testing import Life
@@ -163,7 +164,7 @@ def measured(**found: Any) -> list[str]:
     leader.state.config = config
     leader.state.unsynced_bytes = found.get("unsynced", 0)
     leader.state.log._tail_bytes = found.get("cached", 0)
-    leader.awaiting.extend([None] * found.get("awaiting", 0))  # type: ignore[list-item]
+    leader.intake.uncommitted.extend([None] * found.get("awaiting", 0))  # type: ignore[list-item]
     progress = SimpleNamespace(
         state=ProgressState.REPLICATE,
         inflight=[None] * found.get("appends", 0),
@@ -171,7 +172,7 @@ def measured(**found: Any) -> list[str]:
     )
     replicator: Any = SimpleNamespace(progress=progress)
     nowhere: Any = None
-    actor = LeaderActor(leader.state, SimpleNamespace(transport=nowhere, storage=nowhere))  # type: ignore[arg-type]
+    actor = LeaderActor(leader.state, SimpleNamespace(transport=nowhere, storage=nowhere, clock=NodeClock()))  # type: ignore[arg-type]
     actor.replication.replicators["n2"] = replicator
     inside: Any = SimpleNamespace(
         config=config,

@@ -76,7 +76,7 @@ def test_knows_that_it_leads() -> None:
 
 
 def test_knows_nothing_of_its_followers_logs() -> None:
-    assert make_leader([1, 1]).match_index == {"n2": 0, "n3": 0}
+    assert make_leader([1, 1]).commit.match_index == {"n2": 0, "n3": 0}
 
 
 # --- committing -----------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_an_older_answer_does_not_take_a_match_back() -> None:
     leader = make_leader([1, 1], voters=5)
     receive(leader, "n2", accepted(3))
     receive(leader, "n2", accepted(1))
-    assert leader.match_index["n2"] == 3
+    assert leader.commit.match_index["n2"] == 3
 
 
 def test_feeds_every_answer_to_that_followers_replicator() -> None:
@@ -152,13 +152,13 @@ def test_an_installed_snapshot_is_a_match() -> None:
     assert of(Apply, receive(leader, "n2", reply)) == [Apply(2)]
     older = InstallSnapshotReply(2, SnapshotMetadata(1, 1), 3, installed=True)
     receive(leader, "n2", older)
-    assert leader.match_index["n2"] == 2
+    assert leader.commit.match_index["n2"] == 2
 
 
 def test_a_snapshot_under_way_is_no_match() -> None:
     leader = make_leader([1])
     receive(leader, "n2", InstallSnapshotReply(2, SnapshotMetadata(2, 2), 1, installed=False))
-    assert leader.match_index["n2"] == 0
+    assert leader.commit.match_index["n2"] == 0
 
 
 def test_a_follower_that_matches_beyond_the_log_is_our_bug() -> None:

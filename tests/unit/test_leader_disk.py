@@ -30,7 +30,7 @@ def _beat_until(leader: Leader, until: float) -> float | None:
     while leader.deadline <= until:
         now = leader.deadline
         for peer in leader.state.peers:
-            leader.last_contact[peer] = now
+            leader.contact.last_contact[peer] = now
         if became(leader.handle(TimerFired(), now)):
             return now
     return None

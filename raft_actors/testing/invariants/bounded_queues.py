@@ -69,10 +69,9 @@ class BoundedQueues(Invariant):
 
     def _measure_leader(self, life: Life, leader: Leader) -> None:
         config = leader.state.config
-        if len(leader.awaiting) > config.max_pending_proposals:
-            self._too_many(
-                life, "proposals that wait for a majority", len(leader.awaiting), config.max_pending_proposals
-            )
+        uncommitted = len(leader.intake.uncommitted)
+        if uncommitted > config.max_pending_proposals:
+            self._too_many(life, "proposals that wait for a majority", uncommitted, config.max_pending_proposals)
 
     def _measure_replicators(self, life: Life, actor: LeaderActor, largest: int) -> None:
         config = life.state.config

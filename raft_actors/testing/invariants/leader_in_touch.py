@@ -34,10 +34,10 @@ class LeaderInTouch(Invariant):
         config = role.state.config
         if not config.check_quorum:
             return
-        since = role.looked_at - config.election_timeout_s[1] - _EXACT_S
-        in_touch = 1 + sum([contact >= since for contact in role.last_contact.values()])
+        since = role.contact.quorum_checked_at - config.election_timeout_s[1] - _EXACT_S
+        in_touch = 1 + sum([contact >= since for contact in role.contact.last_contact.values()])
         if in_touch < self.facts.majority:
             self.fail(
                 f"{life} leads term {role.term} on, where {in_touch - 1} others have answered within "
-                f"{config.election_timeout_s[1]:g} s before {role.looked_at:.3f} s by its clock"
+                f"{config.election_timeout_s[1]:g} s before {role.contact.quorum_checked_at:.3f} s by its clock"
             )

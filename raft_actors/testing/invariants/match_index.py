@@ -35,7 +35,7 @@ class MatchIndex(Invariant):
         if known is not leader or seen is None:
             seen = {}
             self._seen[life.node_id] = leader, seen
-        for follower, index in leader.match_index.items():
+        for follower, index in leader.commit.match_index.items():
             if index > seen.get(follower, 0):
                 seen[follower] = index
                 self._compare(life, leader, follower, index)

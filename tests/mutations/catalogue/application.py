@@ -5,12 +5,14 @@ from __future__ import annotations
 from tests.mutations.mutation import Edit, Mutation, mutation
 
 _LEADER = "raft/roles/leader.py"
+_INTAKE = "raft/leading/intake.py"
 _STATE = "raft/state.py"
 _LOG = "raft/log.py"
 _APPLIER = "node/applier.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
+_END_OF_STEP = "return self._append(self.intake.batches()) if self.intake.requested else []"
 
 APPLIED: tuple[Mutation, ...] = (
     mutation(
@@ -96,11 +98,13 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.end_of_step",
-            "return self._append(batches)",
+            _END_OF_STEP,
             """
-            effects = self._append(batches)
-            for proposal in proposed:
-                proposal.resolve("")
+            requested = self.intake.requested
+            effects = self._append(self.intake.batches()) if requested else []
+            for request in requested:
+                if not request.is_read:
+                    request.resolve("")
             return effects
             """,
         ),
@@ -112,19 +116,19 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.end_of_step",
+            _END_OF_STEP,
             """
-            if len(proposed) < len(requested):
-                self._place_reads(requested, batches[-1].last_index)
-            return self._append(batches)
-            """,
-            """
-            index = self.state.commit_index
-            reads = tuple(request for request in requested if isinstance(request, PendingRead))
+            from raft_actors.raft.effects import Apply
+
+            intake, index = self.intake, self.state.commit_index
+            reads = tuple(request for request in intake.requested if request.is_read)
             for read in reads:
                 read.index = read.last_index = index
-            first = self.awaiting[0].index if self.awaiting else None
+            intake.requested = [request for request in intake.requested if not request.is_read]
+            appended = self._append(intake.batches()) if intake.requested else []
+            first = intake.uncommitted[0].index if intake.uncommitted else None
             keep_from = first if first is not None and first <= index else None
-            return [Apply(index, reads, keep_from), *(self._append(batches) if proposed else [])]
+            return [*([Apply(index, reads, keep_from)] if reads else []), *appended]
             """,
         ),
         Edit(
@@ -159,8 +163,8 @@ ANSWERS: tuple[Mutation, ...] = (
         "a read waits for an entry that was appended after it came",
         "§8",
         Edit(
-            _LEADER,
-            "Leader.end_of_step",
+            _INTAKE,
+            "Intake.batches",
             "self._place_reads(requested, batches[-1].last_index)",
             "self._place_reads(requested, batches[0].first_index - 1)",
         ),
@@ -185,7 +189,7 @@ ANSWERS: tuple[Mutation, ...] = (
             "Leader.on_requests",
             "return self._refuse_for_disk(requests)",
             """
-            self._requested += requests
+            self.intake.requested += requests
             return self._refuse_for_disk(requests)
             """,
         ),
@@ -195,7 +199,10 @@ ANSWERS: tuple[Mutation, ...] = (
         "who proposed to a leader that stepped down is told",
         "guarantees",
         Edit(
-            _LEADER, "Leader.leave", "for outcome in self.awaiting", "for outcome in self.awaiting if outcome is None"
+            _LEADER,
+            "Leader.leave",
+            "for outcome in intake.uncommitted",
+            "for outcome in intake.uncommitted if outcome is None",
         ),
     ),
     mutation(

@@ -6,7 +6,7 @@ from tests.mutations.mutation import Edit, Mutation, mutation
 
 _FOLLOWER = "raft/roles/follower.py"
 _CANDIDATE = "raft/roles/candidate.py"
-_LEADER = "raft/roles/leader.py"
+_COMMIT = "raft/leading/commit.py"
 _ROLE = "raft/roles/role.py"
 _STATE = "raft/state.py"
 _LOG = "raft/log.py"
@@ -86,8 +86,8 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         "a leader counts itself once its own disk has an entry",
         "dissertation §10.2.1",
         Edit(
-            _LEADER,
-            "Leader._advance_commit",
+            _COMMIT,
+            "Commit.advance",
             "state.node_id: state.log.durable_index",
             "state.node_id: state.log.last_index",
         ),

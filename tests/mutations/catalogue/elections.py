@@ -7,6 +7,7 @@ from tests.mutations.mutation import Edit, Mutation, mutation
 _FOLLOWER = "raft/roles/follower.py"
 _CANDIDATE = "raft/roles/candidate.py"
 _LEADER = "raft/roles/leader.py"
+_CONTACT = "raft/leading/contact.py"
 _ROLE = "raft/roles/role.py"
 _STATE = "raft/state.py"
 _QUORUM = "raft/quorum.py"
@@ -279,16 +280,16 @@ TERMS: tuple[Mutation, ...] = (
         "check-quorum-off",
         "a leader that a majority has not answered for an election timeout steps down",
         "dissertation §6.2",
-        Edit(_LEADER, "Leader.on_deadline", "if config.check_quorum and silence >", "if False and silence >"),
+        Edit(_CONTACT, "Contact.is_lost", "return state.config.check_quorum and silence", "return False and silence"),
     ),
     mutation(
         "check-quorum-too-eager",
         "a leader whom a majority answers stays",
         "dissertation §6.2",
         Edit(
-            _LEADER,
-            "Leader.on_deadline",
-            "silence > config.election_timeout_s[1]",
+            _CONTACT,
+            "Contact.is_lost",
+            "silence > state.config.election_timeout_s[1]",
             "silence > 0",
         ),
     ),

@@ -6,6 +6,7 @@ from tests.mutations.mutation import Edit, Mutation, mutation
 
 _FOLLOWER = "raft/roles/follower.py"
 _LEADER = "raft/roles/leader.py"
+_COMMIT = "raft/leading/commit.py"
 _QUORUM = "raft/quorum.py"
 _LOG = "raft/log.py"
 _PROGRESS = "raft/progress.py"
@@ -134,12 +135,12 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.start",
-            "return [replicate, *self._append([self._noop()])]",
+            "return [replicate, *self._append([self.intake.noop()])]",
             """
             if state.log.last_index == state.commit_index:
-                return [replicate, *self._append([self._noop()])]
+                return [replicate, *self._append([self.intake.noop()])]
             state.log.truncate(state.commit_index + 1)
-            noop = self._noop()
+            noop = self.intake.noop()
             state.log.append(noop)
             return [replicate, state.persist(truncate_from=state.commit_index + 1, entries=(noop,)), WakeReplicators()]
             """,
@@ -149,17 +150,17 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "no-entry-at-term-start",
         "a leader begins its term with an entry of its own",
         "§8",
-        Edit(_LEADER, "Leader.start", "return [replicate, *self._append([self._noop()])]", "return [replicate]"),
+        Edit(_LEADER, "Leader.start", "return [replicate, *self._append([self.intake.noop()])]", "return [replicate]"),
     ),
     mutation(
         "match-noted-for-all",
         "an acknowledgement is its sender's alone",
         "Figure 2",
         Edit(
-            _LEADER,
-            "Leader.on_append_entries_accepted",
-            "self.match_index[sender] = message.match_index",
-            "self.match_index = dict.fromkeys(self.match_index, message.match_index)",
+            _COMMIT,
+            "Commit.record_match",
+            "self.match_index[follower] = index",
+            "self.match_index = dict.fromkeys(self.match_index, index)",
         ),
     ),
     mutation(
@@ -167,10 +168,10 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "an acknowledgement is its sender's",
         "Figure 2",
         Edit(
-            _LEADER,
-            "Leader.on_append_entries_accepted",
-            "self.match_index[sender] = message.match_index",
-            "self.match_index[min(self.match_index)] = message.match_index",
+            _COMMIT,
+            "Commit.record_match",
+            "self.match_index[follower] = index",
+            "self.match_index[min(self.match_index)] = index",
         ),
     ),
     mutation(
@@ -182,7 +183,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
             "Leader.on_append_entries_rejected",
             "return self._feed(sender, message, now)",
             """
-            self.match_index[sender] = max(self.match_index[sender], message.prev_log_index)
+            self.commit.record_match(sender, message.prev_log_index)
             return self._feed(sender, message, now) + self._advance_commit()
             """,
         ),
@@ -194,8 +195,8 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_install_snapshot_reply",
-            "self.match_index[sender] = message.snapshot.index",
-            "self.match_index[sender] = self.state.log.last_index",
+            "self.commit.record_match(sender, message.snapshot.index)",
+            "self.commit.record_match(sender, self.state.log.last_index)",
         ),
     ),
     mutation(
@@ -275,7 +276,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_deadline",
-            "return [Beat(self._silent_followers(now)), *self.state.note_commit()]",
+            "return [Beat(self.contact.inactive(now)), *self.state.note_commit()]",
             "return []",
         ),
     ),
@@ -298,8 +299,8 @@ COMMITMENT: tuple[Mutation, ...] = (
         "a leader commits by counting only entries of its own term",
         "§5.4.2",
         Edit(
-            _LEADER,
-            "Leader._advance_commit",
+            _COMMIT,
+            "Commit.advance",
             "if index <= state.commit_index or state.log.term_at(index) != state.term:",
             "if index <= state.commit_index:",
         ),
@@ -332,8 +333,8 @@ COMMITMENT: tuple[Mutation, ...] = (
         "the leader's own log counts like any other",
         "§5.3",
         Edit(
-            _LEADER,
-            "Leader._advance_commit",
+            _COMMIT,
+            "Commit.advance",
             "state.node_id: state.log.durable_index",
             "state.node_id: 0",
         ),

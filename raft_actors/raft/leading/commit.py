@@ -1,0 +1,49 @@
+"""How far a majority holds the log (§5.3, §5.4)."""
+
+from __future__ import annotations
+
+from raft_actors.errors import InternalError
+from raft_actors.raft.quorum import quorum_value
+from raft_actors.raft.state import RaftState
+
+
+class Commit:
+    """Counts what is durable where, and advances the commit index by it.
+
+    Attributes:
+        match_index: follower → last entry known to be durable there (Figure 2). Commits are decided by it: the copy in
+            a replicator's `Progress` is never ahead of it. The leader's own is `Log.durable_index`: its disk is one
+            vote like any other, written in parallel with sending (dissertation §10.2.1).
+    """
+
+    def __init__(self, state: RaftState) -> None:
+        self._state = state
+        self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
+
+    def record_match(self, follower: str, index: int) -> bool:
+        """Note that a follower's disk holds the log up to `index`; return whether that is news.
+
+        Raises:
+            InternalError: it claims more than the log has.
+        """
+        last_index = self._state.log.last_index
+        if index > last_index:
+            raise InternalError(f"{follower!r} claims to match up to {index}, this log ends at {last_index}")
+        if index <= self.match_index[follower]:
+            return False
+        self.match_index[follower] = index
+        return True
+
+    def advance(self) -> int | None:
+        """Commit what a majority holds, if the last of it is of this term (§5.4.2, Figure 8).
+
+        Returns:
+            The new commit index, or None where it stays.
+        """
+        state = self._state
+        matches = {**self.match_index, state.node_id: state.log.durable_index}
+        index = int(quorum_value(matches, state.voters))
+        if index <= state.commit_index or state.log.term_at(index) != state.term:
+            return None
+        state.commit(index)
+        return index

@@ -1,0 +1,37 @@
+"""Whether the followers still answer (dissertation §6.2)."""
+
+from __future__ import annotations
+
+from raft_actors.raft.quorum import quorum_value
+from raft_actors.raft.state import RaftState
+
+
+class Contact:
+    """When each follower last answered. All times are on the node's clock.
+
+    Attributes:
+        last_contact: follower → when it last answered.
+        quorum_checked_at: when it was last looked whether a majority does.
+    """
+
+    def __init__(self, state: RaftState) -> None:
+        self._state = state
+        self.last_contact: dict[str, float] = {}
+        self.quorum_checked_at = 0.0
+
+    def begin(self, now: float) -> None:
+        """Take all for heard of now: they have just voted, or have time to answer from now on."""
+        self.last_contact = dict.fromkeys(self._state.peers, now)
+        self.quorum_checked_at = now
+
+    def is_lost(self, now: float) -> bool:
+        """Whether a majority has not answered for a whole election timeout, so that another leader may be elected."""
+        state = self._state
+        self.quorum_checked_at = now
+        silence = now - quorum_value({**self.last_contact, state.node_id: now}, state.voters)
+        return state.config.check_quorum and silence > state.config.election_timeout_s[1]
+
+    def inactive(self, now: float) -> frozenset[str]:
+        """Followers that have not answered for half an election timeout."""
+        half_s = self._state.config.election_timeout_s[1] / 2
+        return frozenset([peer for peer, contact in self.last_contact.items() if now - contact >= half_s])
