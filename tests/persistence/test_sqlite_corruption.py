@@ -179,6 +179,7 @@ def _write(path: Path, position: int, number: int) -> None:
     ("offset", "number", "found"),
     [
         (0, 2**31, "damaged"),
+        (0, 2**32 - 1, "damaged"),
         (0, 10**6, "damaged"),
         (4, 0x7FFFFFF0, "damaged"),
         (8, 10**6, "damaged"),
