@@ -130,7 +130,7 @@ def test_every_step_there_is_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(LockMachine, "cluster", Fake())
     monkeypatch.setattr(LockMachine, "start_cluster", None)
-    run(LockMachine, examples=40, steps=40)
+    run(LockMachine, examples=100, steps=40)  # the choice of rules hangs on the hash seed: with 40 it missed two once
     kinds = {
         name
         for name, kind in vars(all_steps).items()
