@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import trio
 
 from raft_actors.actors.one_error import one_error
+from raft_actors.cli.descriptors import room_for_clients
 from raft_actors.cli.options import (
     Member,
     command_bytes,
@@ -43,6 +45,8 @@ from raft_actors.transports.sockets.addresses import Address
 _logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
 
 _DESCRIPTION = """
@@ -51,7 +55,8 @@ disks of a majority of the nodes; reads see every acknowledged write. Nodes othe
 with -NOTLEADER and the leader's address. There is no encryption and there are no passwords: serve in a network that
 only nodes and clients can reach.
 
-The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends it at once.
+The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends the process
+at once.
 Where SIGINT is ignored from the start (shells see to that for what they start in the background), it stays ignored.
 """
 
@@ -138,7 +143,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 @attrs.frozen
-class _Settings:
+class Settings:
     """The options, checked together."""
 
     me: Member
@@ -150,7 +155,7 @@ class _Settings:
     service: ServiceConfig
 
 
-def _settings(options: argparse.Namespace) -> _Settings:
+def settings_of(options: argparse.Namespace) -> Settings:
     """Check the options together. What a class checks too is checked here first, for the sake of the flags' names."""
     members: Mapping[str, Member] = members_by_id(options.node)
     if options.id not in members:
@@ -161,7 +166,7 @@ def _settings(options: argparse.Namespace) -> _Settings:
         raise ConfigurationError(f"--listen: nodes and clients can't both be served at {raft}")
     voters = {node_id: str(one.raft) for node_id, one in members.items()}
     node = _node_config(options)
-    return _Settings(
+    return Settings(
         me=me,
         listen_raft=raft,
         listen_redis=redis,
@@ -222,13 +227,28 @@ def check_data(file: Path, init: bool | None) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal comes. 0: ended in good order. 1: a second signal cut that short."""
-    settings = _settings(options)
+    """Serve until a signal comes, and return 0. A second one ends the process with exit code 1."""
+    settings = settings_of(options)
     check_data(settings.data, options.init)
     if options.init:
         _make_folders(settings.data)
     logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s")
-    return trio.run(_serve_until_signalled, settings)
+    settings = attrs.evolve(settings, service=_within_descriptors(settings))
+    trio.run(_serve_until_signalled, settings)
+    return 0
+
+
+def _within_descriptors(settings: Settings) -> ServiceConfig:
+    """As many clients as there are file descriptors for."""
+    wanted = settings.service.max_connections
+    granted = room_for_clients(wanted, peers=len(settings.cluster.voters) - 1)
+    if granted < wanted:
+        _logger.warning(
+            "the limit of open files leaves room for %d clients, not %d (--max-connections): raise it (ulimit -n)",
+            granted,
+            wanted,
+        )
+    return attrs.evolve(settings.service, max_connections=granted)
 
 
 def _make_folders(file: Path) -> None:
@@ -249,34 +269,49 @@ def _signals() -> list[signal.Signals]:
     return [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGINT]
 
 
-async def _serve_until_signalled(settings: _Settings) -> int:
-    """Run the node; a signal sets `stopping`, a second one cancels everything.
+async def _serve_until_signalled(settings: Settings) -> None:
+    """Run the node until a signal comes.
 
     Raises:
         RaftError: what kept the node from starting, or ended it.
     """
     stopping = trio.Event()
-    in_good_order = False
     try:
         with trio.open_signal_receiver(*_signals()) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_heed, signals, stopping, nursery.cancel_scope)
-                await _serve(settings, stopping)
-                in_good_order = True
+                nursery.start_soon(_heed, signals, stopping)
+                await serve_node(settings, stopping)
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise one_error(group) from None
-    return 0 if in_good_order else 1
 
 
-async def _heed(signals: AsyncIterator[int], stopping: trio.Event, everything: trio.CancelScope) -> None:
-    async for _ in signals:
+async def _heed(signals: AsyncIterator[int], stopping: trio.Event) -> None:
+    """The first one sets `stopping`; from then on, one more ends the process."""
+    async for number in signals:
         if stopping.is_set():
-            everything.cancel()
+            end_now(number)
+        for one in _signals():
+            signal.signal(one, end_now)
         stopping.set()
 
 
-async def _serve(settings: _Settings, stopping: trio.Event) -> None:
+def end_now(_number: int, _frame: FrameType | None = None) -> NoReturn:
+    """End the process without waiting for anything: a disk that hangs would hold up any other end.
+
+    Nothing that was acknowledged is lost: the store is made for the end of the process at any moment.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, b"raft-actors: a second signal: ended at once\n")
+    os._exit(1)
+
+
+async def serve_node(settings: Settings, stopping: trio.Event) -> None:
+    """Serve clients until `stopping` is set, then end in good order.
+
+    Raises:
+        RaftError: what kept the node from starting, or ended it.
+    """
     machine = KeyValue()
     me = settings.me
     async with contextlib.AsyncExitStack() as stack:
@@ -304,6 +339,9 @@ async def _serve(settings: _Settings, stopping: trio.Event) -> None:
             )
             await stopping.wait()
             service.drain()
+            # Leadership goes first, once what the node has accepted is done. A client that is slow to take its replies
+            # holds up nobody then: they are sent while the other nodes lead on.
+            await node.aclose()
 
 
 def _announce(text: str) -> None:

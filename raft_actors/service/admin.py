@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import trio
+
 from raft_actors.config import KIB
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
@@ -12,6 +18,9 @@ from raft_actors.service.operations import parse_integer
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString, Text
 from raft_actors.service.resp import Request
 
+T = TypeVar("T")
+
+_LOOK_S = 1.0
 _PONG = SimpleString("PONG")
 
 
@@ -178,7 +187,18 @@ async def config(context: Context, _session: Session, request: Request) -> Reply
     return {name: value for name, value in settings.items() if any(pattern.fullmatch(name) for pattern in patterns)}
 
 
-async def raft_wait(context: Context, _session: Session, request: Request) -> Reply:
+async def _unless_it_leaves(context: Context, session: Session, wait: Callable[[], Awaitable[T]]) -> T | None:
+    """Wait for what may never come, but not for a client that is there no more: its place belongs to others."""
+    while True:
+        with trio.move_on_after(_LOOK_S):
+            return await wait()
+        stream = context.sessions.get(session)
+        if stream is not None and stream.other_end_left():
+            session.closing = True
+            return None
+
+
+async def raft_wait(context: Context, session: Session, request: Request) -> Reply:
     """RAFT.WAIT LEADER | RAFT.WAIT APPLIED index
 
     Answers, as late as it takes, with the leader's id, or with the index once this node has applied the entry
@@ -186,12 +206,13 @@ async def raft_wait(context: Context, _session: Session, request: Request) -> Re
     """
     match request[1].upper(), len(request):
         case b"LEADER", 2:
-            return (await context.node.wait_leader()).encode()
+            leader = await _unless_it_leaves(context, session, context.node.wait_leader)
+            return None if leader is None else leader.encode()
         case b"APPLIED", 3:
             index = parse_integer(request[2])
             if index is None or index < 0:
                 return NOT_AN_INTEGER
-            await context.node.wait_applied(index)
+            await _unless_it_leaves(context, session, partial(context.node.wait_applied, index))
             return index
         case ((b"LEADER" | b"APPLIED"), _):
             return wrong_arity("raft.wait", request)

@@ -43,6 +43,8 @@ class ServiceConfig:
             below it and above `max_command_bytes` is refused without closing the connection.
         max_command_bytes: the node's `NodeConfig.max_command_bytes`.
         send_bytes: replies are sent once so many bytes are ready, even where more requests wait.
+        dead_client_timeout_s: a client whose machine answers nothing, or that takes none of the replies that wait for
+            it, is given up after so long.
         drain_timeout_s: how long a shutdown waits for requests under way.
     """
 
@@ -51,6 +53,7 @@ class ServiceConfig:
     limits: RequestLimits = attrs.field(factory=RequestLimits)
     max_command_bytes: int = NodeConfig().max_command_bytes
     send_bytes: int = 256 * KIB
+    dead_client_timeout_s: float = 60.0
     drain_timeout_s: float = 5.0
 
 

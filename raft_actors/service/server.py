@@ -20,7 +20,7 @@ from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
-from raft_actors.transports.sockets.listening import listen_error
+from raft_actors.transports.sockets import listening
 from raft_actors.transports.sockets.stream import TcpStream
 
 _logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
         ListenError: the address is taken, not allowed, or not of this machine.
     """
     try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        raise listen_error(f"for Redis clients at {host}:{port}", error) from error
+        return await listening.open_listeners(host, port)
+    except (OSError, UnicodeError) as error:
+        raise listening.listen_error(f"for Redis clients at {host}:{port}", error) from error
 
 
 class Service:
@@ -100,6 +100,7 @@ class Service:
                     _logger.warning("can't accept a client now: %s", error.strerror)
                     await trio.sleep(_ACCEPT_PAUSE_S)
                 else:
+                    listening.tune(stream, self.context.config.dead_client_timeout_s)
                     connections.start_soon(self._serve, TcpStream(stream))
 
     async def _serve(self, stream: TcpStream) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 import redis
 import trio
@@ -20,6 +22,7 @@ from raft_actors.cli.main import make_parser
 from raft_actors.config import KIB, MIB
 from raft_actors.persistence import SqliteStorage, Write
 from tests.cli.serving import CLI, client, command, end, serving
+from tests.service.support import LoneReplica
 from tests.signals import sigint
 
 
@@ -53,14 +56,65 @@ def test_three_processes_are_one_service(cluster: Cluster) -> None:
         assert "Traceback" not in node.log.read_text()
 
 
-def test_a_second_signal_does_not_wait_for_requests(cluster: Cluster) -> None:
-    with sigint(signal.default_int_handler):
-        cluster.start("n1")  # without a majority, so there will be no leader
-    with socket.create_connection(("127.0.0.1", cluster.nodes["n1"].redis_port)) as waiting:
-        waiting.sendall(b"PING\r\nRAFT.WAIT LEADER\r\n")
-        assert waiting.recv(100) == b"+PONG\r\n"
-        assert end(cluster, "n1", signal.SIGTERM, signal.SIGINT) == 1
-        assert waiting.recv(100) == b""
+MUCH = b"COMMAND\r\n" * 1700
+"""What a node reads at once, and gives more replies to than systems take for a client that does not read them."""
+
+
+def test_a_second_signal_does_not_wait_for_clients(cluster: Cluster) -> None:
+    cluster.start("n1")
+    node = cluster.nodes["n1"]
+    with socket.create_connection(("127.0.0.1", node.redis_port)) as mute:
+        mute.sendall(MUCH)
+        assert mute.recv(1)
+        assert node.process is not None
+        node.process.send_signal(signal.SIGTERM)
+        while accepts(node.redis_port):
+            pass
+        assert end(cluster, "n1", signal.SIGTERM) == 1
+    assert "a second signal: ended at once" in node.log.read_text()
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@attrs.define
+class NodeInOneProcess(LoneReplica):
+    """Tells when it gives up its leadership."""
+
+    closed: trio.Event = attrs.field(factory=trio.Event)
+
+    async def aclose(self) -> None:
+        self.closed.set()
+        await trio.lowlevel.checkpoint()
+
+
+async def test_leadership_goes_before_slow_clients_have_their_replies(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = NodeInOneProcess()
+    served = trio.Event()
+
+    @contextlib.asynccontextmanager
+    async def open_node(*_: object, **__: object) -> AsyncGenerator[NodeInOneProcess]:
+        yield node
+
+    monkeypatch.setattr(serve, "open_node", open_node)
+    monkeypatch.setattr(serve, "KeyValue", lambda: node.machine)
+    monkeypatch.setattr(serve, "_announce", lambda _: served.set())
+    settings = serve.settings_of(make_parser().parse_args(command(cluster)))
+    stopping = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve.serve_node, settings, stopping)
+        await served.wait()
+        mute = await trio.open_tcp_stream("127.0.0.1", cluster.nodes["n1"].redis_port)
+        await mute.send_all(MUCH)
+        await mute.receive_some(1)
+        stopping.set()
+        await node.closed.wait()
+        async with mute:
+            assert sum([len(data) async for data in mute]) > 1700 * 1000
 
 
 def test_larger_commands_may_be_allowed(tmp_path: Path) -> None:

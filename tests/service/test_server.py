@@ -252,6 +252,32 @@ async def test_connections_that_break_off(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
+async def test_a_client_that_leaves_while_it_waits_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_actors.service.admin._LOOK_S", 0.01)
+    replica = LoneReplica(gate=trio.Event())
+    async with serve(replica, replica.machine) as served:
+        sessions = served.service.context.sessions
+        for wire in (request("RAFT.WAIT", "LEADER"), request("RAFT.WAIT", "APPLIED", "7") + request("PING")):
+            replica.waiting = trio.Event()
+            stream = await served.connect()
+            await stream.send_all(wire)
+            await replica.waiting.wait()
+            assert len(sessions) == 1
+            stream.socket.close()
+            while sessions:  # noqa: ASYNC110 - nothing tells
+                await trio.lowlevel.checkpoint()
+
+
+async def test_clients_whose_machines_vanish_are_noticed() -> None:
+    replica = LoneReplica()
+    async with serve(replica, replica.machine) as served:
+        await ask(await served.connect(), "PING", reply=b"+PONG\r\n")
+        (stream,) = served.service.context.sessions.values()
+        kernel = stream._socket  # pyright: ignore[reportPrivateUsage]
+        assert kernel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
 async def test_too_many_connections() -> None:
     replica = LoneReplica()
     async with serve(replica, replica.machine, ServiceConfig(addresses=ADDRESSES, max_connections=2)) as served:

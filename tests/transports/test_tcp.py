@@ -83,10 +83,10 @@ async def test_a_name_with_several_addresses_listens_on_one_if_the_port_is_zero(
 ) -> None:
     opened = [listener for _ in range(3) for listener in await trio.open_tcp_listeners(0, host="127.0.0.1")]
 
-    async def open_all(_port: int, *, host: str) -> list[trio.SocketListener]:
+    async def open_all(_host: str, _port: int) -> list[trio.SocketListener]:
         return list(opened)
 
-    monkeypatch.setattr(trio, "open_tcp_listeners", open_all)
+    monkeypatch.setattr("raft_actors.transports.tcp.transport.open_listeners", open_all)
     a = member("a")
     await a.start(nursery)
     assert [listener.socket.fileno() != -1 for listener in opened] == [True, False, False]
@@ -118,10 +118,10 @@ async def test_an_address_of_another_machine() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.replace(" ", "-"),
 )
 async def test_other_reasons_not_to_listen(monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str) -> None:
-    async def fail(_port: int, *, host: str) -> list[trio.SocketListener]:
+    async def fail(_host: str, _port: int) -> list[trio.SocketListener]:
         raise error
 
-    monkeypatch.setattr(trio, "open_tcp_listeners", fail)
+    monkeypatch.setattr("raft_actors.transports.tcp.transport.open_listeners", fail)
     transport = TcpTransport("example.org:80")
     endpoint = Endpoint("test", "a", {}, lambda _s, _m: True, 100)
     for _ in range(2):  # a failed run leaves the transport as it was

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
+from typing import Any
 
 import trio
 
 from raft_actors.errors import ListenError
 
 _PROBES = 3
+_BACKLOG = 65_535  # as many as the system allows
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _REMEDIES = {
     errno.EADDRINUSE: "another process has it: stop that one, or choose another port",
     errno.EADDRNOTAVAIL: "it is no address of this machine: listen on one that is, or on 0.0.0.0 for all",
@@ -41,6 +45,51 @@ def tune(stream: trio.SocketStream, dead_peer_timeout_s: float) -> None:
             # Each is an improvement, none a condition: a peer may be gone already, or a sandbox forbid it.
             with contextlib.suppress(OSError):
                 stream.setsockopt(level, option, value)
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen on every address that a name or number stands for, of those that this machine has.
+
+    `localhost` is two addresses in most hosts files, also where IPv6 is switched off; then one is enough.
+
+    Raises:
+        OSError: none of them can be listened on, or one is taken or not allowed.
+        UnicodeError: it is a name that can't be one.
+    """
+    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[trio.SocketListener] = []
+    missing: OSError | None = None
+    try:
+        for family, _, _, _, address in found:
+            try:
+                listeners.append(await _open_listener(family, address))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
+        if not listeners and missing is not None:
+            raise missing
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
+
+
+async def _open_listener(family: int, address: tuple[Any, ...]) -> trio.SocketListener:
+    opened = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # where it would let another process take the port over
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Else `::` takes IPv4 as well, and 0.0.0.0 beside it finds its port taken.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        await opened.bind(address)
+        opened.listen(_BACKLOG)
+    except BaseException:
+        opened.close()
+        raise
+    return trio.SocketListener(opened)
 
 
 def listen_error(where: str, error: OSError | UnicodeError) -> ListenError:

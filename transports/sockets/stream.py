@@ -9,6 +9,7 @@ That saves a client's connection 7 of the 17 µs of CPU that a request and its r
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 _RECEIVE_BYTES = 64 * 1024
 _MOST_PARTS = 1000  # in one system call; systems take 1024
+_LEFT: int = getattr(select, "POLLRDHUP", 0)  # Linux
 _SENDS_PARTS = hasattr(socket.socket, "sendmsg")  # not on Windows
 
 
@@ -119,6 +121,17 @@ class TcpStream(trio.abc.Stream):
             yield
         finally:
             self._sending = False
+
+    def other_end_left(self) -> bool:
+        """Whether the other end has closed the connection, or its sending side, though unread data may be waiting.
+
+        Always False where the system can't tell that without reading on.
+        """
+        if self._closed or not _LEFT:
+            return False
+        look = select.poll()
+        look.register(self._socket, _LEFT)
+        return bool(look.poll(0))
 
     def end_sending(self) -> None:
         """Tell the other end that nothing more will come. Nothing happens where the connection is over."""

@@ -17,7 +17,7 @@ from raft_actors.errors import ConfigurationError
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.sockets.addresses import Address
-from raft_actors.transports.sockets.listening import listen_error, tune
+from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import Backoff, PeerSender
@@ -134,7 +134,7 @@ class TcpTransport(Transport):
 
     async def _listen(self) -> list[trio.SocketListener]:
         try:
-            listeners = await trio.open_tcp_listeners(self.listen.port, host=self.listen.host)
+            listeners = await open_listeners(self.listen.host, self.listen.port)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
             raise listen_error(f"on {self.listen}", error) from error
         if not self.listen.port:
