@@ -54,6 +54,9 @@ class NodeConfig:
             more CPU while idle, and sooner known what was lost on the way.
         check_quorum: a leader that has not heard from a majority for the longest election timeout steps down, so
             that its proposers get an answer instead of waiting for a partition to heal (dissertation §6.2).
+        pre_vote: before a node raises its term it asks whether it would be elected, so that one that was cut off, or
+            hears nothing, deposes no leader that a majority hears (dissertation §9.6); and one whose connection to the
+            leader breaks asks at once. Should be the same on every node.
         max_command_bytes: the largest encoded command. Must be the same on every node.
         max_append_bytes: entries in one AppendEntries message; a single larger command still goes, alone.
         max_inflight_appends: AppendEntries sent to one follower and not yet answered.
@@ -75,6 +78,7 @@ class NodeConfig:
     election_timeout_s: tuple[float, float] = (0.4, 0.8)
     heartbeat_interval_s: float = 0.2
     check_quorum: bool = True
+    pre_vote: bool = True
     max_command_bytes: int = 8 * MIB
     max_append_bytes: int = 1 * MIB
     max_inflight_appends: int = 64
@@ -107,12 +111,17 @@ class NodeConfig:
         if self.max_command_bytes > self.max_uncommitted_bytes:
             raise ConfigurationError("max_uncommitted_bytes must have room for one command of max_command_bytes")
 
+    @property
+    def vote_resend_interval_s(self) -> float:
+        """How often votes and pre-votes that were not answered are asked for again while an election lasts."""
+        return self.heartbeat_interval_s / 4
+
     def _check_positive(self) -> None:
         may_be_zero = {"trailing_entries", "apply_slice_s", "shutdown_timeout_s"}
         may_be_none = {"snapshot_entries", "snapshot_bytes"}
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
-            if field.name in ("election_timeout_s", "check_quorum", "seed"):
+            if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "seed"):
                 continue
             if value is None and field.name in may_be_none:
                 continue

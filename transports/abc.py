@@ -14,6 +14,13 @@ Deliver = Callable[[str, Message], bool]
 """`deliver(sender, message)`: hand a received message to the node. Never blocks; False: its inbox was full, dropped."""
 
 
+PeerLost = Callable[[str], None]
+"""`peer_lost(peer)`: there was a connection with this peer, and none is left. Never blocks."""
+
+
+def _nobody_minds(_peer: str) -> None: ...
+
+
 @attrs.frozen
 class Endpoint:
     """The node a transport works for.
@@ -25,6 +32,8 @@ class Endpoint:
         deliver: where received messages go.
         max_message_bytes: no honest message is larger once encoded. A larger one is refused: unsent at this node,
             and at a peer before it is read.
+        peer_lost: told when the connections with a peer have ended, most likely because its process has. A transport
+            without connections need not tell, and none can tell of a machine that vanishes, or a link that is cut.
     """
 
     cluster_id: str
@@ -32,6 +41,7 @@ class Endpoint:
     peers: Mapping[str, str]
     deliver: Deliver
     max_message_bytes: int
+    peer_lost: PeerLost = _nobody_minds
 
 
 @attrs.define

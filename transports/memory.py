@@ -20,12 +20,12 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestVote
+from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestPreVote, RequestVote
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
-REQUESTS: frozenset[type] = frozenset({RequestVote, AppendEntries, InstallSnapshot})
+REQUESTS: frozenset[type] = frozenset({RequestPreVote, RequestVote, AppendEntries, InstallSnapshot})
 """Messages that ask; every other one is a reply."""
 
 
@@ -78,8 +78,8 @@ class _Link:
     faults: Faults | None = None
 
 
-_Parcel = tuple[float, int, str, str, Message | bytes, _Link]
-"""A message under way: due time, number, sender, its cluster, the message or its bytes, link.
+_Parcel = tuple[float, int, str, str, Message | bytes | None, _Link]
+"""A message under way: due time, number, sender, its cluster, the message or its bytes, link. None: a connection's end.
 
 Numbers count messages up, so a heap of parcels orders them by due time, then as they were sent, and looks no further.
 """
@@ -219,6 +219,16 @@ class MemoryNetwork:
             target.accept((now + delay, self._parcels, sender, cluster_id, content, link))
         return True
 
+    def hang_up(self, node_id: str) -> None:
+        """Tell all that a node can reach that its connections have ended, as an operating system does when a process
+        has; only transports call this. Where a link is cut, nobody learns of it.
+        """
+        now = trio.current_time()
+        for receiver, target in self.running.items():
+            if receiver != node_id and self.is_open(node_id, receiver):
+                self._parcels += 1
+                target.accept((now, self._parcels, node_id, "", None, self._link(node_id, receiver)))
+
 
 @attrs.define(eq=False)
 class MemoryTransport(Transport):
@@ -253,6 +263,7 @@ class MemoryTransport(Transport):
                 await self._wait_due()
         finally:
             del running[self.node_id]
+            self.network.hang_up(self.node_id)
             self._endpoint = None
             for *_, link in self._parcels:
                 link.statistics.in_flight -= 1
@@ -309,7 +320,9 @@ class MemoryTransport(Transport):
         while self._parcels and self._parcels[0][0] <= now:
             _, _, sender, cluster_id, content, link = heapq.heappop(self._parcels)
             link.statistics.in_flight -= 1
-            if cluster_id != endpoint.cluster_id or sender not in endpoint.peers:
+            if content is None:
+                self._end_connection(endpoint, sender)
+            elif cluster_id != endpoint.cluster_id or sender not in endpoint.peers:
                 self._totals.refused_handshakes += 1
                 link.statistics.blocked += 1
             elif not self.network.is_open(sender, self.node_id):
@@ -318,3 +331,8 @@ class MemoryTransport(Transport):
                 link.statistics.delivered += 1
                 self._totals.peers[sender].received_messages += 1
                 endpoint.deliver(sender, decode(content) if isinstance(content, bytes) else content)
+
+    def _end_connection(self, endpoint: Endpoint, sender: str) -> None:
+        # Unless it is back already: then there is a new connection.
+        if sender in endpoint.peers and sender not in self.network.running:
+            endpoint.peer_lost(sender)

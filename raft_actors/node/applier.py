@@ -25,8 +25,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
 from raft_actors.node.proposals import PendingOutcome
-from raft_actors.node.snapshot_chunks import SnapshotChunks
-from raft_actors.node.snapshotter import SnapshotJob
+from raft_actors.node.snapshots import SnapshotChunks, SnapshotJob
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind

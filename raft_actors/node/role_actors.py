@@ -39,7 +39,7 @@ from raft_actors.raft.effects import (
     WakeReplicators,
 )
 from raft_actors.raft.inputs import Input, TimerFired
-from raft_actors.raft.roles import Candidate, Follower, Leader, Role
+from raft_actors.raft.roles import Candidate, Follower, Leader, PreCandidate, Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
 from raft_actors.transports.abc import Transport
@@ -163,6 +163,12 @@ class FollowerActor(RoleActor):
     decides = Follower
 
 
+class PreCandidateActor(RoleActor):
+    """A pre-candidate's life: one round of pre-votes, with nothing but its timer."""
+
+    decides = PreCandidate
+
+
 class CandidateActor(RoleActor):
     """A candidate's life: one election, with nothing but its timer."""
 
@@ -198,7 +204,7 @@ class LeaderActor(RoleActor):
 
 
 ROLE_ACTORS: dict[RoleName, type[RoleActor]] = {
-    actor.decides.name: actor for actor in (FollowerActor, CandidateActor, LeaderActor)
+    actor.decides.name: actor for actor in (FollowerActor, PreCandidateActor, CandidateActor, LeaderActor)
 }
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from threading import get_ident
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -26,18 +27,18 @@ from raft_actors.node.events import (
     EventHub,
     LeaderChanged,
     RoleChanged,
+    SnapshotInstalled,
+    SnapshotTaken,
 )
-from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
-from raft_actors.node.performer import performers
-from raft_actors.node.proposals import Admission
-from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
-from raft_actors.node.snapshotter import Snapshotter
+from raft_actors.node.proposals import Admission, PendingOutcome
+from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, Performers, RoleActor, Services
+from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
 from raft_actors.node.status import NodeState
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
-from raft_actors.raft.inputs import Durable, Input, Received, Requested
+from raft_actors.raft.inputs import Input, PeerDisconnected, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import Recovered
@@ -106,7 +107,7 @@ class Supervisor:
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
         )
         self.events = EventHub(self.home)
-        self.persistence = PersistenceActor[effects.Persist](storage, self._acknowledge)
+        self.persistence = PersistenceActor(storage, self.inbox)
         self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
@@ -200,20 +201,21 @@ class Supervisor:
             config.max_command_bytes, config.max_append_bytes, config.snapshot_chunk_bytes, _LEAST_MESSAGE_LIMIT
         )
         peers = {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id}
-        return Endpoint(self.cluster.cluster_id, self.node_id, peers, self._deliver, largest * 5 // 4 + _ENVELOPE_BYTES)
+        return Endpoint(
+            self.cluster.cluster_id,
+            self.node_id,
+            peers,
+            self._deliver,
+            largest * 5 // 4 + _ENVELOPE_BYTES,
+            peer_lost=self._peer_lost,
+        )
 
     async def _be_each_role(self, state: RaftState, applier: Applier) -> None:
         services = Services(
             inbox=self.inbox,
             transport=self.transport,
             storage=self.storage,
-            perform=performers(
-                transport=self.transport,
-                persistence=self.persistence,
-                applier=applier,
-                installer=self.installer,
-                events=self.events,
-            ),
+            perform=self._performers(applier),
             end_step=self.persistence.begin,
             observe=self._observe if self.observer is None else self._observe_aloud,
             clock=self.clock,
@@ -278,13 +280,40 @@ class Supervisor:
             return False
         return True
 
-    async def _acknowledge(self, persist: effects.Persist) -> None:
-        try:
-            self.inbox.tell(Durable(persist))
-        except MailboxFull:
-            await self.inbox.tell_when_room(Durable(persist))
+    def _peer_lost(self, peer: str) -> None:
+        """Pass on a hint; where there is no room for it, the election timeout will do."""
+        with suppress(MailboxFull, ActorStopped):
+            self.inbox.tell(PeerDisconnected(peer))
 
     # --- what comes out --------------------------------------------------------------------------------------
+
+    def _performers(self, applier: Applier) -> Performers:
+        def send(effect: effects.Send) -> None:
+            self.transport.send_nowait(effect.to, effect.message)
+
+        def restore(effect: effects.RestoreSnapshot) -> None:
+            applier.tell(effect)
+            self.events.publish(SnapshotInstalled(effect.snapshot))
+
+        def announce(effect: effects.AnnounceSnapshot) -> None:
+            applier.snapshot_ended(effect.snapshot)
+            if effect.taken:
+                self.events.publish(SnapshotTaken(effect.snapshot))
+
+        def refuse(effect: effects.Refuse) -> None:
+            # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
+            cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
+
+        return {
+            effects.Send: send,
+            effects.Persist: self.persistence.persist,
+            effects.RestoreSnapshot: restore,
+            effects.AnnounceSnapshot: announce,
+            effects.Apply: applier.commit_to,
+            effects.Refuse: refuse,
+            effects.StoreChunk: self.installer.notify,
+            effects.DiscardSnapshot: self.installer.notify,
+        }
 
     def _observe(self, role: Role) -> None:
         """Publish what has changed since the last look. Called after each decision, so that no change goes unseen."""

@@ -36,6 +36,8 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     InstallSnapshot,
     InstallSnapshotReply,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -132,14 +134,18 @@ def _install_snapshot_reply(message: InstallSnapshotReply) -> str:
     return f"term {message.term}: snapshot {message.snapshot.index} of term {message.snapshot.term}, {state}"
 
 
-def _vote_reply(message: RequestVoteReply) -> str:
+def _request(message: RequestVote | RequestPreVote) -> str:
+    return f"term {message.term}: log ends with {message.last_log_index} of term {message.last_log_term}"
+
+
+def _vote_reply(message: RequestVoteReply | RequestPreVoteReply) -> str:
     return f"term {message.term}: {'granted' if message.granted else 'refused'}"
 
 
 _WORDS: dict[type, Callable[[Any], str]] = {
-    RequestVote: lambda message: (
-        f"term {message.term}: log ends with {message.last_log_index} of term {message.last_log_term}"
-    ),
+    RequestPreVote: _request,
+    RequestPreVoteReply: _vote_reply,
+    RequestVote: _request,
     RequestVoteReply: _vote_reply,
     AppendEntries: _append_entries,
     AppendEntriesAccepted: lambda message: f"term {message.term}: matches up to {message.match_index}",

@@ -31,6 +31,13 @@ class TimerFired:
 
 
 @attrs.frozen
+class PeerDisconnected:
+    """The connections with a peer have ended: its process has, most likely. A hint: the transport may not know."""
+
+    peer: str
+
+
+@attrs.frozen
 class ChunkStored:
     """The installer has an answer for the leader whose snapshot chunk it handled."""
 
@@ -73,4 +80,6 @@ class Requested:
     taken: bool = False
 
 
-Input = Received | Durable | TimerFired | ChunkStored | SnapshotReceived | SnapshotWritten | Requested
+Input = (
+    Received | Durable | TimerFired | PeerDisconnected | ChunkStored | SnapshotReceived | SnapshotWritten | Requested
+)

@@ -1,8 +1,8 @@
 """What nodes say to each other: the RPCs of the Raft paper's Figures 2 and 13, as one-way messages.
 
 A request and its reply are separate messages, so that appends can be pipelined and no task waits for a peer. Every
-message carries its sender's term. The sender's id is not in the message: the transport, which has authenticated the
-peer, hands it over beside it, so no peer can speak for another.
+message carries its sender's term, but for the two of a pre-vote, which say what theirs means. The sender's id is not in
+the message: the transport, which has authenticated the peer, hands it over beside it, so no peer can speak for another.
 """
 
 from __future__ import annotations
@@ -14,12 +14,49 @@ from raft_actors.raft.persistent_state import SnapshotMetadata
 
 
 @attrs.frozen
-class RequestVote:
-    """A candidate asks for a vote (§5.2, §5.4.1)."""
+class RequestPreVote:
+    """A node asks whether it would get a vote, before it stands (dissertation §9.6). It binds nobody.
+
+    The one message whose term its sender is not in: `term` is the term that it would stand in.
+
+    Attributes:
+        round: a number of the asker's own, which the answer repeats: a grant of an earlier round says nothing of now.
+    """
 
     term: int
     last_log_index: int
     last_log_term: int
+    round: int
+
+
+@attrs.frozen
+class RequestPreVoteReply:
+    """The answer to `RequestPreVote`: nothing at the voter has changed.
+
+    Attributes:
+        term: in a grant the term that was asked for, since the voter's own may be lower than the asker's, who would
+            take it for stale; in a refusal the voter's own, which an asker that is behind it adopts.
+        round: the request's.
+    """
+
+    term: int
+    round: int
+    granted: bool
+
+
+@attrs.frozen
+class RequestVote:
+    """A candidate asks for a vote (§5.2, §5.4.1).
+
+    Attributes:
+        leadership_transfer: whether the leader itself has asked the candidate to stand (dissertation §3.10): then it
+            does not matter that the leader was heard of lately.
+    """
+
+    term: int
+    last_log_index: int
+    last_log_term: int
+    leadership_transfer: bool = False
 
 
 @attrs.frozen
@@ -100,7 +137,9 @@ class InstallSnapshotReply:
 
 
 Message = (
-    RequestVote
+    RequestPreVote
+    | RequestPreVoteReply
+    | RequestVote
     | RequestVoteReply
     | AppendEntries
     | AppendEntriesAccepted

@@ -27,6 +27,7 @@ class RaftState:
         written: the term and vote last handed to persistence.
         durable: the term and vote on disk.
         leader: the leader of `term` as far as known.
+        pre_vote_rounds: how many rounds of pre-votes this node has begun since it started: the last one's number.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
@@ -42,6 +43,7 @@ class RaftState:
     voted_for: str | None
     commit_index: int
     leader: str | None = None
+    pre_vote_rounds: int = 0
     unsynced_bytes: int = 0
     unsynced_writes: int = 0
     synced_writes: int = 0
@@ -97,10 +99,10 @@ class RaftState:
 
     @property
     def may_stand(self) -> bool:
-        """Whether this node may ask for votes: not while its disk lacks entries, for it could count itself
-        for none, and maybe its disk hangs.
+        """Whether this node may stand: not while something waits for its disk, for its vote for itself would, too, and
+        it could count itself for no entry; maybe the disk hangs.
         """
-        return self.log.durable_index == self.log.last_index
+        return not self.unsynced_writes and self.log.durable_index == self.log.last_index
 
     @property
     def hard_state_changed(self) -> bool:

@@ -1,10 +1,18 @@
-"""The legal changes of role (Raft paper, Figure 4), in one place.
+"""The legal changes of role (Raft paper, Figure 4; with pre-votes: dissertation §9.6), in one place.
 
-follower  → candidate   the election timeout passed without word from a leader
-candidate → candidate   the election timed out: a new one, in a new term
-candidate → leader      votes from a majority
-candidate → follower    a leader of this term, or anything of a higher term
-leader    → follower    a higher term, no word from a majority, or a disk that hangs
+follower      → pre-candidate   the election timeout passed without word from a leader, or its connection broke
+pre-candidate → pre-candidate   the round timed out: ask anew
+pre-candidate → candidate       a majority would vote for this node
+pre-candidate → follower        a leader of this term, a vote for another, or a higher term
+candidate     → pre-candidate   the election timed out: ask before standing again
+candidate     → leader          votes from a majority
+candidate     → follower        a leader of this term, or anything of a higher term
+leader        → follower        a higher term, no word from a majority, or a disk that hangs
+
+Without pre-votes (switched off, or nobody to ask):
+
+follower      → candidate       the election timeout passed without word from a leader
+candidate     → candidate       the election timed out: a new one, in a new term
 """
 
 from __future__ import annotations
@@ -15,16 +23,22 @@ from raft_actors.errors import InternalError
 
 
 class RoleName(enum.StrEnum):
-    """The three roles of §5.1."""
+    """The three roles of §5.1, and that of a node that asks for pre-votes."""
 
     FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
     CANDIDATE = "candidate"
     LEADER = "leader"
 
 
 LEGAL: frozenset[tuple[RoleName, RoleName]] = frozenset(
     {
+        (RoleName.FOLLOWER, RoleName.PRE_CANDIDATE),
         (RoleName.FOLLOWER, RoleName.CANDIDATE),
+        (RoleName.PRE_CANDIDATE, RoleName.PRE_CANDIDATE),
+        (RoleName.PRE_CANDIDATE, RoleName.CANDIDATE),
+        (RoleName.PRE_CANDIDATE, RoleName.FOLLOWER),
+        (RoleName.CANDIDATE, RoleName.PRE_CANDIDATE),
         (RoleName.CANDIDATE, RoleName.CANDIDATE),
         (RoleName.CANDIDATE, RoleName.LEADER),
         (RoleName.CANDIDATE, RoleName.FOLLOWER),

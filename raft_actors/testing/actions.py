@@ -33,6 +33,20 @@ async def crash_leader(torment: Torment) -> None:
         torment.cluster.crash(name)
 
 
+async def kill(torment: Torment) -> None:
+    """Kill a node's process, which its peers learn."""
+    name = torment.some_running()
+    if name is not None:
+        torment.cluster.kill(name)
+
+
+async def kill_leader(torment: Torment) -> None:
+    """Kill the leader's process, which its peers learn."""
+    name = torment.cluster.leader()
+    if name is not None:
+        torment.cluster.kill(name)
+
+
 async def crash_all(torment: Torment) -> None:
     """Cut the power of all nodes at once."""
     torment.cluster.crash_all()
@@ -140,6 +154,15 @@ async def flap(torment: Torment) -> None:
         await torment.last(0.6)
         torment.cluster.partition()
         await torment.last(0.6)
+
+
+async def reset(torment: Torment) -> None:
+    """Break connections, of some node or of all, a few times."""
+    for _ in range(torment.rng.randint(1, 5)):
+        one, *others = torment.shuffled()
+        for other in others[: torment.rng.randint(1, len(others))]:
+            torment.cluster.reset_connection(one, other)
+        await torment.last(0.3)
 
 
 async def stall(torment: Torment) -> None:
@@ -269,6 +292,8 @@ ACTIONS: dict[str, Action] = {
     for function in (
         crash,
         crash_leader,
+        kill,
+        kill_leader,
         crash_all,
         crash_at_step,
         crash_at_write,
@@ -283,6 +308,7 @@ ACTIONS: dict[str, Action] = {
         one_way,
         bridge,
         flap,
+        reset,
         stall,
         mute,
         slow_link,

@@ -305,7 +305,7 @@ class SimulatedCluster(Generic[C, R]):
         )
 
     def crash(self, node_id: str) -> None:
-        """Cut a node's power: it ends here and now, and what was not on its disk is lost."""
+        """Cut a node's power: it ends here and now, and what was not on its disk is lost. Nobody is told."""
         self._members[node_id].crash()
 
     async def stop(self, node_id: str) -> None:

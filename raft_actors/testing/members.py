@@ -166,12 +166,12 @@ class Member(Generic[C, R]):
         if self._last is not None and not self._last.ended.is_set():
             await self._last.ended.wait()
 
-    def crash(self, why: str = "crash") -> None:
-        """Cut the power, also in the middle of one of its own steps."""
+    def crash(self, why: str = "crash", *, hang_up: bool = False) -> None:
+        """Cut the power, also in the middle of one of its own steps; or with `hang_up`, kill only the process."""
         running = self.get()
         self.trace.add("crash", self.node_id, why=why)
         running.killed = running.life.over = True
-        running.transport.die()
+        running.transport.die(hang_up=hang_up)
         running.scope.cancel()
         self.disk.cut_power()
         self.running = None

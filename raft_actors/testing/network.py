@@ -23,6 +23,9 @@ from raft_actors.transports.wire.codec import encode, size_bound
 LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
 """What `heal` undoes, as the trace calls it."""
 
+MOST_RESET_DELAY_S = 0.002
+"""How long it may take until a node learns that its peer's process has ended."""
+
 
 @attrs.define(eq=False)
 class _Way:
@@ -170,6 +173,31 @@ class SimulatedNetwork(MemoryNetwork):
         statistics.blocked += 1
         self._lose(number, why)
 
+    # --- connections ---
+
+    @override
+    def hang_up(self, node_id: str) -> None:
+        for receiver in sorted(self.running):
+            if receiver != node_id and self.is_open(node_id, receiver):
+                self._break(node_id, receiver)
+
+    def reset(self, one: str, other: str) -> None:
+        """Break the connections between two nodes, which both learn, if they run. They are up again at once."""
+        for sender, receiver in ((one, other), (other, one)):
+            if sender in self.running and receiver in self.running and self.is_open(sender, receiver):
+                self._break(sender, receiver)
+
+    def _break(self, sender: str, receiver: str) -> None:
+        delay_s = self._link(sender, receiver).rng.uniform(0.0, MOST_RESET_DELAY_S)
+        target = self.running[receiver]
+        self.agenda.at(trio.current_time() + delay_s, self.gates.get(receiver), self._broken, (sender, target))
+
+    def _broken(self, connection: tuple[str, MemoryTransport]) -> None:
+        sender, target = connection
+        if isinstance(target, SimulatedTransport) and self.running.get(target.node_id) is target:
+            self.trace.add("disconnect", target.node_id, peer=sender)
+            target.lose(sender)
+
     def _lose(self, number: int, why: str) -> None:
         self.trace.add("lose", None, id=number, why=why)
 
@@ -195,18 +223,31 @@ class SimulatedTransport(MemoryTransport):
             task_status.started()
             await trio.sleep_forever()
         finally:
-            self.unplug()
+            if self.unplug():
+                self.network.hang_up(self.node_id)
             self._endpoint = None
 
-    def unplug(self) -> None:
-        """Take the node off the network, if this is still its transport."""
-        if self.network.running.get(self.node_id) is self:
-            del self.network.running[self.node_id]
+    def unplug(self) -> bool:
+        """Take the node off the network, if this is still its transport; tell whether it was."""
+        if self.network.running.get(self.node_id) is not self:
+            return False
+        del self.network.running[self.node_id]
+        return True
 
-    def die(self) -> None:
-        """The node's power is cut: what it still sends in this very step goes nowhere."""
+    def die(self, *, hang_up: bool) -> None:
+        """The node is gone: what it still sends in this very step goes nowhere.
+
+        Args:
+            hang_up: only its process is, and the operating system ends its connections; else its peers learn nothing.
+        """
         self.dead = True
-        self.unplug()
+        if self.unplug() and hang_up:
+            self.network.hang_up(self.node_id)
+
+    def lose(self, peer: str) -> None:
+        """Tell the node that the connections with a peer have ended."""
+        if self._endpoint is not None:
+            self._endpoint.peer_lost(peer)
 
     @override
     def send_nowait(self, to: str, message: Message) -> bool:

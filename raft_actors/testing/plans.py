@@ -139,6 +139,7 @@ def draw_config(rng: Random) -> NodeConfig:
         election_timeout_s=(shortest, shortest * rng.choice((1.5, 2.0, 3.0))),
         heartbeat_interval_s=shortest / rng.uniform(2.2, 6.0),
         check_quorum=rng.random() < 0.8,
+        pre_vote=rng.random() < 0.8,
         max_command_bytes=128 * KIB,
         max_append_bytes=rng.choice((1, 100, 2_000, 1 * MIB)),
         max_inflight_appends=rng.choice((1, 2, 8, 64)),

@@ -93,6 +93,10 @@ class Simulation(SimulatedCluster[C, R]):
 
     # --- processes -------------------------------------------------------------------------------------------
 
+    def kill(self, node_id: str) -> None:
+        """Kill a node's process: as `crash`, but its connections end, and the nodes that it could reach are told."""
+        self._members[node_id].crash("kill", hang_up=True)
+
     def crash_at_step(self, node_id: str, number: int) -> None:
         """Cut a node's power right after the `number`-th decision from now, in the middle of whatever it does then."""
         life = self._members[node_id].get().life
@@ -191,6 +195,12 @@ class Simulation(SimulatedCluster[C, R]):
         self.trace.add("heal", what="stall", text=f"{node_id} reads again", nodes=[node_id])
         for sender, receiver in self._ways(self.node_ids, {node_id}):
             self.network.resume(sender, receiver)
+
+    def reset_connection(self, one: str, other: str) -> None:
+        """Break the connections between two nodes that run. They are told, and connect again at once."""
+        self._tell("fault", f"the connections between {one} and {other} break", "reset", one, other)
+        self._tell("heal", f"{one} and {other} are connected again", "reset", one, other)
+        self.network.reset(one, other)
 
     def hold_back(self, senders: Collection[str], receivers: Collection[str]) -> None:
         """Keep all that these send to those under way, until `let_through`."""

@@ -143,13 +143,21 @@ class Torment:
         return condition()
 
     async def stand(self, name: str) -> None:
-        """Have a node stand for election, although it may hear a leader: its clock rushes past any timeout."""
+        """Have a node stand for election, although there may be a leader: its clock rushes past any timeout, and then
+        the connections between the leader and the others break, so that they let it.
+        """
         clock = self.cluster.clock(name)
         rate = clock.rate
         if not 0 < rate < _RUSH:
             return
         clock.set_rate(_RUSH)
-        await trio.sleep(2 * self.cluster.config.election_timeout_s[1] / _RUSH)
+        longest_s = self.cluster.config.election_timeout_s[1] / _RUSH
+        await trio.sleep(longest_s)
+        leader = self.cluster.leader()
+        for other in self.cluster.node_ids:
+            if leader is not None and other not in (leader, name):
+                self.cluster.network.reset(leader, other)
+        await trio.sleep(longest_s)
         if clock.rate == _RUSH:
             clock.set_rate(rate)
 

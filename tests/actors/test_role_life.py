@@ -136,7 +136,7 @@ async def test_what_the_last_role_left_to_handle_comes_first() -> None:
 
 async def test_the_deadline_ends_a_follower(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
-    assert await stage.follower().run() == Become(RoleName.CANDIDATE)
+    assert await stage.follower().run() == Become(RoleName.PRE_CANDIDATE)
     assert 0.4 <= trio.current_time() <= 0.8
 
 

@@ -13,9 +13,10 @@ from tests.cluster.support import CommandLog, seeds
 @seeds(5)
 async def test_a_leader_keeps_its_place_where_answers_take_long_and_its_clock_drifts(seed: int) -> None:
     config = NodeConfig(election_timeout_s=(1.5, 2.0))
-    async with simulate(CommandLog, seed=seed, config=config, faults=Faults(delay_s=(0.25, 0.3))) as cluster:
+    async with simulate(CommandLog, seed=seed, config=config) as cluster:
         leader = await cluster.wait_for_one_leader()
         term = cluster.agreed_term()
+        cluster.set_faults(Faults(delay_s=(0.25, 0.3)))
         for rate in (0.8, 1.2):
             cluster.clock(leader).set_rate(rate)
             await trio.sleep(30.0)

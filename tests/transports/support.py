@@ -17,6 +17,8 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -33,7 +35,10 @@ BATCHES = (
 )
 
 SAMPLES: dict[str, Message] = {
+    "RequestPreVote": RequestPreVote(4, 11, 3, 2),
+    "RequestPreVoteReply": RequestPreVoteReply(4, 2, True),
     "RequestVote": RequestVote(4, 11, 3),
+    "RequestVote of a transfer": RequestVote(4, 11, 3, leadership_transfer=True),
     "RequestVoteReply": RequestVoteReply(4, True),
     "heartbeat": AppendEntries(4, 7, 2, 6),
     "quiet heartbeat": AppendEntries(4, 7, 2, 6, wants_reply=False),

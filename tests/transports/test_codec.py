@@ -19,6 +19,8 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -55,7 +57,9 @@ def appends(draw: st.DrawFn) -> AppendEntries:
 
 SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
 MESSAGES = st.one_of(
-    st.builds(RequestVote, INTS, INTS, INTS),
+    st.builds(RequestPreVote, INTS, INTS, INTS, INTS),
+    st.builds(RequestPreVoteReply, INTS, INTS, st.booleans()),
+    st.builds(RequestVote, INTS, INTS, INTS, st.booleans()),
     st.builds(RequestVoteReply, INTS, st.booleans()),
     appends(),
     st.builds(AppendEntriesAccepted, INTS, INTS),
@@ -137,7 +141,10 @@ def test_the_wire_format_stays_what_it_is() -> None:
     """The module's text says what may be added to these bytes; any other change needs a new protocol version."""
     one, two = (batch.data.hex() for batch in BATCHES)
     assert {name: encode(message).hex() for name, message in SAMPLES.items()} == {
-        "RequestVote": "94 01 04 0b 03".replace(" ", ""),
+        "RequestPreVote": "95 08 04 0b 03 02".replace(" ", ""),
+        "RequestPreVoteReply": "94 09 04 02 c3".replace(" ", ""),
+        "RequestVote": "95 01 04 0b 03 c2".replace(" ", ""),
+        "RequestVote of a transfer": "95 01 04 0b 03 c3".replace(" ", ""),
         "RequestVoteReply": "93 02 04 c3".replace(" ", ""),
         "heartbeat": "97 03 04 07 02 06 92 c400 c400 c3".replace(" ", ""),
         "quiet heartbeat": "97 03 04 07 02 06 92 c400 c400 c2".replace(" ", ""),

@@ -23,6 +23,7 @@ from tests.unit.builders import (
     make_candidate,
     make_durable,
     make_state,
+    of,
     propose,
     query,
     receive,
@@ -140,19 +141,59 @@ def test_gives_up_for_a_higher_term_which_it_writes_first(message: RequestVote) 
     assert become == Become(RoleName.FOLLOWER, redeliver=Received("n2", message))
 
 
-def test_tries_again_in_a_new_term_when_nobody_wins() -> None:
-    candidate, _ = make_candidate(term=1)
-    deadline = candidate.deadline
-    assert candidate.handle(TimerFired(), deadline - 0.01) == []
-    assert candidate.handle(TimerFired(), deadline) == [Become(RoleName.CANDIDATE)]
-    assert candidate.deadline > deadline
-    [again] = Candidate(candidate.state).start(deadline)
+def test_asks_whether_it_would_win_before_it_stands_again() -> None:
+    candidate, persist = make_candidate(term=1)
+    make_durable(candidate, [persist])
+    assert of(Become, candidate.handle(TimerFired(), candidate.ends_at - 0.01)) == []
+    assert candidate.handle(TimerFired(), candidate.ends_at) == [Become(RoleName.PRE_CANDIDATE)]
+
+
+def test_tries_again_in_a_new_term_when_nobody_wins_and_pre_votes_are_off() -> None:
+    candidate, persist = make_candidate(term=1, pre_vote=False)
+    make_durable(candidate, [persist])
+    assert candidate.handle(TimerFired(), candidate.ends_at) == [Become(RoleName.CANDIDATE)]
+    [again] = Candidate(candidate.state).start(1.0)
     assert isinstance(again, Persist)
     assert again.write == LogWrite(HardState(3, "n1"))
 
 
+@pytest.mark.parametrize("pre_vote", [True, False])
+def test_spends_no_further_term_while_its_own_vote_waits_for_the_disk(pre_vote: bool) -> None:
+    candidate, _ = make_candidate(term=1, pre_vote=pre_vote)
+    ends_at = candidate.ends_at
+    assert candidate.handle(TimerFired(), ends_at) == []
+    assert candidate.ends_at >= ends_at + 0.4
+
+
+def test_asks_again_whoever_has_not_answered() -> None:
+    candidate, persist = make_candidate(term=1, voters=5)
+    request = RequestVote(2, 0, 0)
+    first = candidate.deadline
+    assert candidate.handle(TimerFired(), first) == []  # its own vote is not durable yet
+    make_durable(candidate, [persist])
+    receive(candidate, "n2", granted(2), now=first)
+    receive(candidate, "n3", RequestVoteReply(2, granted=False), now=first)
+    assert sent(candidate.handle(TimerFired(), candidate.deadline)) == [("n4", request), ("n5", request)]
+
+
+def test_gives_up_soon_where_the_vote_is_split() -> None:
+    candidate, persist = make_candidate(term=1, voters=5)
+    make_durable(candidate, [persist])
+    receive(candidate, "n2", RequestVoteReply(2, granted=False), now=0.1)
+    assert candidate.ends_at >= 0.4
+    receive(candidate, "n3", RequestVoteReply(2, granted=False), now=0.1)  # n4 and n5 would do, but one led before
+    assert candidate.deadline <= candidate.ends_at <= 0.1 + 4 * 0.1  # as long as both rounds take, seen from this one
+
+
+def test_waits_on_where_the_vote_is_split_and_pre_votes_are_off() -> None:
+    candidate, persist = make_candidate(term=1, pre_vote=False)
+    make_durable(candidate, [persist])
+    receive(candidate, "n2", RequestVoteReply(2, granted=False), now=0.1)
+    assert candidate.ends_at >= 0.4
+
+
 def test_waits_for_a_time_from_the_configured_range() -> None:
-    waits = {make_candidate(term=1)[0].deadline}
+    waits = {make_candidate(term=1)[0].ends_at}
     assert all(0.4 <= wait <= 0.8 for wait in waits)
 
 

@@ -17,7 +17,7 @@ MAY_BE_NONE = {"snapshot_entries", "snapshot_bytes", "seed"}
 NUMBERS = [
     field.name
     for field in attrs.fields(NodeConfig)
-    if field.name not in {"election_timeout_s", "heartbeat_interval_s", "check_quorum", "seed"}
+    if field.name not in {"election_timeout_s", "heartbeat_interval_s", "check_quorum", "pre_vote", "seed"}
 ]
 
 

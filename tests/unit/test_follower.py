@@ -166,7 +166,12 @@ def test_a_vote_moves_the_election_deadline_and_a_denial_does_not() -> None:
 
 def test_stands_for_election_when_its_deadline_has_passed() -> None:
     follower = make_follower(term=2)
-    assert follower.handle(TimerFired(), follower.deadline) == [Become(RoleName.CANDIDATE)]
+    assert follower.handle(TimerFired(), follower.deadline) == [Become(RoleName.PRE_CANDIDATE)]
+
+
+def test_stands_at_once_where_nobody_is_to_be_asked_first() -> None:
+    for follower in (make_follower(term=2, pre_vote=False), make_follower(term=2, voters=1)):
+        assert follower.handle(TimerFired(), follower.deadline) == [Become(RoleName.CANDIDATE)]
 
 
 def test_ignores_a_timer_that_fired_for_an_earlier_deadline() -> None:

@@ -290,7 +290,7 @@ def test_tells_its_storage_of_the_last_commit_with_the_next_beat() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        RequestVote(5, 0, 0),
+        RequestVote(5, 0, 0, leadership_transfer=True),
         RequestVoteReply(5, granted=True),
         append(0, 0, term=5),
         accepted(99, term=5),

@@ -76,7 +76,7 @@ def test_one_that_was_held_up_looks_at_its_disk_anew() -> None:
 
 def test_does_not_stand_while_its_disk_lacks_entries() -> None:
     """What it was sent is not durable here: its disk may hang, and another node can do better."""
-    follower = make_follower([1])
+    follower = make_follower([1], pre_vote=False)  # with them, it may ask, but not stand
     effects = receive(follower, "n2", append(1, 1, [1], term=1))
     assert follower.state.log.last_index == 2
     for _ in range(3):

@@ -27,6 +27,9 @@ from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello, Protoc
 logger = logging.getLogger(__name__)
 
 
+def _nobody_minds(_peer: str) -> None: ...
+
+
 @attrs.define(eq=False, kw_only=True)
 class Receiver:
     """Reads what peers send.
@@ -39,6 +42,7 @@ class Receiver:
         max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
         heard_of: called with a peer's id when it has connected.
         protocol: what this node speaks.
+        lost: called with a peer's id when its connection has ended and no newer one has taken over.
     """
 
     endpoint: Endpoint
@@ -48,10 +52,15 @@ class Receiver:
     max_handshakes: int
     heard_of: Callable[[str], None]
     protocol: ProtocolRange
+    lost: Callable[[str], None] = _nobody_minds
     _strangers: dict[trio.CancelScope, None] = attrs.field(
         factory=dict[trio.CancelScope, None], init=False
     )  # the oldest first
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
+
+    def is_connected(self, peer: str) -> bool:
+        """Whether the peer has a connection to this node, handshake over."""
+        return peer in self._connections
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends, and close it."""
@@ -136,6 +145,7 @@ class Receiver:
         finally:
             if self._connections.get(sender) is connection:
                 del self._connections[sender]
+                self.lost(sender)
 
     def _drop_unknown(self, sender: str, unknown: UnknownMessage) -> None:
         """Count a message of a newer node, and tell of the first one."""

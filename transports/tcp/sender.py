@@ -66,6 +66,9 @@ class Backoff:
         return wait * self.rng.uniform(0.5, 1.0)
 
 
+def _nobody_minds() -> None: ...
+
+
 @attrs.define(eq=False, kw_only=True)
 class PeerSender:
     """Sends to one peer.
@@ -82,6 +85,7 @@ class PeerSender:
         max_queue_bytes: how many bytes may wait; a message that finds the queue empty may be larger.
         connect_timeout_s: limit of one attempt, handshake included.
         backoff: the waits between attempts.
+        lost: called when a connection on which the handshake was over has ended.
     """
 
     peer: str
@@ -95,6 +99,7 @@ class PeerSender:
     max_queue_bytes: int
     connect_timeout_s: float
     backoff: Backoff
+    lost: Callable[[], None] = _nobody_minds
     _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
     _queued_bytes: int = attrs.field(default=0, init=False)
     _direct: TcpStream | None = attrs.field(default=None, init=False, repr=False)
@@ -234,6 +239,7 @@ class PeerSender:
             self.statistics.connected = False
             self._direct = None
             self._rest = []
+            self.lost()
 
     async def _write_queue(self, stream: trio.abc.Stream) -> None:
         try:

@@ -114,7 +114,13 @@ class TcpTransport(Transport):
         """Make the senders, and return what serves a connection."""
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in addresses})
         rng = random.Random(self.seed)
-        self._senders = {peer: self._make_sender(endpoint, peer, to, rng) for peer, to in addresses.items()}
+        receiver: Receiver
+
+        def lost(peer: str) -> None:
+            # A process that ends takes both connections along. One alone ends for other reasons, too.
+            if not self._totals.peers[peer].connected and not receiver.is_connected(peer):
+                endpoint.peer_lost(peer)
+
         receiver = Receiver(
             endpoint=endpoint,
             peers=self._totals.peers,
@@ -123,7 +129,9 @@ class TcpTransport(Transport):
             max_handshakes=self.max_handshakes,
             heard_of=lambda peer: self._senders[peer].hurry(),
             protocol=self.protocol,
+            lost=lost,
         )
+        self._senders = {peer: self._make_sender(endpoint, peer, to, rng, lost) for peer, to in addresses.items()}
 
         @trio.lowlevel.enable_ki_protection
         async def serve(stream: trio.SocketStream) -> None:
@@ -146,7 +154,9 @@ class TcpTransport(Transport):
         self._address = Address(host, port)
         return listeners
 
-    def _make_sender(self, endpoint: Endpoint, peer: str, to: Address, rng: random.Random) -> PeerSender:
+    def _make_sender(
+        self, endpoint: Endpoint, peer: str, to: Address, rng: random.Random, lost: Callable[[str], None]
+    ) -> PeerSender:
         async def connect() -> trio.abc.Stream:
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
@@ -164,6 +174,7 @@ class TcpTransport(Transport):
             max_queue_bytes=self.max_queue_bytes,
             connect_timeout_s=self.connect_timeout_s,
             backoff=Backoff(*self.reconnect_delay_s, rng),
+            lost=lambda: lost(peer),
         )
 
     def send_nowait(self, to: str, message: Message) -> bool:

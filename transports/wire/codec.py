@@ -41,6 +41,8 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -56,6 +58,8 @@ TAGS = MappingProxyType(
         5: AppendEntriesRejected,
         6: InstallSnapshot,
         7: InstallSnapshotReply,
+        8: RequestPreVote,
+        9: RequestPreVoteReply,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""

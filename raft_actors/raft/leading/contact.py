@@ -26,10 +26,18 @@ class Contact:
 
     def is_lost(self, now: float) -> bool:
         """Whether a majority has not answered for a whole election timeout, so that another leader may be elected."""
-        state = self._state
         self.quorum_checked_at = now
-        silence = now - quorum_value({**self.last_contact, state.node_id: now}, state.voters)
-        return state.config.check_quorum and silence > state.config.election_timeout_s[1]
+        return self._state.config.check_quorum and not self.holds(now)
+
+    def holds(self, now: float) -> bool:
+        """Whether a majority has answered within the longest election timeout, so that nobody else need be elected.
+
+        Not the shortest, as a follower has it for its leader: an idle follower is asked for an answer only when it has
+        been silent for half of the longest. Who may lead on helps nobody else.
+        """
+        state = self._state
+        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, state.voters)
+        return silence_s <= state.config.election_timeout_s[1]
 
     def inactive(self, now: float) -> frozenset[str]:
         """Followers that have not answered for half an election timeout."""

@@ -12,27 +12,54 @@ from raft_actors.raft.transitions import RoleName
 
 
 class Candidate(Role):
-    """One election. If it times out, another candidate of a higher term takes over."""
+    """One election. If it times out, the node asks for pre-votes again, or where it asks for none, stands anew.
+
+    Attributes:
+        votes: who has granted its vote. Its own counts once it is durable.
+        refusals: who has refused.
+        began_at: when it began, on the node's clock.
+        ends_at: when to give up, on the node's clock. Until then, requests that may have been lost are sent again.
+    """
 
     name = RoleName.CANDIDATE
 
     def __init__(self, state: RaftState) -> None:
         super().__init__(state)
         self.votes: set[str] = set()
+        self.refusals: set[str] = set()
+        self.began_at = self.ends_at = 0.0
 
     def start(self, now: float) -> list[Effect]:
         """Enter a new term, vote for oneself, and ask the others once that is durable."""
         state = self.state
         state.adopt_term(state.term + 1)
         state.vote_for(state.node_id)
-        self.deadline = state.election_deadline(now)
+        self.began_at = now
+        self.ends_at = state.election_deadline(now)
+        self._wait_on(now)
+        return [state.persist(*self._requests())]
+
+    def _requests(self) -> list[Send]:
+        """To all that have not answered."""
+        state = self.state
         request = RequestVote(state.term, state.log.last_index, state.log.last_term)
-        return [state.persist(*(Send(peer, request) for peer in state.peers))]
+        return [Send(peer, request) for peer in state.peers if peer not in self.votes | self.refusals]
+
+    def _wait_on(self, now: float) -> None:
+        self.deadline = min(self.ends_at, now + self.state.config.vote_resend_interval_s)
 
     def on_deadline(self, now: float) -> list[Effect]:
-        """A split vote, or lost messages: try again in a new term."""
-        self.deadline = self.state.election_deadline(now)
-        return [Become(RoleName.CANDIDATE)]
+        """Ask again where a request may have been lost; in the end, after a split vote, give up.
+
+        Not while its own vote waits for the disk: another term would wait there, too.
+        """
+        durable = self.state.durable.term == self.state.term
+        if now >= self.ends_at:
+            if durable:
+                return self.stand(now)
+            self.ends_at = self.state.election_deadline(now)
+        self._wait_on(now)
+        return [*self._requests()] if durable else []
 
     def on_durable(self, item: inputs.Durable, now: float) -> list[Effect]:
         """The candidate's own vote counts once it is durable, like anybody's."""
@@ -43,13 +70,34 @@ class Candidate(Role):
 
     def on_request_vote_reply(self, sender: str, message: RequestVoteReply, now: float) -> list[Effect]:
         """Count a vote."""
-        return self._count(sender) if message.granted else []
+        return self._count(sender) if message.granted else self._note_refusal(sender, now)
 
     def _count(self, voter: str) -> list[Effect]:
         self.votes.add(voter)
         if self.state.node_id in self.votes and is_quorum(self.votes, self.state.voters):
             return [Become(RoleName.LEADER)]
         return []
+
+    def _note_refusal(self, voter: str, now: float) -> list[Effect]:
+        """Give up soon, after a time drawn at random, where all others but one would not make a majority any more.
+
+        The one is the leader before, which has most likely ended: without it, the vote is split. To ask for pre-votes
+        costs no term, so with them there is no need to wait for the end; but long enough for one of those between whom
+        the vote was split to be through with both rounds before the others begin, judging by how long this one took.
+        """
+        state = self.state
+        split_before = self._is_split()
+        self.refusals.add(voter)
+        if state.config.pre_vote and self._is_split() and not split_before:
+            patience_s = state.rng.uniform(0, max(2 * state.config.vote_resend_interval_s, 4 * (now - self.began_at)))
+            self.ends_at = min(self.ends_at, now + patience_s)
+            self._wait_on(now)
+        return []
+
+    def _is_split(self) -> bool:
+        state = self.state
+        others = sorted(state.voters - self.refusals - {state.node_id})
+        return bool(self.refusals) and not is_quorum({state.node_id, *others[1:]}, state.voters)
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
         """Somebody else leads this term: follow."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing_extensions import override
 
 from raft_actors.errors import InternalError
-from raft_actors.raft.effects import Apply, Become, Effect, Send, StoreChunk
+from raft_actors.raft import inputs
+from raft_actors.raft.effects import Apply, Effect, Send, StoreChunk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -17,13 +18,27 @@ from raft_actors.raft.messages import (
     RequestVoteReply,
 )
 from raft_actors.raft.roles.role import Role
+from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
+
+#: How long after another a follower asks for pre-votes when the leader's connections break, in heartbeat intervals; and
+#: what the last one may wait. A round and an election take a few milliseconds in a local network.
+_TURN, _LAST_TURN = 0.075, 0.15
 
 
 class Follower(Role):
-    """Passive: it only answers, and waits for its election timeout."""
+    """Passive: it only answers, and waits for its election timeout.
+
+    Attributes:
+        heard_at: when the leader was last heard of, on the node's clock; minus infinity if it was not, or if the
+            connection with it has broken since.
+    """
 
     name = RoleName.FOLLOWER
+
+    def __init__(self, state: RaftState) -> None:
+        super().__init__(state)
+        self.heard_at = float("-inf")
 
     @property
     @override
@@ -37,17 +52,39 @@ class Follower(Role):
         return []
 
     def on_deadline(self, now: float) -> list[Effect]:
-        """No word from a leader: stand for election, but not with a disk that is behind."""
-        if not self.state.may_stand:
-            self.deadline = self.state.election_deadline(now)
-            return []
-        return [Become(RoleName.CANDIDATE)]
+        """No word from a leader: stand for election."""
+        return self.stand(now)
 
+    @override
+    def in_touch(self, now: float) -> bool:
+        """Whether the leader was heard of within the shortest election timeout."""
+        return self.state.leader is not None and now - self.heard_at < self.state.config.election_timeout_s[0]
+
+    @override
+    def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
+        """The leader's process has ended, it seems: ask soon whether the others have lost it too, one after another.
+
+        Those that still hear it refuse, so that a broken connection alone costs no election. Without pre-votes it
+        would, and nothing is done.
+        """
+        state = self.state
+        if item.peer == state.leader and state.config.pre_vote:
+            self.heard_at = float("-inf")
+            self.deadline = min(self.deadline, now + self._turn_s(item.peer))
+        return []
+
+    def _turn_s(self, leader: str) -> float:
+        """How long to let others go first: none for whoever comes next after the leader in the order of ids."""
+        voters = sorted(self.state.voters)
+        place = (voters.index(self.state.node_id) - voters.index(leader)) % len(voters) - 1
+        turn = min(_TURN, _LAST_TURN / max(1, len(voters) - 2))
+        return place * turn * self.state.config.heartbeat_interval_s
+
+    @override
     def on_request_vote(self, sender: str, message: RequestVote, now: float) -> list[Effect]:
         """Vote for the first candidate of the term whose log is at least as up-to-date (§5.2, §5.4.1)."""
         state = self.state
-        free = state.voted_for in (None, sender)
-        if free and state.log.is_up_to_date(message.last_log_index, message.last_log_term):
+        if self.would_vote(sender, message, now):
             state.vote_for(sender)
             self.deadline = state.election_deadline(now)
             return [state.reply(sender, RequestVoteReply(state.term, granted=True))]
@@ -59,6 +96,7 @@ class Follower(Role):
         """AppendEntries RPC of Figure 2: check the entry before, remove conflicts, append, advance the commit index."""
         state = self.state
         state.follow(sender)
+        self.heard_at = now
         self.deadline = state.election_deadline(now)
         if state.disk_is_behind and (message.entries or state.durable != state.written):
             return []  # as good as lost on the way: an answer would wait for the disk, and the leader will ask again
@@ -147,6 +185,7 @@ class Follower(Role):
         """InstallSnapshot RPC of Figure 13: collect the chunks, unless all that they say is known here."""
         state = self.state
         state.follow(sender)
+        self.heard_at = now
         self.deadline = state.election_deadline(now)
         if state.disk_is_behind:
             return []

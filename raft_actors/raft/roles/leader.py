@@ -5,6 +5,8 @@ What it keeps account of lies in `leading`, a part for each concern; here is wha
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from raft_actors.errors import InternalError, LeadershipLost, Overloaded
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
@@ -85,6 +87,11 @@ class Leader(Role):
             self.state.leader = None
             return [Become(RoleName.FOLLOWER)]
         return [Beat(self.contact.inactive(now)), *self.state.note_commit()]
+
+    @override
+    def in_touch(self, now: float) -> bool:
+        """Whether a majority still answers."""
+        return self.contact.holds(now)
 
     # --- proposals and reads ---------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -50,12 +52,15 @@ class Role(ABC):
             inputs.Received: self._on_received,
             inputs.Durable: self.on_durable,
             inputs.TimerFired: self._on_timer,
+            inputs.PeerDisconnected: self.on_peer_disconnected,
             inputs.ChunkStored: self._on_chunk_stored,
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
             inputs.Requested: self._on_requested,
         }
         self._message_handlers: dict[type[Any], Callable[[str, Any, float], list[Effect]]] = {
+            RequestPreVote: self.on_request_pre_vote,
+            RequestPreVoteReply: self.on_request_pre_vote_reply,
             RequestVote: self.on_request_vote,
             RequestVoteReply: self.on_request_vote_reply,
             AppendEntries: self.on_append_entries,
@@ -101,13 +106,35 @@ class Role(ABC):
         sender, message = item.sender, item.message
         if sender not in self.state.voters:
             return []
+        if message.term != self.state.term and self._is_pre_vote(message):
+            return self._message_handlers[type(message)](sender, message, now)
         if message.term > self.state.term:
+            if self._is_disturbance(message, now):
+                return []
             self.state.adopt_term(message.term)
             if self.name is not RoleName.FOLLOWER:
                 return [Become(RoleName.FOLLOWER, redeliver=item)]
         elif message.term < self.state.term:
             return self._refuse_stale(sender, message)
         return self._message_handlers[type(message)](sender, message, now)
+
+    @staticmethod
+    def _is_pre_vote(message: Message) -> bool:
+        """Whether a message's term is one that its sender only asks for, or was asked for: nobody is in it yet."""
+        return isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted)
+
+    def _is_disturbance(self, message: Message, now: float) -> bool:
+        """Whether a higher term comes from a candidate that nobody here needs: then it is not even adopted, lest a
+        node that can't hear the leader deposes it (dissertation §4.2.3, §6.2). Unless the leader itself wanted it.
+
+        The candidate learns nothing from this, and need not: it can't be led by refusing it, but once the leader's next
+        message meets its higher term, the leader gives way, so it is not shut out for ever.
+        """
+        return type(message) is RequestVote and not message.leadership_transfer and self.in_touch(now)
+
+    def in_touch(self, now: float) -> bool:
+        """Whether this node knows of a leader that is alive, and so helps nobody to replace it."""
+        return False
 
     def _refuse_stale(self, sender: str, message: Message) -> list[Effect]:
         """Answer a request of an older term with this term, so that its sender steps down. Replies are dropped."""
@@ -132,9 +159,30 @@ class Role(ABC):
 
     # --- requests and replies; each role overrides those that concern it ------------------------------------------
 
+    def on_request_pre_vote(self, sender: str, message: RequestPreVote, now: float) -> list[Effect]:
+        """Tell whether this node would vote for the sender: the same in every role, and it changes nothing."""
+        state = self.state
+        if state.disk_is_behind:
+            return []
+        if message.term <= state.term or self.in_touch(now) or not self._is_up_to_date(message):
+            return [state.reply(sender, RequestPreVoteReply(state.term, message.round, granted=False))]
+        return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]
+
+    def on_request_pre_vote_reply(self, sender: str, message: RequestPreVoteReply, now: float) -> list[Effect]:
+        """Too late: the round is over."""
+        return []
+
     def on_request_vote(self, sender: str, message: RequestVote, now: float) -> list[Effect]:
         """Refuse: a candidate and a leader have given this term's vote to themselves."""
         return [self.state.reply(sender, RequestVoteReply(self.state.term, granted=False))]
+
+    def would_vote(self, sender: str, message: RequestVote, now: float) -> bool:
+        """Whether this term's vote is the sender's: it is free, and the sender's log is at least as up-to-date."""
+        free = self.state.voted_for in (None, sender)
+        return free and self._is_up_to_date(message) and (message.leadership_transfer or not self.in_touch(now))
+
+    def _is_up_to_date(self, message: RequestVote | RequestPreVote) -> bool:
+        return self.state.log.is_up_to_date(message.last_log_index, message.last_log_term)
 
     def on_request_vote_reply(self, sender: str, message: RequestVoteReply, now: float) -> list[Effect]:
         """Too late: the election is over."""
@@ -158,6 +206,22 @@ class Role(ABC):
 
     def on_install_snapshot_reply(self, sender: str, message: InstallSnapshotReply, now: float) -> list[Effect]:
         """Not for this role."""
+        return []
+
+    # --- elections -----------------------------------------------------------------------------------------------
+
+    def stand(self, now: float) -> list[Effect]:
+        """Ask the others first (dissertation §9.6); stand where that is switched off, or nobody is there."""
+        state = self.state
+        if state.config.pre_vote and state.peers:
+            return [Become(RoleName.PRE_CANDIDATE)]
+        if not state.may_stand:
+            self.deadline = state.election_deadline(now)
+            return []
+        return [Become(RoleName.CANDIDATE)]
+
+    def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
+        """Only a follower minds, if the peer is its leader."""
         return []
 
     # --- applications' requests ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.invariants.bounded_queues import BoundedQueues
 from raft_actors.testing.invariants.committed_stays_committed import CommittedStaysCommitted
 from raft_actors.testing.invariants.durable_before_sent import DurableBeforeSent
+from raft_actors.testing.invariants.election_has_reason import ElectionHasReason
 from raft_actors.testing.invariants.election_safety import ElectionSafety
 from raft_actors.testing.invariants.equal_results import EqualResults
 from raft_actors.testing.invariants.index_order import IndexOrder
@@ -24,12 +25,15 @@ from raft_actors.testing.invariants.match_index import MatchIndex
 from raft_actors.testing.invariants.memory_and_disk import MemoryAndDisk
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
+from raft_actors.testing.invariants.pre_votes_bind_nobody import PreVotesBindNobody
 from raft_actors.testing.invariants.promises_kept import PromisesKept
 from raft_actors.testing.invariants.state_machine_safety import StateMachineSafety
 from raft_actors.testing.invariants.term_begins_with_entry import TermBeginsWithEntry
 
 STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     ElectionSafety,
+    ElectionHasReason,
+    PreVotesBindNobody,
     LeaderAppendOnly,
     LogMatching,
     LogFollowsSnapshot,
@@ -56,6 +60,7 @@ __all__ = [
     "BoundedQueues",
     "CommittedStaysCommitted",
     "DurableBeforeSent",
+    "ElectionHasReason",
     "ElectionSafety",
     "EqualResults",
     "IndexOrder",
@@ -70,6 +75,7 @@ __all__ = [
     "MemoryAndDisk",
     "Monotonic",
     "NoLeakedTask",
+    "PreVotesBindNobody",
     "PromisesKept",
     "StateMachineSafety",
     "TermBeginsWithEntry",

@@ -11,6 +11,8 @@ from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -29,6 +31,8 @@ class DurableBeforeSent(Invariant):
     @override
     def sent(self, life: Life, to: str, message: Message) -> None:
         """Compare a message with its sender's disk."""
+        if isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted):
+            return  # of a term that nobody is in yet: it binds nobody
         disk = life.disk
         term = message.term
         if disk.state.hard_state.term < term:

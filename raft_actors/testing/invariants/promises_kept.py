@@ -12,6 +12,8 @@ from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -52,6 +54,8 @@ class PromisesKept(Invariant):
     @override
     def sent(self, life: Life, to: str, message: Message) -> None:
         """Note what a message promises."""
+        if isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted):
+            return  # of a term that nobody is in yet: it promises nothing
         promise = self._promise(life.node_id)
         if message.term > promise.term:
             promise.term, promise.vote = message.term, None

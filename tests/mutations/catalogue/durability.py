@@ -33,8 +33,8 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _CANDIDATE,
             "Candidate.start",
-            "return [state.persist(*(Send(peer, request) for peer in state.peers))]",
-            "return [state.persist(), *(Send(peer, request) for peer in state.peers)]",
+            "return [state.persist(*self._requests())]",
+            "return [state.persist(), *self._requests()]",
         ),
     ),
     mutation(
@@ -143,24 +143,30 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
-            """
-            for persist in transaction.persists:
-                await self._acknowledge(persist)
-            """,
-            """
-            if transaction.durable is None:
-                for persist in transaction.persists:
-                    await self._acknowledge(persist)
-            """,
+            "await transaction.durable",
+            "await self._acknowledge_all(transaction)",
         ),
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
-            "await transaction.durable",
             """
-            for early in transaction.persists:
-                await self._acknowledge(early)
-            await transaction.durable
+            for persist in transaction.persists:
+                await self._acknowledge(Durable(persist))
+            """,
+            "pass",
+        ),
+        Edit(
+            _PERSISTENCE,
+            "PersistenceActor",
+            "async def _acknowledge(self, durable: Durable) -> None:",
+            """
+            async def _acknowledge_all(self, transaction: Transaction) -> None:
+                for persist in transaction.persists:
+                    await self._acknowledge(Durable(persist))
+                if transaction.durable is not None:
+                    await transaction.durable
+
+            async def _acknowledge(self, durable: Durable) -> None:
             """,
         ),
     ),

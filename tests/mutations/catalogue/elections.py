@@ -20,7 +20,7 @@ VOTES: tuple[Mutation, ...] = (
         "two-votes-in-a-term",
         "a server votes for at most one candidate in a term",
         "§5.2",
-        Edit(_FOLLOWER, "Follower.on_request_vote", "free = state.voted_for in (None, sender)", "free = True"),
+        Edit(_ROLE, "Role.would_vote", "free = self.state.voted_for in (None, sender)", "free = True"),
         _VOTE_GUARD,
     ),
     mutation(
@@ -34,10 +34,10 @@ VOTES: tuple[Mutation, ...] = (
         "no vote for a candidate whose log is less up-to-date",
         "§5.4.1",
         Edit(
-            _FOLLOWER,
-            "Follower.on_request_vote",
-            "if free and state.log.is_up_to_date(message.last_log_index, message.last_log_term):",
-            "if free:",
+            _ROLE,
+            "Role._is_up_to_date",
+            "return self.state.log.is_up_to_date(message.last_log_index, message.last_log_term)",
+            "return True",
         ),
     ),
     mutation(
@@ -90,7 +90,7 @@ VOTES: tuple[Mutation, ...] = (
         "Figure 2",
         Edit(
             _CANDIDATE,
-            "Candidate.start",
+            "Candidate._requests",
             "RequestVote(state.term, state.log.last_index, state.log.last_term)",
             "RequestVote(state.term, state.log.last_index + 1, state.log.last_term)",
         ),
@@ -101,7 +101,7 @@ VOTES: tuple[Mutation, ...] = (
         "Figure 2",
         Edit(
             _CANDIDATE,
-            "Candidate.start",
+            "Candidate._requests",
             "RequestVote(state.term, state.log.last_index, state.log.last_term)",
             "RequestVote(state.term, state.commit_index, state.log.last_term)",
         ),
@@ -120,7 +120,7 @@ VOTES: tuple[Mutation, ...] = (
         Edit(
             _CANDIDATE,
             "Candidate.on_request_vote_reply",
-            "return self._count(sender) if message.granted else []",
+            "return self._count(sender) if message.granted else self._note_refusal(sender, now)",
             "return self._count(sender)",
         ),
     ),
@@ -162,7 +162,7 @@ VOTES: tuple[Mutation, ...] = (
         "candidate-never-tries-again",
         "a candidate that times out starts a new election",
         "§5.2",
-        Edit(_CANDIDATE, "Candidate.on_deadline", "return [Become(RoleName.CANDIDATE)]", "return []"),
+        Edit(_CANDIDATE, "Candidate.on_deadline", "return self.stand(now)", "return []"),
     ),
     mutation(
         "follower-never-stands",
@@ -171,7 +171,7 @@ VOTES: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_deadline",
-            "return [Become(RoleName.CANDIDATE)]",
+            "return self.stand(now)",
             """
             self.deadline = self.state.election_deadline(now)
             return []
@@ -197,10 +197,10 @@ VOTES: tuple[Mutation, ...] = (
             _FOLLOWER,
             "Follower.on_append_entries",
             """
-            state.follow(sender)
+            self.heard_at = now
             self.deadline = state.election_deadline(now)
             """,
-            "state.follow(sender)",
+            "self.heard_at = now",
         ),
     ),
 )
@@ -280,7 +280,7 @@ TERMS: tuple[Mutation, ...] = (
         "check-quorum-off",
         "a leader that a majority has not answered for an election timeout steps down",
         "dissertation §6.2",
-        Edit(_CONTACT, "Contact.is_lost", "return state.config.check_quorum and silence", "return False and silence"),
+        Edit(_CONTACT, "Contact.is_lost", "return self._state.config.check_quorum and", "return False and"),
     ),
     mutation(
         "check-quorum-too-eager",
@@ -288,9 +288,9 @@ TERMS: tuple[Mutation, ...] = (
         "dissertation §6.2",
         Edit(
             _CONTACT,
-            "Contact.is_lost",
-            "silence > state.config.election_timeout_s[1]",
-            "silence > 0",
+            "Contact.holds",
+            "silence_s <= state.config.election_timeout_s[1]",
+            "silence_s <= 0",
         ),
     ),
     mutation(

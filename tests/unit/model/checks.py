@@ -10,6 +10,8 @@ from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshotReply,
     Message,
+    RequestPreVote,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
@@ -37,6 +39,8 @@ class Checks:
 
     def sent(self, sender: str, to: str, message: Message) -> None:
         """Durable before sent: whatever a message promises is on its sender's disk."""
+        if isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted):
+            return  # of a term that nobody is in yet: it promises nothing
         disk = self.disks[sender]
         assert disk.hard_state.term >= message.term, f"{sender} speaks of a term that it may forget: {message}"
         match message:

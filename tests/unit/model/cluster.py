@@ -7,7 +7,7 @@ from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.node.proposals import Admission, PendingProposals
-from raft_actors.raft.inputs import Received, Requested
+from raft_actors.raft.inputs import PeerDisconnected, Received, Requested
 from raft_actors.raft.messages import Message
 from raft_actors.raft.roles import Leader
 from tests.unit.model.checks import Checks
@@ -54,6 +54,7 @@ class ModelCluster:
             log_cache_bytes=choose([60, 600]),
             trailing_entries=choose([0, 3]),
             check_quorum=choose([True, True, False]),
+            pre_vote=choose([True, True, False]),
         )
 
     # --- the network ------------------------------------------------------------------------------------------
@@ -144,6 +145,9 @@ class ModelCluster:
         for _ in range(self.rng.randrange(len(node.to_write) + 1)):
             node.disk.carry_out(node.to_write.popleft().write)
         node.start()
+        for other in self.nodes.values():
+            if other is not node and self.rng.random() < 0.5:
+                other.inbox.append(PeerDisconnected(node.node_id))
 
     # --- recovery ---------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NotLeader
-from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.node.replicator import Replicator, ReplicatorMessage
+from raft_actors.node.snapshots import SnapshotInstaller
 from raft_actors.raft.effects import (
     AnnounceCommit,
     Apply,
@@ -33,14 +33,14 @@ from raft_actors.raft.inputs import Durable, Input, Received, SnapshotWritten, T
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
-from raft_actors.raft.roles import Candidate, Follower, Leader, Role
+from raft_actors.raft.roles import Candidate, Follower, Leader, PreCandidate, Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
 from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
 from tests.unit.model.checks import Checks
 from tests.unit.model.disk import Disk, fold, run_now
 
-ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, Candidate, Leader)}
+ROLES: dict[RoleName, type[Role]] = {role.name: role for role in (Follower, PreCandidate, Candidate, Leader)}
 
 SendMessage = Callable[[str, str, Message], bool]
 

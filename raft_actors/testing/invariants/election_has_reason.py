@@ -1,0 +1,50 @@
+"""Pre-votes and stickiness: nobody stands, or asks to, while a leader is heard (Raft dissertation, §4.2.3 and §9.6)."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from raft_actors.raft.messages import Message, RequestPreVoteReply
+from raft_actors.raft.roles import Follower
+from raft_actors.raft.transitions import RoleName
+from raft_actors.testing.invariants.base import Invariant
+from raft_actors.testing.life import Life
+
+#: Sums of times are not exact.
+_EXACT_S = 1e-6
+
+
+class ElectionHasReason(Invariant):
+    """With `pre_vote`, a follower asks for pre-votes only if it has not heard its leader for the shortest election
+    timeout, or the connection broke; and a candidate stands only with grants of a majority, itself included.
+
+    So a node that a majority can't be reached from never raises its term.
+    """
+
+    name = "an election has a reason"
+    source = "Raft dissertation, §4.2.3 and §9.6"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grants: dict[tuple[int, str], set[str]] = {}
+
+    @override
+    def sent(self, life: Life, to: str, message: Message) -> None:
+        """Note a grant."""
+        if isinstance(message, RequestPreVoteReply) and message.granted:
+            self._grants.setdefault((message.term, to), set()).add(life.node_id)
+
+    @override
+    def became(self, life: Life) -> None:
+        """Ask for the reason."""
+        role, before = life.role, life.seen_role
+        if role is None or not life.state.config.pre_vote or not life.state.peers:
+            return
+        if role.name is RoleName.CANDIDATE:
+            granted = {life.node_id, *self._grants.get((life.state.term, life.node_id), ())}
+            if len(granted) < self.facts.majority:
+                self.fail(f"{life} stands in term {life.state.term}, and only {sorted(granted)} would vote for it")
+        elif role.name is RoleName.PRE_CANDIDATE and isinstance(before, Follower) and life.supervisor is not None:
+            silence_s = life.supervisor.clock.now() - before.heard_at
+            if silence_s < life.state.config.election_timeout_s[0] - _EXACT_S:
+                self.fail(f"{life} wants to be elected {silence_s:.3f} s after it has heard the leader")
