@@ -16,6 +16,10 @@ def _frozen_addresses(voters: Mapping[str, str]) -> Mapping[str, str]:
     return dict(sorted(voters.items()))
 
 
+def _sorted_digests(digests: Mapping[int, str]) -> Mapping[int, str]:
+    return dict(sorted(digests.items()))
+
+
 def _check_name(what: str, name: object) -> None:
     """Names are stored, sent as UTF-8, and stand in log lines and in replies that end with their line."""
     if not isinstance(name, str) or not 1 <= len(name) <= 255 or not name.isprintable():
@@ -30,10 +34,14 @@ class ClusterConfig:
         cluster_id: the cluster's name. Nodes of other clusters are refused, and so are their stores.
         voters: node id → address, for every voting member. The id is the identity; an address may change between
             runs. What an address looks like is the transport's affair (`host:port` for TCP; unused in memory).
+        skipped_commands: log index → digest of commands that no node carries out, because they would end every one. The
+            error that ends a node gives both. Give it to every node before any is started, and only where none has
+            applied the command: one that has differs from then on. A node whose log holds another command there ends.
     """
 
     cluster_id: str
     voters: Mapping[str, str] = attrs.field(converter=_frozen_addresses)
+    skipped_commands: Mapping[int, str] = attrs.field(factory=dict[int, str], converter=_sorted_digests, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _check_name("cluster_id", self.cluster_id)

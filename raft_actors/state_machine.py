@@ -28,14 +28,19 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
     commands: ClassVar[CommandCodec[Any]] = RAW_BYTES
     """How commands become bytes at `propose` and commands again at `apply`."""
 
+    fatal_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """What `apply` raises when this replica has failed and not the command (the disk that it keeps its state on, say).
+    It ends the node, as MemoryError and RecursionError always do."""
+
     @abstractmethod
     def apply(self, command: CommandT) -> ResultT:
         """Carry out one committed command and return its result, which the proposer gets.
 
         Runs on the Trio thread between two checkpoints: heartbeats wait while it computes, so keep each call well
-        below the election timeout. An exception is part of the outcome: the proposer gets it as the cause of a
-        `CommandFailed`, every replica meets the same one, and the next command goes on. So raise before changing
-        anything, or leave the state as you want it.
+        below the election timeout. An exception is the command's refusal, and part of the outcome: the proposer gets it
+        as the cause of a `CommandFailed`, every replica meets the same one, and the next command goes on. So raise
+        before changing anything, or leave the state as you want it. Only `fatal_errors`, MemoryError and RecursionError
+        tell of the replica instead, and end it.
         """
 
     @abstractmethod

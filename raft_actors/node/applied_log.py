@@ -96,6 +96,8 @@ class AppliedLog(Generic[C]):
         for batch in batches:
             if batch.kind is EntryKind.COMMAND:
                 for entry in batch.entries():
+                    if entry.index in self._applier.skipped:
+                        continue
                     self._ready.append(AppliedCommand(entry.index, entry.term, self._codec.decode(entry.command)))
             self.next_index = batch.last_index + 1
 

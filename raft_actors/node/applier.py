@@ -13,7 +13,7 @@ It alone touches the state machine: applying, querying, taking and restoring sna
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import attrs
@@ -24,6 +24,8 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.pending import Pending
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
+from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
+from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.snapshots import SnapshotChunks, SnapshotJob
 from raft_actors.persistence.abc import SnapshotReader, Storage
@@ -89,6 +91,7 @@ class Applier(Actor[ApplierMessage]):
         storage: Storage,
         config: NodeConfig,
         begin_snapshot: Callable[[SnapshotJob], None],
+        skipped_commands: Mapping[int, str] | None = None,
         clock: NodeClock | None = None,
     ) -> None:
         super().__init__(name="applier", capacity=_CAPACITY)
@@ -98,6 +101,8 @@ class Applier(Actor[ApplierMessage]):
         self._applied_term = 0
         self._state_machine = state_machine
         self._decode = state_machine.commands.decode
+        self._fatal = fatal_errors(state_machine)
+        self.skipped = SkippedCommands(skipped_commands or {})
         self._log = log
         self._storage = storage
         self._config = config
@@ -199,15 +204,26 @@ class Applier(Actor[ApplierMessage]):
             self._results_from = batch.first_index
         self._applied_term = batch.term
         self._bytes_since_snapshot += batch.size
+        skipped = self.skipped.within(batch)
         if batch.kind is EntryKind.COMMAND:
-            await self._apply_commands(batch.commands())
+            commands = batch.commands()
+            for index in skipped:
+                position = index - batch.last_index - 1  # counted from the end, of which less and less is left
+                await self._apply_commands(commands[:position])
+                self._skip(index, commands[position])
+                commands = commands[len(commands) + position + 1 :]
+            await self._apply_commands(commands)
         else:
+            for index in skipped:
+                self.skipped.check(index, batch.term, None)
             if self._results_wanted():
                 self._results += [None] * len(batch)
             self.applied_index = batch.last_index
         self._answer()
 
     async def _apply_commands(self, commands: list[bytes]) -> None:
+        if not commands:
+            return
         clock, stride, position = self._now, self._stride, 0
         looked = clock()
         while True:
@@ -232,22 +248,34 @@ class Applier(Actor[ApplierMessage]):
     def _apply_each(self, commands: list[bytes]) -> None:
         apply, decode = self._state_machine.apply, self._decode
         results = self._results if self._results_wanted() else None
-        index = self.applied_index
+        index, result = self.applied_index, None
         for data in commands:
             index += 1
             try:
                 command = decode(data)
             except ValueError as error:
-                raise StateMachineError(
-                    f"the command at index {index} can't be decoded ({error}): every node needs a version that knows it"
-                ) from error
+                raise self._unable(index, data, f"can't be decoded here ({error})") from error
             try:
                 result = apply(command)
+            except self._fatal as error:
+                raise self._unable(index, data, f"met {type(error).__name__} here, which is no outcome") from error
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
                 result = self._failed(index, error)
             if results is not None:
                 results.append(result)
             self.applied_index = index
+        if is_not_run(result):  # once for many: a machine that does it at all does it always
+            raise StateMachineError(f"at index {index}, {not_run(result, 'apply')}")
+
+    def _unable(self, index: int, data: bytes, why: str) -> StateMachineError:
+        return StateMachineError(f"the command at index {index} {why}: {remedy(index, self._applied_term, data)}")
+
+    def _skip(self, index: int, data: bytes) -> None:
+        """Pass a command that no node carries out; whoever proposed it learns that it was not."""
+        self.skipped.check(index, self._applied_term, data)
+        if self._results_wanted():
+            self._results.append(self._failed(index, StateMachineError("it stands among skipped_commands")))
+        self.applied_index = index
 
     def _results_wanted(self) -> bool:
         """Whether anybody waits for results. Who does is known before the first of his entries is applied."""

@@ -64,6 +64,11 @@ def _check_unused(machine: StateMachine[Any, Any]) -> None:
 
 
 def _check_methods(machine: StateMachine[Any, Any]) -> None:
+    fatal: Any = machine.fatal_errors
+    is_tuple = isinstance(machine.fatal_errors, tuple)
+    if not is_tuple or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in fatal):
+        name = type(machine).__name__
+        raise ConfigurationError(f"{name}.fatal_errors must be a tuple of exception classes, not {fatal!r}")
     for name in _PLAIN_METHODS:
         method = inspect.unwrap(getattr(machine, name))
         if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import trio
 from typing_extensions import override
@@ -149,7 +149,7 @@ class PendingOutcome(Pending[R]):
 
     __slots__ = ("_admission", "commands", "index", "last_index", "size")
 
-    is_read: ClassVar[bool] = False
+    is_read: bool = False
 
     def __init__(self, admission: Admission, commands: Sequence[bytes], size: int) -> None:
         # All at once, without `super()`, here and in `_settle`: they run for every proposal.
@@ -237,7 +237,7 @@ class PendingRead(PendingOutcome[R]):
 
     __slots__ = ("_context", "query")
 
-    is_read: ClassVar[bool] = True
+    is_read: bool = True
 
     def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
         super().__init__(admission, (), 0)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import trio
 
 from raft_actors.actors.actor import Actor, MailboxFull
+from raft_actors.node.node_log import NodeLog
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import Beat, WakeReplicators
 from raft_actors.raft.entries import EntryBatch
@@ -62,6 +63,7 @@ class Replicator(Actor[ReplicatorMessage]):
             max_inflight_bytes=config.max_inflight_bytes,
         )
         self._state = state
+        self._log = NodeLog(_logger, state.node_id)
         self._term = state.term
         self._transport = transport
         self._storage = storage
@@ -174,7 +176,7 @@ class Replicator(Actor[ReplicatorMessage]):
         progress = self.progress
         progress.rejected(message, self._state.log)
         if progress.contradictions == _CONTRADICTIONS:
-            _logger.warning(
+            self._log.warning(
                 "%s has lost entries that it had acknowledged, of those up to %d: were its files deleted or replaced? "
                 "It has forgotten its vote with them: stop that node, and leave it out for good",
                 self.peer,

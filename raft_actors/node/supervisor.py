@@ -7,6 +7,7 @@ node on the same storage, which is what recovery is tested for.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,7 @@ from raft_actors.node.events import (
     SnapshotTaken,
 )
 from raft_actors.node.machines import use
+from raft_actors.node.node_log import NodeLog
 from raft_actors.node.proposals import Admission, PendingOutcome
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, Performers, RoleActor, Services
 from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
@@ -47,6 +49,8 @@ from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Endpoint, Transport
+
+_logger = logging.getLogger(__name__)
 
 Observer = Callable[["Supervisor", Role], None]
 """Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
@@ -117,6 +121,7 @@ class Supervisor:
         self.elections = 0
         self.dropped_messages = 0
         self.crash: BaseException | None = None
+        self._log = NodeLog(_logger, node_id)
         self.over = False
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
@@ -140,6 +145,7 @@ class Supervisor:
             cause = one_error(error)
             if not isinstance(cause, trio.Cancelled):
                 self.crash = cause
+                self._log.error("ends: %s: %s", type(cause).__name__, cause)
             raise cause from cause.__cause__  # noqa: ASYNC104 - the same error, or a cancellation as itself
         finally:
             try:
@@ -148,6 +154,7 @@ class Supervisor:
                     await self._close_storage()  # noqa: ASYNC102 - it shields itself, and not for ever
             finally:
                 self.ended.set()
+                self._log.info("has ended")
 
     def stop(self) -> None:
         """End the node now. What it has acknowledged is on disk; what it has not, is answered with NodeStopped."""
@@ -169,6 +176,7 @@ class Supervisor:
             storage=self.storage,
             config=self.config,
             begin_snapshot=self.snapshotter.tell,
+            skipped_commands=self.cluster.skipped_commands,
             clock=self.clock,
         )
         await applier.restore()
@@ -176,6 +184,13 @@ class Supervisor:
             for actor in (self.persistence, self.snapshotter, self.installer, applier):
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
             await nursery.start(self.transport.run, self._endpoint())
+            self._log.info(
+                "runs: term %d, last entry %d, committed %d, applied %d",
+                state.term,
+                state.log.last_index,
+                state.commit_index,
+                applier.applied_index,
+            )
             started()
             # What is known to be committed is applied while the election goes on: no leader is needed for it.
             applier.commit_to(effects.Apply(state.commit_index))
@@ -236,6 +251,7 @@ class Supervisor:
             if scope.cancelled_caught:
                 raise StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
         except Exception as error:
+            self._log.error("its store met an error at closing: %s: %s", type(error).__name__, error)
             if self.crash is None:
                 self.crash = error
                 raise
@@ -324,8 +340,11 @@ class Supervisor:
         last_role, last_term, last_leader, last_commit = self._seen
         self._seen = seen
         if role is not last_role:
+            self._log.info("is %s in term %d", role.name, state.term)
             self.events.publish(RoleChanged(state.term, role.name))
         if (state.term, state.leader) != (last_term, last_leader):
+            if state.leader is not None:
+                self._log.info("knows %r as the leader of term %d", state.leader, state.term)
             self.events.publish(LeaderChanged(state.term, state.leader))
             self.changed.unpark_all()
         if state.commit_index != last_commit:

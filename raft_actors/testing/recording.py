@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from raft_actors.commands import CommandCodec
 from raft_actors.errors import InternalError
+from raft_actors.node.failures import fatal_errors
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.comparable import comparable
 from raft_actors.testing.life import Life
@@ -51,6 +52,8 @@ class RecordingStateMachine(StateMachine[C, R]):
         self._codec = _RecordingCodec(inner.commands)
         # An attribute of the class in other state machines; this one takes that of the one it wraps.
         vars(self)["commands"] = self._codec
+        vars(self)["fatal_errors"] = inner.fatal_errors
+        self._fatal = fatal_errors(inner)
         self.inner: Any = inner  # whose type only the application knows
         self._watch = watch
         self._life = life
@@ -63,6 +66,8 @@ class RecordingStateMachine(StateMachine[C, R]):
         index, data = self._applied_index() + 1, self._codec.last
         try:
             result: R = self.inner.apply(command)
+        except self._fatal:
+            raise  # no outcome: it ends the node
         except Exception as error:
             self._watch.applied(self._life, index, data, comparable(error))
             raise

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import trio
 
+from raft_actors.node.failures import fatal_errors
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.failure import CheckFailed
 
@@ -52,6 +53,8 @@ class Trial:
         command = self.machine.commands.decode(data)
         try:
             answer = self.machine.apply(command)
+        except fatal_errors(self.machine) as error:
+            raise CheckFailed(f"apply raised {error!r}: it ends the node, and is no outcome", "fatal") from error
         except Exception as error:  # noqa: BLE001 - the outcome of a command, on every replica alike
             answer = Raised(error)
         if inspect.isawaitable(answer):
