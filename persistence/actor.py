@@ -10,14 +10,14 @@ A storage error leaves `receive`, and so ends the node: nothing of that transact
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from raft_actors.actors.actor import Actor, Mailbox, MailboxFull
+from raft_actors.actors.actor import Actor, MailboxFull
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.effects import Persist
-from raft_actors.raft.inputs import Durable, Input
+from raft_actors.raft.persistent_state import Write
 
 #: Writes that wait for the disk. Flow control (bytes uncommitted, appends in flight) keeps far below it; beyond is a
 #: bug.
@@ -39,8 +39,22 @@ class PersistenceStatistics:
     writes: int
 
 
+class Writing(Protocol):
+    """What asks for a write: a role's `Persist`, say. It comes back, as it is, once that is durable.
+
+    Attributes:
+        write: what to write; None only waits until all that was asked before is durable.
+    """
+
+    @property
+    def write(self) -> Write | None: ...
+
+
+P = TypeVar("P", bound=Writing)
+
+
 @attrs.frozen(eq=False)
-class Transaction:
+class Transaction(Generic[P]):
     """Writes that the storage was asked for together.
 
     Attributes:
@@ -49,28 +63,28 @@ class Transaction:
         durable: to be awaited; None where nothing was written.
     """
 
-    persists: list[Persist]
+    persists: list[P]
     writes: int
     durable: Awaitable[None] | None
 
 
-class PersistenceActor(Actor[Transaction]):
-    """Writes what it is asked for, in order, and acknowledges each write to the node once it is durable.
+class PersistenceActor(Actor[Transaction[P]], Generic[P]):
+    """Writes what it is asked for, in order, and acknowledges each write once it is durable.
 
     Its mailbox holds the transaction under way. A transaction begins in the task that asks for it: the disk, which
     everybody waits for, should not wait for this actor's turn.
     """
 
-    def __init__(self, storage: Storage, inbox: Mailbox[Input]) -> None:
+    def __init__(self, storage: Storage, acknowledge: Callable[[P], Awaitable[None]]) -> None:
         super().__init__(name="persistence", capacity=1)
         self._storage = storage
-        self._inbox = inbox
-        self._waiting: list[Persist] = []
+        self._acknowledge = acknowledge
+        self._waiting: list[P] = []
         self._under_way = False
         self._transactions = 0
         self._writes = 0
 
-    def persist(self, persist: Persist) -> None:
+    def persist(self, persist: P) -> None:
         """Have this written with the next transaction: `begin` it before giving up control.
 
         Raises:
@@ -94,7 +108,7 @@ class PersistenceActor(Actor[Transaction]):
         self._under_way = True
         self.tell(Transaction(persists, len(writes), self._storage.write(writes) if writes else None))
 
-    async def receive(self, messages: list[Transaction]) -> None:
+    async def receive(self, messages: list[Transaction[P]]) -> None:
         """Wait until the transaction is durable, begin the next, and acknowledge each write of this one."""
         for transaction in messages:
             if transaction.durable is not None:
@@ -104,13 +118,7 @@ class PersistenceActor(Actor[Transaction]):
             self._under_way = False
             self.begin()
             for persist in transaction.persists:
-                await self._acknowledge(Durable(persist))
-
-    async def _acknowledge(self, durable: Durable) -> None:
-        try:
-            self._inbox.tell(durable)
-        except MailboxFull:
-            await self._inbox.tell_when_room(durable)
+                await self._acknowledge(persist)
 
     def statistics(self) -> PersistenceStatistics:
         """Counters so far."""

@@ -27,7 +27,8 @@ from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, Raf
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
-from raft_actors.node.snapshots import SnapshotChunks, SnapshotJob
+from raft_actors.node.snapshot_chunks import SnapshotChunks
+from raft_actors.node.snapshotter import SnapshotJob
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind

@@ -34,7 +34,7 @@ from raft_actors.node.applier import Applier, RequestSnapshot
 from raft_actors.node.events import EventChannel
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.proposals import PendingProposal, PendingProposals
-from raft_actors.node.snapshots import SnapshotChunks
+from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Observer, Supervisor

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
 import trio
 
@@ -28,19 +28,19 @@ from raft_actors.node.events import (
     EventHub,
     LeaderChanged,
     RoleChanged,
-    SnapshotInstalled,
-    SnapshotTaken,
 )
+from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
-from raft_actors.node.proposals import Admission, PendingOutcome
-from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, Performers, RoleActor, Services
-from raft_actors.node.snapshots import SnapshotInstaller, Snapshotter
+from raft_actors.node.performer import performers
+from raft_actors.node.proposals import Admission
+from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
+from raft_actors.node.snapshotter import Snapshotter
 from raft_actors.node.status import NodeState
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
-from raft_actors.raft.inputs import Input, PeerDisconnected, Received, Requested
+from raft_actors.raft.inputs import Durable, Input, PeerDisconnected, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import Recovered
@@ -111,7 +111,7 @@ class Supervisor:
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
         )
         self.events = EventHub(self.home)
-        self.persistence = PersistenceActor(storage, self.inbox)
+        self.persistence = PersistenceActor[effects.Persist](storage, self._acknowledge)
         self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
@@ -230,7 +230,13 @@ class Supervisor:
             inbox=self.inbox,
             transport=self.transport,
             storage=self.storage,
-            perform=self._performers(applier),
+            perform=performers(
+                transport=self.transport,
+                persistence=self.persistence,
+                applier=applier,
+                installer=self.installer,
+                events=self.events,
+            ),
             end_step=self.persistence.begin,
             observe=self._observe if self.observer is None else self._observe_aloud,
             clock=self.clock,
@@ -301,35 +307,13 @@ class Supervisor:
         with suppress(MailboxFull, ActorStopped):
             self.inbox.tell(PeerDisconnected(peer))
 
+    async def _acknowledge(self, persist: effects.Persist) -> None:
+        try:
+            self.inbox.tell(Durable(persist))
+        except MailboxFull:
+            await self.inbox.tell_when_room(Durable(persist))
+
     # --- what comes out --------------------------------------------------------------------------------------
-
-    def _performers(self, applier: Applier) -> Performers:
-        def send(effect: effects.Send) -> None:
-            self.transport.send_nowait(effect.to, effect.message)
-
-        def restore(effect: effects.RestoreSnapshot) -> None:
-            applier.tell(effect)
-            self.events.publish(SnapshotInstalled(effect.snapshot))
-
-        def announce(effect: effects.AnnounceSnapshot) -> None:
-            applier.snapshot_ended(effect.snapshot)
-            if effect.taken:
-                self.events.publish(SnapshotTaken(effect.snapshot))
-
-        def refuse(effect: effects.Refuse) -> None:
-            # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
-            cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
-
-        return {
-            effects.Send: send,
-            effects.Persist: self.persistence.persist,
-            effects.RestoreSnapshot: restore,
-            effects.AnnounceSnapshot: announce,
-            effects.Apply: applier.commit_to,
-            effects.Refuse: refuse,
-            effects.StoreChunk: self.installer.notify,
-            effects.DiscardSnapshot: self.installer.notify,
-        }
 
     def _observe(self, role: Role) -> None:
         """Publish what has changed since the last look. Called after each decision, so that no change goes unseen."""

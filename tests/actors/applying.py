@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.config import NodeConfig
 from raft_actors.node.applier import Applier
-from raft_actors.node.snapshots import SnapshotJob
+from raft_actors.node.snapshotter import SnapshotJob
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.effects import Apply
 from raft_actors.raft.log import Log

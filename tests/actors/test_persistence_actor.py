@@ -36,7 +36,10 @@ class Stage:
         self.inbox: Mailbox[Input] = Mailbox(name="node", capacity=inbox_capacity)
         self.disk = MemoryDisk(write_delay_s=1.0, before_write=self._note)
         self.storage = MemoryStorage(self.disk)
-        self.actor = PersistenceActor(self.storage, self.inbox)
+        self.actor: PersistenceActor[Persist] = PersistenceActor(self.storage, self._acknowledge)
+
+    async def _acknowledge(self, persist: Persist) -> None:
+        await self.inbox.tell_when_room(Durable(persist))
 
     def _note(self, writes: Sequence[Write]) -> None:
         self.transactions.append(list(writes))

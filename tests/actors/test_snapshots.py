@@ -12,7 +12,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from raft_actors.actors.actor import Actor
 from raft_actors.config import NodeConfig
 from raft_actors.errors import StateMachineError
-from raft_actors.node.snapshots import SnapshotChunks, SnapshotInstaller, SnapshotJob, Snapshotter
+from raft_actors.node.installer import SnapshotInstaller
+from raft_actors.node.snapshot_chunks import SnapshotChunks
+from raft_actors.node.snapshotter import SnapshotJob, Snapshotter
 from raft_actors.persistence import MemoryStorage
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, Input, SnapshotReceived, SnapshotWritten

@@ -143,30 +143,24 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
-            "await transaction.durable",
-            "await self._acknowledge_all(transaction)",
+            """
+            for persist in transaction.persists:
+                await self._acknowledge(persist)
+            """,
+            """
+            if transaction.durable is None:
+                for persist in transaction.persists:
+                    await self._acknowledge(persist)
+            """,
         ),
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
+            "await transaction.durable",
             """
-            for persist in transaction.persists:
-                await self._acknowledge(Durable(persist))
-            """,
-            "pass",
-        ),
-        Edit(
-            _PERSISTENCE,
-            "PersistenceActor",
-            "async def _acknowledge(self, durable: Durable) -> None:",
-            """
-            async def _acknowledge_all(self, transaction: Transaction) -> None:
-                for persist in transaction.persists:
-                    await self._acknowledge(Durable(persist))
-                if transaction.durable is not None:
-                    await transaction.durable
-
-            async def _acknowledge(self, durable: Durable) -> None:
+            for early in transaction.persists:
+                await self._acknowledge(early)
+            await transaction.durable
             """,
         ),
     ),

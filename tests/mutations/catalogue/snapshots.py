@@ -8,7 +8,8 @@ _ROLE = "raft/roles/role.py"
 _LOG = "raft/log.py"
 _STATE = "raft/state.py"
 _APPLIER = "node/applier.py"
-_SNAPSHOTS = "node/snapshots.py"
+_INSTALLER = "node/installer.py"
+_SNAPSHOTTER = "node/snapshotter.py"
 _REPLICATOR = "node/replicator.py"
 
 TAKEN: tuple[Mutation, ...] = (
@@ -164,9 +165,9 @@ INSTALLED: tuple[Mutation, ...] = (
         "chunks-in-any-order",
         "chunks are written in order, each once",
         "Figure 13, step 3",
-        Edit(_SNAPSHOTS, "SnapshotInstaller._store", "if message.sequence == incoming.next_sequence:", "if True:"),
+        Edit(_INSTALLER, "SnapshotInstaller._store", "if message.sequence == incoming.next_sequence:", "if True:"),
         Edit(
-            _SNAPSHOTS,
+            _INSTALLER,
             "SnapshotInstaller._store",
             "write_snapshot_chunk(incoming.snapshot_id, message.sequence, message.data)",
             "write_snapshot_chunk(incoming.snapshot_id, incoming.next_sequence, message.data)",
@@ -177,7 +178,7 @@ INSTALLED: tuple[Mutation, ...] = (
         "a snapshot is put together from its own chunks",
         "Figure 13, step 5",
         Edit(
-            _SNAPSHOTS,
+            _INSTALLER,
             "SnapshotInstaller._incoming_for",
             "if incoming is not None and incoming.key == key:",
             "if incoming is not None:",

@@ -9,9 +9,9 @@ from typing import Any
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NotLeader
+from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.node.replicator import Replicator, ReplicatorMessage
-from raft_actors.node.snapshots import SnapshotInstaller
 from raft_actors.raft.effects import (
     AnnounceCommit,
     Apply,

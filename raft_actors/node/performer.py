@@ -1,0 +1,61 @@
+"""Who carries out which effect of a role."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from raft_actors.node.applier import Applier
+from raft_actors.node.events import EventHub, SnapshotInstalled, SnapshotTaken
+from raft_actors.node.installer import SnapshotInstaller
+from raft_actors.node.proposals import PendingOutcome
+from raft_actors.node.role_actors import Performers
+from raft_actors.persistence.actor import PersistenceActor
+from raft_actors.raft.effects import (
+    AnnounceSnapshot,
+    Apply,
+    DiscardSnapshot,
+    Persist,
+    Refuse,
+    RestoreSnapshot,
+    Send,
+    StoreChunk,
+)
+from raft_actors.transports.abc import Transport
+
+
+def performers(
+    *,
+    transport: Transport,
+    persistence: PersistenceActor[Persist],
+    applier: Applier,
+    installer: SnapshotInstaller,
+    events: EventHub,
+) -> Performers:
+    """How to perform every effect that is not a leader's own."""
+
+    def send(effect: Send) -> None:
+        transport.send_nowait(effect.to, effect.message)
+
+    def restore(effect: RestoreSnapshot) -> None:
+        applier.tell(effect)
+        events.publish(SnapshotInstalled(effect.snapshot))
+
+    def announce(effect: AnnounceSnapshot) -> None:
+        applier.snapshot_ended(effect.snapshot)
+        if effect.taken:
+            events.publish(SnapshotTaken(effect.snapshot))
+
+    def refuse(effect: Refuse) -> None:
+        # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
+        cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
+
+    return {
+        Send: send,
+        Persist: persistence.persist,
+        RestoreSnapshot: restore,
+        AnnounceSnapshot: announce,
+        Apply: applier.commit_to,
+        Refuse: refuse,
+        StoreChunk: installer.notify,
+        DiscardSnapshot: installer.notify,
+    }
