@@ -23,7 +23,7 @@ import outcome
 import trio
 from typing_extensions import override
 
-from raft_actors.errors import InternalError, StorageFailed, StorageLocked, StorageMismatch
+from raft_actors.errors import InternalError, StorageError, StorageFailed, StorageLocked, StorageMismatch
 from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.raft.entries import EntryBatch
@@ -139,13 +139,18 @@ class MemoryStorage(Storage):
         self._begun.clear()
         self._planned = state = disk.state
         await trio.lowlevel.cancel_shielded_checkpoint()
+        try:
+            tail = self._tail(tail_bytes)
+        except StorageError:
+            disk.holder = None  # an opening that failed takes nothing
+            raise
         return Recovered(
             hard_state=state.hard_state,
             snapshot=state.snapshot,
             first_index=state.first_index,
             last_index=state.last_index,
             term_runs=state.term_runs,
-            tail=self._tail(tail_bytes),
+            tail=tail,
             commit_index=state.commit_index,
         )
 

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from typing_extensions import override
 
-from raft_actors.errors import StorageFailed, StorageFull
+from raft_actors.errors import StorageCorrupt, StorageFailed, StorageFull
 from raft_actors.persistence import HardState, LogWrite, MemoryDisk, MemoryStorage, Write
+from raft_actors.raft.entries import EntryBatch
 from tests.persistence.support import IDENTITY, append, batch, contents, filled, take_snapshot, written
 
 
@@ -37,6 +39,20 @@ async def test_a_write_that_the_hook_refuses_is_the_last(autojump_clock: trio.te
     storage.disk.before_write = None
     found = await contents(MemoryStorage(storage.disk))
     assert (found.last_index, found.hard_state.term) == (2, 1)
+
+
+async def test_an_opening_that_failed_takes_nothing() -> None:
+    class Damaged(MemoryStorage):
+        @override
+        def _tail(self, max_bytes: int) -> tuple[EntryBatch, ...]:
+            raise StorageCorrupt("says the test")
+
+    storage = MemoryStorage()
+    await filled(storage, batch(1, 1, b"a"))
+    await storage.aclose()
+    with pytest.raises(StorageCorrupt, match="says the test"):
+        await Damaged(storage.disk).open(IDENTITY, tail_bytes=1)
+    assert (await contents(MemoryStorage(storage.disk))).last_index == 1
 
 
 async def test_what_follows_a_failed_write_fails_too(autojump_clock: trio.testing.MockClock) -> None:
