@@ -11,6 +11,7 @@ import trio
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.node.status import NodeStatus
 from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.memory import FREE_BYTES, ClientMemory
 from raft_actors.service.resp import Request, RequestLimits
 from raft_actors.transports.sockets.stream import TcpStream
 
@@ -41,6 +42,9 @@ class ServiceConfig:
         max_connections: further ones are answered with an error and closed.
         limits: what one client may make the service hold. `max_bulk_bytes` bounds keys and values; what is
             below it and above `max_command_bytes` is refused without closing the connection.
+        max_request_memory_bytes: what all clients together may make the service hold of requests that are under way
+            or queued by MULTI, not counting 64 KiB of each; who needs more waits.
+        request_patience_s: who has held some of it for so long, while others wait for it, is closed.
         max_command_bytes: the node's `NodeConfig.max_command_bytes`.
         send_bytes: replies are sent once so many bytes are ready, even where more requests wait.
         dead_client_timeout_s: a client whose machine answers nothing, or that takes none of the replies that wait for
@@ -51,6 +55,8 @@ class ServiceConfig:
     addresses: Mapping[str, str]
     max_connections: int = 1000
     limits: RequestLimits = attrs.field(factory=RequestLimits)
+    max_request_memory_bytes: int = 256 * MIB
+    request_patience_s: float = 10.0
     max_command_bytes: int = NodeConfig().max_command_bytes
     send_bytes: int = 256 * KIB
     dead_client_timeout_s: float = 60.0
@@ -104,6 +110,11 @@ class Session:
     closing: bool = False
     transaction: Transaction | None = None
 
+    def queued_bound_bytes(self, max_command_bytes: int) -> int:
+        """How much MULTI may come to hold for it, as far as can be told by now."""
+        queued = 0 if self.transaction is None else self.transaction.size
+        return queued if queued <= FREE_BYTES else max_command_bytes
+
 
 @attrs.define(eq=False)
 class Context:
@@ -112,6 +123,7 @@ class Context:
     Attributes:
         machine: the node's own copy of the data, for reads that may be stale.
         sessions: the connections that are open.
+        memory: room for what clients send.
         draining: the service is shutting down: finish what was begun, and begin nothing.
     """
 
@@ -122,6 +134,10 @@ class Context:
     sessions: dict[Session, TcpStream] = attrs.field(factory=dict[Session, TcpStream])
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
+    memory: ClientMemory = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.memory = ClientMemory(self.config.max_request_memory_bytes, self.config.request_patience_s)
 
 
 LARGEST_READ = 1 * MIB

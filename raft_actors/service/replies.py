@@ -12,7 +12,11 @@ from typing import Any, cast
 
 import attrs
 
+from raft_actors.config import KIB
 from raft_actors.errors import InternalError
+
+LARGE_BYTES = 16 * KIB
+"""Values from this size on are a piece of their own, which is never copied."""
 
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
 
@@ -70,7 +74,12 @@ def encode(reply: Any, protocol: int) -> Iterator[bytes]:
     """
     kind = cast("type[object]", type(reply))
     if kind is bytes:
-        yield b"$%d\r\n%b\r\n" % (len(reply), reply)
+        if len(reply) < LARGE_BYTES:
+            yield b"$%d\r\n%b\r\n" % (len(reply), reply)
+        else:
+            yield b"$%d\r\n" % len(reply)
+            yield reply
+            yield b"\r\n"
     elif kind is SimpleString or kind is ErrorReply:
         yield reply.encoded
     elif kind is int:

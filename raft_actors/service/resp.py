@@ -17,6 +17,7 @@ import attrs
 
 from raft_actors.config import KIB, MIB
 from raft_actors.errors import ProtocolError
+from raft_actors.service.memory import FREE_BYTES
 
 Request = list[bytes]
 """The command's name, as the client spelt it, and its arguments. Never empty."""
@@ -77,6 +78,13 @@ class RequestParser:
     def missing_bytes(self) -> int:
         """How many bytes at least the request under way still needs; a hint for the size of the next read."""
         return max(0, self._wanted - len(self._pending))
+
+    @property
+    def bound_bytes(self) -> int:
+        """How large the request under way may become, as far as can be told by now; 0 while there is none."""
+        here = self._consumed * bool(self._missing) + max(self._wanted, len(self._pending))
+        # Only of the last argument is it known that nothing comes behind it.
+        return here if self._missing <= 1 or here <= FREE_BYTES else self._limits.max_request_bytes
 
     def feed(self, data: bytes) -> list[Request]:
         """Take bytes as they came and return the requests that are complete now, in order.

@@ -17,14 +17,16 @@ import trio
 
 from raft_actors.service.connection import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
 from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.memory import FREE_BYTES, Claim, GivenUp
 from raft_actors.service.pipeline import answer_run, takes_time
-from raft_actors.service.replies import ErrorReply, encode
+from raft_actors.service.replies import LARGE_BYTES, ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.transports.sockets import listening
 from raft_actors.transports.sockets.stream import TcpStream
 
 _logger = logging.getLogger(__name__)
 
+_TOO_SLOW = ErrorReply("ERR the rest of this request took too long while other clients waited for memory")
 _TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
 _LINGER_S = 1.0
 _ACCEPT_PAUSE_S = 0.1
@@ -82,6 +84,7 @@ class Service:
         Returns at once; `run` ends when it is done.
         """
         self.context.draining = True
+        self.context.memory.close()
         self._accepting.cancel()
         for stream in self.context.sessions.values():
             # A task that waits for requests meets the end of the stream; one that answers some is left to
@@ -127,17 +130,43 @@ class Service:
                 context.sessions.pop(session, None)
 
     async def _converse(self, stream: TcpStream, session: Session) -> None:
-        parser = RequestParser(self.context.config.limits)
-        while not (session.closing or self.context.draining):
-            data = await stream.receive_some(max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ)))
+        claim = Claim()
+        try:
+            error = await self._answer_all(stream, session, claim)
+        except GivenUp:
+            error = _TOO_SLOW
+            _logger.warning("closed a client's connection: others waited for the memory that its request held")
+        finally:
+            self.context.memory.release(claim)
+        if error is not None:
+            await stream.send(error.encoded)
+            await _linger(stream)
+
+    async def _answer_all(self, stream: TcpStream, session: Session, claim: Claim) -> ErrorReply | None:
+        """Read and answer until the client or the service ends it; return what to say last, where it is an error.
+
+        Raises:
+            GivenUp: others wait for the memory that a request of this client holds.
+        """
+        context = self.context
+        parser = RequestParser(context.config.limits)
+        while not (session.closing or context.draining):
+            count = max(SMALLEST_READ, min(parser.missing_bytes, LARGEST_READ))
+            if claim.size:
+                with claim.may_be_given_up():
+                    data = await stream.receive_some(count)
+            else:
+                data = await stream.receive_some(count)
             if not data:
-                return
+                return None
             await self._answer(stream, session, parser.feed(data))
             if parser.error is not None and not session.closing:
-                self.context.statistics.protocol_errors += 1
-                await stream.send(ErrorReply(f"ERR Protocol error: {parser.error}").encoded)
-                await _linger(stream)
-                return
+                context.statistics.protocol_errors += 1
+                return ErrorReply(f"ERR Protocol error: {parser.error}")
+            needed = parser.bound_bytes + session.queued_bound_bytes(context.config.max_command_bytes)
+            if needed > FREE_BYTES or claim.size:
+                await context.memory.resize(claim, needed)
+        return None
 
     async def _answer(self, stream: TcpStream, session: Session, requests: list[Request]) -> None:
         """Answer requests in order; replies leave together, except where a client would wait for the next request's."""
@@ -145,7 +174,7 @@ class Service:
         size = position = 0
         while position < len(requests) and not session.closing:
             if pieces and takes_time(session, requests[position]):
-                await stream.send(b"".join(pieces))
+                await _send(stream, pieces)
                 pieces, size = [], 0
             replies = await answer_run(self.context, session, requests, position)
             position += len(replies)
@@ -156,11 +185,19 @@ class Service:
                     pieces.append(piece)
                     size += len(piece)
                     if size >= self.context.config.send_bytes:
-                        await stream.send(b"".join(pieces))
+                        await _send(stream, pieces)
                         pieces, size = [], 0
         self.context.statistics.requests += position
         if pieces:
-            await stream.send(b"".join(pieces))
+            await _send(stream, pieces)
+
+
+async def _send(stream: TcpStream, pieces: list[bytes]) -> None:
+    """Send pieces; large values as they are, so that a client which is slow to take one costs no copy of it."""
+    if max(map(len, pieces)) >= LARGE_BYTES:
+        await stream.send_parts(pieces)
+    else:
+        await stream.send(b"".join(pieces))
 
 
 async def _linger(stream: TcpStream) -> None:

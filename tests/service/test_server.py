@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -217,16 +218,17 @@ async def test_a_client_that_does_not_read_stalls_only_itself() -> None:
 async def test_a_large_reply_is_never_held_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     replica = LoneReplica()
     sent: list[int] = []
-    original = TcpStream.send
+    original = TcpStream.send_parts
 
-    async def send(stream: TcpStream, data: bytes) -> None:
-        sent.append(len(data))
-        await original(stream, data)
+    async def send_parts(stream: TcpStream, parts: Sequence[bytes]) -> None:
+        sent.append(sum(map(len, parts)))
+        assert any(part is replica.machine.get(b"large") for part in parts)
+        await original(stream, parts)
 
     async with serve(replica, replica.machine, ServiceConfig(addresses=ADDRESSES, send_bytes=100_000)) as served:
         stream = await served.connect()
         await ask(stream, "SET", "large", b"x" * 90_000, reply=b"+OK\r\n")
-        monkeypatch.setattr(TcpStream, "send", send)
+        monkeypatch.setattr(TcpStream, "send_parts", send_parts)
         await stream.send_all(request("MGET", *["large"] * 100))
         total = len(b"*100\r\n" + (b"$90000\r\n" + b"x" * 90_000 + b"\r\n") * 100)
         assert len(await receive_exactly(stream, total)) == total
@@ -276,6 +278,71 @@ async def test_clients_whose_machines_vanish_are_noticed() -> None:
         kernel = stream._socket  # pyright: ignore[reportPrivateUsage]
         assert kernel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+async def test_large_requests_wait_for_room_and_none_is_lost() -> None:
+    replica = LoneReplica()
+    config = ServiceConfig(addresses=ADDRESSES, max_request_memory_bytes=3_000_000)
+    async with serve(replica, replica.machine, config) as served, trio.open_nursery() as nursery:
+        memory = served.service.context.memory
+        most = 0
+
+        async def set_and_look(number: int) -> None:
+            nonlocal most
+            stream = await served.connect()
+            wire = request("SET", f"k{number}", b"x" * 1_000_000)
+            for start in range(0, len(wire), 100_000):
+                await stream.send_all(wire[start : start + 100_000])
+                most = max(most, memory.used)
+            assert await receive_exactly(stream, 5) == b"+OK\r\n"
+
+        for number in range(20):
+            nursery.start_soon(set_and_look, number)
+    assert len(replica.machine) == 20
+    assert 1_000_000 < most <= 3_000_000
+    assert memory.used == 0
+
+
+async def test_a_client_that_holds_room_and_does_not_use_it_makes_way() -> None:
+    replica = LoneReplica()
+    config = ServiceConfig(addresses=ADDRESSES, max_request_memory_bytes=2_000_000, request_patience_s=0.05)
+    async with serve(replica, replica.machine, config) as served:
+        holders = [await served.connect(), await served.connect()]
+        whole = request("SET", "k", b"x" * 1_500_000)
+        for holder in holders:
+            await holder.send_all(whole[:1000])
+        other = await served.connect()
+        await other.send_all(whole)
+        assert await receive_exactly(other, 5) == b"+OK\r\n"
+        for holder in holders:
+            assert (await receive_all(holder)).startswith(b"-ERR the rest of this request took too long")
+        assert served.service.context.memory.used == 0
+
+
+async def test_what_multi_queues_counts() -> None:
+    replica = LoneReplica()
+    async with serve(replica, replica.machine) as served:
+        stream = await served.connect()
+        await ask(stream, "MULTI", reply=b"+OK\r\n")
+        for _ in range(20):
+            await ask(stream, "SET", "k", b"x" * 10_000, reply=b"+QUEUED\r\n")
+        assert served.service.context.memory.used == served.service.context.config.max_command_bytes
+        await stream.send_all(request("DISCARD") + request("PING"))
+        assert await receive_exactly(stream, 12) == b"+OK\r\n+PONG\r\n"
+        await ask(stream, "PING", reply=b"+PONG\r\n")
+        assert served.service.context.memory.used == 0
+
+
+async def test_who_waits_for_room_does_not_hold_up_the_end() -> None:
+    replica = LoneReplica()
+    config = ServiceConfig(addresses=ADDRESSES, max_request_memory_bytes=2_000_000)
+    async with serve(replica, replica.machine, config) as served:
+        for _ in range(3):
+            stream = await served.connect()
+            await stream.send_all(request("SET", "k", b"x" * 1_500_000)[:1000] + b"")
+            await ask(await served.connect(), "PING", reply=b"+PONG\r\n")
+        served.service.drain()
+        await served.ended.wait()
 
 
 async def test_too_many_connections() -> None:

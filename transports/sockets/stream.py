@@ -87,6 +87,12 @@ class TcpStream(trio.abc.Stream):
         if sent < len(data):
             await self.send_all(memoryview(data)[sent:])
 
+    async def send_parts(self, parts: Sequence[bytes]) -> None:
+        """The same for data in parts, of which none is copied."""
+        left = unsent(parts, self.send_parts_now(parts))
+        if left:
+            await self.send_all_parts(left)
+
     @override
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.send_all_parts([data])
