@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raft_actors import StorageFailed
+from raft_actors import StorageCorrupt, StorageFailed
 from raft_actors.persistence import LogWrite
 from raft_actors.testing import simulate
 from tests.cluster.support import CommandLog, follower
@@ -24,3 +24,19 @@ async def test_a_call_that_is_refused_after_an_injected_error_is_that_errors_doi
         assert disk.brought_about(refused.value)
         assert not disk.brought_about(StorageFailed("another"))
         cluster.crash(victim)
+
+
+async def test_a_disk_whose_damage_kept_a_node_from_starting_can_be_replaced() -> None:
+    """Nothing that failed to open it holds it (so reported for seed 1: "the files of a node that runs")."""
+    async with simulate(CommandLog, seed=12) as cluster:
+        await cluster.one(b"to be damaged", 3)
+        cluster.crash("n1")
+        disk = cluster.disk("n1")
+        copy = disk.copy()
+        assert disk.damage()
+        for _ in range(2):
+            with pytest.raises(StorageCorrupt):
+                await cluster.start("n1")
+        assert disk.holder is None
+        disk.replace(copy)
+        cluster.lost["n1"] = "it was damaged"
