@@ -32,10 +32,17 @@ from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, Write
 
 @attrs.frozen
 class StoreIdentity:
-    """Whose store it is; written on first use and compared at every later one."""
+    """Whose store it is; written on first use and compared at every later one.
+
+    Attributes:
+        initial_voters: ids of the voters that the cluster began with, sorted. Written by the first opening that names
+            any, and never changed: what members the cluster has since is in its log. Not compared by the storage, which
+            gives back what it has (`Recovered.initial_voters`).
+    """
 
     cluster_id: str
     node_id: str
+    initial_voters: tuple[str, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen

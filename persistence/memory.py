@@ -133,6 +133,8 @@ class MemoryStorage(Storage):
                 f"not to node {identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a disk of its own"
             )
         await trio.lowlevel.checkpoint_if_cancelled()  # before it is taken: there is nothing to close then
+        if not disk.identity.initial_voters:
+            disk.identity = identity
         disk.holder = self
         self._failure = None
         self._pending.clear()
@@ -152,6 +154,7 @@ class MemoryStorage(Storage):
             term_runs=state.term_runs,
             tail=tail,
             commit_index=state.commit_index,
+            initial_voters=disk.identity.initial_voters,
         )
 
     def lose_power(self) -> None:

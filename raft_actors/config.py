@@ -11,6 +11,16 @@ from raft_actors.errors import ConfigurationError
 KIB = 1024
 MIB = 1024 * KIB
 
+MAX_SIZE_BYTES = 512 * MIB
+"""No command, append or snapshot chunk may be configured to be larger: all that any node may have to take as one
+message, and to write as one piece."""
+
+MAX_MESSAGE_BYTES = 2 * MAX_SIZE_BYTES
+"""The largest message that a node takes: room for all that goes with the largest thing in it. Not a matter of its own
+settings: a follower has to take whatever the leader has committed, of whatever size it was accepted."""
+
+_SIZES = ("max_command_bytes", "max_append_bytes", "snapshot_chunk_bytes")
+
 
 def _frozen_addresses(voters: Mapping[str, str]) -> Mapping[str, str]:
     return dict(sorted(voters.items()))
@@ -33,7 +43,8 @@ class ClusterConfig:
     Attributes:
         cluster_id: the cluster's name. Nodes of other clusters are refused, and so are their stores.
         voters: node id → address, for every voting member. The id is the identity; an address may change between
-            runs. What an address looks like is the transport's affair (`host:port` for TCP; unused in memory).
+            runs. The set of ids may not: it is kept in the store, and compared at every start and between nodes. What
+            an address looks like is the transport's affair (`host:port` for TCP; unused in memory).
         skipped_commands: log index → digest of commands that no node carries out, because they would end every one. The
             error that ends a node gives both. Give it to every node before any is started, and only where none has
             applied the command: one that has differs from then on. A node whose log holds another command there ends.
@@ -58,14 +69,17 @@ class NodeConfig:
     Attributes:
         election_timeout_s: a follower that hears no leader for a time drawn from this range starts an election
             (§5.2, §9.3). Shorter: faster failover, more needless elections on a slow or busy machine.
-        heartbeat_interval_s: how often an idle leader speaks. At most half of the shortest election timeout. Shorter:
-            more CPU while idle, and sooner known what was lost on the way.
+        heartbeat_interval_s: how often an idle leader speaks. At most half of the shortest election timeout, of this
+            node and of every other: nodes of which one would depose the other for that refuse each other. Shorter: more
+            CPU while idle, and sooner known what was lost on the way.
         check_quorum: a leader that has not heard from a majority for the longest election timeout steps down, so
             that its proposers get an answer instead of waiting for a partition to heal (dissertation §6.2).
         pre_vote: before a node raises its term it asks whether it would be elected, so that one that was cut off, or
             hears nothing, deposes no leader that a majority hears (dissertation §9.6); and one whose connection to the
             leader breaks asks at once. Should be the same on every node.
-        max_command_bytes: the largest encoded command. Must be the same on every node.
+        max_command_bytes: the largest encoded command that this node takes from its callers. Every node takes whatever
+            a leader has accepted, so it may differ between nodes, and be lowered. At most 512 MiB, as are the next one
+            and `snapshot_chunk_bytes`.
         max_append_bytes: entries in one AppendEntries message; a single larger command still goes, alone.
         max_inflight_appends: AppendEntries sent to one follower and not yet answered.
         max_inflight_bytes: the same in bytes; more is not sent until answers come.
@@ -133,5 +147,7 @@ class NodeConfig:
                 continue
             if value is None and field.name in may_be_none:
                 continue
+            if field.name in _SIZES and value is not None and value > MAX_SIZE_BYTES:
+                raise ConfigurationError(f"{field.name} must be at most {MAX_SIZE_BYTES:,} bytes, not {value:,}")
             if value is None or value < 0 or (value == 0 and field.name not in may_be_zero):
                 raise ConfigurationError(f"{field.name} must be positive, not {value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -34,6 +35,11 @@ class Endpoint:
             and at a peer before it is read.
         peer_lost: told when the connections with a peer have ended, most likely because its process has. A transport
             without connections need not tell, and none can tell of a machine that vanishes, or a link that is cut.
+        initial_voters: ids of the voters that the cluster began with, sorted. A peer that says others is refused; empty
+            where not known, and not compared then.
+        heartbeat_interval_s, election_timeout_s: how often a leader speaks, and the shortest time after which a
+            follower that hears none asks for votes. A peer with which this node would not keep a leader is refused; 0:
+            not compared.
     """
 
     cluster_id: str
@@ -42,6 +48,9 @@ class Endpoint:
     deliver: Deliver
     max_message_bytes: int
     peer_lost: PeerLost = _nobody_minds
+    initial_voters: tuple[str, ...] = ()
+    heartbeat_interval_s: float = 0.0
+    election_timeout_s: float = 0.0
 
 
 @attrs.define
@@ -55,12 +64,16 @@ class PeerStatistics:
     received_bytes: int = 0
     dropped_messages: int = 0
     """Messages to this peer that were not sent: too large, its queue full, or no connection."""
+    too_large_messages: int = 0
+    """Those of them that are larger than any message may be: they would be dropped for ever."""
     queued_messages: int = 0
     queued_bytes: int = 0
     connects: int = 0
     """Connections to this peer that completed their handshake."""
     refusals: int = 0
-    """Connections to this peer that it refused."""
+    """Connections to this peer that it refused, at the handshake or for what came over them."""
+    refusals_by_reason: Counter[str] = attrs.field(factory=Counter[str])
+    """The same by the names of `handshake.Verdict`."""
     last_refusal: str | None = None
     """Why it refused the last one: a name of `handshake.Verdict`, such as "OTHER_CLUSTER"."""
     version: int | None = None
@@ -84,6 +97,9 @@ class TransportStatistics:
     refused_handshakes: int = 0
     """Connections that this node refused: another cluster, an unknown node, another protocol version, or a handshake
     that was not over in time."""
+    refused_by_reason: Counter[str] = attrs.field(factory=Counter[str])
+    """Those that were told a reason, and connections closed for what came over them, by the names of
+    `handshake.Verdict`."""
 
 
 class Transport(ABC):

@@ -78,8 +78,8 @@ class _Link:
     faults: Faults | None = None
 
 
-_Parcel = tuple[float, int, str, str, Message | bytes | None, _Link]
-"""A message under way: due time, number, sender, its cluster, the message or its bytes, link. None: a connection's end.
+_Parcel = tuple[float, int, str, Endpoint | None, Message | bytes | None, _Link]
+"""A message under way: due time, number, sender, its endpoint, the message or its bytes, link. None: a hang-up.
 
 Numbers count messages up, so a heap of parcels orders them by due time, then as they were sent, and looks no further.
 """
@@ -193,7 +193,7 @@ class MemoryNetwork:
             link = self._links[sender, receiver] = _Link(rng)
         return link
 
-    def carry(self, sender: str, cluster_id: str, receiver: str, message: Message) -> bool:
+    def carry(self, sender: str, origin: Endpoint, receiver: str, message: Message) -> bool:
         """Send a message on its way; only transports call this. False: it was refused."""
         link, target = self._link(sender, receiver), self.running.get(receiver)
         if target is None or link.statistics.in_flight >= self.max_in_flight:
@@ -216,7 +216,7 @@ class MemoryNetwork:
         now = trio.current_time()
         for delay in delays:
             self._parcels += 1
-            target.accept((now + delay, self._parcels, sender, cluster_id, content, link))
+            target.accept((now + delay, self._parcels, sender, origin, content, link))
         return True
 
     def hang_up(self, node_id: str) -> None:
@@ -227,7 +227,7 @@ class MemoryNetwork:
         for receiver, target in self.running.items():
             if receiver != node_id and self.is_open(node_id, receiver):
                 self._parcels += 1
-                target.accept((now, self._parcels, node_id, "", None, self._link(node_id, receiver)))
+                target.accept((now, self._parcels, node_id, None, None, self._link(node_id, receiver)))
 
 
 @attrs.define(eq=False)
@@ -278,7 +278,7 @@ class MemoryTransport(Transport):
         if endpoint is None or self._is_too_large(message, endpoint.max_message_bytes):
             sent = False
         else:
-            sent = self.network.carry(self.node_id, endpoint.cluster_id, to, message)
+            sent = self.network.carry(self.node_id, endpoint, to, message)
         peer.sent_messages += sent
         peer.dropped_messages += not sent
         return sent
@@ -318,11 +318,11 @@ class MemoryTransport(Transport):
     def _deliver_due(self, endpoint: Endpoint) -> None:
         now = trio.current_time()
         while self._parcels and self._parcels[0][0] <= now:
-            _, _, sender, cluster_id, content, link = heapq.heappop(self._parcels)
+            _, _, sender, origin, content, link = heapq.heappop(self._parcels)
             link.statistics.in_flight -= 1
-            if content is None:
+            if origin is None or content is None:
                 self._end_connection(endpoint, sender)
-            elif cluster_id != endpoint.cluster_id or sender not in endpoint.peers:
+            elif sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
                 self._totals.refused_handshakes += 1
                 link.statistics.blocked += 1
             elif not self.network.is_open(sender, self.node_id):
@@ -336,3 +336,10 @@ class MemoryTransport(Transport):
         # Unless it is back already: then there is a new connection.
         if sender in endpoint.peers and sender not in self.network.running:
             endpoint.peer_lost(sender)
+
+
+def is_of_same_cluster(one: Endpoint, other: Endpoint) -> bool:
+    """Whether two nodes' clusters have the same id and began with the same voters, where both know them."""
+    if one.initial_voters != other.initial_voters and one.initial_voters and other.initial_voters:
+        return False
+    return one.cluster_id == other.cluster_id

@@ -51,6 +51,7 @@ class Opened:
 
     state: LogState
     tail: tuple[EntryBatch, ...]
+    initial_voters: tuple[str, ...]
 
 
 class Database:
@@ -101,7 +102,7 @@ class Database:
             schema.create(connection, StoreRow(identity, secrets.token_hex(8)))
         store_row.check_identity(connection, self.path, identity)  # before another node's store is migrated
         migrate(connection, self.path)
-        self._row = row = store_row.load(connection, self.path)
+        self._row = row = store_row.adopt_voters(connection, store_row.load(connection, self.path), identity)
         self._log = log = LogRows(connection, self.path, files)
         self._wal = WriteAheadLog(self.path, files, Random(identity.node_id))
         state, self._commit_number = log.bounds(row)
@@ -118,7 +119,7 @@ class Database:
         self._write_mark()
         self._garbage = Garbage(connection, state.first_index)
         self._garbage.find_snapshots(keep=row.snapshot_id)
-        return Opened(state, tuple(tail))
+        return Opened(state, tuple(tail), row.identity.initial_voters)
 
     def close(self) -> None:
         """Move the write-ahead log to the database and close it, so that the next open finds one whole file."""

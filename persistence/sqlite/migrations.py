@@ -20,6 +20,7 @@ from pathlib import Path
 
 from raft_actors.errors import StorageVersionError
 from raft_actors.persistence.sqlite.errors import corrupt, no_store
+from raft_actors.persistence.sqlite.store_row import read_columns, save
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +35,15 @@ def _add_segments(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("CREATE TABLE segments (first_index INTEGER PRIMARY KEY, file INTEGER NOT NULL)")
 
 
+def _add_initial_voters(connection: sqlite3.Connection, path: Path) -> None:
+    """2 → 3: the store knows the voters that its cluster began with. The next opening names them."""
+    columns = read_columns(connection, path)
+    connection.execute("ALTER TABLE store ADD COLUMN initial_voters TEXT NOT NULL DEFAULT '[]'")
+    save(connection, {**columns, "initial_voters": "[]"})
+
+
 #: What makes of a store of version 1 one of version 2, of that one of version 3, and so on.
-MIGRATIONS: tuple[Migration, ...] = (_add_segments,)
+MIGRATIONS: tuple[Migration, ...] = (_add_segments, _add_initial_voters)
 
 #: Of the tables that this version of the library makes: one more whenever a store could be misread by the one before.
 SCHEMA_VERSION = 1 + len(MIGRATIONS)

@@ -114,6 +114,7 @@ class SqliteStorage(Storage):
             term_runs=state.term_runs,
             tail=opened.tail,
             commit_index=state.commit_index,
+            initial_voters=opened.initial_voters,
         )
 
     @override

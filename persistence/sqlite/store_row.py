@@ -56,6 +56,7 @@ class StoreRow:
             "snapshot_chunks": self.snapshot_chunks,
             "snapshot_bytes": self.snapshot_bytes,
             "commit_number": self.commit_number,
+            "initial_voters": json.dumps(self.identity.initial_voters),
         }
 
     @classmethod
@@ -67,7 +68,9 @@ class StoreRow:
         snapshot_id = columns["snapshot_id"]
         snapshot = SnapshotMetadata(columns["snapshot_index"], columns["snapshot_term"])
         return cls(
-            identity=StoreIdentity(columns["cluster_id"], columns["node_id"]),
+            identity=StoreIdentity(
+                columns["cluster_id"], columns["node_id"], tuple(json.loads(columns.get("initial_voters", "[]")))
+            ),
             store_id=columns["store_id"],
             hard_state=HardState(columns["term"], columns["voted_for"]),
             first_index=columns["first_index"],
@@ -133,6 +136,19 @@ def check_identity(connection: sqlite3.Connection, path: Path, identity: StoreId
             f"{path} belongs to node {found.node_id!r} of cluster {found.cluster_id!r}, not to node "
             f"{identity.node_id!r} of cluster {identity.cluster_id!r}: give each node a file of its own"
         )
+
+
+def adopt_voters(connection: sqlite3.Connection, row: StoreRow, identity: StoreIdentity) -> StoreRow:
+    """Note the cluster's initial voters where the row names none yet: an older version of this library made it.
+
+    Raises:
+        sqlite3.Error: as it comes.
+    """
+    if row.identity.initial_voters or not identity.initial_voters:
+        return row
+    adopted = attrs.evolve(row, identity=identity)
+    save(connection, adopted.columns())
+    return adopted
 
 
 @contextmanager

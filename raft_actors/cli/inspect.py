@@ -72,6 +72,7 @@ def _rows(summary: StoreSummary) -> Iterator[tuple[str, str]]:
         yield "", f"and a write-ahead log of {summary.wal_bytes:,} bytes that a crash left beside it"
     yield "changed", datetime.fromtimestamp(summary.path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     yield "node", f"{identity.node_id} of cluster {identity.cluster_id}"
+    yield "voters", ", ".join(identity.initial_voters) or "not known: no start has named them yet"
     yield "term", f"{state.term}, voted for {state.voted_for or 'nobody'}"
     if snapshot is None:
         yield "snapshot", "none"

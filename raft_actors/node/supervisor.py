@@ -20,7 +20,7 @@ from raft_actors.actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.one_error import one_error
-from raft_actors.config import KIB, MIB, ClusterConfig, NodeConfig
+from raft_actors.config import MAX_MESSAGE_BYTES, ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, StorageFailed, UsageError
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import (
@@ -29,6 +29,7 @@ from raft_actors.node.events import (
     LeaderChanged,
     RoleChanged,
 )
+from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
@@ -55,12 +56,6 @@ _logger = logging.getLogger(__name__)
 Observer = Callable[["Supervisor", Role], None]
 """Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
 look into running nodes: it runs within the node's task, must be quick, and must neither change anything nor raise."""
-
-#: No honest message is larger than the largest thing in it, plus a quarter (4 bytes for each batch, of which the
-#: smallest has 29), plus this. Peers may be configured for more than this node
-#: is, so there is a floor under what is accepted.
-_ENVELOPE_BYTES = 64 * KIB
-_LEAST_MESSAGE_LIMIT = 16 * MIB
 
 #: How long a storage may take to finish what it was asked and close, before its node ends without it.
 _CLOSE_TIMEOUT_S = 30.0
@@ -161,13 +156,14 @@ class Supervisor:
         self._scope.cancel()
 
     async def _live(self, started: Callable[[], None]) -> None:
-        identity = StoreIdentity(self.cluster.cluster_id, self.node_id)
+        identity = StoreIdentity(self.cluster.cluster_id, self.node_id, tuple(sorted(self.cluster.voters)))
         self._opened_storage = True  # cancelled from here on, it may be open, or about to be
         try:
             recovered = await self.storage.open(identity, tail_bytes=self.config.log_cache_bytes)
         except Exception:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
+        voters = initial_voters(self.node_id, self.cluster, recovered)
         use(self.state_machine)
         state = self.state = self._recover(recovered)
         applier = self.applier = Applier(
@@ -183,7 +179,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for actor in (self.persistence, self.snapshotter, self.installer, applier):
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
-            await nursery.start(self.transport.run, self._endpoint())
+            await nursery.start(self.transport.run, self._endpoint(voters))
             self._log.info(
                 "runs: term %d, last entry %d, committed %d, applied %d",
                 state.term,
@@ -210,19 +206,17 @@ class Supervisor:
             commit_index=max(log.snapshot_index, recovered.commit_index),
         )
 
-    def _endpoint(self) -> Endpoint:
-        config = self.config
-        largest = max(
-            config.max_command_bytes, config.max_append_bytes, config.snapshot_chunk_bytes, _LEAST_MESSAGE_LIMIT
-        )
-        peers = {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id}
+    def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:
         return Endpoint(
             self.cluster.cluster_id,
             self.node_id,
-            peers,
+            {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id},
             self._deliver,
-            largest * 5 // 4 + _ENVELOPE_BYTES,
+            MAX_MESSAGE_BYTES,
             peer_lost=self._peer_lost,
+            initial_voters=voters,
+            heartbeat_interval_s=self.config.heartbeat_interval_s,
+            election_timeout_s=self.config.election_timeout_s[0],
         )
 
     async def _be_each_role(self, state: RaftState, applier: Applier) -> None:

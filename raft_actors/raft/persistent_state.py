@@ -50,6 +50,8 @@ class Recovered:
         commit_index: entries up to here were committed, as far as the store was told (`LogWrite.commit_index`) and
             still knows. Never beyond `last_index`, nor below the snapshot's. It may be older than the last that a
             durable write told, for it is never synced.
+        initial_voters: ids of the voters that the cluster began with; empty where no opening, this one included, has
+            named any.
     """
 
     hard_state: HardState
@@ -59,6 +61,7 @@ class Recovered:
     term_runs: tuple[TermRun, ...]
     tail: tuple[EntryBatch, ...]
     commit_index: int = 0
+    initial_voters: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from raft_actors.raft.messages import Message
 from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS
-from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport
+from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport, is_of_same_cluster
 from raft_actors.transports.wire.codec import encode, size_bound
 
 LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
@@ -44,8 +44,8 @@ class _Way:
     waiting: list[_Parcel] = attrs.field(factory=list["_Parcel"])
 
 
-_Parcel = tuple[int, str, str, MemoryTransport, Message, LinkStatistics]
-"""A message under way: its id in the trace, sender, its cluster, where it goes, the message, the link's counters."""
+_Parcel = tuple[int, str, Endpoint, MemoryTransport, Message, LinkStatistics]
+"""A message under way: its id in the trace, sender, its endpoint, where it goes, the message, the link's counters."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -110,7 +110,7 @@ class SimulatedNetwork(MemoryNetwork):
     # --- carrying ---
 
     @override
-    def carry(self, sender: str, cluster_id: str, receiver: str, message: Message) -> bool:
+    def carry(self, sender: str, origin: Endpoint, receiver: str, message: Message) -> bool:
         self._parcels = number = self._parcels + 1
         kind = type(message)
         self.trace.add("send", sender, id=number, to=receiver, type=kind.__name__, text=message)
@@ -136,7 +136,7 @@ class SimulatedNetwork(MemoryNetwork):
             return True
         statistics.duplicated += len(delays) > 1
         statistics.in_flight += len(delays)
-        self._send_on((number, sender, cluster_id, target, message, statistics), delays)
+        self._send_on((number, sender, origin, target, message, statistics), delays)
         return True
 
     def _send_on(self, parcel: _Parcel, delays: Iterable[float]) -> None:
@@ -155,7 +155,7 @@ class SimulatedNetwork(MemoryNetwork):
             at(leaves + delay, gate, arrive, parcel)
 
     def _arrive(self, parcel: _Parcel) -> None:
-        number, sender, cluster_id, meant, message, statistics = parcel
+        number, sender, origin, meant, message, statistics = parcel
         statistics.in_flight -= 1
         receiver = meant.node_id
         target = self.running.get(receiver)
@@ -165,7 +165,7 @@ class SimulatedNetwork(MemoryNetwork):
         elif not self.is_open(sender, receiver):
             why = "cut"
         else:
-            why = target.take(sender, cluster_id, message) if isinstance(target, SimulatedTransport) else "down"
+            why = target.take(sender, origin, message) if isinstance(target, SimulatedTransport) else "down"
             if why is None:
                 statistics.delivered += 1
                 self.trace.add("receive", receiver, id=number, sender=sender, type=type(message).__name__)
@@ -253,12 +253,12 @@ class SimulatedTransport(MemoryTransport):
     def send_nowait(self, to: str, message: Message) -> bool:
         return not self.dead and MemoryTransport.send_nowait(self, to, message)
 
-    def take(self, sender: str, cluster_id: str, message: Message) -> str | None:
+    def take(self, sender: str, origin: Endpoint, message: Message) -> str | None:
         """Hand a message to the node. Returns why it is lost, or None."""
         endpoint = self._endpoint
         if endpoint is None:
             return "down"
-        if cluster_id != endpoint.cluster_id or sender not in endpoint.peers:
+        if sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
             self._totals.refused_handshakes += 1
             return "refused"
         self._totals.peers[sender].received_messages += 1

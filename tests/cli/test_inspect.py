@@ -55,6 +55,7 @@ def test_summary(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = inspect(store, capsys=capsys)
     assert f"file      {store} (" in said
     assert "node      n1 of cluster kv\n" in said
+    assert "voters    n1\n" in said
     assert "term      1, voted for n1\n" in said
     assert "snapshot  up to index 7 of term 1, " in said
     assert "log       entries 6 to 11, " in said

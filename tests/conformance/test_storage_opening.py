@@ -97,6 +97,31 @@ async def test_another_identity_is_refused_by_name(storage: Storage, place: Plac
     await storage.open(IDENTITY, tail_bytes=0)  # a closed storage may be opened again
 
 
+async def test_the_voters_that_an_opening_named_first_are_kept(storage: Storage, place: Place) -> None:
+    async def open_naming(*voters: str) -> tuple[str, ...]:
+        reopened = place.storage()
+        recovered = await reopened.open(StoreIdentity("orders", "n1", voters), tail_bytes=0)
+        await reopened.aclose()
+        return recovered.initial_voters
+
+    assert (await storage.open(IDENTITY, tail_bytes=0)).initial_voters == ()
+    await storage.aclose()
+    assert await open_naming("n1", "ñ2") == ("n1", "ñ2")
+    assert await open_naming("n1") == ("n1", "ñ2")
+    assert await open_naming() == ("n1", "ñ2")
+    assert await open_naming("n3") == ("n1", "ñ2")
+
+
+async def test_a_new_store_keeps_the_voters_that_it_is_made_with(storage: Storage, place: Place) -> None:
+    identity = StoreIdentity("orders", "n1", ("n1", "n2"))
+    assert (await storage.open(identity, tail_bytes=0)).initial_voters == ("n1", "n2")
+    await storage.write([append(batch(1, 1, b"a")), LogWrite(HardState(2, "n2"))])
+    await take_snapshot(storage, 1, 1, [b"s"])
+    await storage.aclose()
+    recovered = await place.storage().open(IDENTITY, tail_bytes=0)
+    assert (recovered.initial_voters, recovered.hard_state) == (("n1", "n2"), HardState(2, "n2"))
+
+
 async def test_calls_while_not_open_fail(storage: Storage) -> None:
     async def check() -> None:
         with pytest.raises(StorageFailed, match="not open"):

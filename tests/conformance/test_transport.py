@@ -30,9 +30,13 @@ class World:
             return self.network.transport(node_id)
         return TcpTransport(self.addresses[node_id], max_queue_messages=QUEUE, seed=1)
 
-    def member(self, node_id: str, *, cluster_id: str = "test", peers: str = "abc", full: bool = False) -> Member:
+    def member(
+        self, node_id: str, *, cluster_id: str = "test", peers: str = "abc", full: bool = False, voters: str = ""
+    ) -> Member:
         others = {peer: self.addresses[peer] for peer in peers if peer != node_id}
-        return Member.make(self.transport(node_id), node_id, others, cluster_id=cluster_id, full=full)
+        member = Member.make(self.transport(node_id), node_id, others, cluster_id=cluster_id, full=full)
+        member.endpoint = attrs.evolve(member.endpoint, initial_voters=tuple(voters))
+        return member
 
 
 @pytest.fixture(params=["memory", "encoded", "tcp"])
@@ -219,6 +223,23 @@ async def test_another_cluster_is_refused(world: World, nursery: trio.Nursery) -
 
 async def test_an_unknown_node_is_refused(world: World, nursery: trio.Nursery) -> None:
     await check_refused(world.member("a"), world.member("b", peers="bc"), nursery)
+
+
+@pytest.mark.parametrize(("voters", "others"), [("ab", "abc"), ("abc", "ab"), ("ac", "bc")])
+async def test_a_cluster_that_began_with_other_voters_is_refused(
+    world: World, nursery: trio.Nursery, voters: str, others: str
+) -> None:
+    await check_refused(world.member("a", voters=voters), world.member("b", voters=others), nursery)
+
+
+@pytest.mark.parametrize(("voters", "others"), [("abc", "abc"), ("abc", ""), ("", "abc")])
+async def test_a_cluster_that_began_with_the_same_voters_or_does_not_know_is_not(
+    world: World, nursery: trio.Nursery, voters: str, others: str
+) -> None:
+    a, b = world.member("a", voters=voters), world.member("b", voters=others)
+    await a.start(nursery)
+    await b.start(nursery)
+    await a.exchange(b, numbered(1))
 
 
 async def test_messages_are_counted(world: World, nursery: trio.Nursery) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError, ProtocolError
+from raft_actors.transports import Endpoint
 from raft_actors.transports.wire.handshake import (
     BARE_ANSWER_BYTES,
     MAGIC,
@@ -19,6 +20,7 @@ from raft_actors.transports.wire.handshake import (
     ProtocolRange,
     Verdict,
     judge,
+    voters_digest,
 )
 
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=255)
@@ -29,6 +31,16 @@ RANGES = st.builds(
     FEATURES,
 )
 HELLO = Hello("orders", "a", "b")
+ENDPOINT = Endpoint(
+    "orders",
+    "b",
+    {"a": "", "c": ""},
+    lambda _sender, _message: True,
+    100,
+    initial_voters=("a", "b", "c"),
+    heartbeat_interval_s=0.2,
+    election_timeout_s=0.4,
+)
 HELLO_2 = MAGIC + b"\0\2" + b"\0\6orders" + b"\0\1a" + b"\0\1b"
 """What a node of version 2 says, which had no fields."""
 ANSWERS_2 = [MAGIC + b"\0\2" + bytes([verdict]) for verdict in range(6)]
@@ -41,11 +53,11 @@ def protocol(oldest: int, newest: int, *features: str) -> ProtocolRange:
 # --- what is said is what is heard ---------------------------------------------------------------------------
 
 
-@given(IDS, IDS, IDS, RANGES)
+@given(IDS, IDS, IDS, RANGES, st.sets(IDS), st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
 def test_a_hello_comes_back_as_it_was_and_fits(
-    cluster_id: str, sender: str, receiver: str, spoken: ProtocolRange
+    cluster_id: str, sender: str, receiver: str, spoken: ProtocolRange, voters: set[str], timing: tuple[int, int]
 ) -> None:
-    hello = Hello(cluster_id, sender, receiver, spoken)
+    hello = Hello(cluster_id, sender, receiver, spoken, voters_digest(voters), timing)
     assert Hello.decode(hello.encode()) == hello
     assert len(hello.encode()) <= MAX_HELLO_BYTES
 
@@ -117,6 +129,20 @@ def test_ids_must_be_text() -> None:
         Hello.decode(HELLO.encode().replace(b"orders", b"\xff" * 6))
 
 
+def test_a_set_of_voters_has_one_digest_and_no_other_set_has_it() -> None:
+    assert voters_digest(["n1", "n2"]) == voters_digest(("n2", "n1"))
+    digests = [voters_digest(ids) for ids in (["n1"], ["n1", "n2"], ["n1n2"], ["n", "1n2"], ["n1", "n2", "n3"])]
+    assert len(set(digests)) == len(digests)
+    assert voters_digest([]) == b""
+
+
+def test_nodes_of_the_same_settings_keep_a_leader_however_they_are_rounded() -> None:
+    for election in (0.0011, 0.0033, 0.3333, 0.12345, 7.77777):
+        endpoint = attrs.evolve(ENDPOINT, election_timeout_s=election, heartbeat_interval_s=election / 2)
+        hello = attrs.evolve(Hello.of(endpoint, "b", ProtocolRange()), sender="a")
+        assert judge(hello, endpoint, ProtocolRange()).verdict is Verdict.ACCEPTED
+
+
 # --- versions ------------------------------------------------------------------------------------------------
 
 
@@ -156,7 +182,7 @@ def test_a_reason_that_only_a_later_version_knows_is_a_refusal_all_the_same() ->
 def test_a_node_of_version_2_that_calls_is_refused_in_words_that_it_reads() -> None:
     hello = Hello.decode(HELLO_2)
     assert hello.protocol == protocol(2, 2)
-    answer = judge(hello, "orders", "b", ("a",), protocol(3, 4))
+    answer = judge(hello, ENDPOINT, protocol(3, 4))
     assert answer.verdict is Verdict.OTHER_VERSION
     assert answer.detail == (
         "this node speaks versions 3 to 4 of the protocol, the other one version 2: upgrade the other one"
@@ -186,10 +212,25 @@ LATER = protocol(NEWEST_VERSION + 1, NEWEST_VERSION + 1)
         (Hello("orders", "b", "c"), Verdict.ITSELF, ""),
         (Hello("orders", "a", "c"), Verdict.WRONG_RECEIVER, "'b'"),
         (Hello("orders", "x", "b"), Verdict.UNKNOWN_NODE, ""),
+        (attrs.evolve(HELLO, initial_voters=voters_digest("cab")), Verdict.ACCEPTED, ""),
+        (
+            attrs.evolve(HELLO, initial_voters=voters_digest("ab")),
+            Verdict.OTHER_VOTERS,
+            "was started with the voters a, b, c",
+        ),
+        (Hello("orders", "x", "b", initial_voters=voters_digest("xb")), Verdict.OTHER_VOTERS, "a, b, c"),
+        (attrs.evolve(HELLO, timing_ms=(200, 400)), Verdict.ACCEPTED, ""),
+        (attrs.evolve(HELLO, timing_ms=(200, 4_000)), Verdict.ACCEPTED, ""),
+        (
+            attrs.evolve(HELLO, timing_ms=(202, 4_000)),
+            Verdict.OTHER_TIMING,
+            "other one as leader speaks every 202 ms",
+        ),
+        (attrs.evolve(HELLO, timing_ms=(100, 396)), Verdict.OTHER_TIMING, "this node as leader speaks every 200 ms"),
     ],
     ids=str,
 )
 def test_the_verdict(hello: Hello, verdict: Verdict, detail: str) -> None:
-    answer = judge(hello, "orders", "b", ("a", "c"), ProtocolRange())
+    answer = judge(hello, ENDPOINT, ProtocolRange())
     assert answer.verdict is verdict
     assert detail in answer.detail

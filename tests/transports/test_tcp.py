@@ -112,7 +112,7 @@ async def test_an_address_of_another_machine() -> None:
     [
         (PermissionError(errno.EACCES, "Permission denied"), "port above 1023"),
         (OSError(errno.ENOBUFS, "No buffer space"), "No buffer space"),
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "not known"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "listen on an address of this machine"),
         (UnicodeError("label too long"), "label too long"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.replace(" ", "-"),

@@ -120,6 +120,7 @@ async def test_messages_may_come_byte_by_byte(node: Node) -> None:
 async def test_garbage_closes_its_connection_and_no_other(node: Node, garbage: bytes) -> None:
     b, c = await node.join("b"), await node.join("c")
     await say(b, frame(encode(numbered(1))) + garbage)
+    assert await verdict_of(b) is Verdict.REFUSED_MESSAGE
     await assert_closed(b)
     assert node.totals.protocol_errors == 1
     assert node.received == [("b", numbered(1))]  # what came before it counts
@@ -140,6 +141,38 @@ async def test_what_only_a_newer_node_knows_is_dropped_and_counted(node: Node) -
 async def test_a_peer_of_a_newer_version_is_met_in_the_newest_that_this_node_knows(node: Node) -> None:
     await node.connect(hello(protocol=ProtocolRange(3, 99, frozenset({"telepathy"}))))
     assert (node.receiver.peers["b"].version, node.receiver.peers["b"].features) == (THIS_VERSION.newest, frozenset())
+
+
+async def test_a_peer_is_told_why_its_message_is_refused(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    why = "a frame of 100,001 bytes, where 100,000 are allowed"
+    for _ in range(3):
+        stream = await node.join("b")
+        await say(stream, pack_length(MAX_MESSAGE_BYTES + 1))
+        (payload,) = FrameParser(1_000).feed(await stream.receive_some())
+        assert Answer.decode(payload) == Answer(Verdict.REFUSED_MESSAGE, detail=why)
+        await assert_closed(stream)
+    assert node.totals.refused_by_reason == {"REFUSED_MESSAGE": 3}
+    assert caplog.messages == [f"peer 'b': closed a connection: {why}"]  # once, not at each attempt
+    stream = await node.join("b")
+    await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    await say(await node.join("b"), pack_length(MAX_MESSAGE_BYTES + 1))
+    assert len(caplog.messages) == 2  # but anew after a connection that ended well
+
+
+async def test_what_is_remembered_of_strangers_is_bounded(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(300):
+        await assert_refused(await node.connect(hello(sender=f"x{number}")))
+    assert len(caplog.messages) == 300
+    await assert_refused(await node.connect(hello(sender="x299")))
+    assert len(caplog.messages) == 300
+    await assert_refused(await node.connect(hello(sender="x0")))
+    assert len(caplog.messages) == 301
+
+
+async def assert_refused(stream: Stream) -> None:
+    assert await verdict_of(stream) is Verdict.UNKNOWN_NODE
+    await assert_closed(stream)
 
 
 async def test_half_a_frame_and_then_silence_holds_up_nobody(node: Node, mock_clock: MockClock) -> None:
@@ -219,6 +252,7 @@ async def test_a_refused_caller_is_told_why(node: Node, said: bytes, verdict: Ve
     assert await verdict_of(stream) is verdict
     await assert_closed(stream)
     assert (node.totals.refused_handshakes, node.totals.protocol_errors) == (1, 0)
+    assert node.totals.refused_by_reason == {verdict.name: 1}
 
 
 @pytest.mark.parametrize(

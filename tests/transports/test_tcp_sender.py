@@ -188,7 +188,7 @@ async def test_what_a_broken_connection_leaves_in_the_queue_is_dropped(line: Lin
 
 async def test_a_peer_that_speaks_out_of_turn_is_left(line: Line) -> None:
     async with connected(line) as (sender, stream):
-        await stream.send_all(b"x")
+        await stream.send_all(frame(b"x"))
         await trio.testing.wait_all_tasks_blocked()
         assert sender.totals.protocol_errors == 1
         assert not sender.statistics.connected
@@ -201,6 +201,7 @@ class Breaking(trio.abc.Stream):
     stream: Stream
     breaks_reading: bool
     broken: trio.Event = attrs.field(factory=trio.Event)
+    greeted: bool = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if self.broken.is_set() and not self.breaks_reading:
@@ -211,7 +212,8 @@ class Breaking(trio.abc.Stream):
         raise NotImplementedError
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if max_bytes != 1:  # the handshake
+        if not self.greeted:
+            self.greeted = True
             return await self.stream.receive_some(max_bytes)
         await self.broken.wait()
         if not self.breaks_reading:

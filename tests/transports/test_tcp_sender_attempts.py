@@ -124,9 +124,43 @@ async def test_failed_dials_come_ever_more_rarely_until_one_succeeds(line: Line,
             await pass_time(line, longest / 2 + 0.02)
             assert len(line.dials) == dials + 1
         stream = await line.pick_up()
+        await pass_time(line, 8)  # it stands for as long as the longest wait: it was of use
         await stream.aclose()
         await pass_time(line, 1)
         assert len(line.dials) == 7
+
+
+async def test_connections_that_end_at_once_come_ever_more_rarely_too(line: Line, mock_clock: MockClock) -> None:
+    async with running(make(line)) as sender:
+        for dials, longest in enumerate((1, 2, 4, 8, 8), start=1):
+            stream = await line.pick_up()
+            await pass_time(line, longest / 2)  # less than the longest wait
+            await stream.aclose()
+            await pass_time(line, longest / 2 - 0.01)
+            assert len(line.dials) == dials
+            await pass_time(line, longest / 2 + 0.02)
+            assert len(line.dials) == dials + 1
+        assert sender.statistics.connects == 5
+
+
+async def test_what_the_peer_refuses_is_not_sent_again_at_once(
+    line: Line, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(make(line)) as sender:
+        for dials, longest in enumerate((1, 2, 4, 8, 8), start=1):
+            stream = await line.pick_up()
+            await pass_time(line, 100)  # however long it stood before
+            await stream.send_all(frame(Answer(Verdict.REFUSED_MESSAGE, detail="too large").encode(THIS_VERSION)))
+            await trio.testing.wait_all_tasks_blocked()
+            sender.hurry()  # nor does it help that the peer dials this node
+            await pass_time(line, longest / 2 - 0.01)
+            assert len(line.dials) == dials
+            await pass_time(line, longest / 2 + 0.02)
+            assert len(line.dials) == dials + 1
+        counted = sender.fill_in()
+        assert (counted.refusals, counted.refusals_by_reason) == (5, {"REFUSED_MESSAGE": 5})
+        assert (counted.last_refusal, sender.totals.protocol_errors) == ("REFUSED_MESSAGE", 0)
+        assert caplog.messages == ["peer b: it refused what this node sent: REFUSED_MESSAGE: 'too large'"]
 
 
 async def test_a_peer_that_is_heard_of_is_dialled_at_once(line: Line, mock_clock: MockClock) -> None:
@@ -160,13 +194,16 @@ async def test_what_keeps_it_from_connecting_is_logged_once(
             await pass_time(line, 8)
         assert troubles() == [f"peer b: no connection: {error}"]
         stream = await line.pick_up()
+        await pass_time(line, 8)
         await stream.aclose()
         await pass_time(line, 8)
         line.refuse(error)
         await pass_time(line, 8)
         assert troubles()[1:] == ["peer b: it closed the connection", f"peer b: no connection: {error}"]
         for _ in range(2):  # the same trouble, but after a connection that stood
-            await (await line.pick_up()).aclose()
+            stream = await line.pick_up()
+            await pass_time(line, 8)
+            await stream.aclose()
             await pass_time(line, 8)
         assert troubles()[3:] == ["peer b: it closed the connection"] * 2
 

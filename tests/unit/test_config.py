@@ -74,6 +74,15 @@ def test_a_heartbeat_of_half_the_election_timeout_works() -> None:
     assert NodeConfig(heartbeat_interval_s=0.2).heartbeat_interval_s == 0.2
 
 
+@pytest.mark.parametrize("name", ["max_command_bytes", "max_append_bytes", "snapshot_chunk_bytes"])
+def test_no_message_may_be_larger_than_every_node_takes(name: str) -> None:
+    largest: dict[str, Any] = {"max_uncommitted_bytes": 2**40, name: 512 * 2**20}
+    NodeConfig(**largest)
+    too_large: dict[str, Any] = {**largest, name: 512 * 2**20 + 1}
+    with pytest.raises(ConfigurationError, match=f"{name} must be at most 536,870,912 bytes, not 536,870,913"):
+        NodeConfig(**too_large)
+
+
 def test_one_command_of_the_largest_size_must_fit_what_may_be_uncommitted() -> None:
     with pytest.raises(ConfigurationError, match="max_uncommitted_bytes must have room for one command"):
         NodeConfig(max_command_bytes=1001, max_uncommitted_bytes=1000)

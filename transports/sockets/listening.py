@@ -95,4 +95,8 @@ async def _open_listener(family: int, address: tuple[Any, ...]) -> trio.SocketLi
 def listen_error(where: str, error: OSError | UnicodeError) -> ListenError:
     """The error for an address that can't be listened on, with the remedy. `where`: "on host:port", say."""
     remedy = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror):
+        remedy = f"{error}: listen on an address of this machine, or on 0.0.0.0 for all; peers may be told another name"
+    if isinstance(error, socket.gaierror):
+        remedy = f"{error}: listen on an address of this machine, or on 0.0.0.0 for all; peers may be told another name"
     return ListenError(f"can't listen {where}: {remedy or error}")

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from operator import index
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import trio
 from typing_extensions import override
@@ -46,8 +46,21 @@ async def receive_into(stream: trio.abc.ReceiveStream, buffer: memoryview) -> in
     return len(data)
 
 
+def _peer_host(connection: socket.socket) -> str:
+    """The address of the other end; "" where there is none any more, or it has no name."""
+    try:
+        name: Any = connection.getpeername()
+    except OSError:
+        return ""
+    return str(name[0]) if name else ""
+
+
 class TcpStream(trio.abc.Stream):
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        peer_host: the IP address of the other end, "" where it was gone already.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         """Take over the stream's socket; the stream itself can't be used any more."""
@@ -55,6 +68,7 @@ class TcpStream(trio.abc.Stream):
         self._socket.setblocking(False)
         self._closed = False
         self._sending = False
+        self.peer_host = _peer_host(self._socket)
 
     def send_now(self, data: bytes) -> int:
         """Send as much of `data` as the kernel takes without waiting; returns how many bytes that is.

@@ -11,6 +11,7 @@ Without TLS a stranger who knows the ids can pose as a peer: the network has to 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -19,12 +20,14 @@ import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
-from raft_actors.transports.sockets.stream import receive_into
+from raft_actors.transports.sockets.stream import TcpStream, receive_into
 from raft_actors.transports.wire.codec import UnknownMessage, decode
 from raft_actors.transports.wire.frames import FrameParser, frame
-from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello, ProtocolRange, Verdict, judge
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Answer, Hello, ProtocolRange, Verdict, judge
 
 logger = logging.getLogger(__name__)
+
+_MOST_TOLD = 256  # callers of whom is remembered what was logged: a flood of strangers takes no more
 
 
 def _nobody_minds(_peer: str) -> None: ...
@@ -53,6 +56,8 @@ class Receiver:
     heard_of: Callable[[str], None]
     protocol: ProtocolRange
     lost: Callable[[str], None] = _nobody_minds
+    _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
+    """Who was refused → why, as it was logged last."""
     _strangers: dict[trio.CancelScope, None] = attrs.field(
         factory=dict[trio.CancelScope, None], init=False
     )  # the oldest first
@@ -70,9 +75,10 @@ class Receiver:
                 sender = await self._shake_hands(stream, connection)
                 if sender is not None:
                     await self._receive(stream, sender, connection)
+                    self._told.pop(_name(stream, sender), None)
             except ProtocolError as error:
                 self.totals.protocol_errors += 1
-                logger.warning("closed a connection: %s", error)
+                await self._refuse_message(stream, sender, error)
             except trio.BrokenResourceError as error:
                 logger.debug("a connection broke: %s", error.__cause__ or error)
             finally:
@@ -92,10 +98,11 @@ class Receiver:
             hello = await self._read_hello(stream)
             if hello is None:
                 return None
-            answer = judge(hello, self.endpoint.cluster_id, self.endpoint.node_id, self.peers, self.protocol)
+            answer = judge(hello, self.endpoint, self.protocol)
             if answer.verdict is not Verdict.ACCEPTED:
                 self.totals.refused_handshakes += 1
-                logger.warning("refused a connection: %s: %s: %r", answer.verdict.name, answer.detail, hello)
+                self.totals.refused_by_reason[answer.verdict.name] += 1
+                self._tell(_name(stream, hello.sender), f"refused a connection: {answer.verdict.name}: {answer.detail}")
             await stream.send_all(frame(answer.encode(hello.protocol)))
         finally:
             self._strangers.pop(connection, None)
@@ -106,6 +113,25 @@ class Receiver:
         statistics = self.peers[hello.sender]
         statistics.version, statistics.features = agreement.version, agreement.features
         return hello.sender
+
+    async def _refuse_message(self, stream: trio.abc.Stream, sender: str | None, error: ProtocolError) -> None:
+        """Say why the connection is closed: to the log, and to a peer, which would else send the same again."""
+        self.totals.refused_by_reason[Verdict.REFUSED_MESSAGE.name] += 1
+        self._tell(_name(stream, sender), f"closed a connection: {error}")
+        if sender is not None:
+            # Nothing else was ever sent on it after the handshake, so this hardly ever has to wait.
+            with trio.move_on_after(self.handshake_timeout_s), contextlib.suppress(trio.BrokenResourceError):
+                answer = Answer(Verdict.REFUSED_MESSAGE, self.protocol, str(error))
+                await stream.send_all(frame(answer.encode(self.protocol)))
+
+    def _tell(self, who: str, what: str) -> None:
+        """Log it, once until it changes or a connection of the same one succeeds."""
+        if self._told.get(who) != what:
+            self._told.pop(who, None)
+            self._told[who] = what
+            if len(self._told) > _MOST_TOLD:
+                del self._told[next(iter(self._told))]
+            logger.warning("%s: %s", who, what)
 
     async def _read_hello(self, stream: trio.abc.Stream) -> Hello | None:
         parser = FrameParser(MAX_HELLO_BYTES)
@@ -153,3 +179,10 @@ class Receiver:
         if not statistics.unknown_messages:
             logger.info("dropped, as all that follow, from peer %s: %s", sender, unknown)
         statistics.unknown_messages += 1
+
+
+def _name(stream: trio.abc.Stream, sender: str | None) -> str:
+    """Who is at the other end, for the log: an id, as it says, and the host."""
+    host = stream.peer_host if isinstance(stream, TcpStream) else ""
+    who = f"peer {sender!r}" if sender else "a stranger"
+    return f"{who} at {host}" if host else who

@@ -13,8 +13,9 @@ message waits for a task's turn, nor for another one to be answered, and many sh
 from __future__ import annotations
 
 import logging
+import math
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -110,12 +111,17 @@ class PeerSender:
     _idle: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
     _hurry: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
     _last_trouble: str = attrs.field(default="", init=False)
+    _refused: bool = attrs.field(default=False, init=False)
+    """Whether the peer refused the last attempt, or what was sent in it."""
+    _connected_at: float = attrs.field(default=math.inf, init=False)
 
     def send_nowait(self, message: Message) -> bool:
         """Queue a message, or count it as dropped."""
         size = size_bound(message)
         if size > self.max_message_bytes:
             size = len(encode(message))  # the bound is a little high, and this is rare
+            if size > self.max_message_bytes:
+                self._note_too_large(message, size)
         if (
             not self._taking
             or size > self.max_message_bytes
@@ -148,22 +154,33 @@ class PeerSender:
         return True
 
     def hurry(self) -> None:
-        """The peer has just been heard of: end a wait between attempts."""
-        self.backoff.reset()
-        self._hurry.set()
+        """The peer has just been heard of: end a wait between attempts.
+
+        Not after a refusal, which stays what it was: two nodes that refuse each other would hurry each other on.
+        """
+        if not self._refused:
+            self.backoff.reset()
+            self._hurry.set()
 
     def fill_in(self) -> PeerStatistics:
         """Return a copy of the counters, complete."""
-        return attrs.evolve(self.statistics, queued_messages=len(self._queue), queued_bytes=self._queued_bytes)
+        reasons = Counter(self.statistics.refusals_by_reason)
+        return attrs.evolve(
+            self.statistics,
+            refusals_by_reason=reasons,
+            queued_messages=len(self._queue),
+            queued_bytes=self._queued_bytes,
+        )
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Keep a connection to the peer, and send, until cancelled."""
         try:
             while True:
-                self._taking = True
+                self._taking, self._refused, self._connected_at = True, False, math.inf
                 await self._attempt()
                 self._taking = False
+                self._note_end()
                 self._drop_queue()
                 self._hurry = trio.Event()
                 with trio.move_on_after(self.backoff.next_s()):
@@ -172,6 +189,16 @@ class PeerSender:
             self._taking = False
             self.statistics.connected = False
             self._drop_queue()
+
+    def _note_end(self) -> None:
+        """Start over with short waits after a connection that was of use.
+
+        One that stood for less than the longest wait, or that the peer closed for what came over it, has yet to prove
+        that the next one would fare better: else the same megabytes would be sent as fast as the network can.
+        """
+        if not self._refused and trio.current_time() - self._connected_at >= self.backoff.longest_s:
+            self.backoff.reset()
+            self._last_trouble = ""
 
     async def _attempt(self) -> None:
         """Connect, and send until the connection breaks. Returns where it could not, or broke."""
@@ -200,10 +227,9 @@ class PeerSender:
     async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
         """Say hello; return whether the peer accepted."""
         await stream.send_all(self.hello)
-        parser = FrameParser(MAX_ANSWER_BYTES)
-        while data := await stream.receive_some(MAX_ANSWER_BYTES):
-            for payload in parser.feed(data):
-                return self._takes(Answer.decode(payload))
+        answer = await _hear(stream)
+        if answer is not None:
+            return self._takes(answer)
         self._note_trouble("it closed the connection during the handshake")
         return False
 
@@ -216,19 +242,23 @@ class PeerSender:
         elif verdict is Verdict.ACCEPTED:
             statistics.version, statistics.features = agreement.version, agreement.features
             return True
-        statistics.refusals += 1
-        statistics.last_refusal = verdict.name
+        self._count_refusal(verdict)
         # The detail comes from elsewhere: it must not pass for lines of this log, nor for anything else in it.
         said = detail if agreement is None else repr(detail)
         self._note_trouble(f"it refused this node: {verdict.name}" + (f": {said}" if detail else ""))
         return False
 
+    def _count_refusal(self, verdict: Verdict) -> None:
+        self._refused = True
+        self.statistics.refusals += 1
+        self.statistics.refusals_by_reason[verdict.name] += 1
+        self.statistics.last_refusal = verdict.name
+
     async def _use(self, stream: trio.abc.Stream) -> None:
         """Send what is queued until the connection breaks or the peer closes it."""
-        self.backoff.reset()
+        self._connected_at = trio.current_time()
         self.statistics.connects += 1
         self.statistics.connected = True
-        self._last_trouble = ""
         logger.debug("connected to %s", self.peer)
         try:
             async with trio.open_nursery() as nursery:
@@ -259,14 +289,23 @@ class PeerSender:
 
     @trio.lowlevel.enable_ki_protection
     async def _watch(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> None:
-        """End the connection when the peer does; a write would notice only the second time, and lose the first."""
+        """End the connection when the peer does; a write would notice only the second time, and lose the first.
+
+        All that a peer may say before is why.
+        """
         try:
-            said = await stream.receive_some(1)
-            self.totals.protocol_errors += len(said)
-            self._note_trouble("it spoke out of turn" if said else "it closed the connection")
+            said = await _hear(stream)
+            self._note_trouble("it closed the connection" if said is None else self._closing_words(said))
+        except ProtocolError:
+            self.totals.protocol_errors += 1
+            self._note_trouble("it spoke out of turn")
         except trio.BrokenResourceError as error:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
         connection.cancel()
+
+    def _closing_words(self, answer: Answer) -> str:
+        self._count_refusal(answer.verdict)
+        return f"it refused what this node sent: {answer.verdict.name}: {answer.detail!r}"
 
     def _take(self) -> list[bytes]:
         """Take messages off the queue, as the parts to write next."""
@@ -293,11 +332,34 @@ class PeerSender:
         self._queue.clear()
         self._queued_bytes = 0
 
+    def _note_too_large(self, message: Message, size: int) -> None:
+        """Count a message that can't be sent, now or later; tell of the first one."""
+        if not self.statistics.too_large_messages:
+            logger.error(
+                "peer %s: dropped a %s of %d bytes, where %d are allowed, as all such: it will not get what it lacks",
+                *(self.peer, type(message).__name__, size, self.max_message_bytes),
+            )
+        self.statistics.too_large_messages += 1
+
     def _note_trouble(self, trouble: str) -> None:
         """Log what is wrong with the peer, once until it changes or a connection succeeds."""
         if trouble != self._last_trouble:
             self._last_trouble = trouble
             logger.warning("peer %s: %s", self.peer, trouble)
+
+
+async def _hear(stream: trio.abc.Stream) -> Answer | None:
+    """What the peer answers next; None where it says no more.
+
+    Raises:
+        ProtocolError: it said something else.
+        trio.BrokenResourceError: as it comes.
+    """
+    parser = FrameParser(MAX_ANSWER_BYTES)
+    while data := await stream.receive_some(MAX_ANSWER_BYTES):
+        for payload in parser.feed(data):
+            return Answer.decode(payload)
+    return None
 
 
 def _framed(message: Message, size: int) -> list[bytes]:

@@ -7,6 +7,7 @@ out, `receiver` the way in, `handshake` what they say first; this file puts them
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -165,7 +166,7 @@ class TcpTransport(Transport):
         return PeerSender(
             peer=peer,
             connect=connect,
-            hello=frame(Hello(endpoint.cluster_id, endpoint.node_id, peer, self.protocol).encode()),
+            hello=frame(Hello.of(endpoint, peer, self.protocol).encode()),
             protocol=self.protocol,
             statistics=self._totals.peers[peer],
             totals=self._totals,
@@ -184,4 +185,5 @@ class TcpTransport(Transport):
 
     def statistics(self) -> TransportStatistics:
         """Return the counters since `run` was last called."""
-        return attrs.evolve(self._totals, peers={peer: sender.fill_in() for peer, sender in self._senders.items()})
+        peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}
+        return attrs.evolve(self._totals, peers=peers, refused_by_reason=Counter(self._totals.refused_by_reason))

@@ -19,12 +19,14 @@ taken for.
 from __future__ import annotations
 
 import enum
+import hashlib
 import struct
-from collections.abc import Container
+from collections.abc import Iterable
 
 import attrs
 
 from raft_actors.errors import ConfigurationError, InternalError, ProtocolError
+from raft_actors.transports.abc import Endpoint
 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
@@ -46,6 +48,8 @@ _PREFIX = struct.Struct(">4sH")
 _FIELD = struct.Struct(">BH")
 _VERDICT = struct.Struct(">B")
 _VERSION = struct.Struct(">H")
+_TIMING = struct.Struct(">II")
+_DIGEST_BYTES = 16
 
 BARE_ANSWER_BYTES = _PREFIX.size + _VERDICT.size
 """An answer without fields: all that version 2 can read."""
@@ -60,6 +64,8 @@ class _Tag(enum.IntEnum):
     SENDER = 4
     RECEIVER = 5
     DETAIL = 6
+    INITIAL_VOTERS = 7
+    TIMING = 8
 
 
 class Verdict(enum.IntEnum):
@@ -76,6 +82,13 @@ class Verdict(enum.IntEnum):
     """Another node than the one called answers at this address."""
     UNKNOWN_NODE = 5
     """The receiver has no peer with the sender's id."""
+    OTHER_VOTERS = 6
+    """The two sides' clusters began with different voters: one of them was started with the wrong ones."""
+    OTHER_TIMING = 7
+    """A leader of one side would speak too rarely for the other side to follow it."""
+    REFUSED_MESSAGE = 8
+    """Said later than the others, by a node that had accepted, before it closes the connection: what came over it is
+    no message that it may take."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -123,12 +136,27 @@ THIS_VERSION = ProtocolRange()
 
 @attrs.frozen
 class Hello:
-    """What a dialer says first. The ids of one older than version 3 are not read: they are empty."""
+    """What a dialer says first. The ids of one older than version 3 are not read: they are empty.
+
+    Attributes:
+        cluster_id, sender, receiver: ids.
+        protocol: what the sender speaks.
+        initial_voters: digest of the voters that its cluster began with (`voters_digest`); empty: it does not know.
+        timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
+    """
 
     cluster_id: str
     sender: str
     receiver: str
     protocol: ProtocolRange = THIS_VERSION
+    initial_voters: bytes = b""
+    timing_ms: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, receiver: str, protocol: ProtocolRange) -> Hello:
+        """What the node of this endpoint says to `receiver`."""
+        digest = voters_digest(endpoint.initial_voters)
+        return cls(endpoint.cluster_id, endpoint.node_id, receiver, protocol, digest, timing_ms(endpoint))
 
     def encode(self) -> bytes:
         """Return the hello's bytes, not yet framed."""
@@ -137,7 +165,10 @@ class Hello:
             _Tag.SENDER: self.sender.encode(),
             _Tag.RECEIVER: self.receiver.encode(),
         }
-        return _PREFIX.pack(MAGIC, self.protocol.newest) + _pack({**_range_fields(self.protocol), **texts})
+        more = {_Tag.INITIAL_VOTERS: self.initial_voters} if self.initial_voters else {}
+        if self.timing_ms != (0, 0):
+            more[_Tag.TIMING] = _TIMING.pack(*self.timing_ms)
+        return _PREFIX.pack(MAGIC, self.protocol.newest) + _pack({**_range_fields(self.protocol), **texts, **more})
 
     @classmethod
     def decode(cls, data: bytes) -> Hello:
@@ -154,7 +185,11 @@ class Hello:
         if missing:
             raise ProtocolError(f"a hello without {' and '.join(missing)}")
         cluster_id, sender, receiver = (_text(fields, tag) for tag in (_Tag.CLUSTER_ID, _Tag.SENDER, _Tag.RECEIVER))
-        return cls(cluster_id, sender, receiver, _range(newest, fields))
+        timing = fields.get(_Tag.TIMING, bytes(_TIMING.size))
+        if len(timing) != _TIMING.size:
+            raise ProtocolError(f"a hello whose timing has {len(timing)} bytes, not {_TIMING.size}")
+        voters = fields.get(_Tag.INITIAL_VOTERS, b"")
+        return cls(cluster_id, sender, receiver, _range(newest, fields), voters, _TIMING.unpack(timing))
 
 
 @attrs.frozen
@@ -200,20 +235,59 @@ class Answer:
         return cls(verdict, _range(newest, fields), detail)
 
 
-def judge(hello: Hello, cluster_id: str, node_id: str, peers: Container[str], protocol: ProtocolRange) -> Answer:
-    """Decide whether `node_id`, whose peers these are, takes messages from the one who says this hello."""
+def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
+    """Decide whether the node of this endpoint takes messages from the one who says this hello."""
     verdict, detail = Verdict.ACCEPTED, ""
     if protocol.agree(hello.protocol) is None:
         verdict, detail = Verdict.OTHER_VERSION, other_version(protocol, hello.protocol)
-    elif hello.cluster_id != cluster_id:
-        verdict, detail = Verdict.OTHER_CLUSTER, f"this is a node of cluster {cluster_id!r}"
-    elif hello.sender == node_id:
+    elif hello.cluster_id != endpoint.cluster_id:
+        verdict, detail = Verdict.OTHER_CLUSTER, f"this is a node of cluster {endpoint.cluster_id!r}"
+    elif hello.sender == endpoint.node_id:
         verdict = Verdict.ITSELF
-    elif hello.receiver != node_id:
-        verdict, detail = Verdict.WRONG_RECEIVER, f"this is node {node_id!r}"
-    elif hello.sender not in peers:
+    elif hello.receiver != endpoint.node_id:
+        verdict, detail = Verdict.WRONG_RECEIVER, f"this is node {endpoint.node_id!r}"
+    elif _differ(hello.initial_voters, voters_digest(endpoint.initial_voters)):
+        names = ", ".join(endpoint.initial_voters)
+        verdict, detail = Verdict.OTHER_VOTERS, f"node {endpoint.node_id!r} was started with the voters {names}"
+    elif hello.sender not in endpoint.peers:
         verdict = Verdict.UNKNOWN_NODE
+    else:
+        detail = _timing_trouble(hello.timing_ms, timing_ms(endpoint))
+        verdict = Verdict.OTHER_TIMING if detail else verdict
     return Answer(verdict, protocol, detail)
+
+
+def _differ(one: bytes, other: bytes) -> bool:
+    """Whether both are known, and not the same."""
+    return bool(one) and bool(other) and one != other
+
+
+def voters_digest(ids: Iterable[str]) -> bytes:
+    """What stands for a set of voters in a hello: equal sets have equal digests; empty for none."""
+    names = sorted(ids)
+    if not names:
+        return b""
+    data = b"".join(_FIELD.pack(0, len(name.encode())) + name.encode() for name in names)
+    return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
+
+
+def timing_ms(endpoint: Endpoint) -> tuple[int, int]:
+    """The heartbeat interval and the shortest election timeout of a node, as a hello says them."""
+    longest = 2**32 - 1
+    heartbeat, election = endpoint.heartbeat_interval_s, endpoint.election_timeout_s
+    return min(longest, round(heartbeat * 1000)), min(longest, round(election * 1000))
+
+
+def _timing_trouble(theirs: tuple[int, int], ours: tuple[int, int]) -> str:
+    """Why one of two nodes could not follow the other, as `NodeConfig` demands of each for itself; empty: they can."""
+    for who, (heartbeat, _), (_, election) in (("this node", ours, theirs), ("the other one", theirs, ours)):
+        # Both were rounded to the millisecond: what two nodes of the same settings say must pass.
+        if heartbeat and election and heartbeat - 1 > election / 2:
+            return (
+                f"{who} as leader speaks every {heartbeat} ms, and its follower asks for votes after {election} ms: "
+                "heartbeat_interval_s must be at most half of the shortest election_timeout_s of every node"
+            )
+    return ""
 
 
 def other_version(one: ProtocolRange, other: ProtocolRange) -> str:
