@@ -91,6 +91,10 @@ class NodeConfig:
         snapshot_entries: take a snapshot when this many entries were applied since the last one; None: never.
         snapshot_bytes: the same in bytes of commands; None: never.
         trailing_entries: entries kept behind a snapshot, so that a follower slightly behind needs no snapshot.
+        max_catch_up_bytes: about how much of the log a leader keeps beyond these, on disk, for a follower that is
+            catching up, by a snapshot under way or by the log. One that needs more is left behind (an event,
+            `FollowerLeftBehind`, and a warning in the log say so) and gets a newer snapshot. 0: none is kept. Larger:
+            a slower follower, or a larger snapshot, comes to its end under full load.
         snapshot_chunk_bytes: how much of a snapshot is in memory at a time, on either side.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
         shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
@@ -112,6 +116,7 @@ class NodeConfig:
     snapshot_entries: int | None = 200_000
     snapshot_bytes: int | None = 128 * MIB
     trailing_entries: int = 10_000
+    max_catch_up_bytes: int = 1024 * MIB
     snapshot_chunk_bytes: int = 256 * KIB
     apply_slice_s: float = 0.005
     shutdown_timeout_s: float = 5.0
@@ -139,7 +144,7 @@ class NodeConfig:
         return self.heartbeat_interval_s / 4
 
     def _check_positive(self) -> None:
-        may_be_zero = {"trailing_entries", "apply_slice_s", "shutdown_timeout_s"}
+        may_be_zero = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
         may_be_none = {"snapshot_entries", "snapshot_bytes"}
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)

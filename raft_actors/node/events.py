@@ -53,7 +53,24 @@ class SnapshotInstalled:
     snapshot: SnapshotMetadata
 
 
-Event = RoleChanged | LeaderChanged | CommitAdvanced | SnapshotTaken | SnapshotInstalled
+@attrs.frozen
+class FollowerLeftBehind:
+    """This leader forgot entries that a follower still needs, which was catching up: it will get a newer snapshot.
+
+    More had to be kept for it than `NodeConfig.max_catch_up_bytes`.
+
+    Attributes:
+        follower: its id.
+        needed_index: the first entry that it needs.
+        first_index: the first that the log has from now on.
+    """
+
+    follower: str
+    needed_index: int
+    first_index: int
+
+
+Event = RoleChanged | LeaderChanged | CommitAdvanced | SnapshotTaken | SnapshotInstalled | FollowerLeftBehind
 
 
 class EventChannel:

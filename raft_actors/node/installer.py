@@ -1,7 +1,7 @@
 """The installer: writes the snapshot that a leader sends, chunk by chunk.
 
-One chunk is in memory at a time, and the next is asked for when it is written. Whether a finished snapshot becomes
-current is decided by the role, in order with all other changes of the log.
+As many chunks are in memory as a leader has under way, and each that is written is answered. Whether a finished
+snapshot becomes current is decided by the role, in order with all other changes of the log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import attrs
 
 from raft_actors.actors.actor import Actor, MailboxFull
 from raft_actors.persistence.abc import Storage
+from raft_actors.raft.chunk_window import MOST_CHUNKS
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, SnapshotReceived
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
@@ -20,7 +21,8 @@ from raft_actors.raft.persistent_state import SnapshotMetadata
 Report = Callable[[ChunkStored | SnapshotReceived], Awaitable[None]]
 """Hands an input to the role."""
 
-_CAPACITY = 16
+#: Room for all chunks that a leader has under way, and for what makes room.
+_CAPACITY = 2 * MOST_CHUNKS
 
 
 @attrs.define
@@ -30,10 +32,12 @@ class _Incoming:
     key: tuple[int, str, SnapshotMetadata]
     snapshot_id: int
     next_sequence: int = 0
+    missed: bool = False
+    """Whether the leader was told that the next one is missing. What else it has under way then says nothing new."""
 
 
 class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
-    """Writes the chunks of a leader's snapshot, and asks for the next once one is on disk."""
+    """Writes the chunks of a leader's snapshot in turn, and tells the leader how far it has come."""
 
     def __init__(self, storage: Storage, report: Report) -> None:
         super().__init__(name="snapshot installer", capacity=_CAPACITY)
@@ -65,16 +69,21 @@ class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
         if incoming is None:
             await self._answer(leader, message, 0)
             return
+        if message.sequence > incoming.next_sequence:
+            if not incoming.missed:
+                incoming.missed = True
+                await self._answer(leader, message, incoming.next_sequence)
+            return
         if message.sequence == incoming.next_sequence:
             await self._storage.write_snapshot_chunk(incoming.snapshot_id, message.sequence, message.data)
             incoming.next_sequence += 1
+            incoming.missed = False
             if message.done:
                 self._incoming, self._finished = None, key
-                await self._report(
-                    SnapshotReceived(
-                        message.term, leader, message.snapshot, incoming.snapshot_id, incoming.next_sequence
-                    )
+                received = SnapshotReceived(
+                    message.term, leader, message.snapshot, incoming.snapshot_id, incoming.next_sequence
                 )
+                await self._report(received)
                 return
         await self._answer(leader, message, incoming.next_sequence)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from raft_actors.node.applier import Applier
-from raft_actors.node.events import EventHub, SnapshotInstalled, SnapshotTaken
+from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.role_actors import Performers
@@ -14,6 +15,7 @@ from raft_actors.raft.effects import (
     AnnounceSnapshot,
     Apply,
     DiscardSnapshot,
+    LeaveBehind,
     Persist,
     Refuse,
     RestoreSnapshot,
@@ -22,8 +24,11 @@ from raft_actors.raft.effects import (
 )
 from raft_actors.transports.abc import Transport
 
+_logger = logging.getLogger(__name__)
+
 
 def performers(
+    node_id: str,
     *,
     transport: Transport,
     persistence: PersistenceActor[Persist],
@@ -49,7 +54,19 @@ def performers(
         # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
         cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
 
+    def leave_behind(effect: LeaveBehind) -> None:
+        _logger.warning(
+            "%s: %s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
+            "max_catch_up_bytes). It gets a newer snapshot",
+            node_id,
+            effect.peer,
+            effect.needed,
+            effect.first_index,
+        )
+        events.publish(FollowerLeftBehind(effect.peer, effect.needed, effect.first_index))
+
     return {
+        LeaveBehind: leave_behind,
         Send: send,
         Persist: persistence.persist,
         RestoreSnapshot: restore,

@@ -18,6 +18,7 @@ import trio
 from raft_actors.actors.actor import Actor, MailboxFull
 from raft_actors.node.node_log import NodeLog
 from raft_actors.persistence.abc import SnapshotReader, Storage
+from raft_actors.raft.chunk_window import ChunkWindow
 from raft_actors.raft.effects import Beat, WakeReplicators
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import (
@@ -41,8 +42,8 @@ ReplicatorMessage = WakeReplicators | Beat | Message
 #: Replies waiting for a replicator beyond its window of unanswered appends; more are as good as lost on the way.
 _SPARE_CAPACITY = 64
 
-#: Heartbeats to wait for the answer to a snapshot chunk before it is sent again: a slow link must not be flooded. Fewer
-#: where the follower has answered some that came after the chunk: then that is lost, or its disk is slow.
+#: Heartbeats to wait for an answer to snapshot chunks before they are sent again: a slow link must not be flooded.
+#: Fewer where the follower has answered some that came after the chunks: then they are lost, or its disk is slow.
 _CHUNK_PATIENCE = 8
 _CHUNK_ANSWERS = 4
 
@@ -68,7 +69,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._transport = transport
         self._storage = storage
         self._snapshot: SnapshotReader | None = None
-        self._next_chunk = 0
+        self._chunks = ChunkWindow(0)
         self._told_commit = 0
         self._beat_due = True
         self._silent_beats = self._answered_beats = 0
@@ -157,9 +158,11 @@ class Replicator(Actor[ReplicatorMessage]):
     def _on_beat(self, _message: Beat) -> None:
         self._beat_due = True
         self._silent_beats += 1
-        if self.progress.state is not ProgressState.SNAPSHOT or self._silent_beats >= _CHUNK_PATIENCE:
+        if self.progress.state is not ProgressState.SNAPSHOT:
             self._silent_beats = 0
             self.progress.heartbeat_due()
+        elif self._silent_beats >= _CHUNK_PATIENCE:
+            self._send_chunks_again()
 
     def _on_accepted(self, message: AppendEntriesAccepted) -> None:
         progress = self.progress
@@ -170,7 +173,7 @@ class Replicator(Actor[ReplicatorMessage]):
         elif progress.state is ProgressState.SNAPSHOT:
             self._answered_beats += 1
             if self._answered_beats >= _CHUNK_ANSWERS:
-                progress.probe_sent = False
+                self._send_chunks_again()
 
     def _on_rejected(self, message: AppendEntriesRejected) -> None:
         progress = self.progress
@@ -191,11 +194,12 @@ class Replicator(Actor[ReplicatorMessage]):
                 self.progress.snapshot_installed(message.snapshot.index)
                 self._close_snapshot()
         elif self._snapshot is not None and message.snapshot == self._snapshot.metadata:
-            wanted = message.next_sequence
-            # An answer that asks for the chunk that is on its way is a duplicate: two chains would run from it.
-            if wanted != self._next_chunk and 0 <= wanted < self._snapshot.chunk_count:
-                self._next_chunk = wanted
-                self.progress.probe_sent = False
+            self._chunks.answered(message.next_sequence)
+
+    def _send_chunks_again(self) -> None:
+        self._silent_beats = self._answered_beats = 0
+        self.progress.heartbeat_due()
+        self._chunks.rewind()
 
     # --- what it sends ---------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Replicator(Actor[ReplicatorMessage]):
             if not entries or not self._send_entries(entries):
                 break
         if progress.state is ProgressState.SNAPSHOT and not progress.probe_sent:
-            await self._send_chunk()
+            await self._send_chunks()
 
     def _previous_term(self) -> int | None:
         """Term of the entry before the next one; None where the next one (or that) is compacted away."""
@@ -280,22 +284,25 @@ class Replicator(Actor[ReplicatorMessage]):
         all_known = progress.state is ProgressState.REPLICATE and progress.match_index == progress.next_index - 1
         return not all_known or self._is_silent
 
-    async def _send_chunk(self) -> None:
-        if self._next_chunk == 0 and self._snapshot is not None and self._snapshot.metadata != self._state.log.snapshot:
+    async def _send_chunks(self) -> None:
+        if not self._chunks.next_chunk and self._snapshot and self._snapshot.metadata != self._state.log.snapshot:
             self._close_snapshot()  # a newer one was taken while the follower did not answer
         if self._snapshot is None:
             self._snapshot = await self._read(self._storage.open_snapshot())
-            self._next_chunk = 0
             if self._snapshot is None:
                 # Taken, but not yet committed: look again at the next heartbeat.
                 self.progress.probe_sent = True
                 self._silent_beats = _CHUNK_PATIENCE
                 return
-        reader, sequence = self._snapshot, self._next_chunk
-        self._silent_beats = self._answered_beats = 0
-        data = await self._read(reader.read_chunk(sequence))
-        done = sequence + 1 == reader.chunk_count
-        self.progress.probe_sent = self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done))
+            self._chunks = ChunkWindow(self._snapshot.chunk_count)
+        reader, chunks = self._snapshot, self._chunks
+        while chunks.may_send and not self._refused:
+            sequence = chunks.next_chunk
+            data = await self._read(reader.read_chunk(sequence))
+            done = sequence + 1 == reader.chunk_count
+            if self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done)):
+                chunks.sent(len(data))
+                self._silent_beats = self._answered_beats = 0
 
     def _send(self, message: Message) -> bool:
         self._refused = not self._transport.send_nowait(self.peer, message)

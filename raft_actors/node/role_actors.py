@@ -30,6 +30,7 @@ from raft_actors.raft.effects import (
     DiscardSnapshot,
     Effect,
     Feed,
+    LeaveBehind,
     Persist,
     Refuse,
     ReplicateTo,
@@ -51,7 +52,17 @@ Performers = dict[type[Any], Callable[[Any], None]]
 _STEP_LIMIT = 4096
 
 #: The effects that `Services.perform` must cover; a leader's actor adds those for its replicators.
-COMMON_EFFECTS = (Send, Persist, RestoreSnapshot, AnnounceSnapshot, Apply, Refuse, StoreChunk, DiscardSnapshot)
+COMMON_EFFECTS = (
+    Send,
+    Persist,
+    RestoreSnapshot,
+    AnnounceSnapshot,
+    Apply,
+    Refuse,
+    StoreChunk,
+    DiscardSnapshot,
+    LeaveBehind,
+)
 
 
 @attrs.frozen

@@ -225,6 +225,7 @@ class Supervisor:
             transport=self.transport,
             storage=self.storage,
             perform=performers(
+                self.node_id,
                 transport=self.transport,
                 persistence=self.persistence,
                 applier=applier,

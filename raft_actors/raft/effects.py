@@ -145,6 +145,21 @@ class AnnounceCommit:
 
 
 @attrs.frozen
+class LeaveBehind:
+    """Tell those who care that entries are about to be forgotten which a follower, that is there, still needs.
+
+    Attributes:
+        peer: the follower.
+        needed: the first entry that it needs.
+        first_index: the first that the log has from now on.
+    """
+
+    peer: str
+    needed: int
+    first_index: int
+
+
+@attrs.frozen
 class Feed:
     """Hand a follower's reply to its replicator."""
 
@@ -178,6 +193,7 @@ Effect = (
     | WakeReplicators
     | Beat
     | AnnounceCommit
+    | LeaveBehind
     | Feed
     | Become
 )

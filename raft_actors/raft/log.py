@@ -15,9 +15,17 @@ from operator import attrgetter
 
 from raft_actors.errors import InternalError
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.log_sizes import LogSizes
 from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, TermRun
 
 _first_index = attrgetter("first_index")
+
+
+def _estimated_bytes(recovered: Recovered) -> int:
+    """What the entries take that a store had when it was opened: as much each as those that it gave back."""
+    known = sum(map(len, recovered.tail))
+    size = sum(batch.size for batch in recovered.tail)
+    return size * (recovered.last_index - recovered.first_index + 1) // known if known else 0
 
 
 class Log:
@@ -34,9 +42,12 @@ class Log:
         does."""
         self._run_terms = [run.term for run in recovered.term_runs]
         self._run_starts = [run.first_index for run in recovered.term_runs]
+        self._term_before = self._snapshot_term_before()
+        """Of the entry before the first kept: what follows it can be sent, though that one is compacted away."""
         self._tail = list(recovered.tail)
         self._tail_bytes = sum(batch.size for batch in self._tail)
         self._cache_bytes = cache_bytes
+        self._sizes = LogSizes(self.first_index, _estimated_bytes(recovered))
 
     # --- terms -----------------------------------------------------------------------------------------------
 
@@ -58,7 +69,14 @@ class Log:
             return self._run_terms[bisect_right(self._run_starts, index) - 1]
         if self.snapshot is not None and index == self.snapshot.index:
             return self.snapshot.term
+        if index == self.first_index - 1:
+            return self._term_before
         return 0 if index == 0 else None
+
+    def _snapshot_term_before(self) -> int | None:
+        if self.snapshot is not None and self.snapshot.index == self.first_index - 1:
+            return self.snapshot.term
+        return 0 if self.first_index == 1 else None
 
     def first_index_of_term(self, index: int) -> int:
         """The first kept index of the run of equal terms that the entry at `index` belongs to."""
@@ -94,7 +112,12 @@ class Log:
             self._run_starts.append(batch.first_index)
         self.last_index = batch.last_index
         self._tail.append(batch)
-        self._tail_bytes += batch.size
+        size = batch.size
+        self._tail_bytes += size
+        sizes = self._sizes
+        sizes.total += size
+        if sizes.total >= sizes.next_sample:
+            sizes.sample(batch.last_index)
         if self._tail_bytes > self._cache_bytes:
             self._shrink_tail()
 
@@ -149,6 +172,7 @@ class Log:
                 f"its snapshot ends at {self.snapshot_index}"
             )
         self.epoch += 1
+        self._sizes.truncate(from_index)
         self.last_index = from_index - 1
         self.durable_index = min(self.durable_index, self.last_index)
         keep = bisect_right(self._run_starts, self.last_index)
@@ -164,6 +188,8 @@ class Log:
         self.snapshot = snapshot
         if first_index <= self.first_index:
             return
+        self._sizes.compact(first_index)
+        self._term_before = self.term_at(first_index - 1)
         self.first_index = first_index
         keep = max(0, bisect_right(self._run_starts, first_index) - 1)
         del self._run_terms[:keep], self._run_starts[:keep]
@@ -179,8 +205,10 @@ class Log:
         """Forget all entries: the log continues after a snapshot that came from the leader (Figure 13, rule 7)."""
         self.epoch += 1
         self.snapshot = snapshot
+        self._sizes = LogSizes(snapshot.index + 1, 0)
         self.first_index = snapshot.index + 1
         self.last_index = snapshot.index
+        self._term_before = snapshot.term
         self.durable_index = 0  # until the snapshot itself is
         self._run_terms.clear()
         self._run_starts.clear()
@@ -198,6 +226,10 @@ class Log:
     def cached_bytes(self) -> int:
         """Size of the entries that memory holds."""
         return self._tail_bytes
+
+    def first_index_within(self, max_bytes: int) -> int:
+        """The first entry of about the last `max_bytes` of the log, by `LogSizes`; beyond the last where that is 0."""
+        return max(self.first_index, self._sizes.index_within(max_bytes)) if max_bytes else self.last_index + 1
 
     # --- recent entries --------------------------------------------------------------------------------------
 

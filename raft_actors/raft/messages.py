@@ -123,7 +123,7 @@ class InstallSnapshot:
 
 @attrs.frozen
 class InstallSnapshotReply:
-    """The follower has chunks below `next_sequence` of that snapshot on disk.
+    """The follower has stored the chunks below `next_sequence` of that snapshot; they become durable with the whole.
 
     Attributes:
         next_sequence: the chunk that the follower wants next; 0 asks to start over.

@@ -8,8 +8,8 @@ A leader does not know at first where a follower's log agrees with its own. So p
 - REPLICATE: the logs agree at `match_index`; appends are pipelined: `next_index` moves on with each message sent,
   without waiting for the answer, up to a window of messages and bytes. A rejection means that something was lost on
   the way: back to PROBE, from where the follower says its log ends.
-- SNAPSHOT: the entries that the follower needs are compacted away. Chunks of the snapshot are sent one by one, each
-  after the answer to the one before; then PROBE from the snapshot's end.
+- SNAPSHOT: the entries that the follower needs are compacted away. Chunks of the snapshot are pipelined (see
+  `chunk_window`); then PROBE from the snapshot's end.
 
 Lost messages need no timer of their own: each heartbeat lets a PROBE or a chunk be sent again, and in REPLICATE a
 heartbeat names the entry before `next_index`, so a follower that lost something rejects it.
@@ -42,7 +42,7 @@ class Progress:
     Attributes:
         next_index: the first entry to send next.
         match_index: the last entry known to be durable on the follower.
-        probe_sent: in PROBE and SNAPSHOT, a message is on its way and has not been answered.
+        probe_sent: in PROBE, a message is on its way and has not been answered; in SNAPSHOT, there is none to send yet.
         inflight: in REPLICATE, (last index, bytes) of each append not yet answered.
         contradictions: how often, since it last accepted anything, the follower has rejected what it had acknowledged.
             A few are late answers; many mean that it has lost its files.

@@ -1,9 +1,14 @@
-"""A replicator whose follower needs entries that are compacted away: chunk by chunk, each after the answer (§7)."""
+"""A replicator whose follower needs entries that are compacted away (§7).
+
+But for the last tests, one chunk may be under way at a time, so that each is seen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+
+import pytest
 
 from raft_actors.raft.effects import Beat, WakeReplicators
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
@@ -39,6 +44,11 @@ async def compact(stage: Stage, snapshot: SnapshotMetadata) -> None:
     await store_snapshot(stage.storage, snapshot, *CHUNKS, first_index=snapshot.index + 1)
 
 
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_actors.raft.chunk_window.MOST_CHUNKS", 1)
+
+
 @asynccontextmanager
 async def sending() -> AsyncGenerator[Stage, None]:
     """A replicator that has sent the first of three chunks."""
@@ -64,10 +74,13 @@ async def test_replicates_from_the_snapshots_end_once_it_is_installed() -> None:
         assert stage.storage.readers[0].closed
 
 
-async def test_an_answer_that_comes_twice_does_not_start_a_second_chain() -> None:
+async def test_a_chunk_that_the_follower_has_missed_is_sent_again_once() -> None:
+    """It says so of what came after it: once for each, or a duplicate of the answer comes."""
     async with sending() as stage:
         await stage.tell(wants(1))
-        assert await stage.tell(wants(1)) == []
+        assert await stage.tell(wants(1)) == [chunk(1)]
+        assert await stage.tell(wants(1), wants(1)) == []
+        assert await stage.tell(wants(2)) == [chunk(2)]
 
 
 async def test_a_follower_that_has_lost_the_beginning_gets_it_again() -> None:
@@ -180,12 +193,13 @@ async def test_a_follower_that_went_with_a_full_window_needs_the_snapshot_though
         assert await stage.tell(Beat()) == [chunk(0), append(0, 0)]
 
 
-async def test_entries_after_one_whose_term_is_forgotten_need_the_snapshot() -> None:
+async def test_entries_after_one_that_is_compacted_away_need_no_snapshot() -> None:
+    """Its term is all that is needed of it."""
     async with running([1, 1, 2, 2, 2], max_inflight_appends=1, max_append_bytes=1) as stage:
         await stage.tell(rejected(5, None, 1), accepted(0))
         stage.state.log.compact(SNAPSHOT, 2)
         await store_snapshot(stage.storage, SNAPSHOT, *CHUNKS, first_index=2)
-        assert await stage.tell(accepted(1)) == [chunk(0)]
+        assert await stage.tell(accepted(1)) == [append(1, 1, *batches(2, [1]))]
 
 
 async def test_the_next_snapshot_begins_with_its_first_chunk() -> None:
@@ -257,3 +271,51 @@ async def test_the_reader_is_closed_when_the_leadership_ends() -> None:
     async with sending() as stage:
         pass
     assert stage.storage.readers[0].closed
+
+
+# --- pipelined ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_at_a_time(one_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+
+@asynccontextmanager
+async def sending_all() -> AsyncGenerator[Stage, None]:
+    """A replicator that has sent all three chunks."""
+    async with running([1, 1, 2, 2, 2]) as stage:
+        await compact(stage, SNAPSHOT)
+        stage.outbox.take()
+        assert await stage.tell(rejected(5, None, 1)) == [chunk(0), chunk(1), chunk(2)]
+        yield stage
+
+
+@pytest.mark.usefixtures("many_at_a_time")
+async def test_sends_chunks_without_waiting_for_answers() -> None:
+    async with sending_all() as stage:
+        assert await stage.tell(wants(1), wants(2), installed()) == [append(3, 2)]
+
+
+@pytest.mark.usefixtures("many_at_a_time")
+async def test_what_was_not_acknowledged_is_sent_again_from_the_chunk_that_is_missing() -> None:
+    async with sending_all() as stage:
+        await stage.tell(wants(1))
+        assert await stage.tell(wants(1)) == [chunk(1), chunk(2)]
+
+
+@pytest.mark.usefixtures("many_at_a_time")
+async def test_what_was_not_acknowledged_is_sent_again_after_a_while() -> None:
+    async with sending_all() as stage:
+        await stage.tell(wants(1))
+        for _ in range(7):
+            await stage.tell(Beat())
+        assert await stage.tell(Beat()) == [chunk(1), chunk(2), append(0, 0)]
+
+
+@pytest.mark.usefixtures("many_at_a_time")
+async def test_a_follower_that_begins_anew_gets_all_again_once() -> None:
+    """It restarted: whatever was under way is no use to it, and it says so of each."""
+    async with sending_all() as stage:
+        await stage.tell(wants(2))
+        assert await stage.tell(wants(0), wants(0), wants(0)) == [chunk(0), chunk(1), chunk(2)]

@@ -16,6 +16,7 @@ from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.snapshotter import SnapshotJob, Snapshotter
 from raft_actors.persistence import MemoryStorage
+from raft_actors.raft.chunk_window import MOST_CHUNKS
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, Input, SnapshotReceived, SnapshotWritten
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
@@ -167,6 +168,20 @@ async def test_a_chunk_out_of_order_is_answered_with_the_one_that_is_due() -> No
     async with running() as stage:
         await store(stage, chunk(0))
         assert await store(stage, chunk(2)) == [wants(1)]
+
+
+async def test_what_follows_a_chunk_that_is_missing_is_answered_once() -> None:
+    """The leader has many under way, and an answer has it send all of them again."""
+    async with running() as stage:
+        await store(stage, chunk(0))
+        assert await store(stage, chunk(2), chunk(3), chunk(4)) == [wants(1)]
+        assert await store(stage, chunk(1), chunk(3), chunk(4)) == [wants(2), wants(2)]
+
+
+async def test_has_room_for_all_that_a_leader_has_under_way() -> None:
+    async with running() as stage:
+        answers = await store(stage, *[chunk(sequence) for sequence in range(MOST_CHUNKS)])
+        assert answers == [wants(sequence + 1) for sequence in range(MOST_CHUNKS)]
 
 
 async def test_a_snapshot_whose_beginning_is_missing_is_asked_for_from_zero() -> None:

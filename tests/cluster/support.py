@@ -56,8 +56,8 @@ def follower(cluster: LogCluster, leader: str) -> str:
 
 
 def snapshotting(entries: int = 10) -> NodeConfig:
-    """Settings of nodes that take a snapshot every few entries and keep nothing behind it."""
-    return NodeConfig(snapshot_entries=entries, trailing_entries=0, snapshot_chunk_bytes=1024)
+    """Settings of nodes that take a snapshot every few entries and keep nothing behind it, for nobody."""
+    return NodeConfig(snapshot_entries=entries, trailing_entries=0, max_catch_up_bytes=0, snapshot_chunk_bytes=1024)
 
 
 @attrs.define

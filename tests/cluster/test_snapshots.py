@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 import trio
 
-from raft_actors import RoleChanged, RoleName, SnapshotInstalled
-from tests.cluster.support import CommandLog, Commands, LogCluster, open_log, seeds, snapshotting
+from raft_actors import FollowerLeftBehind, RoleChanged, RoleName, SnapshotInstalled
+from tests.cluster.support import CommandLog, Commands, LogCluster, follower, open_log, seeds, snapshotting
 
 EVERY = 10
 #: Of a node's log: the entries since the last snapshot, and those that came while it was being written.
@@ -156,6 +158,64 @@ async def test_a_follower_that_missed_a_compaction_gets_a_snapshot_and_then_the_
         assert cluster.state_machine(late).commands_applied == cluster.state_machine(leader).commands_applied
 
 
+async def _catches_up(cluster: LogCluster, seconds: float) -> tuple[list[int], list[FollowerLeftBehind], int]:
+    """Start a follower that needs a snapshot, under load that takes one after the other; which it installed then, of
+    what its leader gave word, and how many entries it is behind in the end."""
+    commands = Commands()
+    await cluster.one(commands(size=300_000), 3)
+    leader = await cluster.wait_for_one_leader()
+    late = follower(cluster, leader)
+    cluster.crash(late)
+    await trio.sleep(10)  # nothing is kept for it any more
+
+    async def load() -> None:
+        while True:
+            await cluster.node(leader).propose_many([commands() for _ in range(10)])
+
+    installed: list[int] = []
+    behind: list[FollowerLeftBehind] = []
+
+    async def watch(node: Any) -> None:
+        async with node.events(capacity=100_000) as events:
+            async for event in events:
+                if isinstance(event, SnapshotInstalled):
+                    installed.append(event.snapshot.index)
+                elif isinstance(event, FollowerLeftBehind):
+                    behind.append(event)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load)
+        await trio.sleep(1)
+        nursery.start_soon(watch, cluster.node(leader))
+        cluster.disk(late).write_delay_s = 0.005
+        node = await cluster.start(late)
+        nursery.start_soon(watch, node)
+        await trio.sleep(seconds)
+        lag = cluster.node(leader).status().commit_index - node.status().applied_index
+        nursery.cancel_scope.cancel()
+    assert cluster.node(leader).status().role is RoleName.LEADER
+    return installed, behind, lag
+
+
+@seeds(2)
+async def test_a_follower_that_needs_a_snapshot_catches_up_under_load(seed: int) -> None:
+    """The leader takes a snapshot every few milliseconds, and a follower's takes a second: it needs only one."""
+    config = attrs.evolve(snapshotting(20), max_catch_up_bytes=16 * 1024 * 1024)
+    async with open_log(3, seed, config=config) as cluster:
+        installed, behind, lag = await _catches_up(cluster, 3.0)
+        assert (len(installed), behind) == (1, [])
+        assert lag < 200
+
+
+@seeds(2)
+async def test_a_leader_gives_word_of_a_follower_that_it_leaves_behind(seed: int) -> None:
+    async with open_log(3, seed, config=snapshotting(20)) as cluster:
+        installed, behind, _ = await _catches_up(cluster, 3.0)
+        assert installed
+        assert behind
+        assert all(event.needed_index < event.first_index for event in behind)
+
+
 @seeds(3)
 async def test_a_big_snapshot_does_not_silence_heartbeats(seed: int) -> None:
     """Ten seconds of chunks, and no election."""
@@ -197,6 +257,7 @@ async def test_the_leader_changes_in_the_middle_of_a_snapshot(seed: int) -> None
         cluster.crash(late)
         for _ in range(EVERY):
             await cluster.one(commands(size=5_000), 2)
+        await cluster.node(leader).take_snapshot()
         cluster.disk(late).write_delay_s = 0.01
         await cluster.start(late)
         await trio.sleep(0.7)

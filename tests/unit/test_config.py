@@ -12,7 +12,7 @@ import pytest
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError
 
-MAY_BE_ZERO = {"trailing_entries", "apply_slice_s", "shutdown_timeout_s"}
+MAY_BE_ZERO = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
 MAY_BE_NONE = {"snapshot_entries", "snapshot_bytes", "seed"}
 NUMBERS = [
     field.name

@@ -23,6 +23,7 @@ class LogAgainstAList(RuleBasedStateMachine):
         self.terms: dict[int, int] = {}
         self.first = 1
         self.snapshot = SnapshotMetadata(0, 0)
+        self.before = 0
         self.durable = 0
 
     @property
@@ -60,6 +61,8 @@ class LogAgainstAList(RuleBasedStateMachine):
             first = data.draw(st.integers(1, index + 1))
             self.snapshot = SnapshotMetadata(index, self.terms[index])
             self.log.compact(self.snapshot, first)
+            if first > self.first:
+                self.before = self.terms[first - 1]
             self.first = max(self.first, first)
             self.terms = {kept: term for kept, term in self.terms.items() if kept >= self.first}
 
@@ -68,7 +71,7 @@ class LogAgainstAList(RuleBasedStateMachine):
         index = max(self.last, self.snapshot.index) + beyond
         self.snapshot = SnapshotMetadata(index, self.last_term + 1)
         self.log.reset(self.snapshot)
-        self.first, self.terms, self.durable = index + 1, {}, 0
+        self.first, self.terms, self.durable, self.before = index + 1, {}, 0, self.snapshot.term
 
     @rule()
     def become_durable(self) -> None:
@@ -94,6 +97,8 @@ class LogAgainstAList(RuleBasedStateMachine):
             expected = self.terms.get(index)
             if index == self.snapshot.index:
                 expected = self.snapshot.term
+            elif index == self.first - 1:
+                expected = self.before
             elif index == 0:
                 expected = 0
             assert self.log.term_at(index) == expected
@@ -232,3 +237,18 @@ def test_is_up_to_date_compares_terms_before_lengths(index: int, term: int, up_t
 def test_takes_over_the_tail_that_recovery_read() -> None:
     log = Log(recovered([1, 1]), cache_bytes=1)
     assert log.recent(1, 2, 10_000) == batches(1, [1, 1])
+
+
+def test_knows_the_term_of_the_entry_before_its_first_though_newer_snapshots_end_elsewhere() -> None:
+    """What follows a snapshot under way to a follower is kept, and is to be sent once that is installed."""
+    log = make_log([1, 2, 2, 3, 3, 3])
+    log.compact(SnapshotMetadata(3, 2), 4)
+    log.compact(SnapshotMetadata(6, 3), 4)
+    assert (log.term_at(2), log.term_at(3), log.term_at(4)) == (None, 2, 3)
+
+
+def test_knows_the_term_of_the_entry_before_its_first_where_trailing_entries_are_kept() -> None:
+    log = make_log([1, 2, 2, 3, 3, 3])
+    log.compact(SnapshotMetadata(5, 3), 3)
+    assert (log.term_at(1), log.term_at(2), log.term_at(3)) == (None, 2, 2)
+    assert log.first_index_of_term(3) == 3

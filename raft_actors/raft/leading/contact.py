@@ -10,19 +10,21 @@ class Contact:
     """When each follower last answered. All times are on the node's clock.
 
     Attributes:
+        began_at: when this leadership began.
         last_contact: follower → when it last answered.
         quorum_checked_at: when it was last looked whether a majority does.
     """
 
     def __init__(self, state: RaftState) -> None:
         self._state = state
+        self.began_at = 0.0
         self.last_contact: dict[str, float] = {}
         self.quorum_checked_at = 0.0
 
     def begin(self, now: float) -> None:
         """Take all for heard of now: they have just voted, or have time to answer from now on."""
         self.last_contact = dict.fromkeys(self._state.peers, now)
-        self.quorum_checked_at = now
+        self.began_at = self.quorum_checked_at = now
 
     def is_lost(self, now: float) -> bool:
         """Whether a majority has not answered for a whole election timeout, so that another leader may be elected."""

@@ -24,6 +24,7 @@ from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.own_disk import OwnDisk
+from raft_actors.raft.leading.retention import Retention
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -49,6 +50,7 @@ class Leader(Role):
         commit: how far a majority holds the log.
         contact: when the followers last answered.
         own_disk: whether its own disk works.
+        retention: what followers still need of the log.
     """
 
     name = RoleName.LEADER
@@ -60,6 +62,7 @@ class Leader(Role):
         self.commit = Commit(state)
         self.contact = Contact(state)
         self.own_disk = OwnDisk(state)
+        self.retention = Retention(state, self.commit, self.contact)
 
     def start(self, now: float) -> list[Effect]:
         """Lead: an entry of this term is needed before anything older can be known to be committed (§5.4.2, §8)."""
@@ -139,6 +142,7 @@ class Leader(Role):
     def on_install_snapshot_reply(self, sender: str, message: InstallSnapshotReply, now: float) -> list[Effect]:
         """Let the replicator send the next chunk. An installed snapshot counts as a match, however late it is told."""
         effects = self._feed(sender, message, now)
+        self.retention.transfers[sender] = message.snapshot.index
         if message.installed and self.commit.record_match(sender, message.snapshot.index):
             effects += self._advance_commit()
         return effects
@@ -150,6 +154,14 @@ class Leader(Role):
     def _advance_commit(self) -> list[Effect]:
         index = self.commit.advance()
         return [] if index is None else [self.intake.committed(index), _ANNOUNCE_COMMIT]
+
+    # --- its log -----------------------------------------------------------------------------------------------
+
+    @override
+    def keep_for_followers(self, unneeded_below: int, now: float) -> tuple[int, list[Effect]]:
+        """Keep what followers still need that catch up."""
+        first_index, behind = self.retention.first_index(unneeded_below, now)
+        return first_index, [*behind]
 
     # --- the end ---------------------------------------------------------------------------------------------
 

@@ -285,7 +285,14 @@ class Role(ABC):
         log, snapshot = self.state.log, item.snapshot
         if log.snapshot is not None and snapshot.index <= log.snapshot.index:
             return [DiscardSnapshot(item.snapshot_id), AnnounceSnapshot(log.snapshot, taken=False)]
-        first_index = max(log.first_index, snapshot.index + 1 - self.state.config.trailing_entries)
+        unneeded_below = max(log.first_index, snapshot.index + 1 - self.state.config.trailing_entries)
+        first_index, effects = self.keep_for_followers(unneeded_below, now)
         log.compact(snapshot, first_index)
         commit = CommitSnapshot(item.snapshot_id, first_index)
-        return [self.state.persist_snapshot(commit, AnnounceSnapshot(snapshot))]
+        return [self.state.persist_snapshot(commit, AnnounceSnapshot(snapshot)), *effects]
+
+    def keep_for_followers(self, unneeded_below: int, now: float) -> tuple[int, list[Effect]]:
+        """From which entry on to keep the log, of which this node itself needs none below, and word of those who need
+        more than is kept. Only a leader has followers.
+        """
+        return unneeded_below, []

@@ -357,8 +357,8 @@ COMMITMENT: tuple[Mutation, ...] = (
         Edit(
             _REPLICATOR,
             "Replicator._send_append",
-            "commit_index, entries",
-            "self._state.log.last_index, entries",
+            "commit_index = self._state.commit_index",
+            "commit_index = self._state.log.last_index",
         ),
     ),
     mutation(

@@ -10,6 +10,7 @@ _STATE = "raft/state.py"
 _APPLIER = "node/applier.py"
 _INSTALLER = "node/installer.py"
 _SNAPSHOTTER = "node/snapshotter.py"
+_WINDOW = "raft/chunk_window.py"
 _REPLICATOR = "node/replicator.py"
 
 TAKEN: tuple[Mutation, ...] = (
@@ -165,6 +166,7 @@ INSTALLED: tuple[Mutation, ...] = (
         "chunks-in-any-order",
         "chunks are written in order, each once",
         "Figure 13, step 3",
+        Edit(_INSTALLER, "SnapshotInstaller._store", "if message.sequence > incoming.next_sequence:", "if False:"),
         Edit(_INSTALLER, "SnapshotInstaller._store", "if message.sequence == incoming.next_sequence:", "if True:"),
         Edit(
             _INSTALLER,
@@ -190,7 +192,7 @@ INSTALLED: tuple[Mutation, ...] = (
         "Figure 13, step 4",
         Edit(
             _REPLICATOR,
-            "Replicator._send_chunk",
+            "Replicator._send_chunks",
             "done = sequence + 1 == reader.chunk_count",
             "done = sequence + 2 >= reader.chunk_count",
         ),
@@ -199,7 +201,13 @@ INSTALLED: tuple[Mutation, ...] = (
         "next-chunk-never-sent",
         "chunks are sent until the last",
         "§7",
-        Edit(_REPLICATOR, "Replicator._on_snapshot_reply", "self._next_chunk = wanted", "pass"),
+        Edit(_WINDOW, "ChunkWindow.may_send", "self.next_chunk >= self.chunk_count", "self.next_chunk >= 1"),
+    ),
+    mutation(
+        "lost-chunk-not-sent-again",
+        "chunks that were lost are sent again",
+        "§7",
+        Edit(_WINDOW, "ChunkWindow.rewind", "self.next_chunk = self.acknowledged", "pass"),
     ),
     mutation(
         "no-snapshot-for-a-follower-behind",

@@ -20,6 +20,7 @@ from raft_actors.raft.effects import (
     DiscardSnapshot,
     Effect,
     Feed,
+    LeaveBehind,
     Persist,
     Refuse,
     ReplicateTo,
@@ -262,6 +263,7 @@ _PERFORM: dict[type[Any], Callable[[Node, Any], None]] = {
     WakeReplicators: Node._tell_replicators,
     Beat: Node._tell_replicators,
     AnnounceCommit: _ignore,  # the next heartbeat tells of it, too
+    LeaveBehind: _ignore,
     Feed: Node._feed,
 }
 

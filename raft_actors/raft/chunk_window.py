@@ -1,0 +1,73 @@
+"""Which chunks of a snapshot are under way to a follower, and which may be sent next: pure decisions (§7).
+
+Chunks are pipelined: one round trip for each would make the network's and both disks' latency the pace. The follower
+stores them in turn and says which one it wants next; that acknowledges all before it. What it did not get it can't
+name, so all that follows what it wants is sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+#: Chunks under way, at most, however small they are: a follower has room for so many.
+MOST_CHUNKS = 16
+
+#: Bytes of chunks under way, at most; one chunk may be larger. More would hold up what is sent behind them.
+MOST_BYTES = 4 * 1024 * 1024
+
+
+@attrs.define(eq=False)
+class ChunkWindow:
+    """The chunks of one snapshot on their way to one follower.
+
+    Attributes:
+        chunk_count: how many there are.
+        acknowledged: the follower has the chunks below.
+        next_chunk: the next to be sent.
+    """
+
+    chunk_count: int
+    acknowledged: int = 0
+    next_chunk: int = 0
+    _sizes: deque[int] = attrs.field(factory=deque[int], init=False)
+    _bytes: int = attrs.field(default=0, init=False)
+    _rewound_to: int | None = attrs.field(default=None, init=False)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the next chunk may be sent now."""
+        if self.next_chunk >= self.chunk_count:
+            return False
+        return not self._sizes or (len(self._sizes) < MOST_CHUNKS and self._bytes < MOST_BYTES)
+
+    def sent(self, size: int) -> None:
+        """Note that the next chunk was sent."""
+        self.next_chunk += 1
+        self._sizes.append(size)
+        self._bytes += size
+
+    def answered(self, wanted: int) -> bool:
+        """The follower wants this chunk next. Returns whether it has got further."""
+        if self.acknowledged < wanted <= self.chunk_count:
+            for _ in range(min(wanted - self.acknowledged, len(self._sizes))):
+                self._bytes -= self._sizes.popleft()
+            self.acknowledged = wanted
+            self.next_chunk = max(self.next_chunk, wanted)
+            self._rewound_to = None
+            return True
+        # It has missed that chunk, or it has lost all and begins anew. It says so of each that it can't use: go back
+        # once. Anything else is late.
+        if wanted in (self.acknowledged, 0) and wanted != self._rewound_to and wanted < self.next_chunk:
+            self.acknowledged = wanted
+            self.rewind()
+            self._rewound_to = wanted
+        return False
+
+    def rewind(self) -> None:
+        """Nothing was heard for long: send all again that was not acknowledged."""
+        self.next_chunk = self.acknowledged
+        self._sizes.clear()
+        self._bytes = 0
+        self._rewound_to = None

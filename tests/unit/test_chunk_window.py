@@ -1,0 +1,81 @@
+"""Which chunks of a snapshot may be sent next (§7)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_actors.raft.chunk_window import MOST_BYTES, MOST_CHUNKS, ChunkWindow
+
+
+def send_all(window: ChunkWindow, size: int = 1) -> list[int]:
+    """Send what may be sent."""
+    sent: list[int] = []
+    while window.may_send:
+        sent.append(window.next_chunk)
+        window.sent(size)
+    return sent
+
+
+def test_so_many_chunks_are_under_way_at_most() -> None:
+    window = ChunkWindow(100)
+    assert send_all(window) == list(range(MOST_CHUNKS))
+    window.answered(3)
+    assert send_all(window) == [MOST_CHUNKS, MOST_CHUNKS + 1, MOST_CHUNKS + 2]
+
+
+def test_so_many_bytes_are_under_way_at_most_but_at_least_one_chunk() -> None:
+    assert send_all(ChunkWindow(100), MOST_BYTES // 2) == [0, 1]
+    assert send_all(ChunkWindow(100), 10 * MOST_BYTES) == [0]
+
+
+def test_an_answer_acknowledges_all_before_what_it_wants() -> None:
+    window = ChunkWindow(5)
+    send_all(window)
+    assert window.answered(4)
+    assert (window.acknowledged, window.may_send) == (4, False)
+    assert not window.answered(2)  # late
+    assert (window.acknowledged, window.may_send) == (4, False)
+
+
+def test_what_the_follower_has_from_before_is_not_sent() -> None:
+    window = ChunkWindow(5)
+    window.sent(1)
+    assert window.answered(3)
+    assert send_all(window) == [3, 4]
+
+
+def test_answers_that_make_no_sense_change_nothing() -> None:
+    window = ChunkWindow(2)
+    send_all(window)
+    assert not window.answered(3)
+    assert not window.answered(-1)
+    assert (window.acknowledged, window.may_send) == (0, False)
+
+
+@given(st.data())
+def test_whatever_is_lost_all_chunks_come_in_the_end(data: st.DataObject) -> None:
+    """A follower that answers as the installer does, on a link in order that loses any chunk, and any answer."""
+    window, stored, told_missing, rounds = ChunkWindow(6), 0, False, 0
+    while stored < 6:
+        rounds += 1
+        lossy = rounds < 20
+        answers: list[int] = []
+        for sequence in send_all(window):
+            if lossy and data.draw(st.booleans()):
+                continue
+            if sequence > stored:
+                if not told_missing:
+                    answers.append(stored)
+                told_missing = True
+                continue
+            if sequence == stored:
+                stored += 1
+                told_missing = False
+            answers.append(stored)
+        for wanted in answers:
+            if not lossy or data.draw(st.booleans()):
+                window.answered(wanted)
+        if not window.may_send:
+            window.rewind()  # the replicator's patience has an end
+    assert rounds < 40
