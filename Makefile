@@ -16,8 +16,8 @@ SMOKE_TESTS := tests/unit tests/actors tests/persistence/test_sqlite.py tests/pe
 BIN := .venv/bin
 INSTALL := python -m pip --disable-pip-version-check install --quiet
 LINKS := raft_actors/transports raft_actors/persistence
-CODE := $(wildcard raft_actors transports persistence tests benchmarks)
-CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks)
+CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
+CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations check ruff mypy pyright flake8-async lint-imports format bench wheel clean

@@ -129,10 +129,11 @@ def test_library_requires_what_it_imports_and_nothing_else(built: Built) -> None
 def test_sdist_holds_each_module_once_with_the_tests_and_benchmarks(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    packed = sorted(name for name in names if name.endswith(".py") and not name.startswith(("tests/", "benchmarks/")))
+    apart = ("tests/", "benchmarks/", "examples/")
+    packed = sorted(name for name in names if name.endswith(".py") and not name.startswith(apart))
     sources = {path for folder in ("raft_actors", *OUTLYING) for path in modules_under(folder)}
     assert packed == sorted(sources | {"setup.py"})
-    assert {"tests/packaging/test_wheel.py", "benchmarks/__main__.py"} <= set(names)
+    assert {"tests/packaging/test_wheel.py", "benchmarks/__main__.py", "examples/counter/node.py"} <= set(names)
 
 
 def test_the_tests_of_the_sdist_run_in_place(built: Built, tmp_path: Path) -> None:

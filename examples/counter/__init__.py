@@ -1,0 +1,1 @@
+"""A replicated counter: three processes, and a client that finds the leader."""
