@@ -34,7 +34,7 @@ _NO_POLICY: dict[str, Any] = {"snapshot_entries": None, "snapshot_bytes": None, 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "log": _NO_POLICY,
-    "snapshot": {**_NO_POLICY, "trailing_entries": 1000},
+    "snapshot": {**_NO_POLICY, "trailing_entries": 1000, "max_catch_up_bytes": 0},
 }
 
 

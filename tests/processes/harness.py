@@ -33,8 +33,13 @@ _LOG_BYTES = 4000
 QUICK: dict[str, Any] = {"election_timeout_s": (0.2, 0.4), "heartbeat_interval_s": 0.05}
 #: No election only because the machine is busy.
 CALM: dict[str, Any] = {"election_timeout_s": (2.0, 4.0), "heartbeat_interval_s": 0.1}
-#: Short logs behind snapshots in small chunks, of which `Cluster.start_filled` makes many.
-COMPACTING: dict[str, Any] = {"snapshot_entries": 200, "trailing_entries": 20, "snapshot_chunk_bytes": 32 * 1024}
+#: Short logs, kept for nobody, behind snapshots in small chunks, of which `Cluster.start_filled` makes many.
+COMPACTING: dict[str, Any] = {
+    "snapshot_entries": 200,
+    "trailing_entries": 20,
+    "max_catch_up_bytes": 0,
+    "snapshot_chunk_bytes": 32 * 1024,
+}
 _FILLINGS = 8
 _FILLING_BYTES = 512 * 1024
 SNAPSHOT_CHUNKS: int = _FILLINGS * _FILLING_BYTES // COMPACTING["snapshot_chunk_bytes"]
@@ -125,6 +130,7 @@ class Cluster:
                 "life": life,
                 **settings,
             }
+            Path(everything["store"]).parent.mkdir(exist_ok=True)  # a store makes none: its disk may not be mounted
             log = self.folder / f"{node_id}-{life}.log"
             with log.open("wb") as stderr:
                 process = await trio.lowlevel.open_process(
