@@ -12,9 +12,9 @@ from tests.mutations.trial import Outcome
 _HEAD = """\
 # Mutations
 
-What the simulator finds is measured by what it must find: {total} ways in which the engine could be wrong, each a small
-change of its source that breaks one rule. `make mutations` applies one after the other to a private copy of the
-package and runs seeds 0, 1, 2, … of the simulator on it, {seconds:g} simulated seconds each with all faults, until one
+We measure the simulator with {total} mutations, each a small change of the engine's source that breaks one rule.
+`make mutations` applies one after the other to a private copy of the package and runs seeds 0, 1, 2, … of the
+simulator on it, {seconds:g} simulated seconds each with all faults, until one
 fails. A mutation that survives {seeds} seeds fails the command. The unchanged package must pass {baseline} seeds.
 
 Sections are those of the Raft paper unless another source is named. "crash" is a check of the node's own
