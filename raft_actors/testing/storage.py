@@ -12,7 +12,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.actors.pending import Pending
-from raft_actors.errors import InternalError, StorageCorrupt, StorageError, StorageFailed
+from raft_actors.errors import InternalError, StorageError, StorageFailed
 from raft_actors.persistence.abc import SnapshotReader, StoreIdentity
 from raft_actors.persistence.memory import MemoryStorage, PendingWork, WriteStep
 from raft_actors.raft.entries import EntryBatch
@@ -38,11 +38,7 @@ class SimulatedStorage(MemoryStorage):
     @override
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
         self._place.check_opening()
-        try:
-            recovered = await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
-        except StorageCorrupt:
-            self.disk.holder = None  # damage is found once it is taken; what did not open is closed by nobody
-            raise
+        recovered = await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
         return attrs.evolve(recovered, commit_index=self._place.recall_commit())
 
     @override

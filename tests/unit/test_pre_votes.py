@@ -188,6 +188,19 @@ def test_a_word_of_the_leader_ends_the_haste() -> None:
     assert not granted(follower, asks(3), now=0.1)
 
 
+def test_a_late_request_for_the_vote_that_made_the_leader_does_not_end_the_haste() -> None:
+    """It was sent before it led: so reported for a duplicate, where the leader's connection had broken since."""
+    follower = make_follower(term=2)
+    request = RequestVote(2, 0, 0)
+    receive(follower, "n3", request)
+    receive(follower, "n3", append(0, 0, term=2), now=0.1)
+    follower.handle(PeerDisconnected("n3"), 0.2)
+    deadline = follower.deadline
+    effects = receive(follower, "n3", request, now=0.2)
+    assert sent(effects) + held_back(effects) == [("n3", RequestVoteReply(2, granted=True))]
+    assert follower.deadline == deadline
+
+
 @pytest.mark.parametrize(
     "follower", [follows(), make_follower(term=2), follows(pre_vote=False)], ids=["another", "no leader", "no pre-vote"]
 )

@@ -86,7 +86,8 @@ class Follower(Role):
         state = self.state
         if self.would_vote(sender, message, now):
             state.vote_for(sender)
-            self.deadline = state.election_deadline(now)
+            if state.leader is None:  # else the election is over, and what comes late is no sign of life
+                self.deadline = state.election_deadline(now)
             return [state.reply(sender, RequestVoteReply(state.term, granted=True))]
         return [state.reply(sender, RequestVoteReply(state.term, granted=False))]
 
