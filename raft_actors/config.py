@@ -95,7 +95,8 @@ class NodeConfig:
             catching up, by a snapshot under way or by the log. One that needs more is left behind (an event,
             `FollowerLeftBehind`, and a warning in the log say so) and gets a newer snapshot. 0: none is kept. Larger:
             a slower follower, or a larger snapshot, comes to its end under full load.
-        snapshot_chunk_bytes: how much of a snapshot is in memory at a time, on either side.
+        snapshot_chunk_bytes: the pieces in which a snapshot is written, synced and sent; a few are in memory at a
+            time, on either side. Smaller for slow links: one should cross well within the shortest election timeout.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
         shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
         seed: of the node's random numbers (election timeouts). None draws one from the operating system.
@@ -117,7 +118,7 @@ class NodeConfig:
     snapshot_bytes: int | None = 128 * MIB
     trailing_entries: int = 10_000
     max_catch_up_bytes: int = 1024 * MIB
-    snapshot_chunk_bytes: int = 256 * KIB
+    snapshot_chunk_bytes: int = 1 * MIB
     apply_slice_s: float = 0.005
     shutdown_timeout_s: float = 5.0
     seed: int | None = None
