@@ -20,7 +20,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -48,6 +48,9 @@ storage-crashes: .venv/.installed-test  ## Crash SQLite stores at every write an
 
 mutations: .venv/.installed-test  ## Break the engine in every known way, and see the simulator notice (MUTATION_ARGS=...)
 	$(BIN)/python -m tests.mutations --jobs $(JOBS) $(MUTATION_ARGS)
+
+connectivity: .venv/.installed-test  ## Which links a cluster needs, as a table in docs/ (CONNECTIVITY_ARGS=...)
+	$(BIN)/python -m tests.connectivity --jobs $(JOBS) $(CONNECTIVITY_ARGS)
 
 # Other seeds each time, unless SEEDS=… says which; failures are added to soak-failures.jsonl.
 soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...

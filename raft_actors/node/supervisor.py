@@ -195,15 +195,17 @@ class Supervisor:
     def _recover(self, recovered: Recovered) -> RaftState:
         hard_state = recovered.hard_state
         log = Log(recovered, cache_bytes=self.config.log_cache_bytes)
+        rng = random.Random(self.config.seed)
         return RaftState(
             node_id=self.node_id,
             cluster=self.cluster,
             config=self.config,
-            rng=random.Random(self.config.seed),
+            rng=rng,
             log=log,
             term=hard_state.term,
             voted_for=hard_state.voted_for,
             commit_index=max(log.snapshot_index, recovered.commit_index),
+            pre_vote_rounds=rng.getrandbits(32),
         )
 
     def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:

@@ -27,7 +27,8 @@ class RaftState:
         written: the term and vote last handed to persistence.
         durable: the term and vote on disk.
         leader: the leader of `term` as far as known.
-        pre_vote_rounds: how many rounds of pre-votes this node has begun since it started: the last one's number.
+        pre_vote_rounds: the number of the last round of pre-votes. It begins at random, so that a restarted node takes
+            no grant of an earlier life for one of its own.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.

@@ -120,6 +120,7 @@ class Cluster:
         """Start workers, by default all; `settings` go to each."""
         for node_id in node_ids or self.voters:
             life = len(self.all_processes) + 1
+            (self.folder / node_id).mkdir(exist_ok=True)  # a node makes no folder that it may only have lost
             everything = {
                 "node_id": node_id,
                 "cluster_id": "processes",

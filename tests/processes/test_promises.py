@@ -122,7 +122,7 @@ async def test_snapshot(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        RequestVote(6, 1, 5),
+        RequestVote(6, 1, 5, leadership_transfer=True),  # else a leader that was heard of keeps it from voting
         AppendEntries(5, 1, 5, 0, (EntryBatch.encode(2, 5, EntryKind.NOOP, [b""]),)),
         InstallSnapshot(5, SnapshotMetadata(7, 4), 0, b"".join(Ledger().snapshot()), done=True),
     ],

@@ -16,7 +16,8 @@ _EXACT_S = 1e-6
 
 class ElectionHasReason(Invariant):
     """With `pre_vote`, a follower asks for pre-votes only if it has not heard its leader for the shortest election
-    timeout, or the connection broke; and a candidate stands only with grants of a majority, itself included.
+    timeout, or the connection broke; and a candidate stands only with grants of a majority in its last round, its own
+    included.
 
     So a node that a majority can't be reached from never raises its term.
     """
@@ -26,13 +27,13 @@ class ElectionHasReason(Invariant):
 
     def __init__(self) -> None:
         super().__init__()
-        self._grants: dict[tuple[int, str], set[str]] = {}
+        self._grants: dict[tuple[int, str, int], set[str]] = {}
 
     @override
     def sent(self, life: Life, to: str, message: Message) -> None:
         """Note a grant."""
         if isinstance(message, RequestPreVoteReply) and message.granted:
-            self._grants.setdefault((message.term, to), set()).add(life.node_id)
+            self._grants.setdefault((message.term, to, message.round), set()).add(life.node_id)
 
     @override
     def became(self, life: Life) -> None:
@@ -41,7 +42,8 @@ class ElectionHasReason(Invariant):
         if role is None or not life.state.config.pre_vote or not life.state.peers:
             return
         if role.name is RoleName.CANDIDATE:
-            granted = {life.node_id, *self._grants.get((life.state.term, life.node_id), ())}
+            asked = (life.state.term, life.node_id, life.state.pre_vote_rounds)
+            granted = {life.node_id, *self._grants.get(asked, ())}
             if len(granted) < self.facts.majority:
                 self.fail(f"{life} stands in term {life.state.term}, and only {sorted(granted)} would vote for it")
         elif role.name is RoleName.PRE_CANDIDATE and isinstance(before, Follower) and life.supervisor is not None:

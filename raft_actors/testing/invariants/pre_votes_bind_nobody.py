@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from raft_actors.raft.messages import Message, RequestPreVoteReply
-from raft_actors.raft.roles import Follower
+from raft_actors.raft.roles import Follower, Leader
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 
@@ -37,6 +37,8 @@ class PreVotesBindNobody(Invariant):
             self.fail(f"{life} grants {to!r} a pre-vote, and was in {before}: it is in {state.term} now")
         if message.term <= state.term:
             self.fail(f"{life} grants {to!r} a term that it is in, or past: {message}")
+        if isinstance(role, Leader) and life.supervisor is not None and role.contact.holds(life.supervisor.clock.now()):
+            self.fail(f"{life} grants {to!r} a pre-vote, and leads, and a majority answers it")
         if not isinstance(role, Follower) or not state.config.pre_vote or not state.leader or life.supervisor is None:
             return
         now = life.supervisor.clock.now()

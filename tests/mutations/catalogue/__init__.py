@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.mutations.catalogue import application, durability, elections, replication, snapshots
+from tests.mutations.catalogue import application, durability, elections, elections_pre_vote, replication, snapshots
 from tests.mutations.mutation import Mutation
 
 CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Votes": elections.VOTES,
+    "Pre-votes": elections_pre_vote.PRE_VOTES,
     "Terms and leadership": elections.TERMS,
     "The log of a follower": replication.FOLLOWERS_LOG,
     "The log of a leader, and what it sends": replication.LEADERS_LOG,
