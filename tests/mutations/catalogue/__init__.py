@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from tests.mutations.catalogue import application, durability, elections, elections_pre_vote, replication, snapshots
+from tests.mutations.catalogue import (
+    application,
+    durability,
+    elections,
+    elections_pre_vote,
+    leaderships,
+    replication,
+    snapshots,
+)
 from tests.mutations.mutation import Mutation
 
 CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Votes": elections.VOTES,
     "Pre-votes": elections_pre_vote.PRE_VOTES,
     "Terms and leadership": elections.TERMS,
+    "Word of a leader": leaderships.WORD_OF_A_LEADER,
+    "Leaders that stay, and leaders that go": leaderships.CONTACT,
     "The log of a follower": replication.FOLLOWERS_LOG,
     "The log of a leader, and what it sends": replication.LEADERS_LOG,
     "Commitment": replication.COMMITMENT,

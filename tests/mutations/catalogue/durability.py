@@ -137,6 +137,22 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(_ROLE, "Role.on_durable", "current = persisted.hard_state.term == self.state.term", "current = True"),
     ),
     mutation(
+        "acknowledged-though-the-disk-refused",
+        "a write that failed is acknowledged to nobody",
+        "Figure 2",
+        Edit(
+            _PERSISTENCE,
+            "PersistenceActor.receive",
+            "await transaction.durable",
+            """
+            try:
+                await transaction.durable
+            except Exception:
+                pass
+            """,
+        ),
+    ),
+    mutation(
         "acknowledged-before-written",
         "a write is acknowledged once the storage has done it",
         "Figure 2",
