@@ -104,6 +104,18 @@ class NotLeader(ProposalError):
         super().__init__(text)
 
 
+class TransferError(RaftError):
+    """Leadership was not handed over as asked. Nothing else has changed."""
+
+
+class TransferRefused(TransferError):
+    """The transfer was not begun; the message says why."""
+
+
+class TransferFailed(TransferError):
+    """The transfer was begun, and led to nothing (yet): the message says what is known."""
+
+
 class LeadershipLost(ProposalError):
     """Leadership ended before the outcome was known: the command may still commit, once, or never.
 

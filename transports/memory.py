@@ -20,12 +20,12 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestPreVote, RequestVote
+from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestPreVote, RequestVote, TimeoutNow
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
-REQUESTS: frozenset[type] = frozenset({RequestPreVote, RequestVote, AppendEntries, InstallSnapshot})
+REQUESTS: frozenset[type] = frozenset({RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, TimeoutNow})
 """Messages that ask; every other one is a reply."""
 
 

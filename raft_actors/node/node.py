@@ -24,14 +24,15 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import (
     CommandFailed,
     ConfigurationError,
-    InternalError,
     NodeStopped,
     NotLeader,
     UsageError,
 )
 from raft_actors.node.applied_log import AppliedLog
-from raft_actors.node.applier import Applier, RequestSnapshot
+from raft_actors.node.applier import RequestSnapshot
 from raft_actors.node.events import EventChannel
+from raft_actors.node.handoff import Handoff
+from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.snapshot_chunks import SnapshotChunks
@@ -102,6 +103,7 @@ class Node(Generic[M_co]):
             clock=clock,
         )
         self._home = self._supervisor.home
+        self._handoff = Handoff(self._supervisor)
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -125,7 +127,8 @@ class Node(Generic[M_co]):
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
-        """Stop in two stages: take no more proposals and let those under way finish, then end all actors.
+        """Stop in two stages: take no more proposals, hand leadership over and let what is under way finish; then end
+        all actors.
 
         The first stage is bounded by `NodeConfig.shutdown_timeout_s`; what is not finished by then gets `NodeStopped`.
         """
@@ -138,6 +141,7 @@ class Node(Generic[M_co]):
             supervisor.ended.set()
         try:
             with trio.move_on_after(self.config.shutdown_timeout_s):
+                await self._handoff.before_stopping()
                 await supervisor.admission.wait_idle()
         finally:
             supervisor.stop()
@@ -271,6 +275,32 @@ class Node(Generic[M_co]):
         return await self._supervisor.wait_leader(refusal.term if refusal.leader is None else refusal.term + 1)
 
     @trio.lowlevel.enable_ki_protection
+    async def transfer_leadership(self, to: str | None = None) -> str:
+        """Hand leadership to another voter, and return the id of who leads then (dissertation §3.10).
+
+        For planned work on the leader's machine: no election timeout has to pass. The target must hold the whole log
+        first; what is proposed here meanwhile is held, and refused with `NotLeader`, which names the new leader, once
+        that is known. None of it is lost or carried out twice. Where the target does not take over within the longest
+        election timeout, this node leads on, and what was held is proposed. Cancelling the wait does not take the
+        transfer back.
+
+        Args:
+            to: the voter's id; None: the one that holds most of the log.
+
+        Raises:
+            NotLeader: this node does not lead.
+            TransferRefused: the target is unknown, this node itself, far behind, or not heard of; or another transfer
+                is under way.
+            TransferFailed: the target did not take over in time.
+            NodeStopped: the node ended first.
+            UsageError: this is not a task of the node's Trio run, or the node was never run.
+        """
+        current_task()
+        self._supervisor.check_caller()
+        self._submission.check_leader()
+        return await self._handoff.transfer(to)
+
+    @trio.lowlevel.enable_ki_protection
     async def wait_applied(self, index: int) -> None:
         """Wait until this node has applied the entry at `index`, or restored a snapshot that covers it.
 
@@ -279,7 +309,8 @@ class Node(Generic[M_co]):
             UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
         """
         current_task()
-        applier = self._applier()
+        self._supervisor.check_caller()
+        applier = applier_of(self._supervisor)
         await trio.lowlevel.checkpoint()
         await applier.wait_applied(index)
         if applier.applied_index < index:
@@ -294,8 +325,9 @@ class Node(Generic[M_co]):
             UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
         """
         current_task()
+        self._supervisor.check_caller()
         try:
-            snapshot: SnapshotMetadata = await self._applier().ask(RequestSnapshot)
+            snapshot: SnapshotMetadata = await applier_of(self._supervisor).ask(RequestSnapshot)
             return snapshot
         except ActorStopped as stopped:
             cause = stopped.__cause__
@@ -311,42 +343,12 @@ class Node(Generic[M_co]):
             UsageError: this is not the node's thread, or the node has not recovered yet.
         """
         self._supervisor.check_caller()
-        state = self._supervisor.recovered_state()
-        log = state.log
-        return NodeStatus(
-            node_id=self.node_id,
-            cluster_id=self.cluster.cluster_id,
-            state=self.state,
-            role=self._submission.role_name(),
-            term=state.term,
-            voted_for=state.voted_for,
-            leader=None if self._supervisor.over else state.leader,
-            voters=tuple(sorted(state.voters)),
-            commit_index=state.commit_index,
-            applied_index=self._applier().applied_index,
-            durable_index=log.durable_index,
-            first_index=log.first_index,
-            last_index=log.last_index,
-            snapshot_index=log.snapshot_index,
-            snapshot_term=log.snapshot.term if log.snapshot else 0,
-        )
+        return status_of(self._supervisor, self._submission.role_name())
 
     def statistics(self) -> NodeStatistics:
         """Counters and queue lengths. Raises as `status` does."""
         self._supervisor.check_caller()
-        supervisor, state = self._supervisor, self._supervisor.recovered_state()
-        return NodeStatistics(
-            pending_proposals=supervisor.admission.count,
-            pending_bytes=supervisor.admission.bytes,
-            unsynced_bytes=state.unsynced_bytes,
-            dropped_messages=supervisor.dropped_messages,
-            elections=supervisor.elections,
-            inbox=supervisor.inbox.statistics(),
-            persistence=supervisor.persistence.statistics(),
-            storage=supervisor.storage.statistics(),
-            applier=self._applier().statistics(),
-            transport=supervisor.transport.statistics(),
-        )
+        return statistics_of(self._supervisor)
 
     # --- subscriptions ---------------------------------------------------------------------------------------
 
@@ -368,7 +370,8 @@ class Node(Generic[M_co]):
         Begins at `from_index`, or with the first entry not applied yet. See `AppliedLog`.
         """
         current_task()
-        applier, state = self._applier(), self._supervisor.recovered_state()
+        self._supervisor.check_caller()
+        applier, state = applier_of(self._supervisor), self._supervisor.recovered_state()
         begin = applier.applied_index + 1 if from_index is None else from_index
         if begin < 1:
             raise ConfigurationError(f"log indexes begin with 1, so from_index can't be {begin}")
@@ -381,7 +384,8 @@ class Node(Generic[M_co]):
         It stays readable while it is open, even when a newer one replaces it.
         """
         current_task()
-        self._applier()
+        self._supervisor.check_caller()
+        applier_of(self._supervisor)
         reader = await self._supervisor.storage.open_snapshot()
         if reader is None:
             yield None
@@ -390,10 +394,3 @@ class Node(Generic[M_co]):
             yield reader.metadata, SnapshotChunks(reader)
         finally:
             reader.close()
-
-    def _applier(self) -> Applier:
-        self._supervisor.check_caller()
-        self._supervisor.recovered_state()
-        if self._supervisor.applier is None:
-            raise InternalError("a recovered node has no applier")
-        return self._supervisor.applier

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
+from raft_actors.actors.pending import Pending
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken
 from raft_actors.node.installer import SnapshotInstaller
-from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.role_actors import Performers
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft.effects import (
@@ -21,6 +21,7 @@ from raft_actors.raft.effects import (
     RestoreSnapshot,
     Send,
     StoreChunk,
+    Transferred,
 )
 from raft_actors.transports.abc import Transport
 
@@ -50,9 +51,12 @@ def performers(
         if effect.taken:
             events.publish(SnapshotTaken(effect.snapshot))
 
+    # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
     def refuse(effect: Refuse) -> None:
-        # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
-        cast("PendingOutcome[Any]", effect.outcome).fail(effect.error)
+        cast("Pending[Any]", effect.outcome).fail(effect.error)
+
+    def transferred(effect: Transferred) -> None:
+        cast("Pending[str]", effect.request).resolve(effect.leader)
 
     def leave_behind(effect: LeaveBehind) -> None:
         _logger.warning(
@@ -73,6 +77,7 @@ def performers(
         AnnounceSnapshot: announce,
         Apply: applier.commit_to,
         Refuse: refuse,
+        Transferred: transferred,
         StoreChunk: installer.notify,
         DiscardSnapshot: installer.notify,
     }

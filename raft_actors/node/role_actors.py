@@ -37,6 +37,7 @@ from raft_actors.raft.effects import (
     RestoreSnapshot,
     Send,
     StoreChunk,
+    Transferred,
     WakeReplicators,
 )
 from raft_actors.raft.inputs import Input, TimerFired
@@ -59,6 +60,7 @@ COMMON_EFFECTS = (
     AnnounceSnapshot,
     Apply,
     Refuse,
+    Transferred,
     StoreChunk,
     DiscardSnapshot,
     LeaveBehind,

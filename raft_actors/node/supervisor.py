@@ -20,6 +20,7 @@ from raft_actors.actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.one_error import one_error
+from raft_actors.actors.pending import Pending
 from raft_actors.config import MAX_MESSAGE_BYTES, ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, StorageFailed, UsageError
 from raft_actors.node.applier import Applier
@@ -74,6 +75,7 @@ class Supervisor:
         crash: the error that ended the node, or None.
         over: whether the node has no role any more, and answers nobody. Its storage may be closing still.
         ended: set once all of it has ended.
+        transfers: who waits to hear what came of handing leadership over.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Supervisor:
         self.over = False
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
+        self.transfers: set[Pending[str]] = set()
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._seen: tuple[Any, ...] = (None, 0, None, 0)
@@ -272,6 +275,8 @@ class Supervisor:
 
         self.admission.close(crash)
         self.admission.fail_all(stopped)
+        for transfer in self.transfers:
+            transfer.fail(stopped(None))
         self.inbox.close()
         self._publish_end()
         if self.applier is not None:

@@ -40,6 +40,7 @@ from raft_actors.raft.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 
 Event = dict[str, Any]
@@ -152,4 +153,5 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     AppendEntriesRejected: _rejected,
     InstallSnapshot: _install_snapshot,
     InstallSnapshotReply: _install_snapshot_reply,
+    TimeoutNow: lambda message: f"term {message.term}: stand at once",
 }

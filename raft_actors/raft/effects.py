@@ -12,7 +12,7 @@ import attrs
 
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
-from raft_actors.raft.requests import Request
+from raft_actors.raft.requests import Request, TransferRequest
 from raft_actors.raft.transitions import RoleName
 
 
@@ -87,10 +87,18 @@ class Persist:
 
 @attrs.frozen
 class Refuse:
-    """Answer a proposal or read with an error."""
+    """Answer a proposal, a read or a transfer with an error."""
 
-    outcome: Request
+    outcome: Request | TransferRequest
     error: Exception
+
+
+@attrs.frozen
+class Transferred:
+    """Answer a transfer: this member leads now."""
+
+    request: TransferRequest
+    leader: str
 
 
 @attrs.frozen
@@ -187,6 +195,7 @@ Effect = (
     | AnnounceSnapshot
     | Apply
     | Refuse
+    | Transferred
     | StoreChunk
     | DiscardSnapshot
     | ReplicateTo

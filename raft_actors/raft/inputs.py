@@ -7,7 +7,7 @@ import attrs
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.requests import Request
+from raft_actors.raft.requests import Request, TransferRequest
 
 
 @attrs.frozen
@@ -80,6 +80,21 @@ class Requested:
     taken: bool = False
 
 
+@attrs.frozen
+class TransferRequested:
+    """An application wants leadership to go to another member."""
+
+    request: TransferRequest
+
+
 Input = (
-    Received | Durable | TimerFired | PeerDisconnected | ChunkStored | SnapshotReceived | SnapshotWritten | Requested
+    Received
+    | Durable
+    | TimerFired
+    | PeerDisconnected
+    | ChunkStored
+    | SnapshotReceived
+    | SnapshotWritten
+    | Requested
+    | TransferRequested
 )

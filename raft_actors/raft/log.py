@@ -222,6 +222,10 @@ class Log:
             if self._tail_bytes > self._cache_bytes:
                 self._shrink_tail()  # what was too much when it was appended, and had to stay till now
 
+    def remembers(self, index: int) -> bool:
+        """Whether memory holds all entries from `index` to the end (there may be none)."""
+        return index > self.last_index or bool(self._tail and self._tail[0].first_index <= index)
+
     @property
     def cached_bytes(self) -> int:
         """Size of the entries that memory holds."""

@@ -136,6 +136,13 @@ class InstallSnapshotReply:
     installed: bool
 
 
+@attrs.frozen
+class TimeoutNow:
+    """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10)."""
+
+    term: int
+
+
 Message = (
     RequestPreVote
     | RequestPreVoteReply
@@ -146,5 +153,6 @@ Message = (
     | AppendEntriesRejected
     | InstallSnapshot
     | InstallSnapshotReply
+    | TimeoutNow
 )
 """Every message that a transport must carry."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
+
 
 class Request(Protocol):
     """A proposal or a read. Whoever handed it in waits for its outcome; a decision only says what that is.
@@ -23,3 +25,26 @@ class Request(Protocol):
     commands: Sequence[bytes]
     index: int | None
     last_index: int
+
+
+class TransferRequest(Protocol):
+    """That leadership should go to another member. Whoever handed it in waits to hear who leads.
+
+    Attributes:
+        to: the member's id; None leaves the choice to the leader.
+    """
+
+    to: str | None
+
+
+@attrs.frozen
+class Handover:
+    """What a leader that has told another to lead leaves behind: who waits to hear who leads now.
+
+    Attributes:
+        request: the transfer itself; its requester hears it too.
+        held: proposals and reads that came during the transfer; none of them is in the log.
+    """
+
+    request: TransferRequest
+    held: tuple[Request, ...]

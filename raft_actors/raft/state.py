@@ -13,6 +13,7 @@ from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite
+from raft_actors.raft.requests import Handover
 
 #: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
 _MOST_UNSYNCED_WRITES = 16_384
@@ -27,6 +28,8 @@ class RaftState:
         written: the term and vote last handed to persistence.
         durable: the term and vote on disk.
         leader: the leader of `term` as far as known.
+        leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
+        handover: what this node left behind as a leader that told another to lead, until it hears who does.
         pre_vote_rounds: the number of the last round of pre-votes. It begins at random, so that a restarted node takes
             no grant of an earlier life for one of its own.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
@@ -44,6 +47,8 @@ class RaftState:
     voted_for: str | None
     commit_index: int
     leader: str | None = None
+    leadership_transfer: bool = False
+    handover: Handover | None = None
     pre_vote_rounds: int = 0
     unsynced_bytes: int = 0
     unsynced_writes: int = 0

@@ -9,9 +9,9 @@ candidate     → leader          votes from a majority
 candidate     → follower        a leader of this term, or anything of a higher term
 leader        → follower        a higher term, no word from a majority, or a disk that hangs
 
-Without pre-votes (switched off, or nobody to ask):
+Without pre-votes (switched off, nobody to ask, or the leader hands over):
 
-follower      → candidate       the election timeout passed without word from a leader
+follower      → candidate       the election timeout passed without word from a leader, or the leader said so
 candidate     → candidate       the election timed out: a new one, in a new term
 """
 

@@ -6,10 +6,12 @@ the end of a torment heals everything anyway.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import trio
 
+from raft_actors.errors import RaftError
 from raft_actors.testing.campaigns import CAMPAIGNS, Action
 from raft_actors.testing.cluster import RELIABLE
 
@@ -74,6 +76,15 @@ async def stop(torment: Torment) -> None:
     name = torment.some_running()
     if name is not None:
         await torment.cluster.stop(name)
+
+
+async def hand_over(torment: Torment) -> None:
+    """Have the leader hand leadership to somebody, or to whom it likes; maybe to somebody who can't take it."""
+    name = torment.cluster.leader()
+    if name is not None:
+        to = torment.rng.choice([None, *torment.cluster.node_ids])
+        with contextlib.suppress(RaftError):
+            await torment.cluster.node(name).transfer_leadership(to)
 
 
 async def pause(torment: Torment) -> None:
@@ -299,6 +310,7 @@ ACTIONS: dict[str, Action] = {
         crash_at_write,
         crash_at_snapshot,
         stop,
+        hand_over,
         pause,
         slow_apply,
         snapshot,

@@ -13,6 +13,7 @@ KNOWN = {
     "start",
     "stop",
     "crash",
+    "disconnect",
     "pause",
     "resume",
     "role",

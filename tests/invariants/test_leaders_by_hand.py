@@ -5,8 +5,10 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from raft_actors.raft.messages import AppendEntries, RequestVoteReply
-from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.node.handoff import PendingTransfer
+from raft_actors.raft.inputs import TransferRequested
+from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, RequestVoteReply, TimeoutNow
+from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.invariants import (
     ElectionSafety,
@@ -16,9 +18,10 @@ from raft_actors.testing.invariants import (
     LeadersCommit,
     MatchIndex,
     TermBeginsWithEntry,
+    TransferLosesNothing,
 )
 from tests.invariants.support import Stage
-from tests.unit.builders import batch, make_candidate, make_follower, make_leader
+from tests.unit.builders import batch, make_candidate, make_follower, make_leader, receive
 
 # --- election safety -------------------------------------------------------------------------------------------------
 
@@ -229,3 +232,34 @@ def test_a_follower_commits_what_leaders_have(index: int, wrong: bool) -> None:
     if wrong:
         stage.expect("takes entry 3 for committed, and leaders have come to 2")
     stage.expect_nothing()
+
+
+# --- a transfer loses nothing -----------------------------------------------------------------------------------------
+
+
+def hand_over(stage: Stage, *, on_disk: int, acknowledged: int) -> None:
+    """Have a leader of two entries tell n2 to lead, whose disk holds and which has acknowledged so many."""
+    leader = make_leader([1])
+    leader.handle(TransferRequested(PendingTransfer("n2")), 0.0)
+    if acknowledged:
+        receive(leader, "n2", AppendEntriesAccepted(2, acknowledged))
+    stage.write("n2", LogWrite(entries=(batch(1, 1), batch(2, 2))[:on_disk]))
+    stage.send(stage.life("n1", leader), "n2", TimeoutNow(2))
+
+
+def test_leadership_goes_to_whom_nothing_is_missing() -> None:
+    stage = Stage(TransferLosesNothing())
+    hand_over(stage, on_disk=2, acknowledged=2)
+    stage.expect_nothing()
+
+
+def test_leadership_goes_to_whom_something_is_missing() -> None:
+    stage = Stage(TransferLosesNothing())
+    hand_over(stage, on_disk=1, acknowledged=2)
+    stage.expect("tells 'n2' to lead, whose disk holds 1 of 2 entries")
+
+
+def test_leadership_goes_before_all_is_committed() -> None:
+    stage = Stage(TransferLosesNothing())
+    hand_over(stage, on_disk=2, acknowledged=0)
+    stage.expect("tells 'n2' to lead, and has committed 0 of 2")

@@ -21,6 +21,7 @@ from raft_actors.raft.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import Endpoint, PeerStatistics, Transport
@@ -37,6 +38,7 @@ BATCHES = (
 SAMPLES: dict[str, Message] = {
     "RequestPreVote": RequestPreVote(4, 11, 3, 2),
     "RequestPreVoteReply": RequestPreVoteReply(4, 2, True),
+    "TimeoutNow": TimeoutNow(4),
     "RequestVote": RequestVote(4, 11, 3),
     "RequestVote of a transfer": RequestVote(4, 11, 3, leadership_transfer=True),
     "RequestVoteReply": RequestVoteReply(4, True),

@@ -45,6 +45,7 @@ from raft_actors.raft.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_actors.strict import forbid_coercion
 from raft_actors.transports.abc import PeerStatistics
@@ -60,6 +61,7 @@ TAGS = MappingProxyType(
         7: InstallSnapshotReply,
         8: RequestPreVote,
         9: RequestPreVoteReply,
+        10: TimeoutNow,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""

@@ -12,6 +12,7 @@ class Contact:
     Attributes:
         began_at: when this leadership began.
         last_contact: follower → when it last answered.
+        disconnected: followers whose connections broke, and that were not heard of since.
         quorum_checked_at: when it was last looked whether a majority does.
     """
 
@@ -19,12 +20,19 @@ class Contact:
         self._state = state
         self.began_at = 0.0
         self.last_contact: dict[str, float] = {}
+        self.disconnected: set[str] = set()
         self.quorum_checked_at = 0.0
 
     def begin(self, now: float) -> None:
         """Take all for heard of now: they have just voted, or have time to answer from now on."""
         self.last_contact = dict.fromkeys(self._state.peers, now)
         self.began_at = self.quorum_checked_at = now
+
+    def heard_of(self, follower: str, now: float) -> None:
+        """Note that a follower has answered."""
+        self.last_contact[follower] = now
+        if self.disconnected:
+            self.disconnected.discard(follower)
 
     def is_lost(self, now: float) -> bool:
         """Whether a majority has not answered for a whole election timeout, so that another leader may be elected."""

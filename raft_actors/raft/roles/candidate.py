@@ -17,6 +17,7 @@ class Candidate(Role):
     Attributes:
         votes: who has granted its vote. Its own counts once it is durable.
         refusals: who has refused.
+        leadership_transfer: whether the leader has told this node to stand.
         began_at: when it began, on the node's clock.
         ends_at: when to give up, on the node's clock. Until then, requests that may have been lost are sent again.
     """
@@ -28,6 +29,8 @@ class Candidate(Role):
         self.votes: set[str] = set()
         self.refusals: set[str] = set()
         self.began_at = self.ends_at = 0.0
+        self.leadership_transfer = state.leadership_transfer
+        state.leadership_transfer = False
 
     def start(self, now: float) -> list[Effect]:
         """Enter a new term, vote for oneself, and ask the others once that is durable."""
@@ -42,7 +45,7 @@ class Candidate(Role):
     def _requests(self) -> list[Send]:
         """To all that have not answered."""
         state = self.state
-        request = RequestVote(state.term, state.log.last_index, state.log.last_term)
+        request = RequestVote(state.term, state.log.last_index, state.log.last_term, self.leadership_transfer)
         return [Send(peer, request) for peer in state.peers if peer not in self.votes | self.refusals]
 
     def _wait_on(self, now: float) -> None:

@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from raft_actors.errors import InternalError
 from raft_actors.raft import inputs
-from raft_actors.raft.effects import Apply, Effect, Send, StoreChunk
+from raft_actors.raft.effects import Apply, Become, Effect, Send, StoreChunk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -16,6 +16,7 @@ from raft_actors.raft.messages import (
     InstallSnapshotReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_actors.raft.roles.role import Role
 from raft_actors.raft.state import RaftState
@@ -90,6 +91,15 @@ class Follower(Role):
                 self.deadline = state.election_deadline(now)
             return [state.reply(sender, RequestVoteReply(state.term, granted=True))]
         return [state.reply(sender, RequestVoteReply(state.term, granted=False))]
+
+    @override
+    def on_timeout_now(self, sender: str, message: TimeoutNow, now: float) -> list[Effect]:
+        """The leader wants this node to lead: stand, without asking anybody before (dissertation §3.10)."""
+        state = self.state
+        if sender != state.leader or not state.may_stand:
+            return []  # the leader asks again, or leads on
+        state.leadership_transfer = True
+        return [Become(RoleName.CANDIDATE)]
 
     # --- log -------------------------------------------------------------------------------------------------
 

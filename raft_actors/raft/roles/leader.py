@@ -5,9 +5,11 @@ What it keeps account of lies in `leading`, a part for each concern; here is wha
 
 from __future__ import annotations
 
+import contextlib
+
 from typing_extensions import override
 
-from raft_actors.errors import InternalError, LeadershipLost, Overloaded
+from raft_actors.errors import InternalError, LeadershipLost, Overloaded, TransferFailed, TransferRefused
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceCommit,
@@ -17,6 +19,7 @@ from raft_actors.raft.effects import (
     Feed,
     Refuse,
     ReplicateTo,
+    Send,
     WakeReplicators,
 )
 from raft_actors.raft.entries import EntryBatch
@@ -25,6 +28,7 @@ from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.own_disk import OwnDisk
 from raft_actors.raft.leading.retention import Retention
+from raft_actors.raft.leading.transfer import Transfer, choose_target
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -32,8 +36,9 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    TimeoutNow,
 )
-from raft_actors.raft.requests import Request
+from raft_actors.raft.requests import Handover, Request
 from raft_actors.raft.roles.role import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
@@ -51,6 +56,7 @@ class Leader(Role):
         contact: when the followers last answered.
         own_disk: whether its own disk works.
         retention: what followers still need of the log.
+        transfer: the handing over of leadership that is under way, or None.
     """
 
     name = RoleName.LEADER
@@ -63,6 +69,7 @@ class Leader(Role):
         self.contact = Contact(state)
         self.own_disk = OwnDisk(state)
         self.retention = Retention(state, self.commit, self.contact)
+        self.transfer: Transfer | None = None
 
     def start(self, now: float) -> list[Effect]:
         """Lead: an entry of this term is needed before anything older can be known to be committed (§5.4.2, §8)."""
@@ -86,10 +93,22 @@ class Leader(Role):
         self.deadline = now + interval_s
         if held_up:
             self.own_disk.saw_it_work(now)
-        elif self.contact.is_lost(now) or self.own_disk.hangs(now):
+        elif self.contact.is_lost(now):
             self.state.leader = None
             return [Become(RoleName.FOLLOWER)]
-        return [Beat(self.contact.inactive(now)), *self.state.note_commit()]
+        elif self.own_disk.hangs(now):
+            return self._give_way(now)
+        return [Beat(self.contact.inactive(now)), *self._go_on_with_transfer(now), *self.state.note_commit()]
+
+    def _give_way(self, now: float) -> list[Effect]:
+        """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
+        state = self.state
+        effects: list[Effect] = []
+        with contextlib.suppress(TransferRefused):
+            target = choose_target(None, state, self.commit, self.contact, now)
+            effects.append(Send(target, TimeoutNow(state.term)))
+        state.leader = None
+        return [*effects, Become(RoleName.FOLLOWER)]
 
     @override
     def in_touch(self, now: float) -> bool:
@@ -102,6 +121,9 @@ class Leader(Role):
         """Collect them for the batch at the end of the step."""
         if self.state.disk_is_behind:
             return self._refuse_for_disk(requests)
+        if self.transfer is not None:
+            self.transfer.held += requests
+            return []
         self.intake.requested += requests
         return []
 
@@ -133,6 +155,8 @@ class Leader(Role):
         effects = self._feed(sender, message, now)
         if self.commit.record_match(sender, message.match_index):
             effects += self._advance_commit()
+            if self.transfer is not None:
+                effects += self._tell_when_due()
         return effects
 
     def on_append_entries_rejected(self, sender: str, message: AppendEntriesRejected, now: float) -> list[Effect]:
@@ -148,12 +172,60 @@ class Leader(Role):
         return effects
 
     def _feed(self, sender: str, message: Message, now: float) -> list[Effect]:
-        self.contact.last_contact[sender] = now
+        self.contact.heard_of(sender, now)
         return [Feed(sender, message)]
 
     def _advance_commit(self) -> list[Effect]:
         index = self.commit.advance()
-        return [] if index is None else [self.intake.committed(index), _ANNOUNCE_COMMIT]
+        if index is None:
+            return []
+        committed: list[Effect] = [self.intake.committed(index), _ANNOUNCE_COMMIT]
+        return committed if self.transfer is None else committed + self._tell_when_due()
+
+    # --- handing over ----------------------------------------------------------------------------------------
+
+    @override
+    def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
+        """Not to be handed leadership, until it is heard of again."""
+        self.contact.disconnected.add(item.peer)
+        return []
+
+    @override
+    def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:
+        """Choose who is to lead, and hold what is proposed from now on."""
+        request = item.request
+        if self.transfer is not None:
+            under_way = f"leadership is being handed to {self.transfer.target!r} already"
+            return [Refuse(request, TransferRefused(under_way))]
+        try:
+            target = choose_target(request.to, self.state, self.commit, self.contact, now)
+        except TransferRefused as refusal:
+            return [Refuse(request, refusal)]
+        self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
+        # What came earlier in this step goes into the log still: it came before.
+        return [] if self.intake.requested else self._tell_when_due()
+
+    def _tell_when_due(self) -> list[Effect]:
+        """Tell the target to stand, once: when it holds the whole log, all of which is committed."""
+        transfer, state = self.transfer, self.state
+        if transfer is None or transfer.told or self.intake.requested:
+            return []
+        if not self.commit.match_index[transfer.target] == state.log.last_index == state.commit_index:
+            return []
+        transfer.told = True
+        return [Send(transfer.target, TimeoutNow(state.term))]
+
+    def _go_on_with_transfer(self, now: float) -> list[Effect]:
+        """Say again what may be lost; give up in the end, and lead on."""
+        transfer = self.transfer
+        if transfer is None:
+            return []
+        if now < transfer.ends_at:
+            return [Send(transfer.target, TimeoutNow(self.term))] if transfer.told else []
+        self.transfer = None
+        self.intake.requested += transfer.held
+        failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
+        return [Refuse(transfer.request, TransferFailed(failed))]
 
     # --- its log -----------------------------------------------------------------------------------------------
 
@@ -175,6 +247,8 @@ class Leader(Role):
         effects += [Refuse(request, self.not_leader()) for request in intake.requested]
         intake.uncommitted.clear()
         intake.requested.clear()
+        if self.transfer is not None:
+            self.state.handover = Handover(self.transfer.request, tuple(self.transfer.held))
         return effects
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from raft_actors.errors import InternalError, NotLeader
+from raft_actors.errors import InternalError, NotLeader, TransferFailed
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
@@ -20,6 +20,7 @@ from raft_actors.raft.effects import (
     Refuse,
     RestoreSnapshot,
     Send,
+    Transferred,
 )
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -32,6 +33,7 @@ from raft_actors.raft.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.requests import Request
@@ -57,6 +59,7 @@ class Role(ABC):
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
             inputs.Requested: self._on_requested,
+            inputs.TransferRequested: self.on_transfer_requested,
         }
         self._message_handlers: dict[type[Any], Callable[[str, Any, float], list[Effect]]] = {
             RequestPreVote: self.on_request_pre_vote,
@@ -68,6 +71,7 @@ class Role(ABC):
             AppendEntriesRejected: self.on_append_entries_rejected,
             InstallSnapshot: self.on_install_snapshot,
             InstallSnapshotReply: self.on_install_snapshot_reply,
+            TimeoutNow: self.on_timeout_now,
         }
 
     @property
@@ -81,9 +85,12 @@ class Role(ABC):
 
     def handle(self, item: inputs.Input, now: float) -> list[Effect]:
         """Decide on one input. A new term or vote is always written, and before all else."""
+        state = self.state
         effects = self._handlers[type(item)](item, now)
-        if self.state.hard_state_changed:
-            effects.insert(0, self.state.persist())
+        if state.hard_state_changed:
+            effects.insert(0, state.persist())
+        if state.handover is not None and state.leader is not None:
+            effects[:0] = self._settle_handover()
         return effects
 
     def end_of_step(self, now: float) -> list[Effect]:
@@ -208,17 +215,40 @@ class Role(ABC):
         """Not for this role."""
         return []
 
+    # --- leadership that was handed over -----------------------------------------------------------------------
+
+    def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:
+        """Only a leader can hand leadership over."""
+        return [Refuse(item.request, self.not_leader())]
+
+    def on_timeout_now(self, sender: str, message: TimeoutNow, now: float) -> list[Effect]:
+        """Only a follower is told."""
+        return []
+
+    def _settle_handover(self) -> list[Effect]:
+        """Tell those who wait since this node led who does now, or that nobody is known to."""
+        state = self.state
+        handover, state.handover = state.handover, None
+        if handover is None:
+            return []
+        effects: list[Effect] = [Refuse(request, self.not_leader()) for request in handover.held]
+        if state.leader is not None:
+            return [*effects, Transferred(handover.request, state.leader)]
+        unknown = TransferFailed(f"{state.node_id!r} leads no more, and nobody else is known to lead yet")
+        return [*effects, Refuse(handover.request, unknown)]
+
     # --- elections -----------------------------------------------------------------------------------------------
 
     def stand(self, now: float) -> list[Effect]:
         """Ask the others first (dissertation §9.6); stand where that is switched off, or nobody is there."""
         state = self.state
+        settled = self._settle_handover()
         if state.config.pre_vote and state.peers:
-            return [Become(RoleName.PRE_CANDIDATE)]
+            return [*settled, Become(RoleName.PRE_CANDIDATE)]
         if not state.may_stand:
             self.deadline = state.election_deadline(now)
-            return []
-        return [Become(RoleName.CANDIDATE)]
+            return settled
+        return [*settled, Become(RoleName.CANDIDATE)]
 
     def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
         """Only a follower minds, if the peer is its leader."""

@@ -29,11 +29,13 @@ from raft_actors.testing.invariants.pre_votes_bind_nobody import PreVotesBindNob
 from raft_actors.testing.invariants.promises_kept import PromisesKept
 from raft_actors.testing.invariants.state_machine_safety import StateMachineSafety
 from raft_actors.testing.invariants.term_begins_with_entry import TermBeginsWithEntry
+from raft_actors.testing.invariants.transfer_loses_nothing import TransferLosesNothing
 
 STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     ElectionSafety,
     ElectionHasReason,
     PreVotesBindNobody,
+    TransferLosesNothing,
     LeaderAppendOnly,
     LogMatching,
     LogFollowsSnapshot,
@@ -79,4 +81,5 @@ __all__ = [
     "PromisesKept",
     "StateMachineSafety",
     "TermBeginsWithEntry",
+    "TransferLosesNothing",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from raft_actors.raft.messages import Message, RequestPreVoteReply
+from raft_actors.raft.messages import Message, RequestPreVoteReply, TimeoutNow
 from raft_actors.raft.roles import Follower
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.invariants.base import Invariant
@@ -17,7 +17,7 @@ _EXACT_S = 1e-6
 class ElectionHasReason(Invariant):
     """With `pre_vote`, a follower asks for pre-votes only if it has not heard its leader for the shortest election
     timeout, or the connection broke; and a candidate stands only with grants of a majority in its last round, its own
-    included.
+    included, or because the leader told it to.
 
     So a node that a majority can't be reached from never raises its term.
     """
@@ -27,11 +27,14 @@ class ElectionHasReason(Invariant):
 
     def __init__(self) -> None:
         super().__init__()
+        self._told: set[tuple[int, str]] = set()
         self._grants: dict[tuple[int, str, int], set[str]] = {}
 
     @override
     def sent(self, life: Life, to: str, message: Message) -> None:
-        """Note a grant."""
+        """Note a grant, or a leader's word."""
+        if isinstance(message, TimeoutNow):
+            self._told.add((message.term + 1, to))
         if isinstance(message, RequestPreVoteReply) and message.granted:
             self._grants.setdefault((message.term, to, message.round), set()).add(life.node_id)
 
@@ -44,7 +47,7 @@ class ElectionHasReason(Invariant):
         if role.name is RoleName.CANDIDATE:
             asked = (life.state.term, life.node_id, life.state.pre_vote_rounds)
             granted = {life.node_id, *self._grants.get(asked, ())}
-            if len(granted) < self.facts.majority:
+            if len(granted) < self.facts.majority and asked[:2] not in self._told:
                 self.fail(f"{life} stands in term {life.state.term}, and only {sorted(granted)} would vote for it")
         elif role.name is RoleName.PRE_CANDIDATE and isinstance(before, Follower) and life.supervisor is not None:
             silence_s = life.supervisor.clock.now() - before.heard_at

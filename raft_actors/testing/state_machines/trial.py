@@ -121,7 +121,7 @@ class Trial:
         size = max(chunk_bytes or len(data), len(data) // _MOST_CHUNKS, 1)
         chunks = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
 
-        async def draw() -> AsyncGenerator[bytes, None]:
+        async def draw() -> AsyncGenerator[bytes, None]:  # noqa: ASYNC900 - what `restore` takes, drawn to its end
             for chunk in chunks:
                 await trio.lowlevel.checkpoint()
                 yield chunk
@@ -148,7 +148,7 @@ def _run_apart(run: Callable[[], Any]) -> None:
     def target() -> None:
         try:
             trio.run(run)
-        except BaseException as error:  # noqa: BLE001 - raised again, in the thread that asked
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again, in the thread that asked
             errors.append(error)
 
     thread = threading.Thread(target=target, name="restore of a state machine under trial")

@@ -91,8 +91,8 @@ VOTES: tuple[Mutation, ...] = (
         Edit(
             _CANDIDATE,
             "Candidate._requests",
-            "RequestVote(state.term, state.log.last_index, state.log.last_term)",
-            "RequestVote(state.term, state.log.last_index + 1, state.log.last_term)",
+            "RequestVote(state.term, state.log.last_index, state.log.last_term, ",
+            "RequestVote(state.term, state.log.last_index + 1, state.log.last_term, ",
         ),
     ),
     mutation(
@@ -102,8 +102,8 @@ VOTES: tuple[Mutation, ...] = (
         Edit(
             _CANDIDATE,
             "Candidate._requests",
-            "RequestVote(state.term, state.log.last_index, state.log.last_term)",
-            "RequestVote(state.term, state.commit_index, state.log.last_term)",
+            "RequestVote(state.term, state.log.last_index, state.log.last_term, ",
+            "RequestVote(state.term, state.commit_index, state.log.last_term, ",
         ),
     ),
     mutation(

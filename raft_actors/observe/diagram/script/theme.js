@@ -29,6 +29,7 @@ const MARK_STYLES = {
   start: {row: 0, shape: "play", colour: "ink", words: "start, restart"},
   stop: {row: 0, shape: "halt", colour: "ink", words: "stop"},
   crash: {row: 0, shape: "cross", colour: "loss", words: "crash"},
+  disconnect: {row: 0, shape: "cut", colour: "loss", words: "connection ended"},
   pause: {row: 0, shape: "bars", colour: "ink", words: "pause, resume"},
   resume: {row: 0, shape: "play", colour: "ink", words: "resume"},
   broken: {row: 0, shape: "flag", colour: "broken", words: "broken invariant"},

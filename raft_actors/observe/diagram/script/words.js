@@ -44,6 +44,7 @@ const SENTENCES = {
     `snapshot ${get("snapshot_index")}`,
   stop: () => "stopped",
   crash: (get) => (get("why") === "power" ? "lost power" : "crashed") + (get("error") ? `: ${get("error")}` : ""),
+  disconnect: (get) => `connection with ${get("peer")} ended`,
   pause: () => "paused",
   resume: () => "resumed",
   role: (get) => `${get("role")} of term ${get("term")}`,

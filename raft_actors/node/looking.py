@@ -1,0 +1,57 @@
+"""A running node, looked at: its status and its statistics."""
+
+from __future__ import annotations
+
+from raft_actors.errors import InternalError
+from raft_actors.node.applier import Applier
+from raft_actors.node.status import NodeStatistics, NodeStatus
+from raft_actors.node.supervisor import Supervisor
+from raft_actors.raft.transitions import RoleName
+
+
+def applier_of(supervisor: Supervisor) -> Applier:
+    """The applier, for callers that can't come before recovery. Raises as `Supervisor.recovered_state` does."""
+    supervisor.recovered_state()
+    if supervisor.applier is None:
+        raise InternalError("a recovered node has no applier")
+    return supervisor.applier
+
+
+def status_of(supervisor: Supervisor, role: RoleName | None) -> NodeStatus:
+    """A picture of the node, which has this role to the outside."""
+    state = supervisor.recovered_state()
+    log = state.log
+    return NodeStatus(
+        node_id=supervisor.node_id,
+        cluster_id=supervisor.cluster.cluster_id,
+        state=supervisor.life,
+        role=role,
+        term=state.term,
+        voted_for=state.voted_for,
+        leader=None if supervisor.over else state.leader,
+        voters=tuple(sorted(state.voters)),
+        commit_index=state.commit_index,
+        applied_index=applier_of(supervisor).applied_index,
+        durable_index=log.durable_index,
+        first_index=log.first_index,
+        last_index=log.last_index,
+        snapshot_index=log.snapshot_index,
+        snapshot_term=log.snapshot.term if log.snapshot else 0,
+    )
+
+
+def statistics_of(supervisor: Supervisor) -> NodeStatistics:
+    """The node's counters and queue lengths."""
+    state = supervisor.recovered_state()
+    return NodeStatistics(
+        pending_proposals=supervisor.admission.count,
+        pending_bytes=supervisor.admission.bytes,
+        unsynced_bytes=state.unsynced_bytes,
+        dropped_messages=supervisor.dropped_messages,
+        elections=supervisor.elections,
+        inbox=supervisor.inbox.statistics(),
+        persistence=supervisor.persistence.statistics(),
+        storage=supervisor.storage.statistics(),
+        applier=applier_of(supervisor).statistics(),
+        transport=supervisor.transport.statistics(),
+    )

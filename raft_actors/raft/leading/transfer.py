@@ -1,0 +1,72 @@
+"""Handing leadership over (dissertation §3.10): to whom, until when, and what waits meanwhile.
+
+The target must hold the whole log on its disk, and all of it must be committed, before it is told to stand: then it
+wins, and no proposal is left whose outcome nobody knows. So that this moment comes, what is proposed meanwhile is held,
+not appended. Nothing that a leader may do by virtue of having been heard lately goes on once the target was told.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from raft_actors.errors import TransferRefused
+from raft_actors.raft.leading.commit import Commit
+from raft_actors.raft.leading.contact import Contact
+from raft_actors.raft.requests import Request, TransferRequest
+from raft_actors.raft.state import RaftState
+
+
+@attrs.define
+class Transfer:
+    """A transfer under way.
+
+    Attributes:
+        request: who asked for it.
+        target: who is to lead.
+        ends_at: when this leader gives it up and leads on, on the node's clock.
+        told: whether the target was told to stand.
+        held: proposals and reads that came meanwhile, in order.
+    """
+
+    request: TransferRequest
+    target: str
+    ends_at: float
+    told: bool = False
+    held: list[Request] = attrs.field(factory=list[Request])
+
+
+def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact: Contact, now: float) -> str:
+    """Return who is to lead: the wanted follower, or the one that holds most of the log.
+
+    By match index, not by what was sent: only that is on its disk.
+
+    Raises:
+        TransferRefused: there is nobody, or the wanted one is unknown, this leader, not heard of, or far behind.
+    """
+    if wanted is None:
+        fit = [peer for peer in state.peers if _why_not(peer, state, commit, contact, now) is None]
+        if not fit:
+            raise TransferRefused("no follower can take leadership over now: each is far behind, or was not heard of")
+        return max(fit, key=lambda peer: (commit.match_index[peer], contact.last_contact[peer], peer))
+    if wanted == state.node_id:
+        raise TransferRefused(f"{wanted!r} leads already")
+    if wanted not in state.voters:
+        raise TransferRefused(f"{wanted!r} is no voter of this cluster ({', '.join(sorted(state.voters))})")
+    reason = _why_not(wanted, state, commit, contact, now)
+    if reason is not None:
+        raise TransferRefused(reason)
+    return wanted
+
+
+def _why_not(peer: str, state: RaftState, commit: Commit, contact: Contact, now: float) -> str | None:
+    """Why a follower can't take over; None where it can."""
+    silence_s = now - contact.last_contact[peer]
+    if peer in contact.disconnected or silence_s > state.config.election_timeout_s[1]:
+        return f"{peer!r} has not answered for {silence_s:.1f} s, or its connection is broken: is it running?"
+    match_index, log = commit.match_index[peer], state.log
+    if match_index < log.first_index - 1 or not log.remembers(match_index + 1):
+        return (
+            f"{peer!r} is far behind: it holds the log up to entry {match_index:,} of {log.last_index:,}. Wait until "
+            "it has caught up"
+        )
+    return None
