@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 
 from raft_actors import LeaderChanged, RoleChanged, RoleName
-from tests.cluster.support import Commands, open_log, seeds
+from raft_actors.testing import simulate
+from tests.cluster.support import CommandLog, Commands, open_log, seeds
 
 SETTLE_S = 2.0
 
@@ -119,3 +120,39 @@ async def test_no_change_of_role_or_leader_goes_unseen(seed: int) -> None:
             led_here = RoleChanged(term, RoleName.LEADER) in seen
             assert led_here == (leader == "n1")
             assert {event.leader for event in changes if event.term == term} <= {None, leader}
+
+
+@seeds(3)
+async def test_a_node_that_was_cut_off_for_long_changes_nothing_when_it_is_back(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.agreed_term()
+        away = next(name for name in cluster.node_ids if name != leader)
+        cluster.disconnect(away)
+        await trio.sleep(60.0)
+        assert cluster.node(away).status().role is RoleName.PRE_CANDIDATE
+        cluster.connect(away)
+        await trio.sleep(5.0)
+        assert (cluster.leader(), cluster.agreed_term()) == (leader, term)
+
+
+@seeds(5)
+async def test_another_leads_at_once_when_the_leaders_process_ends(seed: int) -> None:
+    async with simulate(CommandLog, seed=seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"x", 3)
+        cluster.kill(leader)
+        await trio.sleep(0.15)
+        assert cluster.leader() not in (leader, None)
+
+
+@seeds(5)
+async def test_broken_connections_alone_depose_nobody(seed: int) -> None:
+    async with simulate(CommandLog, seed=seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.agreed_term()
+        for _ in range(50):
+            one, other = cluster.rng.sample(cluster.node_ids, 2)
+            cluster.reset_connection(one, other)
+            await trio.sleep(cluster.rng.uniform(0.25, 0.5))
+        assert (cluster.leader(), cluster.agreed_term()) == (leader, term)
