@@ -233,6 +233,8 @@ def run(options: argparse.Namespace) -> int:
     if options.init:
         _make_folders(settings.data)
     logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s")
+    # What ends the node ends the command, which says so in its last line.
+    logging.getLogger("raft_actors.node.supervisor").setLevel(logging.CRITICAL)
     settings = attrs.evolve(settings, service=_within_descriptors(settings))
     trio.run(_serve_until_signalled, settings)
     return 0

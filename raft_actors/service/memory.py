@@ -45,12 +45,13 @@ class Claim:
         Raises:
             GivenUp: the wait was ended for the sake of others.
         """
-        with trio.CancelScope() as self.waiting:
+        with trio.CancelScope() as scope:
+            self.waiting = scope
             try:
                 yield
             finally:
-                scope, self.waiting = self.waiting, None
-        if scope is not None and scope.cancelled_caught:
+                self.waiting = None
+        if scope.cancelled_caught:
             raise GivenUp
 
 

@@ -210,10 +210,11 @@ class FailingStorage(SqliteStorage):
 
 
 def test_a_node_that_breaks_down_says_why(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(serve, "SqliteStorage", FailingStorage)
-    options = make_parser().parse_args(command(cluster))
+    with Cluster(tmp_path, 1, ()) as alone:  # which writes as soon as it stands for election
+        options = make_parser().parse_args(command(alone))
     with pytest.raises(StorageFailed, match=r"^the disk is gone$"):
         options.run(options)
     assert "serves Redis clients" in capsys.readouterr().out

@@ -131,7 +131,7 @@ class Cluster:
                 "life": life,
                 **settings,
             }
-            Path(everything["store"]).parent.mkdir(exist_ok=True)  # a store makes none: its disk may not be mounted
+            Path(str(everything["store"])).parent.mkdir(exist_ok=True)  # a store makes none
             log = self.folder / f"{node_id}-{life}.log"
             with log.open("wb") as stderr:
                 process = await trio.lowlevel.open_process(
