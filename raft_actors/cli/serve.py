@@ -232,12 +232,21 @@ def run(options: argparse.Namespace) -> int:
     check_data(settings.data, options.init)
     if options.init:
         _make_folders(settings.data)
-    logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s")
-    # What ends the node ends the command, which says so in its last line.
-    logging.getLogger("raft_actors.node.supervisor").setLevel(logging.CRITICAL)
+    _log_to_stderr()
     settings = attrs.evolve(settings, service=_within_descriptors(settings))
     trio.run(_serve_until_signalled, settings)
     return 0
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(_is_news)
+    logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s", handlers=[handler])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """What ends the node ends the command, which says so in its last line."""
+    return record.name != "raft_actors.node.supervisor" or record.levelno < logging.ERROR
 
 
 def _within_descriptors(settings: Settings) -> ServiceConfig:

@@ -48,6 +48,7 @@ _POLL_S = (0.45, 0.55)
 _AGREEMENT_S = 10.0
 _COMMIT_S = 2.0
 _LOOK_S = 0.02
+_GLANCE_S = 0.0005
 
 
 @attrs.frozen
@@ -245,7 +246,7 @@ class SimulatedCluster(Generic[C, R]):
         except (NotLeader, NodeStopped, Overloaded):
             return None
         while proposal.index is None and not proposal.done:  # noqa: ASYNC110 - a log index is no event
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(_GLANCE_S)  # so that time passes: a leader that hands over holds what is proposed
         if proposal.index is None or running.killed:
             return None
         return Started(node_id, proposal.index, running.node.status().term, proposal)
@@ -256,8 +257,7 @@ class SimulatedCluster(Generic[C, R]):
         Without `retry`, the first log that takes it must bring it to that within two seconds. With it, it may be
         proposed again (and so be applied twice), for ten seconds in all.
         """
-        data = self._encoded(command)
-        give_up = trio.current_time() + _AGREEMENT_S
+        data, give_up = self._encoded(command), trio.current_time() + _AGREEMENT_S
         while trio.current_time() < give_up:
             started = await self._start_somewhere(command)
             if started is None:

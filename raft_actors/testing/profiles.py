@@ -84,6 +84,15 @@ def _small_rooms(plan: Plan, rng: Random) -> Plan:
     return _with(plan, config, rng, "hold_up_leader")
 
 
+def _transfers(plan: Plan, rng: Random) -> Plan:
+    """Leaders hand over again and again, to followers that lag behind or die meanwhile, while clients call."""
+    config = attrs.evolve(
+        plan.config, max_pending_proposals=16_384, max_append_bytes=rng.choice((1, 100, 2_000, 1 * MIB))
+    )
+    plan = attrs.evolve(plan, clients=rng.randint(3, 6), think_s=rng.uniform(0.05, 0.3))
+    return _with(plan, config, rng, "hand_over")
+
+
 def _with_few_clients(plan: Plan, rng: Random) -> Plan:
     """A plan in which logs grow by what is done to the nodes, more than by calls."""
     return attrs.evolve(plan, clients=rng.randint(2, 3), think_s=rng.uniform(0.3, 0.6))
@@ -106,10 +115,11 @@ PROFILES: dict[str, _Focus] = {
     "left behind": _left_behind,
     "late answers": _late_answers,
     "small rooms": _small_rooms,
+    "transfers": _transfers,
 }
 """Name → what makes a drawn plan one of that profile."""
 
-_WEIGHTS = (4, 2, 3, 2, 1)
+_WEIGHTS = (4, 2, 3, 2, 1, 2)
 
 
 def draw_profile(rng: Random) -> str:

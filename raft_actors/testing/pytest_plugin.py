@@ -33,7 +33,7 @@ from raft_actors.testing import simulation
 C = TypeVar("C")
 R = TypeVar("R")
 
-_EVENTS = 30
+_EVENTS = 40
 _LIMIT_S = 600.0
 _CLUSTERS = pytest.StashKey[list[simulation.Simulation[Any, Any]]]()
 

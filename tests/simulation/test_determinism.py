@@ -25,7 +25,7 @@ for seed in map(int, sys.argv[1:]):
     sys.stdout.buffer.writelines(line.encode() + b"\\n" for line in as_lines(report.events))
 """
 
-SEEDS = [str(seed) for seed in (2, *range(2000, 2012))]
+SEEDS = [str(seed) for seed in (36, *range(2000, 2012))]
 
 
 def trace_of(seeds: list[str], hash_seed: str) -> bytes:
