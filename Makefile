@@ -20,7 +20,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright flake8-async lint-imports format bench wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -56,6 +56,12 @@ connectivity: .venv/.installed-test  ## Which links a cluster needs, as a table 
 soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...
 	$(BIN)/raft-actors simulate --seeds $(SEEDS) --jobs $(JOBS) --failures soak-failures.jsonl \
 		$(if $(SECONDS),--for $(SECONDS)) $(SOAK_ARGS)
+
+# Without a network: links within the site are followed, those to other sites only read.
+docs: .venv/.installed-docs  ## Build the documentation as a site in build/docs, and check it
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env --builder html docs build/docs
+	$(BIN)/python docs/check_site.py build/docs
+	@echo "open build/docs/index.html"
 
 check: ruff mypy pyright flake8-async lint-imports  ## Run every linter and type checker
 

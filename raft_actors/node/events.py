@@ -71,6 +71,7 @@ class FollowerLeftBehind:
 
 
 Event = RoleChanged | LeaderChanged | CommitAdvanced | SnapshotTaken | SnapshotInstalled | FollowerLeftBehind
+"""What `Node.events` tells: see each class."""
 
 
 class EventChannel:

@@ -103,3 +103,4 @@ class CommitSnapshot:
 
 
 Write = LogWrite | CommitSnapshot
+"""What a storage is given to write: see `Storage.write`."""

@@ -1,0 +1,86 @@
+"""Is the site whole: does each link within it lead to what is there, and is each public name documented?
+
+`python docs/check_site.py build/docs` prints what is wrong, one a line; links to other sites are only looked at, not
+followed, for nothing here needs a network.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+PUBLIC = ("raft_actors", "raft_actors.transports", "raft_actors.persistence", "raft_actors.testing")
+STARTS = re.compile(r"https://[\w.-]+\.[a-z]{2,}(/|$)|mailto:")
+
+
+class Page(HTMLParser):
+    """One page: the targets that it has, and where its links lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.targets.add(value)
+            elif value and (name, tag) in {("href", "a"), ("href", "link"), ("src", "img"), ("src", "script")}:
+                self.links.append(value)
+
+
+def broken_links(site: Path) -> list[str]:
+    """What the site's links lead to that is not there, each with the page that has the link."""
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    wrong: list[str] = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                fault = None if STARTS.match(link) or parts.scheme == "data" else "is no address"
+            else:
+                fault = fault_of(path, unquote(parts.path), unquote(parts.fragment), pages)
+            if fault is not None:
+                wrong.append(f"{path.relative_to(site)}: {link} {fault}")
+    return wrong
+
+
+def fault_of(source: Path, target: str, fragment: str, pages: dict[Path, Page]) -> str | None:
+    path = (source.parent / target).resolve() if target else source
+    if not path.is_file():
+        return "leads to no file"
+    if fragment and path in pages and fragment not in pages[path].targets:
+        return "leads to no heading"
+    return None
+
+
+def undocumented(site: Path) -> list[str]:
+    """Public names that no page of the reference has."""
+    targets: set[str] = set()
+    for path in sorted((site / "reference").glob("*.html")):
+        targets |= Page(path.read_text(encoding="utf-8")).targets
+    return [
+        f"{package}.{name} is not in the reference"
+        for package in PUBLIC
+        for name in importlib.import_module(package).__all__
+        if f"{package}.{name}" not in targets
+    ]
+
+
+def main() -> int:
+    """Print what is wrong; 1 if anything is."""
+    site = Path(sys.argv[1]).resolve()
+    wrong = broken_links(site) + undocumented(site)
+    for line in wrong:
+        print(line)
+    print(f"{len(list(site.rglob('*.html')))} pages, {len(wrong)} faults")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
