@@ -29,7 +29,7 @@ class Endpoint:
     Attributes:
         cluster_id: peers of another cluster are refused.
         node_id: this node.
-        peers: node id → address of every other member.
+        peers: node id → address of every other member, until `Transport.set_peers` says others.
         deliver: where received messages go.
         max_message_bytes: no honest message is larger once encoded. A larger one is refused: unsent at this node,
             and at a peer before it is read.
@@ -55,7 +55,7 @@ class Endpoint:
 
 @attrs.define
 class PeerStatistics:
-    """Counters of the traffic with one peer, since the transport started."""
+    """Counters of the traffic with one peer, since the transport started, or since it became a peer."""
 
     connected: bool = False
     sent_messages: int = 0
@@ -130,5 +130,18 @@ class Transport(ABC):
         """
 
     @abstractmethod
+    def set_peers(self, peers: Mapping[str, str]) -> None:
+        """Have other peers from now on: node id → address of every other member. Never blocks.
+
+        New peers are dialled. One that is no peer any more is parted from at once: connections in both directions end,
+        what waits for it is dropped, nothing that it sends is delivered, and it has no statistics; `peer_lost` is not
+        told. A peer with another address is dialled there, and keeps its statistics; what waited for the old address is
+        dropped. Who stays the same notices nothing. An address that can't be one is a peer out of reach, which is
+        logged: members come by the log, and one that was written wrongly must not end every node.
+
+        Does nothing while the transport doesn't run: it starts with the peers of its endpoint.
+        """
+
+    @abstractmethod
     def statistics(self) -> TransportStatistics:
-        """Counters so far."""
+        """Counters so far, of those who are peers now."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import attrs
 import trio
@@ -259,7 +259,7 @@ class MemoryTransport(Transport):
         try:
             task_status.started()
             while True:
-                self._deliver_due(endpoint)
+                self._deliver_due()
                 await self._wait_due()
         finally:
             del running[self.node_id]
@@ -282,6 +282,16 @@ class MemoryTransport(Transport):
         peer.sent_messages += sent
         peer.dropped_messages += not sent
         return sent
+
+    def set_peers(self, peers: Mapping[str, str]) -> None:
+        """Have other peers from now on (see `Transport.set_peers`). Addresses mean nothing here.
+
+        What is under way to one that is no peer any more still arrives, as it does from a kernel's buffers.
+        """
+        if self._endpoint is not None:
+            self._endpoint = attrs.evolve(self._endpoint, peers=dict(peers))
+            counted = self._totals.peers
+            self._totals.peers = {peer: counted.get(peer) or PeerStatistics() for peer in peers}
 
     @staticmethod
     def _is_too_large(message: Message, limit: int) -> bool:
@@ -315,9 +325,9 @@ class MemoryTransport(Transport):
         with trio.CancelScope(deadline=deadline):
             await self._waiting.park()
 
-    def _deliver_due(self, endpoint: Endpoint) -> None:
+    def _deliver_due(self) -> None:
         now = trio.current_time()
-        while self._parcels and self._parcels[0][0] <= now:
+        while (endpoint := self._endpoint) and self._parcels and self._parcels[0][0] <= now:
             _, _, sender, origin, content, link = heapq.heappop(self._parcels)
             link.statistics.in_flight -= 1
             if origin is None or content is None:

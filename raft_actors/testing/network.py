@@ -5,7 +5,7 @@ What a message meets on its way is drawn when it is sent, from its link's own ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 import trio
@@ -187,6 +187,11 @@ class SimulatedNetwork(MemoryNetwork):
             if sender in self.running and receiver in self.running and self.is_open(sender, receiver):
                 self._break(sender, receiver)
 
+    def part(self, node_id: str, peer: str) -> None:
+        """A node has ended its connections with a peer, which learns it, if it runs and can be reached."""
+        if peer in self.running and self.is_open(node_id, peer):
+            self._break(node_id, peer)
+
     def _break(self, sender: str, receiver: str) -> None:
         delay_s = self._link(sender, receiver).rng.uniform(0.0, MOST_RESET_DELAY_S)
         target = self.running[receiver]
@@ -215,7 +220,9 @@ class SimulatedTransport(MemoryTransport):
         """Be reachable until cancelled; the agenda does the rest."""
         running = self.network.running
         if endpoint.node_id != self.node_id or self.node_id in running:
-            raise ConfigurationError(f"node {endpoint.node_id!r} can't run here: {self.node_id!r} is another, or runs")
+            raise ConfigurationError(
+                f"node {endpoint.node_id!r} can't run here: {self.node_id!r} is another, or runs already"
+            )
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
         self._endpoint = endpoint
         running[self.node_id] = self
@@ -246,8 +253,18 @@ class SimulatedTransport(MemoryTransport):
 
     def lose(self, peer: str) -> None:
         """Tell the node that the connections with a peer have ended."""
-        if self._endpoint is not None:
+        if self._endpoint is not None and peer in self._endpoint.peers:
             self._endpoint.peer_lost(peer)
+
+    @override
+    def set_peers(self, peers: Mapping[str, str]) -> None:
+        if self._endpoint is not None and not self.dead:
+            gone = sorted({*self._endpoint.peers} - {*peers})
+            MemoryTransport.set_peers(self, peers)
+            for peer in gone:
+                network = self.network
+                if isinstance(network, SimulatedNetwork):
+                    network.part(self.node_id, peer)
 
     @override
     def send_nowait(self, to: str, message: Message) -> bool:

@@ -189,5 +189,9 @@ class _WatchedTransport(Transport):
         return self._inner.send_nowait(to, message)
 
     @override
+    def set_peers(self, peers: Mapping[str, str]) -> None:
+        self._inner.set_peers(peers)
+
+    @override
     def statistics(self) -> TransportStatistics:
         return self._inner.statistics()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import trio
@@ -37,6 +37,9 @@ class Outbox(Transport):
         return messages
 
     async def run(self, endpoint: Endpoint, *, task_status: Any = None) -> None:
+        raise NotImplementedError
+
+    def set_peers(self, peers: Mapping[str, str]) -> None:
         raise NotImplementedError
 
     def statistics(self) -> TransportStatistics:

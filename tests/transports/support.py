@@ -131,6 +131,11 @@ class Member:
     def peer(self, node_id: str) -> PeerStatistics:
         return self.transport.statistics().peers[node_id]
 
+    def set_peers(self, **addresses: str) -> None:
+        """Have these peers, now and when it starts again."""
+        self.endpoint = attrs.evolve(self.endpoint, peers=addresses)
+        self.transport.set_peers(addresses)
+
     async def wait_connected(self, *node_ids: str) -> None:
         await wait_until(lambda: all(self.peer(node_id).connected for node_id in node_ids))
 

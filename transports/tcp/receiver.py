@@ -38,8 +38,8 @@ class Receiver:
     """Reads what peers send.
 
     Attributes:
-        endpoint: the node to deliver to.
-        peers: where to count received messages.
+        endpoint: the node to deliver to, with the peers that it has now.
+        peers: where to count received messages: of every peer of the endpoint.
         totals: where to count protocol errors and refusals.
         handshake_timeout_s: limit of a handshake.
         max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
@@ -66,6 +66,12 @@ class Receiver:
     def is_connected(self, peer: str) -> bool:
         """Whether the peer has a connection to this node, handshake over."""
         return peer in self._connections
+
+    def part_from(self, peer: str) -> None:
+        """End the peer's connection, if it has one, without telling that it was lost."""
+        connection = self._connections.pop(peer, None)
+        if connection is not None:
+            connection.cancel()
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends, and close it."""
@@ -108,9 +114,9 @@ class Receiver:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
         agreement = self.protocol.agree(hello.protocol)
-        if answer.verdict is not Verdict.ACCEPTED or agreement is None:
+        statistics = self.peers.get(hello.sender)  # it may be no peer any more since it was answered
+        if answer.verdict is not Verdict.ACCEPTED or agreement is None or statistics is None:
             return None
-        statistics = self.peers[hello.sender]
         statistics.version, statistics.features = agreement.version, agreement.features
         return hello.sender
 

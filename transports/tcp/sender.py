@@ -114,6 +114,7 @@ class PeerSender:
     _refused: bool = attrs.field(default=False, init=False)
     """Whether the peer refused the last attempt, or what was sent in it."""
     _connected_at: float = attrs.field(default=math.inf, init=False)
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False, repr=False)
 
     def send_nowait(self, message: Message) -> bool:
         """Queue a message, or count it as dropped."""
@@ -174,21 +175,34 @@ class PeerSender:
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Keep a connection to the peer, and send, until cancelled."""
+        """Keep a connection to the peer, and send, until stopped or cancelled."""
         try:
-            while True:
-                self._taking, self._refused, self._connected_at = True, False, math.inf
-                await self._attempt()
-                self._taking = False
-                self._note_end()
-                self._drop_queue()
-                self._hurry = trio.Event()
-                with trio.move_on_after(self.backoff.next_s()):
-                    await self._hurry.wait()
+            with self._life:
+                while True:
+                    self._taking, self._refused, self._connected_at = True, False, math.inf
+                    await self._attempt()
+                    self._taking = False
+                    self._note_end()
+                    self._drop_queue()
+                    self._hurry = trio.Event()
+                    with trio.move_on_after(self.backoff.next_s()):
+                        await self._hurry.wait()
         finally:
-            self._taking = False
-            self.statistics.connected = False
-            self._drop_queue()
+            self._end()
+
+    def stop(self) -> None:
+        """End for good: the connection is closed, what waits is dropped, and nobody is told."""
+        self.lost = _nobody_minds
+        self._end()
+        # Another sender to the same peer may count from now on.
+        self.statistics = PeerStatistics()
+        self._life.cancel()
+
+    def _end(self) -> None:
+        self._taking = False
+        self.statistics.connected = False
+        self._direct = None
+        self._drop_queue()
 
     def _note_end(self) -> None:
         """Start over with short waits after a connection that was of use.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -34,6 +34,18 @@ def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: An
 def _check_delays(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, float]) -> None:
     if not 0 < value[0] <= value[1]:
         raise ConfigurationError(f"TcpTransport: {attribute.name} must be (shortest, longest), not {value}")
+
+
+def _parse_peer(text: str) -> Address:
+    """The address of a peer, of which nobody knows whether it is one: here, that is one more reason to be out of reach.
+
+    Raises:
+        OSError: it is none.
+    """
+    try:
+        return Address.parse(text)
+    except ConfigurationError as error:
+        raise OSError(str(error)) from error
 
 
 def _parse_listen(text: str) -> Address:
@@ -73,6 +85,9 @@ class TcpTransport(Transport):
     _running: bool = attrs.field(default=False, init=False)
     _address: Address | None = attrs.field(default=None, init=False)
     _senders: dict[str, PeerSender] = attrs.field(factory=dict[str, PeerSender], init=False, repr=False)
+    _dial: Callable[[str, str], None] | None = attrs.field(default=None, init=False, repr=False)
+    """Begins to send to a peer at an address; None while the transport doesn't run."""
+    _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
     @property
@@ -94,35 +109,36 @@ class TcpTransport(Transport):
             raise ConfigurationError(
                 f"a frame has room for {MAX_PAYLOAD_BYTES:,} bytes, not {endpoint.max_message_bytes:,}"
             )
-        addresses = {peer: Address.parse(text) for peer, text in endpoint.peers.items()}
+        for text in endpoint.peers.values():
+            Address.parse(text)
         self._running = True
         try:
-            serve = self._set_up(endpoint, addresses)
             listeners = await self._listen()
             async with trio.open_nursery() as nursery:
-                for sender in self._senders.values():
-                    nursery.start_soon(sender.run)
+                receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
-                await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+                await trio.serve_listeners(self._serve_with(receiver), listeners, handler_nursery=nursery)
         finally:
             self._running = False
-            self._address = None
+            self._address = self._dial = self._receiver = None
 
-    def _set_up(
-        self, endpoint: Endpoint, addresses: dict[str, Address]
-    ) -> Callable[[trio.SocketStream], Awaitable[None]]:
-        """Make the senders, and return what serves a connection."""
-        self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in addresses})
+    def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
+        """Begin to send to the endpoint's peers, and return what serves a connection."""
+        self._totals, self._senders = TransportStatistics(), {}
         rng = random.Random(self.seed)
-        receiver: Receiver
 
         def lost(peer: str) -> None:
             # A process that ends takes both connections along. One alone ends for other reasons, too.
-            if not self._totals.peers[peer].connected and not receiver.is_connected(peer):
+            statistics = self._totals.peers.get(peer)
+            if statistics is not None and not statistics.connected and not receiver.is_connected(peer):
                 endpoint.peer_lost(peer)
 
-        receiver = Receiver(
+        def dial(peer: str, address: str) -> None:
+            sender = self._senders[peer] = self._make_sender(endpoint, peer, address, rng, lost)
+            nursery.start_soon(sender.run)
+
+        receiver = self._receiver = Receiver(
             endpoint=endpoint,
             peers=self._totals.peers,
             totals=self._totals,
@@ -132,8 +148,13 @@ class TcpTransport(Transport):
             protocol=self.protocol,
             lost=lost,
         )
-        self._senders = {peer: self._make_sender(endpoint, peer, to, rng, lost) for peer, to in addresses.items()}
+        self._dial = dial
+        for peer, address in endpoint.peers.items():
+            self._totals.peers[peer] = PeerStatistics()
+            dial(peer, address)
+        return receiver
 
+    def _serve_with(self, receiver: Receiver) -> Callable[[trio.SocketStream], Awaitable[None]]:
         @trio.lowlevel.enable_ki_protection
         async def serve(stream: trio.SocketStream) -> None:
             tune(stream, self.dead_peer_timeout_s)
@@ -156,9 +177,10 @@ class TcpTransport(Transport):
         return listeners
 
     def _make_sender(
-        self, endpoint: Endpoint, peer: str, to: Address, rng: random.Random, lost: Callable[[str], None]
+        self, endpoint: Endpoint, peer: str, address: str, rng: random.Random, lost: Callable[[str], None]
     ) -> PeerSender:
         async def connect() -> trio.abc.Stream:
+            to = _parse_peer(address)
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
             return TcpStream(stream)
@@ -177,6 +199,24 @@ class TcpTransport(Transport):
             backoff=Backoff(*self.reconnect_delay_s, rng),
             lost=lambda: lost(peer),
         )
+
+    def set_peers(self, peers: Mapping[str, str]) -> None:
+        """Have other peers from now on (see `Transport.set_peers`)."""
+        receiver, dial = self._receiver, self._dial
+        if receiver is None or dial is None:
+            return
+        before, counted = receiver.endpoint.peers, self._totals.peers
+        receiver.endpoint = attrs.evolve(receiver.endpoint, peers=dict(peers))
+        for peer in before:
+            if peers.get(peer) != before[peer]:
+                self._senders.pop(peer).stop()
+            if peer not in peers:
+                del counted[peer]
+                receiver.part_from(peer)
+        for peer, address in peers.items():
+            if peer not in self._senders:
+                counted.setdefault(peer, PeerStatistics())
+                dial(peer, address)
 
     def send_nowait(self, to: str, message: Message) -> bool:
         """Queue a message to a peer (see `Transport.send_nowait`)."""

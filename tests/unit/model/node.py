@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -57,6 +57,9 @@ class _Outlet(Transport):
         return self._send(self._node_id, to, message)
 
     async def run(self, endpoint: Endpoint, *, task_status: Any = None) -> None:
+        raise NotImplementedError
+
+    def set_peers(self, peers: Mapping[str, str]) -> None:
         raise NotImplementedError
 
     def statistics(self) -> TransportStatistics:
