@@ -50,6 +50,12 @@ def add_to(subcommands: Subcommands) -> None:
     )
     parser.add_argument("--no-faults", action="store_true", help="only run the clients, and check")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument(
+        "--hash-seed",
+        type=count,
+        metavar="N",
+        help="PYTHONHASHSEED of the processes, as a failure names it (default: another one for each)",
+    )
     parser.add_argument("--for", type=positive, metavar="N", dest="limit_s", help="begin no seed after N real seconds")
     parser.add_argument(
         "--failures", type=output_file, metavar="FILE", help="add each failure to this file, one a line"
@@ -130,7 +136,8 @@ class _Simulate:
 
         given = self._given
         ends_at = None if given.limit_s is None else time.monotonic() + given.limit_s
-        with closing(sweep(given.seeds, self._options, jobs=given.jobs, ends_at=ends_at)) as reports:
+        hashed = given.hash_seed
+        with closing(sweep(given.seeds, self._options, jobs=given.jobs, ends_at=ends_at, hash_seed=hashed)) as reports:
             for report in reports:
                 self._totals.add(report)
                 if not report.ok:
@@ -144,8 +151,9 @@ class _Simulate:
         for line in failure_lines(report, self._replay(report)):
             bar.say(line)
         if self._given.failures is not None:
-            found = {"seed": report.seed, "nodes": report.nodes, "broken": report.broken or report.verdict}
-            line = json.dumps({**found, "text": report.text, "replay": self._replay(report)}, ensure_ascii=False)
+            found = {"seed": report.seed, "nodes": report.nodes, "hash_seed": report.hash_seed}
+            what = {"broken": report.broken or report.verdict, "text": report.text, "replay": self._replay(report)}
+            line = json.dumps({**found, **what}, ensure_ascii=False)
             try:
                 with self._given.failures.open("a", encoding="utf-8") as file:
                     file.write(line + "\n")
@@ -156,25 +164,29 @@ class _Simulate:
         """The command that runs this seed again, with a diagram."""
         parts = ["raft-actors simulate", f"--seeds {report.seed}", f"--nodes {report.nodes}"]
         parts += [f"--seconds {self._given.seconds}", *(["--no-faults"] if self._given.no_faults else [])]
+        parts += [] if report.hash_seed is None else [f"--hash-seed {report.hash_seed}"]
         return " ".join([*parts, f"--trace seed-{report.seed}.html"])
 
     def _write_trace(self) -> None:
         """Run the seed that is wanted once more, with all of its events."""
         from raft_actors.observe.diagram import write_diagram
         from raft_actors.observe.trace import as_lines
-        from raft_actors.testing.runner import run_seed
+        from raft_actors.testing.sweep import sweep
 
         path: Path | None = self._given.trace
         if path is None:
             return
         if self._first_failure is not None:
             seed, nodes = self._first_failure.seed, self._first_failure.nodes
+            hash_seed = self._first_failure.hash_seed
         elif isinstance(self._given.seeds, range) and len(self._given.seeds) == 1:
-            seed, nodes = self._given.seeds[0], self._given.nodes
+            seed, nodes, hash_seed = self._given.seeds[0], self._given.nodes, self._given.hash_seed
         else:
             self._console.print("Nothing failed: no trace was written.", highlight=False)
             return
-        report = run_seed(seed, attrs.evolve(self._options, nodes=nodes, trace=True))
+        # In a process of its own again, for only so can it hash as that run did.
+        options = attrs.evolve(self._options, nodes=nodes, trace=True)
+        (report,) = sweep([seed], options, jobs=1, hash_seed=hash_seed)
         if path.suffix == ".html":
             write_diagram(report.events, path, title=f"seed {seed}, {report.nodes} nodes: {report.verdict}")
         else:

@@ -26,7 +26,7 @@ from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.testing.clocks import SimulatedClock
 from raft_actors.testing.disk import SimulatedDisk
 from raft_actors.testing.facts import Facts
-from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.failure import CheckFailed, check_failed
 from raft_actors.testing.invariants import Invariant
 from raft_actors.testing.members import Member
 from raft_actors.testing.network import LINK_FAULTS, SimulatedNetwork
@@ -387,8 +387,7 @@ class SimulatedCluster(Generic[C, R]):
 
     def failed(self, text: str) -> CheckFailed:
         """An error to raise for what is wrong."""
-        broken = "crash" if " crashed: " in text else text.partition(":")[0].partition(" (")[0]
-        return CheckFailed(f"seed {self.seed}, at {trio.current_time():.3f} s: {text}", broken)
+        return check_failed(self.seed, trio.current_time(), text)
 
     def final_checks(self) -> None:
         """What is checked at the end of the block, of whatever state the cluster is in then."""

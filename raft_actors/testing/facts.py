@@ -10,6 +10,7 @@ import attrs
 
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.log import Log
+from raft_actors.testing.kept_snapshots import KeptSnapshots
 
 _index = attrgetter("index")
 
@@ -104,6 +105,7 @@ class Facts:
         leaders: term → the first node seen to lead it.
         committed: what was committed.
         history: every command that some node has applied, in order.
+        snapshots: what they wrote.
         replaced: nodes whose disk was replaced by another: nothing that they once held or promised binds them.
     """
 
@@ -111,6 +113,7 @@ class Facts:
     leaders: dict[int, str] = attrs.field(factory=dict[int, str], init=False)
     committed: CommittedLog = attrs.field(factory=CommittedLog, init=False)
     history: list[AppliedEntry] = attrs.field(factory=list[AppliedEntry], init=False)
+    snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
     replaced: set[str] = attrs.field(factory=set[str], init=False)
 
     @property

@@ -30,6 +30,7 @@ class Life:
         supervisor: the node's inside (None where a test feeds an invariant by hand).
         applied_count: how many commands its state machine has taken in, by itself or within a snapshot.
         applied_index: log index of the last of them (or of the snapshot).
+        restored_index: index of the latest snapshot that it restored; None: of none.
         seen_…: what was true at the last look, before the decision that is being looked at now.
     """
 
@@ -41,6 +42,7 @@ class Life:
     over: bool = False
     applied_count: int = 0
     applied_index: int = 0
+    restored_index: int | None = None
     seen_role: Role | None = attrs.field(default=None, repr=False)
     seen_term: int = 0
     seen_voted_for: str | None = None
@@ -91,6 +93,13 @@ class Life:
         self.seen_durable = log.durable_index
         self.seen_epoch = log.epoch
         self.seen_snapshot = log.snapshot
+
+    @property
+    def origin(self) -> str:
+        """Where its state comes from, in words."""
+        if self.restored_index is None:
+            return "had restored no snapshot"
+        return f"had restored the snapshot at entry {self.restored_index}"
 
     def __str__(self) -> str:
         return f"node {self.node_id!r} (start {self.number})"

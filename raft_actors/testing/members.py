@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import ConfigurationError, NodeStopped
+from raft_actors.errors import ConfigurationError, NodeStopped, StateMachineError
 from raft_actors.node.machines import state_machine_from, use
 from raft_actors.node.node import Node
 from raft_actors.observe.trace import Trace
@@ -202,6 +202,15 @@ class Member(Generic[C, R]):
     def _ended_by(self, running: Running[C, R], error: Exception) -> None:
         if not running.recovered and running.awaited:
             running.error = error  # for whoever started it
-            return
+            if not isinstance(error, StateMachineError):
+                return
+            # Whoever started it knows of disks and what befalls them; the application's own fault ends the run.
         self.trace.add("crash", self.node_id, why="error", error=f"{type(error).__name__}: {error}")
-        self.crashed(self.node_id, f"{running.life} crashed: {type(error).__name__}: {error}", error)
+        self.crashed(self.node_id, f"{running.life} crashed: {_words(error)}", error)
+
+
+def _words(error: Exception) -> str:
+    """An error, and what the application raised behind it."""
+    cause = error.__cause__
+    behind = "" if cause is None else f" ({type(cause).__name__}: {cause})"
+    return f"{type(error).__name__}: {error}{behind}"

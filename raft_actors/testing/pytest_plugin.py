@@ -12,12 +12,18 @@ and a test is an async function, with or without pytest-trio's `trio_mode`:
             …
 
 It runs once for each seed: 0 to 19 here, 0 alone without the mark, and those of `--raft-seeds` (`7`, or `0:1000`) where
-that is given. Needs the packages pytest and pytest-trio.
+that is given. `--raft-hash-seeds 1:9` runs all that pytest was asked for once for each PYTHONHASHSEED from 1 to 8, each
+in a process of its own: a state machine that iterates over a set of strings fails with some and not with others.
+
+Needs the packages pytest and pytest-trio.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -29,12 +35,14 @@ from trio.testing import MockClock
 from raft_actors.actors.one_error import leaves
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing import simulation
+from raft_actors.testing.hash_seed import VARIABLE, hash_seed
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 _EVENTS = 40
 _LIMIT_S = 600.0
+_CHILD = "RAFT_ACTORS_HASH_SEED_IS_SET"
 _CLUSTERS = pytest.StashKey[list[simulation.Simulation[Any, Any]]]()
 
 
@@ -84,6 +92,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_parse_seeds,
         help="run every test that uses the fixture simulate with this seed, or with each from FIRST to END-1",
     )
+    parser.getgroup("raft_actors").addoption(
+        "--raft-hash-seeds",
+        metavar="N|FIRST:END",
+        type=_parse_seeds,
+        help="run pytest once with PYTHONHASHSEED=N, or with each from FIRST to END-1, each time in a new process",
+    )
 
 
 def _parse_seeds(text: str) -> range:
@@ -100,6 +114,25 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if not config.pluginmanager.hasplugin("trio"):
         raise pytest.UsageError("raft_actors.testing.pytest_plugin needs pytest-trio: pip install pytest-trio")
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Where hash seeds were asked for, leave the tests to a process for each: a process can't change its own."""
+    hash_seeds: range | None = config.getoption("--raft-hash-seeds")
+    if hash_seeds is None or _CHILD in os.environ:
+        return None
+    worst = 0
+    for number in hash_seeds:
+        sys.stdout.write(f"\n{VARIABLE}={number}\n")
+        sys.stdout.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *config.invocation_params.args],
+            env={**os.environ, VARIABLE: str(number), _CHILD: "1"},
+            cwd=config.invocation_params.dir,
+            check=False,
+        )
+        worst = worst or done.returncode
+    return worst
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -154,7 +187,9 @@ def pytest_runtest_makereport(
     if report.failed and call.when == "call":
         for cluster in item.stash.get(_CLUSTERS, list[simulation.Simulation[Any, Any]]()):
             latest = [*cluster.trace.lines()][-_EVENTS:]
-            again = f"pytest {shlex.quote(item.nodeid)} --raft-seeds {cluster.seed}"
+            known = hash_seed()
+            hashed = "" if known is None else f"{VARIABLE}={known} "
+            again = f"{hashed}pytest {shlex.quote(item.nodeid)} --raft-seeds {cluster.seed}"
             text = "\n".join((f"again: {again}", f"the latest of {cluster.trace.count} events:", *latest))
             report.sections.append((f"simulated cluster, seed {cluster.seed}", text))
     return report

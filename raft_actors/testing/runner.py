@@ -16,6 +16,7 @@ from raft_actors.observe.trace import Event, Trace
 from raft_actors.testing.agenda import SimulationClock
 from raft_actors.testing.cluster import RELIABLE
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.hash_seed import hash_seed
 from raft_actors.testing.linearizability import Verdict
 from raft_actors.testing.plans import LEAST_NODES, MOST_NODES, Plan
 from raft_actors.testing.simulation import Simulation, simulate
@@ -60,6 +61,7 @@ class SeedReport:
 
     Attributes:
         seed, nodes: which, and how many nodes there were.
+        hash_seed: PYTHONHASHSEED of the process that ran it; None: it was not set, so hashes differ next time.
         verdict: "ok"; "broken" (an invariant, liveness, or linearizability); "unknown" (the checker gave up).
         broken: name of what was broken, or "".
         text: what happened, in words; "" where all is well.
@@ -74,6 +76,7 @@ class SeedReport:
 
     seed: int
     nodes: int
+    hash_seed: int | None = None
     verdict: str
     broken: str = ""
     text: str = ""
@@ -143,6 +146,7 @@ def _report(run: _Run, nodes: int, broken: str, text: str, cpu_s: float) -> Seed
     return SeedReport(
         seed=run.seed,
         nodes=nodes,
+        hash_seed=hash_seed(),
         verdict=verdict,
         broken=broken,
         text=text or run.undecided,

@@ -1,4 +1,8 @@
-"""Many seeds, on all cores: a process for each core, and a report for each seed as soon as it is done."""
+"""Many seeds, on all cores: a process for each core, and a report for each seed as soon as it is done.
+
+Each process hashes strings by a seed of its own, which its reports name: what a state machine does by the order of a
+set shows in one process or another, and can be shown again.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ import os
 import signal
 import time
 from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from raft_actors.errors import ConfigurationError, InternalError
+from raft_actors.testing.hash_seed import VARIABLE, drawn_hash_seed
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 
 if TYPE_CHECKING:
@@ -26,13 +32,19 @@ _COLLECT_AFTER = 50_000
 
 
 def sweep(
-    seeds: Iterable[int], options: Options, *, jobs: int | None = None, ends_at: float | None = None
+    seeds: Iterable[int],
+    options: Options,
+    *,
+    jobs: int | None = None,
+    ends_at: float | None = None,
+    hash_seed: int | None = None,
 ) -> Generator[SeedReport, None, None]:
     """Run these seeds, and yield the reports in the order in which they come. Closing it ends all processes.
 
     Args:
         seeds: may be endless.
         jobs: how many processes; None: one for each core that this process may use.
+        hash_seed: PYTHONHASHSEED of all processes; None: drawn, another one for each.
         ends_at: begin no further seed from then on, on `time.monotonic`'s clock.
 
     Raises:
@@ -43,7 +55,7 @@ def sweep(
     processes: _Processes = {}
     try:
         for _ in range(jobs or _cores()):
-            _give(next(left, None), _start(processes, options), processes)
+            _give(next(left, None), _start(processes, options, hash_seed), processes)
         while processes:
             for ready in wait(list(processes)):
                 link = next(one for one in processes if one is ready)
@@ -58,15 +70,30 @@ def sweep(
             link.close()
 
 
-def _start(processes: _Processes, options: Options) -> _Link:
+def _start(processes: _Processes, options: Options, hash_seed: int | None) -> _Link:
     """Start a process that runs seeds."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, options), daemon=True)
-    process.start()
+    with _hashing_by(drawn_hash_seed() if hash_seed is None else hash_seed):
+        process.start()
     theirs.close()
     processes[ours] = process
     return ours
+
+
+@contextmanager
+def _hashing_by(hash_seed: int) -> Generator[None, None, None]:
+    """Have processes that are started meanwhile hash strings by this seed: a process takes it from its environment."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(hash_seed)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def _give(seed: int | None, link: _Link, processes: _Processes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import trio
@@ -138,13 +139,16 @@ class Watch:
 
     def restored(self, life: Life, index: int, count: int) -> None:
         """A snapshot was restored."""
+        life.restored_index = index
         for tell in self._restored:
             tell(life, index, count)
         life.applied_count = count
         life.applied_index = index
 
-    def digested(self, life: Life, index: int, digest: int) -> None:
+    def digested(self, life: Life, index: int, snapshot: bytes) -> None:
         """A snapshot of a state was written."""
+        self.facts.snapshots.add(index, snapshot)
+        digest = zlib.crc32(snapshot)
         for tell in self._digested:
             tell(life, index, digest)
 

@@ -67,6 +67,7 @@ def fake_report(seed: int) -> SeedReport:
     return SeedReport(
         seed=seed,
         nodes=5,
+        hash_seed=3,
         verdict="broken" if bad else "ok",
         broken="election safety" if bad else "",
         text="seed 7, at 3.000 s: election safety: two leaders" if bad else "",
@@ -84,11 +85,12 @@ def test_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     failures = tmp_path / "failures.jsonl"
     code, said = run(capsys, "--seeds=5:9", "--seconds=4", f"--failures={failures}")
     assert code == 1
-    replay = "raft-actors simulate --seeds 7 --nodes 5 --seconds 4 --trace seed-7.html"
+    replay = "raft-actors simulate --seeds 7 --nodes 5 --seconds 4 --hash-seed 3 --trace seed-7.html"
     for needed in ("SEED 7 (5 nodes): election safety", "two leaders", "n1   role      role=leader term=3", replay):
         assert needed in said
     (line,) = failures.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["replay"] == replay
+    assert json.loads(line)["hash_seed"] == 3
     failures.unlink()
     failures.mkdir()  # what was writable at the start need not stay so: no reason to lose the rest of the sweep
     monkeypatch.setattr("raft_actors.cli.simulate.output_file", Path)

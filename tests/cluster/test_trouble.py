@@ -263,6 +263,33 @@ async def test_a_state_machine_that_cannot_snapshot_ends_its_node() -> None:
         await scenario()
 
 
+class CannotRestore(CommandLog):
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        raise KeyError("names")
+
+
+@pytest.mark.parametrize("by_torment", [False, True])
+async def test_a_state_machine_that_cannot_restore_fails_the_run_with_seed_node_and_time(by_torment: bool) -> None:
+    async def scenario() -> None:
+        async with open_cluster(CannotRestore, seed=1, config=snapshotting(3)) as cluster:
+            for number in range(5):
+                await cluster.one(b"%d" % number, 3)
+            cluster.crash("n2")
+            if by_torment:
+                await cluster.heal_all()
+            else:
+                await cluster.start("n2")
+            await trio.sleep_forever()
+
+    expected = (
+        r"^seed 1.*, at \d+\.\d{3} s: node 'n2' \(start 2\) crashed: StateMachineError: the state machine can't "
+        r"restore the snapshot at index \d+ \(KeyError: 'names'\)(\n|$)"
+    )
+    with pytest.raises(CheckFailed, match=expected) as failed:
+        await scenario()
+    assert failed.value.broken == "crash"
+
+
 class Slow(StateMachine[bytes, None]):
     """Takes its time, on the simulated clock: each command costs what it says in milliseconds."""
 

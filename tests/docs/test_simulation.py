@@ -68,7 +68,7 @@ def test_the_shown_command_replays_a_seed_and_the_report_prints_such_a_one(folde
     name, option, seed = replay
     assert option == widen[1] == "--raft-seeds"
     output = run_pytest(folder, "test_lock.py", option, "1:4")  # a few of those that the other one runs
-    failed = re.findall(r"^again: pytest '(.*)' --raft-seeds (\d+)$", output, re.MULTILINE)
+    failed = re.findall(r"^again: (?:PYTHONHASHSEED=\d+ )?pytest '(.*)' --raft-seeds (\d+)$", output, re.MULTILINE)
     assert failed, output
     assert name == failed[0][0].replace(f"seed{failed[0][1]}", f"seed{seed}")
     again = run_pytest(folder, failed[0][0], option, failed[0][1])

@@ -11,11 +11,13 @@ import pytest
 import trio
 
 from raft_actors.actors.clock import NodeClock
+from raft_actors.config import MIB
 from raft_actors.node.role_actors import LeaderActor
 from raft_actors.raft.progress import ProgressState
 from raft_actors.testing import Life
 from raft_actors.testing.comparable import comparable
 from raft_actors.testing.invariants import BoundedQueues, EqualResults, NoLeakedTask, StateMachineSafety
+from raft_actors.testing.kept_snapshots import KeptSnapshots
 from raft_actors.testing.life import LIFE
 from tests.invariants.support import Stage
 from tests.unit.builders import make_config, make_follower, make_leader
@@ -73,20 +75,41 @@ def test_equal_results() -> None:
     stage, life = stage_with_history(EqualResults())
     other = stage.life("n2")
     stage.watch.applied(other, 2, b"x", 1)
-    stage.watch.digested(life, 5, 1234)
-    stage.watch.digested(other, 5, 1234)
-    stage.watch.digested(other, 6, 99)
+    stage.watch.digested(life, 5, b"all the same")
+    stage.watch.digested(other, 5, b"all the same")
+    stage.watch.digested(other, 6, b"later")
     stage.expect_nothing()
     stage.watch.applied(other, 3, b"y", 3)
-    stage.expect("got 3 from b'y' of entry 3, where others got 2")
-    stage.watch.digested(other, 5, 1235)
-    stage.expect("the snapshot of node 'n2' (start 1) at entry 5 differs from that of node 'n1' (start 1)")
+    stage.expect("got 3 from b'y' of entry 3, where others got 2; n2 had restored no snapshot")
+
+
+def test_snapshots_that_differ_are_shown_where_they_begin_to() -> None:
+    stage, life = stage_with_history(EqualResults())
+    other = stage.life("n2")
+    stage.watch.digested(life, 5, b"x" * 100 + b"all the same")
+    stage.watch.restored(other, 4, 2)
+    stage.watch.digested(other, 5, b"x" * 100 + b"all the Same")
+    stage.expect(
+        "the snapshot of node 'n2' (start 1), which had restored the snapshot at entry 4, at entry 5 differs from that "
+        "of node 'n1' (start 1), which had restored no snapshot: at byte 108 b'xxxxxxxxall the Same' against "
+        "b'xxxxxxxxall the same' (112 and 112 B)"
+    )
+
+
+def test_of_large_snapshots_the_beginning_is_kept_and_of_many_the_latest() -> None:
+    kept = KeptSnapshots()
+    for index in range(1, 40):
+        kept.add(index, bytes(2 * MIB))
+    kept.add(39, bytes(2 * MIB - 1) + b"x")
+    assert kept.difference(39) == ": not in their first 1,048,576 bytes"
+    kept.add(1, b"x")  # the first at that index was let go: this takes its place
+    assert kept.difference(1) == ": not in their first 1 bytes"
 
 
 def test_snapshots_may_be_left_out() -> None:
     stage, life = stage_with_history(EqualResults.without_snapshots())
-    stage.watch.digested(life, 5, 1)
-    stage.watch.digested(life, 5, 2)
+    stage.watch.digested(life, 5, b"1")
+    stage.watch.digested(life, 5, b"2")
     stage.expect_nothing()
 
 

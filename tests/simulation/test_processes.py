@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 
 import pytest
 
 from raft_actors import InternalError
 from raft_actors.testing import Options
+from raft_actors.testing.hash_seed import VARIABLE
 from raft_actors.testing.sweep import sweep
 
 QUICK = Options(nodes=3, seconds=0.5)
@@ -38,3 +40,17 @@ def test_a_process_that_dies() -> None:
         for _ in reports:
             pass
     assert not multiprocessing.active_children()
+
+
+def test_each_process_hashes_by_a_seed_of_its_own_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    reports = list(sweep(range(8), QUICK, jobs=2))
+    assert len({report.hash_seed for report in reports}) == 2  # each of them was given a seed first
+    assert None not in {report.hash_seed for report in reports}
+    assert VARIABLE not in os.environ
+
+
+def test_all_hash_by_the_seed_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "5")
+    assert {report.hash_seed for report in sweep(range(2), QUICK, jobs=2, hash_seed=77)} == {77}
+    assert os.environ[VARIABLE] == "5"

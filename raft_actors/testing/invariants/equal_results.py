@@ -41,7 +41,7 @@ class EqualResults(Invariant):
         if position < len(history) and history[position].result != result:
             self.fail(
                 f"{life} got {result!r} from {command!r} of entry {index}, where others got "
-                f"{history[position].result!r}"
+                f"{history[position].result!r}; {life.node_id} {life.origin}"
             )
 
     @override
@@ -49,6 +49,8 @@ class EqualResults(Invariant):
         """Compare a state with that of others at the same index."""
         if not self.compare_snapshots:
             return
-        known, owner = self._digests.setdefault(index, (digest, str(life)))
+        known, owner = self._digests.setdefault(index, (digest, f"{life}, which {life.origin}"))
         if known != digest:
-            self.fail(f"the snapshot of {life} at entry {index} differs from that of {owner}")
+            where = self.facts.snapshots.difference(index)
+            mine = f"{life}, which {life.origin}"
+            self.fail(f"the snapshot of {mine}, at entry {index} differs from that of {owner}{where}")

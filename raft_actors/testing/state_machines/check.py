@@ -15,6 +15,7 @@ import attrs
 from raft_actors.errors import ConfigurationError
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.kept_snapshots import difference
 from raft_actors.testing.state_machines.children import run_in_other_processes
 from raft_actors.testing.state_machines.sameness import fields_of, is_same
 from raft_actors.testing.state_machines.surroundings import moved_clock
@@ -256,16 +257,6 @@ class _Check:
                     broken,
                 )
             self.same_state(self.whole, report.whole, f"one in a process with {report.surroundings}", broken)
-
-
-def difference(one: bytes, other: bytes) -> str:
-    """Show where two snapshots begin to differ, with some bytes around."""
-    at = next(
-        (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-    begin = max(0, at - 16)
-    ours, theirs = one[begin : at + 24], other[begin : at + 24]
-    return f"at byte {at:,} {ours!r} against {theirs!r} ({len(one):,} and {len(other):,} B)"
 
 
 def _made(make: Any) -> StateMachine[Any, Any]:
