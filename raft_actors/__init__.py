@@ -49,6 +49,7 @@ from raft_actors.node.events import (
     SnapshotInstalled,
     SnapshotTaken,
 )
+from raft_actors.node.kept_results import NOT_KEPT
 from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
@@ -61,6 +62,7 @@ from raft_actors.state_machine import StateMachine
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
+    "NOT_KEPT",
     "RAW_BYTES",
     "AppliedCommand",
     "AppliedLog",

@@ -18,8 +18,9 @@ from raft_actors.actors.home_thread import current_task
 from raft_actors.commands import CommandCodec
 from raft_actors.config import MIB
 from raft_actors.node.applier import Applier
+from raft_actors.node.kept_results import NOT_KEPT, KeptResults
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.entries import Entry, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
 
@@ -30,11 +31,18 @@ _FETCH_BYTES = 1 * MIB
 
 @attrs.frozen
 class AppliedCommand(Generic[C]):
-    """A command that has been applied on this node."""
+    """A command that has been applied on this node.
+
+    Attributes:
+        index, term: of its log entry.
+        result: what this node's state machine returned, the same object that the proposer gets; a `CommandFailed`
+            where `apply` raised; `NOT_KEPT` where this node does not have it any more, or never had.
+    """
 
     index: int
     term: int
     command: C
+    result: Any = NOT_KEPT
 
 
 @attrs.frozen
@@ -47,7 +55,16 @@ class AppliedSnapshot:
 class AppliedLog(Generic[C]):
     """Reads the applied log from an index on. `async for item in applied_log` ends when the node does."""
 
-    def __init__(self, applier: Applier, log: Log, storage: Storage, codec: CommandCodec[C], from_index: int) -> None:
+    def __init__(
+        self,
+        applier: Applier,
+        log: Log,
+        storage: Storage,
+        codec: CommandCodec[C],
+        from_index: int,
+        results: KeptResults | None = None,
+    ) -> None:
+        self._results = results or KeptResults(0, from_index)
         self._applier = applier
         self._log = log
         self._storage = storage
@@ -98,8 +115,12 @@ class AppliedLog(Generic[C]):
                 for entry in batch.entries():
                     if entry.index in self._applier.skipped:
                         continue
-                    self._ready.append(AppliedCommand(entry.index, entry.term, self._codec.decode(entry.command)))
+                    self._ready.append(self._applied(entry))
             self.next_index = batch.last_index + 1
+
+    def _applied(self, entry: Entry) -> AppliedCommand[C]:
+        command, result = self._codec.decode(entry.command), self._results.take(entry.index)
+        return AppliedCommand(entry.index, entry.term, command, result)
 
     def _skip_to_snapshot(self) -> None:
         snapshot = self._log.snapshot

@@ -25,6 +25,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
+from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.snapshot_chunks import SnapshotChunks
@@ -81,6 +82,7 @@ class Applier(Actor[ApplierMessage]):
     Attributes:
         applied_index: the last entry applied (Figure 2: lastApplied).
         commit_index: how far it may apply.
+        readers: who wants results of what others proposed, too.
         stopped: whether the node has ended.
     """
 
@@ -117,6 +119,7 @@ class Applier(Actor[ApplierMessage]):
         self._slice_ends = 0.0
         self._stride = 1
         self._moved = trio.lowlevel.ParkingLot()
+        self.readers = ResultReaders()
         self._snapshot_index: int = 0
         self._snapshot_under_way = False
         self._snapshot_requests: list[RequestSnapshot] = []
@@ -280,7 +283,7 @@ class Applier(Actor[ApplierMessage]):
 
     def _results_wanted(self) -> bool:
         """Whether anybody waits for results. Who does is known before the first of his entries is applied."""
-        return bool(self._outcomes) or self._keep_from is not None
+        return bool(self._outcomes) or self._keep_from is not None or self.readers.any
 
     def _failed(self, index: int, error: Exception) -> CommandFailed:
         self._failed_commands += 1
@@ -294,6 +297,8 @@ class Applier(Actor[ApplierMessage]):
         outcomes, applied_index = self._outcomes, self.applied_index
         while outcomes and outcomes[0].last_index <= applied_index:
             outcomes.popleft().answer(self._results, self._results_from, self._state_machine)
+        if self.readers.any:
+            self.readers.put(self._results, self._results_from)
         needed_from = outcomes[0].index if outcomes else self._keep_from
         if needed_from is None or needed_from > self.applied_index:
             self._results = []

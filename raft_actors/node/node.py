@@ -363,11 +363,12 @@ class Node(Generic[M_co]):
 
     @asynccontextmanager
     async def applied(
-        self: Node[StateMachine[C, Any]], *, from_index: int | None = None
+        self: Node[StateMachine[C, Any]], *, from_index: int | None = None, kept_results: int = 4096
     ) -> AsyncGenerator[AppliedLog[C], None]:
         """Read the applied log as a channel: `async with node.applied() as channel`.
 
-        Begins at `from_index`, or with the first entry not applied yet. See `AppliedLog`.
+        Begins at `from_index`, or with the first entry not applied yet. Commands that are applied while it is open come
+        with their results, of which `kept_results` wait for a reader that is behind (older ones are let go).
         """
         current_task()
         self._supervisor.check_caller()
@@ -375,7 +376,8 @@ class Node(Generic[M_co]):
         begin = applier.applied_index + 1 if from_index is None else from_index
         if begin < 1:
             raise ConfigurationError(f"log indexes begin with 1, so from_index can't be {begin}")
-        yield AppliedLog(applier, state.log, self._supervisor.storage, self._codec, begin)
+        with applier.readers.keeping(kept_results, applier.applied_index + 1) as results:
+            yield AppliedLog(applier, state.log, self._supervisor.storage, self._codec, begin, results)
 
     @asynccontextmanager
     async def open_snapshot(self) -> AsyncGenerator[tuple[SnapshotMetadata, SnapshotChunks] | None, None]:

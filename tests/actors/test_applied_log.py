@@ -7,19 +7,22 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.commands import RAW_BYTES
+from raft_actors.errors import CommandFailed, ConfigurationError
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
+from raft_actors.node.kept_results import NOT_KEPT, KeptResults, ResultReaders
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from tests.actors.applying import Stage, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.stores import IDENTITY, forgetful, store_snapshot
+from tests.actors.test_applier import proposal
 from tests.unit.builders import batch, batches, make_log
 
 Items = list[AppliedCommand[bytes] | AppliedSnapshot]
 
 
-def reader(stage: Stage, from_index: int = 1) -> AppliedLog[bytes]:
-    return AppliedLog(stage.applier, stage.applier._log, stage.applier._storage, RAW_BYTES, from_index)
+def reader(stage: Stage, from_index: int = 1, results: KeptResults | None = None) -> AppliedLog[bytes]:
+    return AppliedLog(stage.applier, stage.applier._log, stage.applier._storage, RAW_BYTES, from_index, results)
 
 
 async def take(log: AppliedLog[bytes], count: int) -> Items:
@@ -112,3 +115,62 @@ async def test_ends_with_the_node() -> None:
         assert items == [AppliedCommand(1, 1, b"1")]
         with pytest.raises(trio.EndOfChannel):
             await reader(stage).receive()
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+async def results_of(log: AppliedLog[bytes], count: int) -> list[object]:
+    return [getattr(item, "result", None) for item in await take(log, count)]
+
+
+async def test_gives_results_of_what_is_applied_while_somebody_reads() -> None:
+    log = make_log([1, 1])
+    log.append(EntryBatch.encode(3, 1, EntryKind.NOOP, [b""]))
+    log.append(*batches(4, [1]))
+    async with running(log) as stage:
+        await stage.apply(1)
+        with stage.applier.readers.keeping(10, stage.applier.applied_index + 1) as results:
+            await stage.apply(4)
+            assert await results_of(reader(stage, results=results), 3) == [NOT_KEPT, "result of 2", "result of 4"]
+        assert not stage.applier.readers.any
+
+
+async def test_each_reader_and_each_proposer_gets_the_same_result() -> None:
+    async with running(make_log([1, 1, 1])) as stage:
+        waiting = proposal(2, b"2", b"3")
+        readers = stage.applier.readers
+        with readers.keeping(10, 1) as one, readers.keeping(1, 1) as other:
+            await stage.apply(1)
+            await stage.apply(2, keep_from=2)
+            await stage.apply(3, waiting)
+            results = await results_of(reader(stage, results=one), 3)
+            assert results == ["result of 1", "result of 2", "result of 3"]
+            assert await results_of(reader(stage, results=other), 3) == [NOT_KEPT, NOT_KEPT, "result of 3"]
+        assert await waiting.wait() == results[1:]
+
+
+async def test_a_command_that_failed_comes_with_its_failure() -> None:
+    log = make_log()
+    log.append(EntryBatch.encode(1, 1, EntryKind.COMMAND, [b"bad"]))
+    async with running(log) as stage:
+        with stage.applier.readers.keeping(10, 1) as results:
+            await stage.apply(1)
+            (failure,) = await results_of(reader(stage, results=results), 1)
+        assert isinstance(failure, CommandFailed)
+
+
+def test_results_that_a_snapshot_skipped_are_not_kept() -> None:
+    kept = KeptResults(10, 1)
+    kept.put(["a", "b"], 1)
+    kept.put(["a", "b", "c"], 1)
+    kept.put(["x"], 7)
+    assert [kept.take(index) for index in (2, 7, 8)] == [NOT_KEPT, "x", NOT_KEPT]
+
+
+def test_no_less_than_none_can_be_kept() -> None:
+    kept = KeptResults(0, 1)
+    kept.put(["a"], 1)
+    assert kept.take(1) is NOT_KEPT
+    with pytest.raises(ConfigurationError, match="0 keeps none"), ResultReaders().keeping(-1, 1):
+        pass
