@@ -14,8 +14,16 @@ from typing import TypeVar
 import attrs
 
 from raft_actors.errors import InternalError
-from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata, TermRun, Write
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.persistent_state import (
+    CommitSnapshot,
+    HardState,
+    LogWrite,
+    SnapshotMetadata,
+    StoredConfiguration,
+    TermRun,
+    Write,
+)
 
 _first_index = attrgetter("first_index")
 
@@ -31,6 +39,7 @@ class LogState:
         last_index: the last entry; `first_index - 1` where the log is empty.
         term_runs: the terms of `first_index … last_index`; the first run starts at `first_index`.
         commit_index: entries up to here are known to be committed.
+        configurations: see `Recovered.configurations`.
     """
 
     hard_state: HardState = attrs.field(factory=HardState)
@@ -39,6 +48,7 @@ class LogState:
     last_index: int = 0
     term_runs: tuple[TermRun, ...] = ()
     commit_index: int = 0
+    configurations: tuple[StoredConfiguration, ...] = ()
 
     @property
     def last_term(self) -> int:
@@ -88,9 +98,17 @@ class LogState:
                 f"entries up to {write.first_index - 1} would be forgotten, "
                 f"but snapshot {write.snapshot_id} ends at index {metadata.index}"
             )
+        base = () if write.configuration is None else (write.configuration,)
         # A log that ends inside the snapshot has nothing left that could follow it: it goes as a whole.
         if write.discard_log or self.last_index < metadata.index:
-            return LogState(self.hard_state, metadata, metadata.index + 1, metadata.index, commit_index=metadata.index)
+            return LogState(
+                self.hard_state,
+                metadata,
+                metadata.index + 1,
+                metadata.index,
+                commit_index=metadata.index,
+                configurations=base,
+            )
         first_index = max(self.first_index, write.first_index)
         return attrs.evolve(
             self,
@@ -98,6 +116,7 @@ class LogState:
             first_index=first_index,
             term_runs=self._runs_from(first_index),
             commit_index=max(self.commit_index, metadata.index),
+            configurations=base + tuple(held for held in self.configurations if held.index > metadata.index),
         )
 
     def _truncated(self, index: int) -> LogState:
@@ -110,10 +129,12 @@ class LogState:
         if index > self.last_index:
             return self
         runs = tuple(run for run in self.term_runs if run.first_index < index)
-        return attrs.evolve(self, last_index=index - 1, term_runs=runs)
+        kept = tuple(held for held in self.configurations if held.index < index)
+        return attrs.evolve(self, last_index=index - 1, term_runs=runs, configurations=kept)
 
     def _appended(self, batches: Sequence[EntryBatch], commit_index: int) -> LogState:
         last_index, last_term, runs = self.last_index, self.last_term, self.term_runs
+        configurations = self.configurations
         for batch in batches:
             if batch.first_index != last_index + 1 or batch.last_index < batch.first_index:
                 raise InternalError(
@@ -125,10 +146,14 @@ class LogState:
                         f"entry {batch.first_index} of term {batch.term} can't follow one of term {last_term}"
                     )
                 runs += (TermRun(batch.term, batch.first_index),)
+            if batch.kind is EntryKind.CONFIGURATION:
+                configurations += tuple(StoredConfiguration(entry.index, entry.command) for entry in batch.entries())
             last_index, last_term = batch.last_index, batch.term
         if commit_index > last_index:
             raise InternalError(f"entry {commit_index} can't be committed in a log that ends with entry {last_index}")
-        return LogState(self.hard_state, self.snapshot, self.first_index, last_index, runs, commit_index)
+        return LogState(
+            self.hard_state, self.snapshot, self.first_index, last_index, runs, commit_index, configurations
+        )
 
     def _runs_from(self, first_index: int) -> tuple[TermRun, ...]:
         if first_index > self.last_index:

@@ -155,6 +155,7 @@ class MemoryStorage(Storage):
             tail=tail,
             commit_index=state.commit_index,
             initial_voters=disk.identity.initial_voters,
+            configurations=state.configurations,
         )
 
     def lose_power(self) -> None:

@@ -121,7 +121,15 @@ class LogRows:
                 self._check_first(row.first_index)
         if last_index < row.last_index:
             raise corrupt(self.path, f"the log's end is missing: entries from index {last_index + 1} on")
-        return LogState(row.hard_state, row.snapshot, row.first_index, last_index, row.term_runs), commit_number
+        state = LogState(
+            row.hard_state,
+            row.snapshot,
+            row.first_index,
+            last_index,
+            row.term_runs,
+            configurations=row.configurations,
+        )
+        return state, commit_number
 
     def _check_first(self, first_index: int) -> None:
         select = "SELECT last_index FROM batches WHERE first_index <= ? ORDER BY first_index DESC LIMIT 1"

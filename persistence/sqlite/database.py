@@ -196,13 +196,7 @@ class Database:
         with self._writing("writing term, vote or log") as connection:
             connection.execute("BEGIN IMMEDIATE")
             for step in steps:
-                row = attrs.evolve(
-                    row,
-                    hard_state=step.after.hard_state,
-                    first_index=step.after.first_index,
-                    last_index=step.after.last_index,
-                    term_runs=step.after.term_runs,
-                )
+                row = row.after(step.after)
                 if isinstance(step.write, CommitSnapshot):
                     row = self._commit_snapshot(step, step.write, row)
                 else:

@@ -42,8 +42,15 @@ def _add_initial_voters(connection: sqlite3.Connection, path: Path) -> None:
     save(connection, {**columns, "initial_voters": "[]"})
 
 
+def _add_configurations(connection: sqlite3.Connection, path: Path) -> None:
+    """3 → 4: the store knows the configurations in its log, of which no older version wrote any."""
+    columns = read_columns(connection, path)
+    connection.execute("ALTER TABLE store ADD COLUMN configurations TEXT NOT NULL DEFAULT '[]'")
+    save(connection, {**columns, "configurations": "[]"})
+
+
 #: What makes of a store of version 1 one of version 2, of that one of version 3, and so on.
-MIGRATIONS: tuple[Migration, ...] = (_add_segments, _add_initial_voters)
+MIGRATIONS: tuple[Migration, ...] = (_add_segments, _add_initial_voters, _add_configurations)
 
 #: Of the tables that this version of the library makes: one more whenever a store could be misread by the one before.
 SCHEMA_VERSION = 1 + len(MIGRATIONS)

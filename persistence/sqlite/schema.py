@@ -1,7 +1,8 @@
 """The tables of a SQLite store, and the settings they need. `migrations` makes them of older ones.
 
     store      one row: identity, term and vote, the log's first index and term runs, the current snapshot, the voters
-               that the cluster began with. A checksum covers all of it.
+               that the cluster began with, and every configuration in the log: [[index, hexadecimal], …]. A checksum
+               covers all of it.
     batches    the log, a row per batch: `data` is the batch verbatim, with the checksum of its own, or where it is
                shorter than `size` says where in a segment the batch lies; the other columns repeat what finding a row
                takes.
@@ -69,7 +70,8 @@ CREATE TABLE store (
     snapshot_bytes INTEGER NOT NULL,
     commit_number INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
-    initial_voters TEXT NOT NULL DEFAULT '[]'
+    initial_voters TEXT NOT NULL DEFAULT '[]',
+    configurations TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE batches (
     first_index INTEGER PRIMARY KEY,

@@ -115,6 +115,7 @@ class SqliteStorage(Storage):
             tail=opened.tail,
             commit_index=state.commit_index,
             initial_voters=opened.initial_voters,
+            configurations=state.configurations,
         )
 
     @override
@@ -135,7 +136,8 @@ class SqliteStorage(Storage):
         for write in writes:
             if isinstance(write, CommitSnapshot):
                 session.begun.pop(write.snapshot_id, None)
-        if len(entries) <= MAX_ROWS and _only_appends(writes) and state.term_runs is before.term_runs:
+        plain = state.term_runs is before.term_runs and state.configurations is before.configurations
+        if len(entries) <= MAX_ROWS and _only_appends(writes) and plain:
             if not entries:
                 return session.thread.begin(partial(session.database.note_commit, state.commit_index))
             return session.thread.begin(partial(session.database.append, entries, state.commit_index))

@@ -18,8 +18,9 @@ import attrs
 
 from raft_actors.errors import StorageMismatch
 from raft_actors.persistence.abc import StoreIdentity
+from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite.errors import corrupt
-from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, TermRun
+from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, StoredConfiguration, TermRun
 
 
 @attrs.frozen
@@ -37,6 +38,18 @@ class StoreRow:
     snapshot_chunks: int = 0
     snapshot_bytes: int = 0
     commit_number: int = 0
+    configurations: tuple[StoredConfiguration, ...] = ()
+
+    def after(self, state: LogState) -> StoreRow:
+        """The row once the log is in this state. What it says of the snapshot stays."""
+        return attrs.evolve(
+            self,
+            hard_state=state.hard_state,
+            first_index=state.first_index,
+            last_index=state.last_index,
+            term_runs=state.term_runs,
+            configurations=state.configurations,
+        )
 
     def columns(self) -> dict[str, object]:
         """Its columns by name, in the order of the table, without the id and the checksum."""
@@ -57,6 +70,7 @@ class StoreRow:
             "snapshot_bytes": self.snapshot_bytes,
             "commit_number": self.commit_number,
             "initial_voters": json.dumps(self.identity.initial_voters),
+            "configurations": json.dumps([[held.index, held.data.hex()] for held in self.configurations]),
         }
 
     @classmethod
@@ -81,6 +95,10 @@ class StoreRow:
             snapshot_chunks=columns["snapshot_chunks"],
             snapshot_bytes=columns["snapshot_bytes"],
             commit_number=columns["commit_number"],
+            configurations=tuple(
+                StoredConfiguration(index, bytes.fromhex(data))
+                for index, data in json.loads(columns.get("configurations", "[]"))
+            ),
         )
 
 

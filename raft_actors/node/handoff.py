@@ -46,7 +46,7 @@ class Handoff:
     async def before_stopping(self) -> None:
         """Have somebody else lead, if this node does and there is anybody. Where that can't be, the others elect."""
         role = self._supervisor.role
-        if role is None or role.name is not RoleName.LEADER or not role.state.peers:
+        if role is None or role.name is not RoleName.LEADER or not role.state.voting_peers:
             return
         try:
             leader = await self.transfer(None)

@@ -16,7 +16,7 @@ from raft_actors.raft.chunk_window import MOST_CHUNKS
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, SnapshotReceived
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
-from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
 
 Report = Callable[[ChunkStored | SnapshotReceived], Awaitable[None]]
 """Hands an input to the role."""
@@ -31,6 +31,7 @@ class _Incoming:
 
     key: tuple[int, str, SnapshotMetadata]
     snapshot_id: int
+    configuration: StoredConfiguration | None
     next_sequence: int = 0
     missed: bool = False
     """Whether the leader was told that the next one is missing. What else it has under way then says nothing new."""
@@ -80,10 +81,16 @@ class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
             incoming.missed = False
             if message.done:
                 self._incoming, self._finished = None, key
-                received = SnapshotReceived(
-                    message.term, leader, message.snapshot, incoming.snapshot_id, incoming.next_sequence
+                await self._report(
+                    SnapshotReceived(
+                        message.term,
+                        leader,
+                        message.snapshot,
+                        incoming.snapshot_id,
+                        incoming.next_sequence,
+                        incoming.configuration,
+                    )
                 )
-                await self._report(received)
                 return
         await self._answer(leader, message, incoming.next_sequence)
 
@@ -96,7 +103,8 @@ class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
             return None
         if incoming is not None:
             await self._storage.discard_snapshot(incoming.snapshot_id)
-        self._incoming = _Incoming(key, await self._storage.begin_snapshot(message.snapshot))
+        snapshot_id = await self._storage.begin_snapshot(message.snapshot)
+        self._incoming = _Incoming(key, snapshot_id, message.stored_configuration())
         return self._incoming
 
     async def _answer(self, leader: str, message: InstallSnapshot, next_sequence: int) -> None:

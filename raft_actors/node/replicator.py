@@ -69,6 +69,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._transport = transport
         self._storage = storage
         self._snapshot: SnapshotReader | None = None
+        self._configuration = b""
         self._chunks = ChunkWindow(0)
         self._told_commit = 0
         self._beat_due = True
@@ -295,12 +296,15 @@ class Replicator(Actor[ReplicatorMessage]):
                 self._silent_beats = _CHUNK_PATIENCE
                 return
             self._chunks = ChunkWindow(self._snapshot.chunk_count)
+            stored = self._state.configurations.at(self._snapshot.metadata.index).stored
+            self._configuration = b"" if stored is None else stored.packed()
         reader, chunks = self._snapshot, self._chunks
         while chunks.may_send and not self._refused:
             sequence = chunks.next_chunk
             data = await self._read(reader.read_chunk(sequence))
             done = sequence + 1 == reader.chunk_count
-            if self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done)):
+            configuration = b"" if sequence else self._configuration
+            if self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done, configuration)):
                 chunks.sent(len(data))
                 self._silent_beats = self._answered_beats = 0
 

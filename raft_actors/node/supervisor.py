@@ -209,6 +209,7 @@ class Supervisor:
             voted_for=hard_state.voted_for,
             commit_index=max(log.snapshot_index, recovered.commit_index),
             pre_vote_rounds=rng.getrandbits(32),
+            stored_configurations=recovered.configurations,
         )
 
     def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:

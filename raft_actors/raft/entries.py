@@ -44,6 +44,8 @@ class EntryKind(enum.IntEnum):
     """Starts a leader's term, or marks a point for a read; never reaches the state machine (Raft paper §8)."""
     COMMAND = 1
     """A command for the state machine."""
+    CONFIGURATION = 2
+    """Who is in the cluster from here on (`membership_codec`); never reaches the state machine (§6)."""
 
 
 @attrs.frozen

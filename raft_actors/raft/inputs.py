@@ -6,7 +6,7 @@ import attrs
 
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
-from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
 from raft_actors.raft.requests import Request, TransferRequest
 
 
@@ -47,13 +47,18 @@ class ChunkStored:
 
 @attrs.frozen
 class SnapshotReceived:
-    """All chunks of a leader's snapshot are written, ready to be committed."""
+    """All chunks of a leader's snapshot are written, ready to be committed.
+
+    Attributes:
+        configuration: the one in force where it ends; None for the one that the cluster began with.
+    """
 
     term: int
     leader: str
     snapshot: SnapshotMetadata
     snapshot_id: int
     chunks: int
+    configuration: StoredConfiguration | None = None
 
 
 @attrs.frozen

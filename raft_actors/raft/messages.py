@@ -10,7 +10,10 @@ from __future__ import annotations
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
+
+SINCE = "raft_actors.since"
+"""Key of a field's metadata: the protocol version that brought it. See `transports.wire.codec`."""
 
 
 @attrs.frozen
@@ -112,13 +115,24 @@ class AppendEntriesRejected:
 
 @attrs.frozen
 class InstallSnapshot:
-    """One chunk of the leader's snapshot (§7). Chunks are numbered from 0; `done` marks the last one."""
+    """One chunk of the leader's snapshot (§7). Chunks are numbered from 0; `done` marks the last one.
+
+    Attributes:
+        configuration: in the first chunk, the configuration in force where the snapshot ends: the index of its entry,
+            eight bytes, and what the entry holds (`membership_codec`). Empty for the one that the cluster began with.
+    """
 
     term: int
     snapshot: SnapshotMetadata
     sequence: int
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     done: bool
+    configuration: bytes = attrs.field(default=b"", repr=False, metadata={SINCE: 3})
+
+    def stored_configuration(self) -> StoredConfiguration | None:
+        """The configuration, taken apart; None for the one that the cluster began with."""
+        data = self.configuration
+        return StoredConfiguration(int.from_bytes(data[:8], "big"), data[8:]) if data else None
 
 
 @attrs.frozen

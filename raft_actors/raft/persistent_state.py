@@ -19,6 +19,23 @@ class SnapshotMetadata:
 
 
 @attrs.frozen
+class StoredConfiguration:
+    """A configuration of the cluster as an entry of the log holds it.
+
+    Attributes:
+        index: of the entry.
+        data: its command: see `membership_codec`.
+    """
+
+    index: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+    def packed(self) -> bytes:
+        """Both in one, as a message holds it: see `InstallSnapshot.configuration`."""
+        return self.index.to_bytes(8, "big") + self.data
+
+
+@attrs.frozen
 class HardState:
     """The term a node is in and whom it voted for in that term: what it must never forget (Figure 2)."""
 
@@ -52,6 +69,8 @@ class Recovered:
             durable write told, for it is never synced.
         initial_voters: ids of the voters that the cluster began with; empty where no opening, this one included, has
             named any.
+        configurations: those in the log, by index, beginning with the one in force where the snapshot ends; empty where
+            none was ever appended. Those of entries that are not committed are among them.
     """
 
     hard_state: HardState
@@ -62,6 +81,7 @@ class Recovered:
     tail: tuple[EntryBatch, ...]
     commit_index: int = 0
     initial_voters: tuple[str, ...] = ()
+    configurations: tuple[StoredConfiguration, ...] = ()
 
 
 @attrs.frozen
@@ -95,11 +115,14 @@ class CommitSnapshot:
             before stay so.
         discard_log: forget all entries (the snapshot came from a leader whose log ours does not match). A log that ends
             below the snapshot's index is forgotten in any case: nothing that follows the snapshot could follow it.
+        configuration: the one in force where the snapshot ends: it stays, though its entry may be forgotten. None where
+            that is the one that the cluster began with.
     """
 
     snapshot_id: int
     first_index: int
     discard_log: bool = False
+    configuration: StoredConfiguration | None = None
 
 
 Write = LogWrite | CommitSnapshot

@@ -8,11 +8,19 @@ import attrs
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import InternalError
+from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Consequence, Persist, Send
-from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Configuration
 from raft_actors.raft.messages import Message
-from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite
+from raft_actors.raft.persistent_state import (
+    CommitSnapshot,
+    HardState,
+    LogWrite,
+    SnapshotMetadata,
+    StoredConfiguration,
+)
 from raft_actors.raft.requests import Handover
 
 #: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
@@ -36,6 +44,14 @@ class RaftState:
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
+        stored_configurations: what the store had of them (see `Recovered.configurations`).
+        configurations: those in the log. Change the log by the methods here, which keep them in step with it.
+        configuration: the one in force, committed or not (§6). All that follows repeats it.
+        voter_sets: what the functions of `quorum` take: the voters, and while it is joint, those before.
+        voters: everybody with a vote, sorted or not, in either half.
+        is_voter: whether this node has one. A node that has none never stands.
+        peers: all others that get the log, sorted: voters and learners.
+        voting_peers: those of them that vote.
     """
 
     node_id: str
@@ -53,18 +69,61 @@ class RaftState:
     unsynced_bytes: int = 0
     unsynced_writes: int = 0
     synced_writes: int = 0
+    stored_configurations: tuple[StoredConfiguration, ...] = ()
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
+    configurations: Configurations = attrs.field(init=False)
+    configuration: Configuration = attrs.field(init=False)
+    voter_sets: tuple[frozenset[str], ...] = attrs.field(init=False)
     voters: frozenset[str] = attrs.field(init=False)
+    is_voter: bool = attrs.field(init=False)
     peers: tuple[str, ...] = attrs.field(init=False)
-    """All other voters, sorted."""
+    voting_peers: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.written = self.durable = HardState(self.term, self.voted_for)
         self.noted_commit_index = self.commit_index
-        self.voters = frozenset(self.cluster.voters)
-        self.peers = tuple(node_id for node_id in sorted(self.voters) if node_id != self.node_id)
+        self.configurations = Configurations(Configuration(self.cluster.voters), self.stored_configurations)
+        self._use_latest_configuration()
+
+    # --- the log, and the configurations in it -------------------------------------------------------------------
+
+    def _use_latest_configuration(self) -> None:
+        self.configuration = configuration = self.configurations.latest.configuration
+        self.voter_sets = configuration.voter_sets
+        self.voters = configuration.all_voters
+        self.is_voter = self.node_id in self.voters
+        self.peers = tuple(sorted(configuration.ids - {self.node_id}))
+        self.voting_peers = tuple(sorted(self.voters - {self.node_id}))
+
+    def append(self, batch: EntryBatch) -> None:
+        """Add a batch at the end of the log; a configuration in it takes effect at once."""
+        self.log.append(batch)
+        if batch.kind is EntryKind.CONFIGURATION:
+            self.configurations.append(batch)
+            self._use_latest_configuration()
+
+    def truncate(self, from_index: int) -> None:
+        """Remove the entries from `from_index` on, and with them the effect of configurations among them."""
+        self.log.truncate(from_index)
+        if self.configurations.latest.index >= from_index:
+            self.configurations.truncate(from_index)
+            self._use_latest_configuration()
+
+    def compact(self, snapshot: SnapshotMetadata, first_index: int) -> None:
+        """Record a newer snapshot of what is in the log, and forget the entries below `first_index`.
+
+        What was in force where the snapshot before ends is remembered still: that one may be on its way to a follower.
+        """
+        self.configurations.forget_before(self.log.snapshot_index)
+        self.log.compact(snapshot, first_index)
+
+    def reset(self, snapshot: SnapshotMetadata, configuration: StoredConfiguration | None) -> None:
+        """Go on after a leader's snapshot, which ends with this configuration, whatever was there before."""
+        self.log.reset(snapshot)
+        self.configurations.restart(configuration)
+        self._use_latest_configuration()
 
     def election_deadline(self, now: float) -> float:
         """When to stop waiting for a leader: after a time drawn anew from the configured range (§5.2)."""
@@ -178,6 +237,11 @@ class RaftState:
             raise InternalError(
                 f"durable {log.durable_index} ≤ last {log.last_index}, first {log.first_index} ≤ snapshot "
                 f"{log.snapshot_index} + 1 do not hold"
+            )
+        if self.configurations.latest.index > log.last_index:
+            raise InternalError(
+                f"the configuration at {self.configurations.latest.index} is in force, and the log ends at "
+                f"{log.last_index}"
             )
         if not self.durable.term <= self.written.term <= self.term:
             raise InternalError(

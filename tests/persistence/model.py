@@ -9,7 +9,10 @@ import attrs
 
 from raft_actors.persistence import CommitSnapshot, HardState, LogWrite, Storage
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
-from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
+
+#: As often as each occurs: changes of members are rare.
+KINDS = (*[EntryKind.NOOP, EntryKind.COMMAND] * 4, EntryKind.CONFIGURATION)
 
 
 @attrs.frozen
@@ -27,6 +30,7 @@ class Contents:
     last_index: int
     entries: tuple[Entry, ...]
     commit_index: int = attrs.field(default=0, eq=False)
+    configurations: tuple[StoredConfiguration, ...] = ()
 
     def is_of(self, expected: Contents) -> bool:
         """Whether a store that should hold `expected` may hold this."""
@@ -42,6 +46,7 @@ class Snapshot:
     chunks: tuple[bytes, ...]
     first_index: int
     discard_log: bool
+    configuration: StoredConfiguration | None = None
 
 
 Operation = tuple[LogWrite, ...] | Snapshot
@@ -58,6 +63,10 @@ class Model:
     last_index: int = 0
     commit_index: int = 0
     log: dict[int, Entry] = attrs.field(factory=dict[int, Entry])
+    configurations: tuple[StoredConfiguration, ...] = ()
+
+    def configuration_at(self, index: int) -> StoredConfiguration | None:
+        return next((held for held in reversed(self.configurations) if held.index <= index), None)
 
     @property
     def last_term(self) -> int:
@@ -78,9 +87,12 @@ class Model:
             if write.truncate_from is not None:
                 self.last_index = min(self.last_index, write.truncate_from - 1)
                 self.log = {index: entry for index, entry in self.log.items() if index <= self.last_index}
+                self.configurations = tuple(held for held in self.configurations if held.index <= self.last_index)
             for one in write.entries:
                 self.log |= {entry.index: entry for entry in one.entries()}
                 self.last_index = one.last_index
+                if one.kind is EntryKind.CONFIGURATION:
+                    self.configurations += tuple(StoredConfiguration(e.index, e.command) for e in one.entries())
             self.commit_index = max(self.commit_index, write.commit_index)
 
     def _take_snapshot(self, taken: Snapshot) -> None:
@@ -89,15 +101,25 @@ class Model:
         self.commit_index = max(self.commit_index, index)
         if taken.discard_log or self.last_index < index:
             self.log, self.first_index, self.last_index = {}, index + 1, index
+            self.configurations = ()
         else:
             self.first_index = max(self.first_index, taken.first_index)
             self.log = {number: entry for number, entry in self.log.items() if number >= self.first_index}
+        later = tuple(held for held in self.configurations if held.index > index)
+        self.configurations = (() if taken.configuration is None else (taken.configuration,)) + later
 
     def contents(self) -> Contents:
         entries = tuple(self.log[index] for index in sorted(self.log))
         first_index, last_index = self.first_index, self.last_index
         return Contents(
-            self.hard_state, self.snapshot, self.chunks, first_index, last_index, entries, self.commit_index
+            self.hard_state,
+            self.snapshot,
+            self.chunks,
+            first_index,
+            last_index,
+            entries,
+            self.commit_index,
+            self.configurations,
         )
 
 
@@ -132,7 +154,14 @@ def random_operation(model: Model, rng: random.Random) -> Operation:
 def _random_batch(first_index: int, term: int, rng: random.Random) -> EntryBatch:
     count = rng.choice([1, 1, 1, 3, 30])
     commands = [rng.randbytes(rng.choice([0, 1, 20, 100, 5000 if count < 30 else 10])) for _ in range(count)]
-    return EntryBatch.encode(first_index, term, rng.choice(list(EntryKind)), commands)
+    return small_configuration(EntryBatch.encode(first_index, term, rng.choice(KINDS), commands))
+
+
+def small_configuration(batch: EntryBatch) -> EntryBatch:
+    """The batch, or where it is of configurations one of a single small one, as all that a leader writes are."""
+    if batch.kind is not EntryKind.CONFIGURATION:
+        return batch
+    return EntryBatch.encode(batch.first_index, batch.term, batch.kind, [batch.commands()[0][:100]])
 
 
 def _random_snapshot(model: Model, rng: random.Random) -> Snapshot:
@@ -141,10 +170,12 @@ def _random_snapshot(model: Model, rng: random.Random) -> Snapshot:
     if rng.random() < 0.3 or model.last_index <= lowest:
         index = max(lowest, model.last_index) + rng.randint(0, 5)
         discard = rng.random() < 0.5
-        return Snapshot(SnapshotMetadata(index, model.last_term + 1), chunks, index + 1, discard)
+        configuration = StoredConfiguration(index, b"a leader's") if discard else None
+        return Snapshot(SnapshotMetadata(index, model.last_term + 1), chunks, index + 1, discard, configuration)
     index = rng.randint(max(lowest, model.first_index), model.last_index)
     first_index = rng.randint(max(1, index - 30), index + 1)
-    return Snapshot(SnapshotMetadata(index, model.log[index].term), chunks, first_index, discard_log=False)
+    metadata = SnapshotMetadata(index, model.log[index].term)
+    return Snapshot(metadata, chunks, first_index, False, model.configuration_at(index))
 
 
 def random_work(seed: int, count: int) -> Iterator[Operation]:
@@ -173,4 +204,5 @@ async def carry_out(storage: Storage, operation: Operation) -> None:
     snapshot_id = await storage.begin_snapshot(operation.metadata)
     for sequence, chunk in enumerate(operation.chunks):
         await storage.write_snapshot_chunk(snapshot_id, sequence, chunk)
-    await storage.write([CommitSnapshot(snapshot_id, operation.first_index, operation.discard_log)])
+    commit = CommitSnapshot(snapshot_id, operation.first_index, operation.discard_log, operation.configuration)
+    await storage.write([commit])

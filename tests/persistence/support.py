@@ -148,6 +148,7 @@ async def contents(storage: Storage, *, tail_bytes: int = 2000) -> Contents:
         recovered.last_index,
         tuple(entries),
         recovered.commit_index,
+        recovered.configurations,
     )
 
 

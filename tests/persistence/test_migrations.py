@@ -94,7 +94,7 @@ def _add_colour(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _add_notes(connection: sqlite3.Connection, path: Path) -> None:
-    assert store_row.read_columns(connection, path)["colour"] == "was 15 columns"
+    assert store_row.read_columns(connection, path)["colour"] == "was 16 columns"
     connection.execute("CREATE TABLE notes (note TEXT)")
 
 

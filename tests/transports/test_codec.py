@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import InternalError, ProtocolError
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import (
+    SINCE,
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
@@ -36,6 +39,7 @@ from raft_actors.transports.wire.codec import (
 from tests.transports.support import BATCHES, SAMPLES
 
 INTS = st.integers(0, MAX_INT)
+CONFIGURATION = encode_configuration(Configuration({"n1", "n2"}, {"n3"}))
 
 
 @st.composite
@@ -44,8 +48,10 @@ def appends(draw: st.DrawFn) -> AppendEntries:
     previous = index = draw(st.integers(0, 2**40))
     batches = []
     for term in terms[1:-1]:
-        commands = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=4))
-        batches.append(EntryBatch.encode(index + 1, term, draw(st.sampled_from(EntryKind)), commands))
+        kind = draw(st.sampled_from(EntryKind))
+        command = st.just(CONFIGURATION) if kind is EntryKind.CONFIGURATION else st.binary(max_size=20)
+        commands = draw(st.lists(command, min_size=1, max_size=4))
+        batches.append(EntryBatch.encode(index + 1, term, kind, commands))
         index += len(commands)
     return AppendEntries(terms[-1], previous, terms[0], draw(INTS), tuple(batches), draw(st.booleans()))
 
@@ -150,7 +156,7 @@ def test_the_wire_format_stays_what_it_is() -> None:
         "AppendEntriesAccepted": "93 04 04 0b".replace(" ", ""),
         "log too short": "95 05 04 07 c0 05".replace(" ", ""),
         "conflict": "95 05 04 07 01 05".replace(" ", ""),
-        "InstallSnapshot": "96 06 04 92 06 02 00 c405 6368756e6b c2".replace(" ", ""),
+        "InstallSnapshot": "97 06 04 92 06 02 00 c405 6368756e6b c2 c400".replace(" ", ""),
         "InstallSnapshotReply": "95 07 04 92 06 02 01 c3".replace(" ", ""),
     }
 
@@ -223,7 +229,8 @@ def test_true_and_nothing_are_no_ints(name: str, wrong: bool | None) -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_field_too_few_is_refused(name: str) -> None:
     message = packed(SAMPLES[name])
-    for wrong in (message[:-1], [message], [message[0]], []):
+    needed = 1 + sum(SINCE not in field.metadata for field in attrs.fields(type(SAMPLES[name])))
+    for wrong in (message[: needed - 1], [message], [message[0]], []):
         with pytest.raises(ProtocolError):
             decode(pack(wrong))
 

@@ -10,9 +10,10 @@ import pytest
 from cattrs.preconf.msgpack import make_converter
 
 from raft_actors.errors import ProtocolError
+from raft_actors.raft.messages import SINCE
 from raft_actors.strict import forbid_coercion
 from raft_actors.transports.abc import PeerStatistics
-from raft_actors.transports.wire.codec import SINCE, TAGS, UnknownMessage, decode, encode, structure_fields
+from raft_actors.transports.wire.codec import TAGS, UnknownMessage, decode, encode, structure_fields
 from tests.transports.support import SAMPLES
 from tests.transports.test_codec import pack, packed
 

@@ -13,7 +13,14 @@ from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntries, Message
-from raft_actors.raft.persistent_state import HardState, LogWrite, Recovered, SnapshotMetadata, TermRun
+from raft_actors.raft.persistent_state import (
+    HardState,
+    LogWrite,
+    Recovered,
+    SnapshotMetadata,
+    StoredConfiguration,
+    TermRun,
+)
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role
 from raft_actors.raft.state import RaftState
 
@@ -83,6 +90,7 @@ def make_state(
     voters: int = 3,
     after: SnapshotMetadata | None = None,
     first_index: int | None = None,
+    stored_configurations: tuple[StoredConfiguration, ...] = (),
     **settings: Any,
 ) -> RaftState:
     """The state of n1 among n1, n2, …: all of it durable."""
@@ -96,6 +104,7 @@ def make_state(
         term=max([*terms, after.term if after else 0]) if term is None else term,
         voted_for=voted_for,
         commit_index=log.snapshot_index if commit_index is None else commit_index,
+        stored_configurations=stored_configurations,
     )
 
 

@@ -77,10 +77,17 @@ def test_ignores_replies_that_an_earlier_role_asked_for(reply: RequestVoteReply)
     assert receive(make_follower(term=2), "n2", reply) == []
 
 
-def test_ignores_whoever_is_no_voter() -> None:
+def test_votes_for_whoever_asks_as_its_own_configuration_may_be_old() -> None:
     follower = make_follower(term=2)
-    assert receive(follower, "stranger", RequestVote(9, 9, 9)) == []
-    assert follower.state.term == 2
+    effects = receive(follower, "stranger", RequestVote(9, 9, 9))
+    assert held_back(effects) == [("stranger", RequestVoteReply(9, granted=True))]
+
+
+def test_follows_a_leader_that_it_does_not_know_yet() -> None:
+    follower = make_follower([1])
+    effects = receive(follower, "stranger", append(1, 1, [2]))
+    assert held_back(effects) == [("stranger", AppendEntriesAccepted(2, 2))]
+    assert follower.state.leader == "stranger"
 
 
 # --- votes ----------------------------------------------------------------------------------------------------
@@ -328,7 +335,7 @@ def test_refuses_proposals_and_reads_naming_the_leader(leader: str | None, addre
 
 def test_the_end_of_a_step_and_of_the_role_ask_for_nothing() -> None:
     follower = make_follower(term=2)
-    assert step(follower, Received("stranger", RequestVote(1, 0, 0))) == []
+    assert step(follower, Received("n2", RequestVoteReply(1, granted=True))) == []
     assert follower.leave() == []
     assert became(follower.end_of_step(0.0)) == []
 

@@ -33,8 +33,10 @@ import msgpack  # pyright: ignore[reportMissingTypeStubs]
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from raft_actors.errors import InternalError, ProtocolError
-from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import (
+    SINCE,
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
@@ -75,8 +77,6 @@ MAX_INT = 2**62
 _MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
 _MAX_ARRAY_LENGTH = 16  # more than the fields of any message, those of newer versions among them
 
-SINCE = "raft_actors.since"
-"""Key of a field's metadata: the protocol version that brought it."""
 _ENVELOPE_BYTES = 96  # more than all of a message but its entries and snapshot data can take
 _LENGTH_BYTES = 4
 
@@ -126,6 +126,9 @@ def _open_batch(data: bytes) -> EntryBatch:
     batch = EntryBatch.decode(data)
     if batch.last_index > MAX_INT or batch.term > MAX_INT:
         raise ProtocolError(f"absurd entry batch: it ends at index {batch.last_index}, in term {batch.term}")
+    if batch.kind is EntryKind.CONFIGURATION:
+        for command in batch.commands():
+            decode_configuration(command)  # ValueError: what it says can't be taken into force
     return batch
 
 
@@ -180,6 +183,15 @@ def _check_entries(message: AppendEntries) -> None:
         raise ProtocolError(f"an entry of term {term} from a leader of term {message.term}")
 
 
+def _check_configuration(message: InstallSnapshot) -> None:
+    """Refuse a configuration that is none, or that a snapshot which ends before it can't end with."""
+    stored = message.stored_configuration()
+    if stored is not None:
+        if not 0 < stored.index <= message.snapshot.index:
+            raise ProtocolError(f"a snapshot to index {message.snapshot.index} with a configuration of {stored.index}")
+        decode_configuration(stored.data)
+
+
 def _structure_message(converter: MsgpackConverter) -> _Structure:
     """Make the hook that takes an array of a tag and the fields of its class."""
     hooks = {tag: (cls, converter.get_structure_hook(cls)) for tag, cls in TAGS.items()}
@@ -192,6 +204,8 @@ def _structure_message(converter: MsgpackConverter) -> _Structure:
         message = hook(array, cls)
         if cls is AppendEntries:
             _check_entries(message)
+        elif cls is InstallSnapshot and message.configuration:
+            _check_configuration(message)
         return message
 
     return structure
@@ -328,5 +342,5 @@ def size_bound(message: Message) -> int:
             size += len(batch.data) + _LENGTH_BYTES
         return size
     if type(message) is InstallSnapshot:
-        return _ENVELOPE_BYTES + len(message.data)
+        return _ENVELOPE_BYTES + len(message.data) + len(message.configuration)
     return _ENVELOPE_BYTES

@@ -32,9 +32,11 @@ OLDEST_VERSION = 3
 NEWEST_VERSION = 3
 """What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
 
-FEATURES: frozenset[str] = frozenset()
+FEATURES: frozenset[str] = frozenset({"membership"})
 """What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
-same. Lower-case names, which keep their meaning for ever."""
+same. Lower-case names, which keep their meaning for ever.
+
+membership: entries of kind CONFIGURATION, and snapshots that say which one was in force."""
 
 MAGIC = b"RAFT"
 

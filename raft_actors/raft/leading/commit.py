@@ -42,7 +42,7 @@ class Commit:
         """
         state = self._state
         matches = {**self.match_index, state.node_id: state.log.durable_index}
-        index = int(quorum_value(matches, state.voters))
+        index = int(quorum_value(matches, *state.voter_sets))
         if index <= state.commit_index or state.log.term_at(index) != state.term:
             return None
         state.commit(index)

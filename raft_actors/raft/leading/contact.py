@@ -46,7 +46,7 @@ class Contact:
         been silent for half of the longest. Who may lead on helps nobody else.
         """
         state = self._state
-        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, state.voters)
+        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, *state.voter_sets)
         return silence_s <= state.config.election_timeout_s[1]
 
     def inactive(self, now: float) -> frozenset[str]:

@@ -44,14 +44,15 @@ def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact:
         TransferRefused: there is nobody, or the wanted one is unknown, this leader, not heard of, or far behind.
     """
     if wanted is None:
-        fit = [peer for peer in state.peers if _why_not(peer, state, commit, contact, now) is None]
+        fit = [peer for peer in state.voting_peers if _why_not(peer, state, commit, contact, now) is None]
         if not fit:
             raise TransferRefused("no follower can take leadership over now: each is far behind, or was not heard of")
         return max(fit, key=lambda peer: (commit.match_index[peer], contact.last_contact[peer], peer))
     if wanted == state.node_id:
         raise TransferRefused(f"{wanted!r} leads already")
-    if wanted not in state.voters:
-        raise TransferRefused(f"{wanted!r} is no voter of this cluster ({', '.join(sorted(state.voters))})")
+    if wanted not in state.configuration.voters:
+        voters = ", ".join(sorted(state.configuration.voters))
+        raise TransferRefused(f"{wanted!r} is no voter of this cluster ({voters})")
     reason = _why_not(wanted, state, commit, contact, now)
     if reason is not None:
         raise TransferRefused(reason)

@@ -46,7 +46,7 @@ class Candidate(Role):
         """To all that have not answered."""
         state = self.state
         request = RequestVote(state.term, state.log.last_index, state.log.last_term, self.leadership_transfer)
-        return [Send(peer, request) for peer in state.peers if peer not in self.votes | self.refusals]
+        return [Send(peer, request) for peer in state.voting_peers if peer not in self.votes | self.refusals]
 
     def _wait_on(self, now: float) -> None:
         self.deadline = min(self.ends_at, now + self.state.config.vote_resend_interval_s)
@@ -77,7 +77,7 @@ class Candidate(Role):
 
     def _count(self, voter: str) -> list[Effect]:
         self.votes.add(voter)
-        if self.state.node_id in self.votes and is_quorum(self.votes, self.state.voters):
+        if self.state.node_id in self.votes and is_quorum(self.votes, *self.state.voter_sets):
             return [Become(RoleName.LEADER)]
         return []
 
@@ -100,7 +100,7 @@ class Candidate(Role):
     def _is_split(self) -> bool:
         state = self.state
         others = sorted(state.voters - self.refusals - {state.node_id})
-        return bool(self.refusals) and not is_quorum({state.node_id, *others[1:]}, state.voters)
+        return bool(self.refusals) and not is_quorum({state.node_id, *others[1:]}, *state.voter_sets)
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
         """Somebody else leads this term: follow."""

@@ -76,7 +76,7 @@ class Follower(Role):
 
     def _turn_s(self, leader: str) -> float:
         """How long to let others go first: none for whoever comes next after the leader in the order of ids."""
-        voters = sorted(self.state.voters)
+        voters = sorted({*self.state.voters, self.state.node_id, leader})
         place = (voters.index(self.state.node_id) - voters.index(leader)) % len(voters) - 1
         turn = min(_TURN, _LAST_TURN / max(1, len(voters) - 2))
         return place * turn * self.state.config.heartbeat_interval_s
@@ -96,7 +96,7 @@ class Follower(Role):
     def on_timeout_now(self, sender: str, message: TimeoutNow, now: float) -> list[Effect]:
         """The leader wants this node to lead: stand, without asking anybody before (dissertation §3.10)."""
         state = self.state
-        if sender != state.leader or not state.may_stand:
+        if sender != state.leader or not state.may_stand or not state.is_voter:
             return []  # the leader asks again, or leads on
         state.leadership_transfer = True
         return [Become(RoleName.CANDIDATE)]
@@ -182,11 +182,11 @@ class Follower(Role):
                 continue
             conflict = log.conflict_with(batch)
             if conflict is not None:
-                log.truncate(conflict)
+                state.truncate(conflict)
                 truncate_from = conflict
             if batch.last_index > log.last_index:
                 fresh = batch.since(log.last_index + 1)
-                log.append(fresh)
+                state.append(fresh)
                 new.append(fresh)
         return truncate_from, new
 

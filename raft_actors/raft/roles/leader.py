@@ -141,7 +141,7 @@ class Leader(Role):
 
     def _append(self, batches: list[EntryBatch]) -> list[Effect]:
         for batch in batches:
-            self.state.log.append(batch)
+            self.state.append(batch)
         return [self.state.persist(entries=tuple(batches)), WakeReplicators()]
 
     # --- replies ---------------------------------------------------------------------------------------------

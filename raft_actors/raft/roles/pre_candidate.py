@@ -47,7 +47,7 @@ class PreCandidate(Role):
         state = self.state
         self.deadline = min(self.ends_at, now + state.config.vote_resend_interval_s)
         request = RequestPreVote(state.term + 1, state.log.last_index, state.log.last_term, self.round)
-        return [Send(peer, request) for peer in state.peers if peer not in self.grants]
+        return [Send(peer, request) for peer in state.voting_peers if peer not in self.grants]
 
     def on_deadline(self, now: float) -> list[Effect]:
         """Ask again, or begin a new round: whoever granted long ago may follow a leader by now."""
@@ -66,7 +66,7 @@ class PreCandidate(Role):
     def _stand_if_granted(self) -> list[Effect]:
         """Stand, with a majority's word for it and all on disk."""
         state = self.state
-        if state.may_stand and is_quorum({*self.grants, state.node_id}, state.voters):
+        if state.may_stand and is_quorum({*self.grants, state.node_id}, *state.voter_sets):
             return [Become(RoleName.CANDIDATE)]
         return []
 

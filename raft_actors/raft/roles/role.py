@@ -111,8 +111,8 @@ class Role(ABC):
     def _on_received(self, item: inputs.Received, now: float) -> list[Effect]:
         """The rules for all servers (Figure 2): a higher term makes a follower, a lower one is refused."""
         sender, message = item.sender, item.message
-        if sender not in self.state.voters:
-            return []
+        # Whoever it is: this node's own configuration may be older than the sender's, and must keep nobody from being
+        # elected, or from leading it.
         if message.term != self.state.term and self._is_pre_vote(message):
             return self._message_handlers[type(message)](sender, message, now)
         if message.term > self.state.term:
@@ -240,12 +240,15 @@ class Role(ABC):
     # --- elections -----------------------------------------------------------------------------------------------
 
     def stand(self, now: float) -> list[Effect]:
-        """Ask the others first (dissertation §9.6); stand where that is switched off, or nobody is there."""
+        """Ask the others first (dissertation §9.6); stand where that is switched off, or nobody is there.
+
+        A node without a vote waits on: nobody could be led by it (§4.2.2 of the dissertation).
+        """
         state = self.state
         settled = self._settle_handover()
-        if state.config.pre_vote and state.peers:
+        if state.is_voter and state.config.pre_vote and state.voting_peers:
             return [*settled, Become(RoleName.PRE_CANDIDATE)]
-        if not state.may_stand:
+        if not state.may_stand or not state.is_voter:
             self.deadline = state.election_deadline(now)
             return settled
         return [*settled, Become(RoleName.CANDIDATE)]
@@ -288,13 +291,14 @@ class Role(ABC):
             return [DiscardSnapshot(item.snapshot_id), state.persist(installed)]
         matches = state.log.term_at(snapshot.index) == snapshot.term
         if matches:
-            state.log.compact(snapshot, snapshot.index + 1)
+            state.compact(snapshot, snapshot.index + 1)
         elif self.name is RoleName.LEADER:
             raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
-            state.log.reset(snapshot)
+            state.reset(snapshot, item.configuration)
         state.commit(snapshot.index)
-        commit = CommitSnapshot(item.snapshot_id, snapshot.index + 1, discard_log=not matches)
+        configuration = state.configurations.at(snapshot.index).stored
+        commit = CommitSnapshot(item.snapshot_id, snapshot.index + 1, not matches, configuration)
         return [state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]
 
     def check_snapshot(self, snapshot: SnapshotMetadata) -> None:
@@ -317,8 +321,9 @@ class Role(ABC):
             return [DiscardSnapshot(item.snapshot_id), AnnounceSnapshot(log.snapshot, taken=False)]
         unneeded_below = max(log.first_index, snapshot.index + 1 - self.state.config.trailing_entries)
         first_index, effects = self.keep_for_followers(unneeded_below, now)
-        log.compact(snapshot, first_index)
-        commit = CommitSnapshot(item.snapshot_id, first_index)
+        self.state.compact(snapshot, first_index)
+        configuration = self.state.configurations.at(snapshot.index).stored
+        commit = CommitSnapshot(item.snapshot_id, first_index, configuration=configuration)
         return [self.state.persist_snapshot(commit, AnnounceSnapshot(snapshot)), *effects]
 
     def keep_for_followers(self, unneeded_below: int, now: float) -> tuple[int, list[Effect]]:

@@ -42,7 +42,7 @@ class ElectionHasReason(Invariant):
     def became(self, life: Life) -> None:
         """Ask for the reason."""
         role, before = life.role, life.seen_role
-        if role is None or not life.state.config.pre_vote or not life.state.peers:
+        if role is None or not life.state.config.pre_vote or not life.state.voting_peers:
             return
         if role.name is RoleName.CANDIDATE:
             asked = (life.state.term, life.node_id, life.state.pre_vote_rounds)

@@ -104,7 +104,7 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "stands-without-asking",
         "a follower asks before it stands",
         _ASKED,
-        Edit(_ROLE, "Role.stand", "if state.config.pre_vote and state.peers:", "if False:"),
+        Edit(_ROLE, "Role.stand", "if state.is_voter and state.config.pre_vote and state.voting_peers:", "if False:"),
     ),
     mutation(
         "stands-again-without-asking",
@@ -119,7 +119,7 @@ PRE_VOTES: tuple[Mutation, ...] = (
         Edit(
             _PRE_CANDIDATE,
             "PreCandidate._stand_if_granted",
-            "if state.may_stand and is_quorum({*self.grants, state.node_id}, state.voters):",
+            "if state.may_stand and is_quorum({*self.grants, state.node_id}, *state.voter_sets):",
             "if state.may_stand:",
         ),
     ),

@@ -52,7 +52,7 @@ FOLLOWERS_LOG: tuple[Mutation, ...] = (
         "conflict-one-too-late",
         "an entry that conflicts is removed with all that follow",
         "§5.3",
-        Edit(_FOLLOWER, "Follower._merge", "log.truncate(conflict)", "log.truncate(min(conflict + 1, log.last_index))"),
+        Edit(_FOLLOWER, "Follower._merge", "truncate(conflict)", "truncate(min(conflict + 1, log.last_index))"),
     ),
     mutation(
         "truncation-without-conflict",

@@ -190,6 +190,7 @@ async def _go_on(disk: Disk, tally: Tally, rng: random.Random) -> None:
         held.last_index,
         held.commit_index,
         {entry.index: entry for entry in held.entries},
+        held.configurations,
     )
     term = max(model.last_term, held.hard_state.term) + 1
     batch = EntryBatch.encode(held.last_index + 1, term, EntryKind.COMMAND, [rng.randbytes(50) for _ in range(3)])

@@ -7,9 +7,9 @@ import random
 import attrs
 
 from raft_actors.persistence import HardState, LogWrite
-from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from tests.persistence.model import Contents, Model, Snapshot
+from tests.persistence.model import KINDS, Contents, Model, Snapshot, small_configuration
 
 # Small, so that a copy of the store for each of thousands of crashes is cheap.
 _LONGEST_LOG = 250
@@ -166,7 +166,7 @@ class _Generator:
         rng = self.rng
         count = rng.choice([1, 1, 1, 3])
         commands = [rng.randbytes(rng.choice([0, 1, 20, 100, 100, 3000])) for _ in range(count)]
-        return EntryBatch.encode(first_index, term, rng.choice(list(EntryKind)), commands)
+        return small_configuration(EntryBatch.encode(first_index, term, rng.choice(KINDS), commands))
 
     def _read(self) -> Call:
         model, rng = self.model, self.rng

@@ -1,0 +1,107 @@
+"""The configurations of one node's log: which is in force, which was before, and which a snapshot ends with.
+
+A configuration takes effect when its entry is appended, committed or not (§6: a server always uses the latest
+configuration in its log), and none any more when that entry is truncated: then the one before is in force again,
+whichever that is. So a node knows all of them from the one that its snapshot ends with on. They are few, and small.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from operator import attrgetter
+
+import attrs
+
+from raft_actors.errors import InternalError
+from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.persistent_state import StoredConfiguration
+
+_index = attrgetter("index")
+
+
+@attrs.frozen
+class Held:
+    """A configuration in its place in the log.
+
+    Attributes:
+        index: of its entry; 0 for the one that the cluster began with, which is in nobody's log.
+        configuration: what the entry says.
+        stored: the same as bytes, verbatim: what is passed on must not lose what a newer version wrote. None at 0.
+    """
+
+    index: int
+    configuration: Configuration
+    stored: StoredConfiguration | None = attrs.field(default=None, eq=False, repr=False)
+
+
+class Configurations:
+    """One node's. See the module's text.
+
+    Attributes:
+        changes: counts what changed which configuration is in force.
+    """
+
+    def __init__(self, first: Configuration, stored: Iterable[StoredConfiguration] = ()) -> None:
+        """Begin with the configuration that the cluster began with, or with what a store has."""
+        self._first = Held(0, first)
+        self._held = list(map(_opened, stored)) or [self._first]
+        self.changes = 0
+
+    @property
+    def latest(self) -> Held:
+        """The one in force."""
+        return self._held[-1]
+
+    def at(self, index: int) -> Held:
+        """The one in force at an index of the log, which must not lie below what was forgotten."""
+        position = bisect_right(self._held, index, key=_index) - 1
+        if position < 0:
+            raise InternalError(f"the configuration at index {index} was forgotten")
+        return self._held[position]
+
+    def since(self, index: int) -> tuple[Held, ...]:
+        """Those whose entries follow an index of the log."""
+        return tuple(self._held[bisect_right(self._held, index, key=_index) :])
+
+    def append(self, batch: EntryBatch) -> None:
+        """Put a batch of kind CONFIGURATION into force, entry by entry.
+
+        Raises:
+            InternalError: it is none, or comes before the one in force.
+        """
+        for entry in batch.entries():
+            if entry.index <= self.latest.index:
+                raise InternalError(f"a configuration at index {entry.index} can't follow one at {self.latest.index}")
+            self._held.append(_opened(StoredConfiguration(entry.index, entry.command)))
+            self.changes += 1
+
+    def truncate(self, from_index: int) -> None:
+        """Forget those whose entries are removed; the last that stays is in force."""
+        kept = bisect_left(self._held, from_index, key=_index)
+        if kept < len(self._held):
+            if not kept:
+                raise InternalError(f"the configuration that a snapshot ends with can't be truncated, at {from_index}")
+            del self._held[kept:]
+            self.changes += 1
+
+    def forget_before(self, index: int) -> None:
+        """Forget those that another one has replaced at an index of the log."""
+        del self._held[: max(0, bisect_right(self._held, index, key=_index) - 1)]
+
+    def restart(self, stored: StoredConfiguration | None) -> None:
+        """Forget all: the log goes on after a leader's snapshot, which ends with this one (None: the first).
+
+        Whatever this node took for the configuration: its entry is gone, or covered by the snapshot.
+        """
+        self._held = [self._first if stored is None else _opened(stored)]
+        self.changes += 1
+
+
+def _opened(stored: StoredConfiguration) -> Held:
+    try:
+        return Held(stored.index, decode_configuration(stored.data), stored)
+    except ValueError as error:
+        raise InternalError(f"the configuration at index {stored.index} can't be read: {error}") from error
