@@ -10,6 +10,7 @@ import logging
 from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import (
+    CertificateError,
     CommandFailed,
     CommandTooLarge,
     ConfigurationError,
@@ -40,6 +41,7 @@ from raft_actors.errors import (
 )
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
 from raft_actors.node.events import (
+    CertificateExpiring,
     CommitAdvanced,
     Event,
     EventChannel,
@@ -67,6 +69,8 @@ __all__ = [
     "AppliedCommand",
     "AppliedLog",
     "AppliedSnapshot",
+    "CertificateError",
+    "CertificateExpiring",
     "ClusterConfig",
     "CommandCodec",
     "CommandFailed",

@@ -62,6 +62,10 @@ class ConfigurationError(RaftError, ValueError):
     """A setting, id or address can't work; the message names it and the remedy."""
 
 
+class CertificateError(ConfigurationError):
+    """A certificate, key or CA can't be used; the message names the file, what is wrong, and the remedy."""
+
+
 class UsageError(RaftError, RuntimeError):
     """A call where or when it can't work: on another thread than the node's, outside Trio, or before the node was run.
 

@@ -12,9 +12,12 @@ from raft_actors.transports.abc import Deliver, Endpoint, PeerStatistics, Transp
 from raft_actors.transports.faults import Faults
 from raft_actors.transports.memory import LinkStatistics, MemoryNetwork, MemoryTransport
 from raft_actors.transports.tcp.transport import TcpTransport
+from raft_actors.transports.tls.config import TlsConfig
+from raft_actors.transports.tls.statistics import CertificateStatistics
 from raft_actors.transports.wire.codec import decode, encode
 
 __all__ = [
+    "CertificateStatistics",
     "Deliver",
     "Endpoint",
     "Faults",
@@ -23,6 +26,7 @@ __all__ = [
     "MemoryTransport",
     "PeerStatistics",
     "TcpTransport",
+    "TlsConfig",
     "Transport",
     "TransportStatistics",
     "decode",

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from raft_actors.raft.messages import Message
+from raft_actors.transports.tls.statistics import CertificateStatistics
 
 Deliver = Callable[[str, Message], bool]
 """`deliver(sender, message)`: hand a received message to the node. Never blocks; False: its inbox was full, dropped."""
@@ -20,6 +21,7 @@ PeerLost = Callable[[str], None]
 
 
 def _nobody_minds(_peer: str) -> None: ...
+def _no_matter_when(_expires_at: float) -> None: ...
 
 
 @attrs.frozen
@@ -40,6 +42,8 @@ class Endpoint:
         heartbeat_interval_s, election_timeout_s: how often a leader speaks, and the shortest time after which a
             follower that hears none asks for votes. A peer with which this node would not keep a leader is refused; 0:
             not compared.
+        certificate_expiring: told once a day, from some time before it on, when this node's certificate ends, in
+            seconds since 1970. Never blocks.
     """
 
     cluster_id: str
@@ -51,6 +55,7 @@ class Endpoint:
     initial_voters: tuple[str, ...] = ()
     heartbeat_interval_s: float = 0.0
     election_timeout_s: float = 0.0
+    certificate_expiring: Callable[[float], None] = _no_matter_when
 
 
 @attrs.define
@@ -81,6 +86,8 @@ class PeerStatistics:
     and where no protocol is spoken (in memory)."""
     features: frozenset[str] = frozenset()
     """What both can do beyond that version."""
+    encrypted: bool = False
+    """Whether the connection that was last agreed on, in either direction, is one over TLS."""
     unknown_messages: int = 0
     """Messages of a class that only the peer, which is newer, knows: dropped."""
     unknown_fields: int = 0
@@ -99,7 +106,9 @@ class TransportStatistics:
     that was not over in time."""
     refused_by_reason: Counter[str] = attrs.field(factory=Counter[str])
     """Those that were told a reason, and connections closed for what came over them, by the names of
-    `handshake.Verdict`."""
+    `handshake.Verdict`, or of `tls.failures.Trouble` where a connection was not secured, whichever side opened it."""
+    certificate: CertificateStatistics | None = None
+    """Of this node's own certificate; None without TLS."""
 
 
 class Transport(ABC):

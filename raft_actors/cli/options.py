@@ -108,6 +108,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def days(text: str) -> int:
+    """A number of days, up to a hundred years."""
+    number = positive(text)
+    if number > 36_500:
+        raise argparse.ArgumentTypeError(f"{number} days: take 1 to 36500")
+    return number
+
+
 def count(text: str) -> int:
     """A whole number from 0 on."""
     if not (text.isascii() and text.isdigit()):

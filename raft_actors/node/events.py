@@ -70,7 +70,26 @@ class FollowerLeftBehind:
     first_index: int
 
 
-Event = RoleChanged | LeaderChanged | CommitAdvanced | SnapshotTaken | SnapshotInstalled | FollowerLeftBehind
+@attrs.frozen
+class CertificateExpiring:
+    """The certificate by which peers know this node ends soon, or has ended: told once a day until there is another.
+
+    Attributes:
+        expires_at: when, in seconds since 1970.
+    """
+
+    expires_at: float
+
+
+Event = (
+    RoleChanged
+    | LeaderChanged
+    | CommitAdvanced
+    | SnapshotTaken
+    | SnapshotInstalled
+    | FollowerLeftBehind
+    | CertificateExpiring
+)
 """What `Node.events` tells: see each class."""
 
 

@@ -24,12 +24,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.config import MAX_MESSAGE_BYTES, ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, StorageFailed, UsageError
 from raft_actors.node.applier import Applier
-from raft_actors.node.events import (
-    CommitAdvanced,
-    EventHub,
-    LeaderChanged,
-    RoleChanged,
-)
+from raft_actors.node.events import CertificateExpiring, CommitAdvanced, EventHub, LeaderChanged, RoleChanged
 from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
@@ -223,6 +218,7 @@ class Supervisor:
             initial_voters=voters,
             heartbeat_interval_s=self.config.heartbeat_interval_s,
             election_timeout_s=self.config.election_timeout_s[0],
+            certificate_expiring=lambda expires_at: self.events.publish(CertificateExpiring(expires_at)),
         )
 
     async def _be_each_role(self, state: RaftState, applier: Applier) -> None:

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OUTLYING = ("transports", "persistence")
 REQUIRED = {"attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
-CLI_EXTRA = {"redis", "rich"}
+CLI_EXTRA = {"cryptography", "redis", "rich"}
 # What these modules are about; nothing else imports them.
 TEST_TOOLS = {"raft_actors/testing/pytest_plugin.py": {"pytest"}, "raft_actors/testing/stateful.py": {"hypothesis"}}
 NOT_SOURCES = shutil.ignore_patterns(
@@ -129,7 +129,7 @@ def test_library_requires_what_it_imports_and_nothing_else(built: Built) -> None
 def test_sdist_holds_each_module_once_with_the_tests_and_benchmarks(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    apart = ("tests/", "benchmarks/", "examples/")
+    apart = ("tests/", "benchmarks/", "examples/", "docs/")
     packed = sorted(name for name in names if name.endswith(".py") and not name.startswith(apart))
     sources = {path for folder in ("raft_actors", *OUTLYING) for path in modules_under(folder)}
     assert packed == sorted(sources | {"setup.py"})
@@ -155,7 +155,7 @@ def test_the_tests_of_the_sdist_run_in_place(built: Built, tmp_path: Path) -> No
 def test_the_lowest_versions_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cli"], *extras["bench"], *extras["test"]]
+    wanted = [*project["dependencies"], *extras["cli"], *extras["certs"], *extras["bench"], *extras["test"]]
     bounds = dict(line.replace("[msgpack]", "").replace("[toml]", "").split(">=") for line in wanted if ">=" in line)
     lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
     lowest = dict(line.split("==") for line in lines if not line.startswith("#"))

@@ -14,7 +14,8 @@ from trio.testing import MockClock
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import PeerStatistics, TransportStatistics, decode
-from raft_actors.transports.tcp.sender import Backoff, PeerSender
+from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tcp.sender import PeerSender
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, Verdict
 from tests.transports.support import MAX_MESSAGE_BYTES, answer

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.transports.tcp.sender import Backoff
+from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, ProtocolRange, Verdict
 from tests.transports.sending import (

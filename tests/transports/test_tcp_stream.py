@@ -11,7 +11,8 @@ import trio
 from trio.testing import assert_no_checkpoints, check_two_way_stream, memory_stream_pair, wait_all_tasks_blocked
 
 from raft_actors.transports.sockets import stream as tcp_stream
-from raft_actors.transports.sockets.stream import TcpStream, receive_into, unsent
+from raft_actors.transports.sockets.direct import receive_into, unsent
+from raft_actors.transports.sockets.stream import TcpStream
 
 
 def _stream(end: socket.socket) -> TcpStream:

@@ -18,6 +18,7 @@ import pytest
 import raft_actors
 from raft_actors import CommandFailed, CommandTooLarge, LeadershipLost, NodeStopped, NotLeader, RaftError
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.transports.tls.failures import TlsFailure, Trouble
 
 #: Those that do not simply take a text.
 ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
@@ -27,6 +28,7 @@ ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
     CommandFailed: [(5,)],
     NodeStopped: [("n1", 4), ("n1",)],
     CheckFailed: [("text", "what")],
+    TlsFailure: [(Trouble.PLAIN,), (Trouble.OTHER_NODE, "n2")],
 }
 
 

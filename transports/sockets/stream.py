@@ -19,31 +19,14 @@ from typing import Any, NoReturn, TypeVar
 import trio
 from typing_extensions import override
 
+from raft_actors.transports.sockets.direct import DirectStream, unsent
+
 T = TypeVar("T")
 
 _RECEIVE_BYTES = 64 * 1024
 _MOST_PARTS = 1000  # in one system call; systems take 1024
 _LEFT: int = getattr(select, "POLLRDHUP", 0)  # Linux
 _SENDS_PARTS = hasattr(socket.socket, "sendmsg")  # not on Windows
-
-
-def unsent(parts: Sequence[bytes | bytearray | memoryview], sent: int) -> list[memoryview]:
-    """What is left of the parts after their first `sent` bytes."""
-    left: list[memoryview] = []
-    for part in parts:
-        if sent < len(part):
-            left.append(memoryview(part)[sent:])
-        sent = max(0, sent - len(part))
-    return left
-
-
-async def receive_into(stream: trio.abc.ReceiveStream, buffer: memoryview) -> int:
-    """Receive from any stream as `TcpStream.receive_into` does."""
-    if isinstance(stream, TcpStream):
-        return await stream.receive_into(buffer)
-    data = await stream.receive_some(len(buffer))
-    buffer[: len(data)] = data
-    return len(data)
 
 
 def _peer_host(connection: socket.socket) -> str:
@@ -55,7 +38,7 @@ def _peer_host(connection: socket.socket) -> str:
     return str(name[0]) if name else ""
 
 
-class TcpStream(trio.abc.Stream):
+class TcpStream(DirectStream):
     """One connection.
 
     Attributes:
@@ -70,18 +53,20 @@ class TcpStream(trio.abc.Stream):
         self._sending = False
         self.peer_host = _peer_host(self._socket)
 
-    def send_now(self, data: bytes) -> int:
-        """Send as much of `data` as the kernel takes without waiting; returns how many bytes that is.
+    @property
+    @override
+    def holds_back(self) -> bool:
+        return False
 
-        0 where the connection is broken or closed: the next `send_all` or `receive_some` raises why.
-        """
+    @override
+    def send_now(self, data: bytes | memoryview) -> int:
         try:
             return self._socket.send(data)
         except OSError:  # BlockingIOError, too: the kernel's buffer is full
             return 0
 
-    def send_parts_now(self, parts: Sequence[bytes]) -> int:
-        """The same for data in parts, of which none is copied to put them together."""
+    @override
+    def send_parts_now(self, parts: Sequence[bytes | memoryview]) -> int:
         try:
             return self._send_parts(parts)
         except OSError:
@@ -92,27 +77,33 @@ class TcpStream(trio.abc.Stream):
             return self._socket.sendmsg(parts[:_MOST_PARTS])
         return self._socket.send(b"".join(parts))
 
+    @override
     async def send(self, data: bytes) -> None:
-        """Send all of `data`, for the one task that uses this connection. Yields only where the other end is slow.
-
-        Raises what `send_all` does.
-        """
         sent = self.send_now(data)
         if sent < len(data):
             await self.send_all(memoryview(data)[sent:])
-
-    async def send_parts(self, parts: Sequence[bytes]) -> None:
-        """The same for data in parts, of which none is copied."""
-        left = unsent(parts, self.send_parts_now(parts))
-        if left:
-            await self.send_all_parts(left)
 
     @override
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.send_all_parts([data])
 
+    def try_send(self, data: bytes | memoryview) -> int:
+        """Do as `send_now`, but raise what `send_all` does where the connection is broken or closed."""
+        self._check_open()
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._raise_broken(error)
+
+    async def wait_writable(self) -> None:
+        """Wait until the kernel takes some data, or the connection is broken."""
+        self._check_open()
+        await trio.lowlevel.wait_writable(self._socket)
+
+    @override
     async def send_all_parts(self, parts: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Send all parts, one after the other, as `send_all` does."""
         with self._only_sender():
             await trio.lowlevel.checkpoint()
             self._check_open()
@@ -142,26 +133,20 @@ class TcpStream(trio.abc.Stream):
         finally:
             self._sending = False
 
+    @override
     def other_end_left(self) -> bool:
-        """Whether the other end has closed the connection, or its sending side, though unread data may be waiting.
-
-        Always False where the system can't tell that without reading on.
-        """
         if self._closed or not _LEFT:
             return False
         look = select.poll()
         look.register(self._socket, _LEFT)
         return bool(look.poll(0))
 
+    @override
     def end_sending(self) -> None:
-        """Tell the other end that nothing more will come. Nothing happens where the connection is over."""
         self._shut_down(socket.SHUT_WR)
 
+    @override
     def end_receiving(self) -> None:
-        """Have `receive_some` meet the end of the stream, once it has returned what has arrived already.
-
-        Nothing happens where the connection is over.
-        """
         self._shut_down(socket.SHUT_RD)
 
     def _shut_down(self, how: int) -> None:
@@ -175,11 +160,15 @@ class TcpStream(trio.abc.Stream):
             raise ValueError(f"max_bytes must be at least 1, not {max_bytes}")
         return await self._receive(lambda: self._socket.recv(max_bytes))
 
-    async def receive_into(self, buffer: memoryview) -> int:
-        """Receive some bytes into the buffer, which must have room for one; returns how many, 0 at the stream's end.
+    async def wait_data(self) -> bytes:
+        """Wait until there is something to read, and return the beginning of it, which is still to be read.
 
-        Raises what `receive_some` does.
+        Empty at the stream's end. Raises what `receive_some` does.
         """
+        return await self._receive(lambda: self._socket.recv(1, socket.MSG_PEEK))
+
+    @override
+    async def receive_into(self, buffer: memoryview) -> int:
         return await self._receive(lambda: self._socket.recv_into(buffer))
 
     async def _receive(self, receive: Callable[[], T]) -> T:

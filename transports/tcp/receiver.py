@@ -6,21 +6,25 @@ of them makes room for a new one (honest peers finish theirs within a round trip
 not lock them out). Peers can't either: each has one, and a new connection replaces the old one, which may be what is
 left of a machine that lost power.
 
-Without TLS a stranger who knows the ids can pose as a peer: the network has to be a trusted one.
+With a `TlsGuard`, a peer is who its certificate says, and the TLS handshake counts towards the same limits. Without,
+a stranger who knows the ids can pose as a peer: the network has to be a trusted one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 import attrs
 import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
-from raft_actors.transports.sockets.stream import TcpStream, receive_into
+from raft_actors.transports.sockets.direct import DirectStream, receive_into
+from raft_actors.transports.tcp.guard import Guard
+from raft_actors.transports.tls.failures import TlsFailure, Trouble
+from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import UnknownMessage, decode
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Answer, Hello, ProtocolRange, Verdict, judge
@@ -45,6 +49,7 @@ class Receiver:
         max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
         heard_of: called with a peer's id when it has connected.
         protocol: what this node speaks.
+        guard: secures connections, and says whether callers are who they say to be.
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
     """
 
@@ -55,6 +60,7 @@ class Receiver:
     max_handshakes: int
     heard_of: Callable[[str], None]
     protocol: ProtocolRange
+    guard: Guard = attrs.field(factory=Guard)
     lost: Callable[[str], None] = _nobody_minds
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
@@ -78,10 +84,15 @@ class Receiver:
         sender = None
         with trio.CancelScope() as connection:
             try:
-                sender = await self._shake_hands(stream, connection)
+                with self._among_strangers(connection):
+                    stream = await self.guard.secure_incoming(stream)
+                    sender = await self._shake_hands(stream)
                 if sender is not None:
                     await self._receive(stream, sender, connection)
                     self._told.pop(_name(stream, sender), None)
+            except TlsFailure as failure:
+                self._count_unproven(failure)
+                self._tell(_name(stream, None), f"refused a connection: {failure}")
             except ProtocolError as error:
                 self.totals.protocol_errors += 1
                 await self._refuse_message(stream, sender, error)
@@ -92,8 +103,9 @@ class Receiver:
         if connection.cancelled_caught and sender is None:
             self.totals.refused_handshakes += 1
 
-    async def _shake_hands(self, stream: trio.abc.Stream, connection: trio.CancelScope) -> str | None:
-        """Answer the hello; return the sender's id, or None where it was refused or left."""
+    @contextlib.contextmanager
+    def _among_strangers(self, connection: trio.CancelScope) -> Generator[None]:
+        """Bound the time until its handshake is over, and the number of those for which it is not."""
         self._strangers[connection] = None
         if len(self._strangers) > self.max_handshakes:
             oldest = next(iter(self._strangers))
@@ -101,24 +113,44 @@ class Receiver:
             oldest.cancel()
         connection.deadline = trio.current_time() + self.handshake_timeout_s
         try:
-            hello = await self._read_hello(stream)
-            if hello is None:
-                return None
-            answer = judge(hello, self.endpoint, self.protocol)
-            if answer.verdict is not Verdict.ACCEPTED:
-                self.totals.refused_handshakes += 1
-                self.totals.refused_by_reason[answer.verdict.name] += 1
-                self._tell(_name(stream, hello.sender), f"refused a connection: {answer.verdict.name}: {answer.detail}")
-            await stream.send_all(frame(answer.encode(hello.protocol)))
+            yield
         finally:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
+
+    async def _shake_hands(self, stream: trio.abc.Stream) -> str | None:
+        """Answer the hello; return the sender's id, or None where it was refused or left."""
+        hello = await self._read_hello(stream)
+        if hello is None:
+            return None
+        answer = self._judge(hello, stream)
+        if answer.verdict is not Verdict.ACCEPTED:
+            self.totals.refused_handshakes += 1
+            self.totals.refused_by_reason[answer.verdict.name] += 1
+            self._tell(_name(stream, hello.sender), f"refused a connection: {answer.verdict.name}: {answer.detail}")
+        await stream.send_all(frame(answer.encode(hello.protocol)))
         agreement = self.protocol.agree(hello.protocol)
         statistics = self.peers.get(hello.sender)  # it may be no peer any more since it was answered
         if answer.verdict is not Verdict.ACCEPTED or agreement is None or statistics is None:
             return None
         statistics.version, statistics.features = agreement.version, agreement.features
+        statistics.encrypted = isinstance(stream, TlsStream)
         return hello.sender
+
+    def _judge(self, hello: Hello, stream: trio.abc.Stream) -> Answer:
+        """Whether to take messages from the one who says this hello."""
+        if self.protocol.agree(hello.protocol) is None:  # it may not even say who it is
+            return judge(hello, self.endpoint, self.protocol)
+        try:
+            self.guard.check_caller(stream, hello.sender)
+        except TlsFailure as failure:  # who proves nothing is told nothing else
+            self.totals.refused_by_reason[failure.trouble.name] += 1
+            return Answer(Verdict.NOT_PROVEN, self.protocol, str(failure))
+        return judge(hello, self.endpoint, self.protocol)
+
+    def _count_unproven(self, failure: TlsFailure) -> None:
+        self.totals.refused_handshakes += 1
+        self.totals.refused_by_reason[failure.trouble.name] += 1
 
     async def _refuse_message(self, stream: trio.abc.Stream, sender: str | None, error: ProtocolError) -> None:
         """Say why the connection is closed: to the log, and to a peer, which would else send the same again."""
@@ -153,6 +185,8 @@ class Receiver:
                 return hello
         if parser.held_bytes:
             raise ProtocolError("a hello that breaks off")
+        if isinstance(stream, TlsStream):
+            raise TlsFailure(Trouble.LEFT)
         return None
 
     async def _receive(self, stream: trio.abc.Stream, sender: str, connection: trio.CancelScope) -> None:
@@ -189,6 +223,6 @@ class Receiver:
 
 def _name(stream: trio.abc.Stream, sender: str | None) -> str:
     """Who is at the other end, for the log: an id, as it says, and the host."""
-    host = stream.peer_host if isinstance(stream, TcpStream) else ""
+    host = stream.peer_host if isinstance(stream, DirectStream) else ""
     who = f"peer {sender!r}" if sender else "a stranger"
     return f"{who} at {host}" if host else who

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
@@ -24,7 +23,10 @@ import trio
 from raft_actors.errors import ProtocolError
 from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
-from raft_actors.transports.sockets.stream import TcpStream, unsent
+from raft_actors.transports.sockets.direct import DirectStream, unsent
+from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tls.failures import TlsFailure, Trouble
+from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
 from raft_actors.transports.wire.frames import FrameParser, pack_length
 from raft_actors.transports.wire.handshake import MAX_ANSWER_BYTES, Answer, ProtocolRange, Verdict, other_version
@@ -39,32 +41,6 @@ _PART_BYTES = 16 * 1024
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens a stream to the peer; OSError where it can't."""
-
-
-@attrs.define
-class Backoff:
-    """How long to wait before the next attempt: twice as long each time, within bounds, less a random part.
-
-    The random part (up to half) keeps nodes that lost each other at one moment from meeting again and again.
-    """
-
-    shortest_s: float
-    longest_s: float
-    rng: random.Random
-    _next_s: float = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._next_s = self.shortest_s
-
-    def reset(self) -> None:
-        """Start over with the shortest wait."""
-        self._next_s = self.shortest_s
-
-    def next_s(self) -> float:
-        """Return the seconds to wait now."""
-        wait = self._next_s
-        self._next_s = min(wait * 2, self.longest_s)
-        return wait * self.rng.uniform(0.5, 1.0)
 
 
 def _nobody_minds() -> None: ...
@@ -103,7 +79,7 @@ class PeerSender:
     lost: Callable[[], None] = _nobody_minds
     _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
     _queued_bytes: int = attrs.field(default=0, init=False)
-    _direct: TcpStream | None = attrs.field(default=None, init=False, repr=False)
+    _direct: DirectStream | None = attrs.field(default=None, init=False, repr=False)
     """The connection, while nothing is queued for it."""
     _rest: list[memoryview] = attrs.field(factory=list[memoryview], init=False, repr=False)
     """What the kernel did not take of a message that was sent directly."""
@@ -139,12 +115,12 @@ class PeerSender:
             self._idle.unpark()
         return True
 
-    def _send_directly(self, stream: TcpStream, message: Message, size: int) -> bool:
+    def _send_directly(self, stream: DirectStream, message: Message, size: int) -> bool:
         """Hand a message to the kernel; what it leaves of it is for the task. False: it took nothing."""
         parts = _framed(message, size)
         sent = stream.send_now(parts[0]) if len(parts) == 1 else stream.send_parts_now(parts)
         total = sum(map(len, parts))
-        if sent < total:
+        if sent < total or stream.holds_back:
             self._direct = None
             if not sent:
                 return False
@@ -222,12 +198,27 @@ class PeerSender:
             if attempt.cancelled_caught:
                 self._note_trouble(f"no answer within {self.connect_timeout_s} s")
         except trio.BrokenResourceError as error:
-            self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+            if isinstance(error.__cause__, TlsFailure):
+                self._note_unsecured(error.__cause__)
+            else:
+                self._note_trouble(f"the connection broke: {error.__cause__ or error}")
+        except TlsFailure as failure:
+            self._note_unsecured(failure)
         except ProtocolError as error:
             self.totals.protocol_errors += 1
             self._note_trouble(str(error))
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
             self._note_trouble(f"no connection: {error}")
+
+    def _note_unsecured(self, failure: TlsFailure) -> None:
+        """Count a connection that TLS did not secure, by whoever refused it."""
+        self._refused = True  # whatever the peer manages to connect, this will be no better for it
+        self.totals.refused_by_reason[failure.trouble.name] += 1
+        if failure.trouble is Trouble.REFUSED_HERE:
+            self._count_refusal(Verdict.NOT_PROVEN)
+        else:
+            self.totals.refused_handshakes += 1
+        self._note_trouble(f"no connection over TLS: {failure}")
 
     async def _connect_and_send(self, attempt: trio.CancelScope) -> None:
         stream = await self.connect()
@@ -271,6 +262,7 @@ class PeerSender:
     async def _use(self, stream: trio.abc.Stream) -> None:
         """Send what is queued until the connection breaks or the peer closes it."""
         self._connected_at = trio.current_time()
+        self.statistics.encrypted = isinstance(stream, TlsStream)
         self.statistics.connects += 1
         self.statistics.connected = True
         logger.debug("connected to %s", self.peer)
@@ -286,16 +278,17 @@ class PeerSender:
             self.lost()
 
     async def _write_queue(self, stream: trio.abc.Stream) -> None:
+        direct = stream if isinstance(stream, DirectStream) else None
         try:
             while True:
-                while not self._queue and not self._rest:
-                    self._direct = stream if isinstance(stream, TcpStream) else None
+                while not self._queue and not self._rest and not (direct and direct.holds_back):
+                    self._direct = direct
                     await self._idle.park()
                 self._direct = None
                 parts: list[bytes | memoryview] = [*self._rest, *self._take()]
                 self._rest = []
-                if isinstance(stream, TcpStream):
-                    await stream.send_all_parts(parts)
+                if direct is not None:
+                    await direct.send_all_parts(parts)
                 else:
                     await stream.send_all(b"".join(parts))
         except trio.BrokenResourceError as error:

@@ -20,8 +20,12 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, Tran
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tcp.guard import Guard, TlsGuard
 from raft_actors.transports.tcp.receiver import Receiver
-from raft_actors.transports.tcp.sender import Backoff, PeerSender
+from raft_actors.transports.tcp.sender import PeerSender
+from raft_actors.transports.tls.config import TlsConfig
+from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
 
@@ -56,7 +60,7 @@ def _parse_listen(text: str) -> Address:
 class TcpTransport(Transport):
     """Carries messages over TCP. Addresses are `host:port`; peers' addresses come with the endpoint.
 
-    There is no encryption and no proof of identity yet: run it in a network that only nodes can reach.
+    Without `tls` there is no encryption and no proof of identity: run it in a network that only nodes can reach.
 
     Attributes:
         listen: where to listen, `host:port` or `[IPv6]:port`. `0.0.0.0:7000` is every IPv4 address of the machine;
@@ -68,6 +72,7 @@ class TcpTransport(Transport):
         reconnect_delay_s: the shortest and the longest wait between attempts to reach a peer.
         dead_peer_timeout_s: a connection on which a peer answers nothing for this long is given up.
         max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
+        tls: mutual TLS with certificates for the nodes' ids.
         seed: of the random part of waits. None draws one from the operating system.
         protocol: the versions of the protocol that it says it speaks: for tests, which make nodes of other versions.
     """
@@ -80,6 +85,7 @@ class TcpTransport(Transport):
     reconnect_delay_s: tuple[float, float] = attrs.field(default=(0.05, 1.0), kw_only=True, validator=_check_delays)
     dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=_check_positive)
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
+    tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
     protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
     _running: bool = attrs.field(default=False, init=False)
@@ -88,6 +94,7 @@ class TcpTransport(Transport):
     _dial: Callable[[str, str], None] | None = attrs.field(default=None, init=False, repr=False)
     """Begins to send to a peer at an address; None while the transport doesn't run."""
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
+    _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
     @property
@@ -101,6 +108,7 @@ class TcpTransport(Transport):
 
         Raises:
             ConfigurationError: a peer's address can't be one, or this transport runs already.
+            CertificateError: the files that `tls` names are of no use, or not for this node.
             ListenError: the address can't be listened on.
         """
         if self._running:
@@ -113,8 +121,11 @@ class TcpTransport(Transport):
             Address.parse(text)
         self._running = True
         try:
+            keeper = await self._open_guard(endpoint)
             listeners = await self._listen()
             async with trio.open_nursery() as nursery:
+                if keeper is not None:
+                    nursery.start_soon(keeper.watch)
                 receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
@@ -122,6 +133,26 @@ class TcpTransport(Transport):
         finally:
             self._running = False
             self._address = self._dial = self._receiver = None
+
+    async def _open_guard(self, endpoint: Endpoint) -> CredentialsKeeper | None:
+        """Make what secures connections; return what watches its files."""
+        self._guard = Guard()
+        if self.tls is None:
+            return None
+        guard = self._guard = TlsGuard(self.tls, endpoint)
+        await guard.keeper.load()
+        return guard.keeper
+
+    async def reload_certificates(self) -> None:
+        """Take what the files of `tls` hold now, without waiting for a change to be noticed. Open connections stay.
+
+        Raises:
+            CertificateError: they are of no use; the ones that were in use still are.
+            ConfigurationError: this transport has no `tls`, or does not run.
+        """
+        if not self._running or not isinstance(self._guard, TlsGuard):
+            raise ConfigurationError("there are no certificates to load: this transport has no tls, or does not run")
+        await self._guard.keeper.load()
 
     def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
         """Begin to send to the endpoint's peers, and return what serves a connection."""
@@ -146,6 +177,7 @@ class TcpTransport(Transport):
             max_handshakes=self.max_handshakes,
             heard_of=lambda peer: self._senders[peer].hurry(),
             protocol=self.protocol,
+            guard=self._guard,
             lost=lost,
         )
         self._dial = dial
@@ -183,7 +215,12 @@ class TcpTransport(Transport):
             to = _parse_peer(address)
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
-            return TcpStream(stream)
+            tcp = TcpStream(stream)
+            try:
+                return await self._guard.secure_outgoing(tcp, peer)
+            except BaseException:
+                await trio.aclose_forcefully(tcp)
+                raise
 
         return PeerSender(
             peer=peer,
@@ -226,4 +263,6 @@ class TcpTransport(Transport):
     def statistics(self) -> TransportStatistics:
         """Return the counters since `run` was last called."""
         peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}
-        return attrs.evolve(self._totals, peers=peers, refused_by_reason=Counter(self._totals.refused_by_reason))
+        certificate = attrs.evolve(self._guard.keeper.statistics) if isinstance(self._guard, TlsGuard) else None
+        reasons = Counter(self._totals.refused_by_reason)
+        return attrs.evolve(self._totals, peers=peers, refused_by_reason=reasons, certificate=certificate)

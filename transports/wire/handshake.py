@@ -91,6 +91,8 @@ class Verdict(enum.IntEnum):
     REFUSED_MESSAGE = 8
     """Said later than the others, by a node that had accepted, before it closes the connection: what came over it is
     no message that it may take."""
+    NOT_PROVEN = 9
+    """The sender has not shown a certificate of the node that it says to be: none, another node's, or no TLS at all."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 

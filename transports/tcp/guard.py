@@ -1,0 +1,114 @@
+"""Who may use a connection between nodes: anybody who says the right things, or who can prove them.
+
+A `TlsGuard` binds what a node says of itself to its certificate, in both directions: the dialer looks before it says a
+word of Raft, the other side once it knows who the dialer says to be. A connection counts as one to a peer only when
+that peer has answered the hello: TLS alone proves little to the dialer, because in TLS 1.3 its handshake is over before
+the other side has looked at its certificate.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import attrs
+import trio
+
+from raft_actors.errors import CertificateError
+from raft_actors.transports.abc import Endpoint
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tls.config import TlsConfig
+from raft_actors.transports.tls.credentials import Credentials
+from raft_actors.transports.tls.failures import TlsFailure, Trouble
+from raft_actors.transports.tls.keeper import CredentialsKeeper
+from raft_actors.transports.tls.stream import TlsStream
+
+logger = logging.getLogger(__name__)
+
+_TLS_HANDSHAKE = b"\x16"
+"""The first byte of a TLS connection. A hello of ours, smaller than 16 MiB, begins with a zero."""
+
+
+class Guard:
+    """Takes everybody at their word: the network has to be a trusted one."""
+
+    async def secure_incoming(self, stream: trio.abc.Stream) -> trio.abc.Stream:
+        """The stream to go on with, for a connection that was accepted. The caller sets a time limit.
+
+        Raises:
+            TlsFailure: it can't be secured.
+            trio.BrokenResourceError: as it comes.
+        """
+        return stream
+
+    async def secure_outgoing(self, stream: trio.abc.Stream, _peer: str) -> trio.abc.Stream:
+        """The same for a connection to a peer: the other end is that peer, as far as this guard can know."""
+        return stream
+
+    def check_caller(self, _stream: trio.abc.Stream, _sender: str) -> None:
+        """See that whoever opened the connection is the node that it says to be.
+
+        Raises:
+            TlsFailure: it is not.
+        """
+
+
+@attrs.define(eq=False)
+class TlsGuard(Guard):
+    """Takes who has a certificate, as the node that it is for.
+
+    Attributes:
+        config: by what rules.
+        endpoint: the node it works for.
+        keeper: that node's own certificate.
+    """
+
+    config: TlsConfig
+    endpoint: Endpoint
+    keeper: CredentialsKeeper = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        config = self.config
+        self.keeper = CredentialsKeeper(
+            files=config.files,
+            check=self._check_own,
+            expiring=self.endpoint.certificate_expiring,
+            check_interval_s=config.check_interval_s,
+            warn_before_expiry_s=config.warn_before_expiry_s,
+        )
+        if config.plain != "refused":
+            logger.warning(
+                "connections without TLS are %s too (plain=%r): until that ends, whoever reaches the port can pose as "
+                "a node",
+                *(config.plain, config.plain),
+            )
+
+    def _check_own(self, credentials: Credentials) -> None:
+        cluster, node = self.endpoint.cluster_id, self.endpoint.node_id
+        try:
+            self.config.names.check(credentials.certificate, cluster, node)
+        except TlsFailure as failure:
+            raise CertificateError(f"{self.config.certificate}, of node {node!r} itself: {failure}") from failure
+
+    async def secure_incoming(self, stream: trio.abc.Stream) -> trio.abc.Stream:
+        """See `Guard.secure_incoming`. A plain connection is returned as it is: `check_caller` judges it."""
+        if not isinstance(stream, TcpStream) or await stream.wait_data() != _TLS_HANDSHAKE:
+            return stream
+        secured = TlsStream(stream, self.keeper.current.server, server_side=True)
+        await secured.do_handshake()
+        return secured
+
+    async def secure_outgoing(self, stream: trio.abc.Stream, peer: str) -> trio.abc.Stream:
+        """See `Guard.secure_outgoing`."""
+        if not isinstance(stream, TcpStream) or self.config.plain == "sent":
+            return stream
+        secured = TlsStream(stream, self.keeper.current.client, server_side=False)
+        await secured.do_handshake()
+        self.config.names.check(secured.certificate, self.endpoint.cluster_id, peer)
+        return secured
+
+    def check_caller(self, stream: trio.abc.Stream, sender: str) -> None:
+        """See `Guard.check_caller`."""
+        if isinstance(stream, TlsStream):
+            self.config.names.check(stream.certificate, self.endpoint.cluster_id, sender)
+        elif self.config.plain == "refused":
+            raise TlsFailure(Trouble.PLAIN)

@@ -1,0 +1,1 @@
+"""TLS: certificates, who they speak for, and encrypted connections over the sockets of this package."""

@@ -1,0 +1,107 @@
+"""For whom a certificate speaks: which of its names is a node's, by one rule for the whole cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.transports.tls.failures import TlsFailure, Trouble
+
+DEFAULT_RULE = "uri:raft://{cluster}/{node}"
+
+_KINDS = ("uri", "dns", "cn")
+_EXAMPLES = "write 'uri:raft://{cluster}/{node}', 'dns:{node}.raft.example.org' or 'cn:{node}', say"
+_MOST_SHOWN = 3
+
+
+@attrs.frozen
+class NameRule:
+    """How the name of a node is written in its certificate.
+
+    Attributes:
+        kind: where it stands: `uri` and `dns` are kinds of subject alternative names, `cn` the subject's common name.
+        pattern: what it is, with `{node}` and `{cluster}` for the ids. Percent signs stand for what an URI can't hold.
+    """
+
+    kind: str
+    pattern: str
+
+    @classmethod
+    def parse(cls, text: str) -> NameRule:
+        """Take a rule apart: a kind, a colon and a pattern.
+
+        Raises:
+            ConfigurationError: it is no rule, or one by which every node would have the same name.
+        """
+        kind, colon, pattern = text.partition(":")
+        if not colon or kind not in _KINDS:
+            raise ConfigurationError(f"rule for names {text!r} begins with none of {', '.join(_KINDS)}: {_EXAMPLES}")
+        rest = pattern.replace("{cluster}", "").replace("{node}", "")
+        if "{node}" not in pattern or "{" in rest or "}" in rest:
+            raise ConfigurationError(
+                f"rule for names {text!r} must have {{node}}, and may have {{cluster}}: {_EXAMPLES}"
+            )
+        return cls(kind, pattern)
+
+    def __str__(self) -> str:
+        """Return the rule as `parse` takes it."""
+        return f"{self.kind}:{self.pattern}"
+
+    def name_of(self, cluster: str, node: str) -> str:
+        """The name that this node's certificate has to have."""
+        if self.kind == "uri":
+            # Quoted, a slash in an id can't make one node's name another's.
+            cluster, node = quote(cluster, safe=""), quote(node, safe="")
+        # In one pass: an id may be "{node}".
+        parts = [part.replace("{cluster}", cluster) for part in self.pattern.split("{node}")]
+        return node.join(parts)
+
+    def check(self, certificate: Mapping[str, Any], cluster: str, node: str) -> None:
+        """See that a certificate speaks for a node.
+
+        Args:
+            certificate: as `ssl.SSLSocket.getpeercert` tells it.
+            cluster, node: whose it should be.
+
+        Raises:
+            TlsFailure: it does not: NO_CERTIFICATE, NO_NAME, OTHER_CLUSTER or OTHER_NODE.
+        """
+        if not certificate:
+            raise TlsFailure(Trouble.NO_CERTIFICATE)
+        wanted = self._folded(self.name_of(cluster, node))
+        names = list(names_in(certificate, self.kind))
+        if any(self._folded(name) == wanted for name in names):
+            return
+        shown = ", ".join(map(repr, names[:_MOST_SHOWN])) + (", …" if len(names) > _MOST_SHOWN else "")
+        if not names:
+            raise TlsFailure(Trouble.NO_NAME, f"none of the kind {self.kind!r}, and {wanted!r} was expected")
+        trouble = Trouble.OTHER_NODE if self._of_cluster(names, cluster) else Trouble.OTHER_CLUSTER
+        raise TlsFailure(trouble, f"it is for {shown}, and {wanted!r} was expected")
+
+    def _of_cluster(self, names: list[str], cluster: str) -> bool:
+        """Whether one of the names could be another node's of this cluster, as far as the pattern tells."""
+        before, _, after = self.pattern.partition("{node}")
+        if self.kind == "uri":
+            cluster = quote(cluster, safe="")
+        starts, ends = (self._folded(part.replace("{cluster}", cluster)) for part in (before, after))
+        return any(self._folded(name).startswith(starts) and self._folded(name).endswith(ends) for name in names)
+
+    def _folded(self, name: str) -> str:
+        return name.lower() if self.kind == "dns" else name
+
+
+def names_in(certificate: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """The names of a kind (see `NameRule`) that a certificate has."""
+    if kind == "cn":
+        for part in certificate.get("subject", ()):
+            for key, value in part:
+                if key == "commonName":
+                    yield value
+    else:
+        for key, value in certificate.get("subjectAltName", ()):
+            if key.lower() == kind:
+                yield value
