@@ -65,6 +65,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
+    "examples/README.md": "examples.md",
     "findings/README.md": "findings.md",
     **{
         path.relative_to(ROOT).as_posix(): f"examples/{path.parent.name}.md"

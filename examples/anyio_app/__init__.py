@@ -1,0 +1,1 @@
+"""A node in an application that is written for AnyIO."""

@@ -1,0 +1,1 @@
+"""A replicated configuration store, whose changes can be watched at any node."""

@@ -1,0 +1,1 @@
+"""A replicated lock with fencing tokens, and a resource that checks them."""

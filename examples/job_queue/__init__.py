@@ -1,0 +1,1 @@
+"""A replicated queue of jobs, which outlives its workers and its leaders."""

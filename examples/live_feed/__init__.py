@@ -1,0 +1,1 @@
+"""Applied commands, with their results, to any number of browsers over WebSockets."""

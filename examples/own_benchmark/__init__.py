@@ -1,0 +1,1 @@
+"""How much of the time goes into one's own state machine."""

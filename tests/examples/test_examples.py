@@ -1,0 +1,79 @@
+"""Each example prints what its README shows, run as the README says; and replicas of its state machine agree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.config_store.store import ConfigStore, Delete, Set
+from examples.fenced_lock.lock import Acquire, Locks, Release
+from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
+from raft_actors import StateMachine
+from raft_actors.testing import check_state_machine
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
+#: Those that go on until they are stopped have tests of their own.
+SERVERS = {"counter", "http_service"}
+
+
+def shown(example: Path) -> list[tuple[list[str], str]]:
+    """The commands of a README with what they print; "…" is whatever it is this time."""
+    text = (example / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
+    return [(command.split(), output) for command, output in zip(parts[::2], parts[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path.name not in SERVERS], ids=lambda path: path.name)
+def test_it_prints_what_its_readme_shows(example: Path) -> None:
+    for command, output in shown(example):
+        assert command[0] in ("python", "pytest")
+        module = [] if command[0] == "python" else ["-m"]
+        words = command[1:] if command[0] == "python" else command
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *module, *words], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        pattern = ".*".join(map(re.escape, output.split("…")))
+        if output:
+            assert re.fullmatch(pattern, done.stdout), done.stdout
+
+
+def test_each_example_has_a_readme_and_a_test() -> None:
+    packages = {path.parent for path in (ROOT / "examples").glob("*/__init__.py")}
+    assert packages == set(EXAMPLES)
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in SERVERS if f"examples.{name}." not in tests] == []
+
+
+@pytest.mark.parametrize(
+    ("make", "commands"),
+    [
+        (ConfigStore, [Set("a", "1"), Set("a", "2", 1), Set("a", "3", 1), Set("b", "1", 0), Delete("a"), Delete("c")]),
+        (
+            JobQueue,
+            [
+                *(Submit("x", "1"), Submit("y", "2"), Take("anna"), Take("bert"), Done("anna", "x"), GiveBack("bert")),
+                *(Done("bert", "y"), Take("anna"), Submit("y", "2")),
+            ],
+        ),
+        (Locks, [Acquire("l", "anna"), Acquire("l", "bert"), Release("l", 1), Acquire("l", "bert"), Release("l", 1)]),
+    ],
+    ids=["config_store", "job_queue", "fenced_lock"],
+)
+def test_replicas_agree(make: type[StateMachine[Any, Any]], commands: list[Any]) -> None:
+    check_state_machine(make, commands, processes=False)
+
+
+def test_a_token_is_never_given_twice() -> None:
+    locks = Locks()
+    first = locks.apply(Acquire("l", "anna"))
+    assert locks.apply(Acquire("l", "anna")) == first
+    locks.apply(Release("l", first))
+    assert locks.apply(Acquire("l", "bert")) == locks.apply(Acquire("l", "bert")) > first
