@@ -13,26 +13,24 @@ log's last batch is not older than that row; that no commit is missing of which 
 from __future__ import annotations
 
 import secrets
-import sqlite3
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import attrs
 
-from raft_actors.errors import StorageFailed
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState, Step
-from raft_actors.persistence.sqlite import chunks, schema, segments, store_row
+from raft_actors.persistence.sqlite import schema, segments, store_row
 from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
-from raft_actors.persistence.sqlite.errors import storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM, Files
-from raft_actors.persistence.sqlite.garbage import Garbage
+from raft_actors.persistence.sqlite.garbage import LogGarbage
+from raft_actors.persistence.sqlite.guarded import Guarded
 from raft_actors.persistence.sqlite.lock import StoreLock
 from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark
 from raft_actors.persistence.sqlite.migrations import migrate
 from raft_actors.persistence.sqlite.segments import Segments
+from raft_actors.persistence.sqlite.snapshots import Snapshots
 from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.persistence.sqlite.taking import take_store
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
@@ -42,6 +40,7 @@ from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Snapshot
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4
 _IDLE_S = 0.005
+_SLICE_WRITES_BYTES = 128 * 1024  # about what deleting a slice puts into the write-ahead log
 _COMMITS_PER_MARK = 64  # under load (it costs two turns of the GIL); else it is written when idle
 
 
@@ -54,29 +53,26 @@ class Opened:
     initial_voters: tuple[str, ...]
 
 
-class Database:
+class Database(Guarded):
     """One open store. Made anywhere, used on one thread.
 
     Attributes:
         commits: durable transactions so far.
-        written_bytes: payload bytes in them.
-        failed: the first write that failed; nothing is written after it.
+        written_bytes: payload bytes in them, and in snapshots.
     """
 
     def __init__(self, path: Path, files: Files = SYSTEM) -> None:
-        self.path = path
+        super().__init__(path)
         self._files = files
         self.commits = 0
         self.written_bytes = 0
-        self.failed: Exception | None = None
-        self._unheard: Exception | None = None
         self._lock: StoreLock | None = None
-        self._opened: sqlite3.Connection | None = None
         self._row: StoreRow
         self._commit_number = self._last_index = 0
         self._log: LogRows
         self._segments: Segments
-        self._garbage: Garbage
+        self._snapshots: Snapshots
+        self._garbage: LogGarbage
         self._wal: WriteAheadLog
         self._work_since_slice = 0
         self._mark: Mark | None = None
@@ -112,13 +108,13 @@ class Database:
         state = attrs.evolve(state, commit_index=self._commit_index)
         tail = log.tail(state, tail_bytes)
         self._segments = Segments(connection, self.path, files)
+        self._snapshots = Snapshots(connection, self.path, files, row.snapshot_id)
         # A process that was killed before its sync left what we read in the system's cache alone.
         files.make_durable(self.path.with_name(self.path.name + "-wal"))
         self._mark = Mark(self.path, files)
         files.sync_folder(self.path.parent)
         self._write_mark()
-        self._garbage = Garbage(connection, state.first_index)
-        self._garbage.find_snapshots(keep=row.snapshot_id)
+        self._garbage = LogGarbage(connection, state.first_index)
         return Opened(state, tuple(tail), row.identity.initial_voters)
 
     def close(self) -> None:
@@ -141,6 +137,7 @@ class Database:
         if mark is not None:
             mark.close()
             self._segments.close()
+            self._snapshots.close()
         connection, lock = self._opened, self._lock
         self._opened = self._lock = None
         for held in (connection, lock):
@@ -193,7 +190,10 @@ class Database:
             return
         number = self._commit_number + 1
         row, payload = self._row, 0
+        snapshots = [step.write.snapshot_id for step in steps if isinstance(step.write, CommitSnapshot)]
         with self._writing("writing term, vote or log") as connection:
+            for snapshot_id in snapshots:
+                self._snapshots.finish(snapshot_id)
             connection.execute("BEGIN IMMEDIATE")
             for step in steps:
                 row = row.after(step.after)
@@ -214,8 +214,10 @@ class Database:
         self._commit_index = steps[-1].after.commit_index
         self._marked_number = min(self._marked_number, number - _COMMITS_PER_MARK)  # a vote should be known soon
         self._garbage.first_index = row.first_index
+        for snapshot_id in snapshots:
+            self._snapshots.saved(snapshot_id, is_current=snapshot_id == row.snapshot_id)
         if previous.snapshot_id is not None and previous.snapshot_id != row.snapshot_id:
-            self._garbage.add_snapshot(previous.snapshot_id)
+            self._snapshots.discard(previous.snapshot_id)
 
     def _write_log(self, write: LogWrite, number: int) -> None:
         if write.truncate_from is not None:
@@ -230,6 +232,7 @@ class Database:
             # What lies above the snapshot must go now: new entries will take its place. What lies below can wait.
             self._log.delete_from(step.after.first_index)
             self._segments.cut(step.after.first_index)
+        self._snapshots.save(write.snapshot_id)
         return attrs.evolve(
             row,
             snapshot_id=write.snapshot_id,
@@ -252,39 +255,39 @@ class Database:
 
     def begin_snapshot(self, metadata: SnapshotMetadata) -> int:
         """Give out an id, in a row that lets the next open find what a crash leaves of this snapshot."""
-        with self._writing("beginning a snapshot") as connection:
-            snapshot_id = chunks.insert_snapshot(connection, self.path, metadata)
+        with self._writing("beginning a snapshot"):
+            snapshot_id = self._snapshots.begin(metadata)
         self._wal.grew(0, 1)
         self._committed(self._commit_number, 0)
         return snapshot_id
 
     def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
         """Add a chunk to a snapshot that was begun."""
-        with self._writing("writing a snapshot") as connection:
-            chunks.insert_chunk(connection, snapshot_id, sequence, data)
-        self._wal.grew(len(data), 1)
-        self._committed(self._commit_number, len(data))
+        with self._writing("writing a snapshot"):
+            self._snapshots.write(snapshot_id, sequence, data)
+        self.written_bytes += len(data)
 
     def discard_snapshot(self, snapshot_id: int) -> None:
         """Let a snapshot's chunks be deleted by and by."""
-        self._garbage.add_snapshot(snapshot_id)
+        self._snapshots.discard(snapshot_id)
 
     def pin_snapshot(self, reader: object) -> tuple[int, SnapshotMetadata, int] | None:
         """Keep the current snapshot's chunks for `reader`; returns the snapshot's id, metadata and count of chunks."""
         row = self._row
         if row.snapshot_id is None or row.snapshot is None:
             return None
-        self._garbage.pin(row.snapshot_id, reader)
+        self._snapshots.pin(row.snapshot_id, reader)
         return row.snapshot_id, row.snapshot, row.snapshot_chunks
 
     def unpin_snapshot(self, reader: object) -> None:
         """Undo `pin_snapshot`, if that was done."""
-        self._garbage.unpin(reader)
+        self._snapshots.unpin(reader)
 
     def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
         """See `SnapshotReader.read_chunk`."""
         with self._mapping("reading a snapshot"):
-            return chunks.read_chunk(self._connection(), self.path, snapshot_id, sequence)
+            self._connection()
+            return self._snapshots.read_chunk(snapshot_id, sequence)
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 
@@ -320,22 +323,19 @@ class Database:
     def _is_unmarked(self) -> bool:
         return self._commit_number != self._marked_number or self._commit_index != self._marked_index
 
-    def _upkeep(self, work: Callable[[], None]) -> None:
-        # Nobody waits for it, so its failure is the next caller's to hear.
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - kept for the next caller
-            self.failed = self._unheard = error
-
     def _has_garbage(self) -> bool:
-        return bool(self._garbage) or self._segments.has_surplus
+        return bool(self._garbage) or self._segments.has_surplus or self._snapshots.have_garbage
 
     def _collect(self) -> None:
         with self._writing("deleting what a snapshot replaced"):
             if self._segments.has_surplus:
                 self._segments.remove_one()
+            elif self._garbage:
+                self._garbage.collect_slice()
+                self._wal.grew(_SLICE_WRITES_BYTES, 0)
             else:
-                self._wal.grew(self._garbage.collect_slice(), 0)
+                self._snapshots.collect_slice()
+                self._wal.grew(_SLICE_WRITES_BYTES, 0)
 
     def _write_mark(self) -> None:
         if self._mark is not None:
@@ -355,38 +355,6 @@ class Database:
         self._write_mark()  # of what is in the database, none is to be missed without a word
         with self._writing("moving the write-ahead log to the database") as connection:
             self._wal.move(connection)
-
-    # --- how each piece of work is wrapped -----------------------------------------------------------------------
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._unheard is not None:
-            error, self._unheard = self._unheard, None
-            raise error
-        if self.failed is not None:
-            raise StorageFailed(
-                f"{self.path} takes no more calls since a write failed ({self.failed}): start the node again"
-            ) from self.failed
-        if self._opened is None:
-            raise StorageFailed(f"{self.path} is not open")
-        return self._opened
-
-    @contextmanager
-    def _mapping(self, doing: str) -> Generator[None, None, None]:
-        try:
-            yield
-        except (sqlite3.Error, OverflowError, UnicodeDecodeError, OSError) as error:
-            raise storage_error(self.path, doing, error) from error
-
-    @contextmanager
-    def _writing(self, doing: str) -> Generator[sqlite3.Connection, None, None]:
-        """What fails in here is the last thing tried: its outcome is unknown, and a retry could revive or lose it."""
-        connection = self._connection()
-        try:
-            with self._mapping(doing):
-                yield connection
-        except BaseException as error:
-            self.failed = error if isinstance(error, Exception) else StorageFailed(repr(error))
-            raise
 
     def _committed(self, number: int, payload: int) -> None:
         self._commit_number = number

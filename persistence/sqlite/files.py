@@ -1,7 +1,8 @@
 """All that a store does to the file system: the one place to put another file system in its stead.
 
 SQLite's part goes through the connection that `Files.connect` makes. The rest is little: the store's folder must be
-there and synced, and the mark (see `mark`) is a plain file. Tests that cut the power hand `SqliteStorage` a subclass.
+there and synced, and the mark, segments and snapshots (see there) are plain files. Tests that cut the power hand
+`SqliteStorage` a subclass.
 """
 
 from __future__ import annotations
@@ -95,6 +96,41 @@ class SyncedFile:
         os.close(self._descriptor)
 
 
+class GrowingFile:
+    """A new file that is written from front to back, and durable as far as it was synced. Others may not read it."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file `path`, whose name is not durable yet; what was in it is gone.
+
+        Raises:
+            OSError: as it comes.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(path, flags, 0o600)
+
+    def append(self, data: bytes) -> None:
+        """Write `data` behind what was written before.
+
+        Raises:
+            OSError: as it comes.
+        """
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+    def sync(self) -> None:
+        """Make durable what was written.
+
+        Raises:
+            OSError: as it comes; what is durable then is unknown.
+        """
+        _sync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
 def _sync(descriptor: int) -> None:
     if sys.platform == "darwin":
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync alone stops at the drive's cache there
@@ -177,6 +213,18 @@ class Files:
         """Delete a file, if it is there."""
         path.unlink(missing_ok=True)
 
+    def remove_some(self, path: Path, most_bytes: int) -> bool:
+        """Delete a file, if it is there; of a longer one that many bytes from its end. Returns whether it is gone."""
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return True
+        if size > most_bytes:
+            os.truncate(path, size - most_bytes)
+            return False
+        self.remove(path)
+        return True
+
     def read(self, path: Path) -> bytes | None:
         """All that is in a file, None where there is none."""
         try:
@@ -191,6 +239,10 @@ class Files:
     def open_synced(self, path: Path) -> SyncedFile:
         """Open a file for writing that is durable at once; makes it where it is missing."""
         return SyncedFile(path)
+
+    def open_growing(self, path: Path) -> GrowingFile:
+        """Make an empty file that is to be written from front to back."""
+        return GrowingFile(path)
 
     def read_part(self, path: Path, offset: int, size: int) -> bytes | None:
         """The `size` bytes of a file from `offset` on, fewer where it ends; None where there is no such file."""

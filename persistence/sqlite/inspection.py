@@ -15,7 +15,7 @@ from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite import schema
 from raft_actors.persistence.sqlite.batches import LogRows
-from raft_actors.persistence.sqlite.chunks import read_chunk
+from raft_actors.persistence.sqlite.chunks import open_chunks, snapshot_file_bytes
 from raft_actors.persistence.sqlite.errors import corrupt, storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM, followed
 from raft_actors.persistence.sqlite.lock import ReadLock
@@ -58,6 +58,7 @@ class StoreSummary:
         database_bytes: size of the file.
         wal_bytes: size of the write-ahead log that a crash left beside it; 0 after a clean stop.
         segment_bytes: size of the files beside it that hold large batches, or will.
+        snapshot_file_bytes: size of the files beside it that hold the snapshot, or one that is to be deleted.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class StoreSummary:
     database_bytes: int
     wal_bytes: int
     segment_bytes: int
+    snapshot_file_bytes: int
 
 
 def inspect_store(path: str | os.PathLike[str]) -> StoreSummary:
@@ -114,6 +116,7 @@ def inspect_store(path: str | os.PathLike[str]) -> StoreSummary:
             database_bytes=_size(reader.path),
             wal_bytes=_size(_beside(reader.path, "-wal")),
             segment_bytes=segment_bytes(reader.path),
+            snapshot_file_bytes=snapshot_file_bytes(reader.path),
         )
 
 
@@ -165,8 +168,8 @@ class _Reader:
         """Read every chunk of the snapshot; returns their size in bytes."""
         if self.row.snapshot_id is None:
             return 0
-        numbers = range(self.row.snapshot_chunks)
-        return sum(len(read_chunk(self.connection, self.path, self.row.snapshot_id, number)) for number in numbers)
+        chunks = open_chunks(self.connection, self.path, SYSTEM, self.row.snapshot_id)
+        return sum(len(chunks.read(number)) for number in range(self.row.snapshot_chunks))
 
 
 @contextmanager

@@ -49,8 +49,18 @@ def _add_configurations(connection: sqlite3.Connection, path: Path) -> None:
     save(connection, {**columns, "configurations": "[]"})
 
 
+def _put_snapshots_into_files(connection: sqlite3.Connection, path: Path) -> None:
+    """4 → 5: a snapshot's chunks lie in a file. Those of the current one stay where they are: that would take long."""
+    connection.execute("ALTER TABLE snapshots ADD COLUMN chunk_index BLOB")
+
+
 #: What makes of a store of version 1 one of version 2, of that one of version 3, and so on.
-MIGRATIONS: tuple[Migration, ...] = (_add_segments, _add_initial_voters, _add_configurations)
+MIGRATIONS: tuple[Migration, ...] = (
+    _add_segments,
+    _add_initial_voters,
+    _add_configurations,
+    _put_snapshots_into_files,
+)
 
 #: Of the tables that this version of the library makes: one more whenever a store could be misread by the one before.
 SCHEMA_VERSION = 1 + len(MIGRATIONS)

@@ -7,9 +7,10 @@
                shorter than `size` says where in a segment the batch lies; the other columns repeat what finding a row
                takes.
     segments   the files that hold large batches, each with the log's index where it begins (see `segments`).
-    snapshots  a row per snapshot that was begun. Complete is only the one that `store.snapshot_id` names.
-    chunks     their chunks, each with a checksum; `chunk_id` is `snapshot_id << 32 | sequence`, which keeps a
-               snapshot's chunks together and makes a single integer key of the pair.
+    snapshots  a row per snapshot that was begun. Complete is only the one that `store.snapshot_id` names: its
+               `chunk_index` has the size and the checksum of each chunk in its file (see `chunks`).
+    chunks     those of a snapshot that a store had when it was of schema version 4 or older, each with a checksum;
+               `chunk_id` is `snapshot_id << 32 | sequence`.
 
 Appending entries inserts into `batches` and touches nothing else: the log's last index and term are found in its last
 row. A row of the log says in `commit_number` which commit wrote it, and the store's row which one changed it last; as
@@ -84,7 +85,8 @@ CREATE TABLE batches (
 CREATE TABLE snapshots (
     snapshot_id INTEGER PRIMARY KEY AUTOINCREMENT,
     last_index INTEGER NOT NULL,
-    last_term INTEGER NOT NULL
+    last_term INTEGER NOT NULL,
+    chunk_index BLOB
 );
 CREATE TABLE chunks (
     chunk_id INTEGER PRIMARY KEY,

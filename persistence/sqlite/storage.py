@@ -4,8 +4,8 @@ Each commit is a transaction in SQLite's write-ahead log, synced before `write` 
 talks to SQLite (see `writer_thread`); Trio's never waits for the disk. docs/storage.md says how all this is tested.
 
 Files, for `n1.db`: itself, `n1.db-mark` beside it (see `mark`), `n1.db-segment-1` and so on with large entries (see
-`segments`), and while it is open, or after a crash, `n1.db-wal` and `n1.db-lock` (see `lock`). Copy a store only while
-its node is stopped, and all of them but the lock.
+`segments`), `n1.db-snapshot-1` and the like with snapshots (see `snapshots`), and while it is open, or after a crash,
+`n1.db-wal` and `n1.db-lock` (see `lock`). Copy a store only while its node is stopped, and all of them but the lock.
 
 What is *not* detected (`database` says what is checked): of a write-ahead log that a crash left and that was damaged
 before the next open, the loss of the last commits or of parts of them. Under load these are up to 64, else none after a
@@ -30,6 +30,7 @@ from raft_actors.errors import ConfigurationError, InternalError, StorageFailed,
 from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, Step, find_begun
 from raft_actors.persistence.sqlite.batches import MAX_ROWS
+from raft_actors.persistence.sqlite.chunks import snapshot_file_bytes
 from raft_actors.persistence.sqlite.database import Database
 from raft_actors.persistence.sqlite.files import SYSTEM, Files, followed
 from raft_actors.persistence.sqlite.segments import segment_bytes
@@ -219,7 +220,7 @@ def stored_bytes(path: Path) -> int:
     for name in (path, path.with_name(path.name + "-wal")):
         with contextlib.suppress(FileNotFoundError):
             total += name.stat().st_size
-    return total + segment_bytes(path)
+    return total + segment_bytes(path) + snapshot_file_bytes(path)
 
 
 class _SqliteSnapshotReader(SnapshotReader):

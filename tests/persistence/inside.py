@@ -44,6 +44,11 @@ async def rows(storage: SqliteStorage, table: str) -> int:
     return count
 
 
+def snapshot_files(path: Path) -> list[str]:
+    """What is there beside the store in `path` of the kind."""
+    return sorted(file.name for file in path.parent.glob(f"{path.name}-snapshot-*"))
+
+
 @attrs.define
 class Faults:
     """What goes wrong with the next statement that begins like this."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents
 
 IDENTITY = StoreIdentity("orders", "n1")
+#: Stores of older schema versions; `unpack_old_store` takes one out.
+OLD_STORES = Path(__file__).with_name("old_stores")
 EVERYTHING = 1 << 40
 
 
@@ -123,6 +126,12 @@ class Place:
         """What a storage that is opened in the place of this one recovers."""
         async with self.reopened(storage, tail_bytes=tail_bytes) as (_, recovered):
             return recovered
+
+
+def unpack_old_store(version: int, path: Path) -> None:
+    """Put the files of a store of that schema version into the folder of `path`, which is called `n1.db`."""
+    with zipfile.ZipFile(OLD_STORES / f"version-{version}.zip") as old:
+        old.extractall(path.parent)
 
 
 async def contents(storage: Storage, *, tail_bytes: int = 2000) -> Contents:

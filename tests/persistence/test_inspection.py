@@ -65,7 +65,7 @@ def test_inspecting_what_a_crash_left_changes_nothing(path: Path) -> None:
     with start(path, 3, 30, "to-the-end") as process:
         process.communicate()
     files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    assert set(files) == {"n1.db", "n1.db-wal", "n1.db-mark", "n1.db-lock"}
+    assert set(files) == {"n1.db", "n1.db-wal", "n1.db-mark", "n1.db-lock", "n1.db-snapshot-1"}
     summary = inspect_store(path)
     entries = list(stored_entries(path))
     assert summary.wal_bytes > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,18 @@ from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.inside import Faults, failing
 from tests.persistence.model import Contents
-from tests.persistence.support import IDENTITY, append, batch, contents, contents_of, filled, taken_apart
+from tests.persistence.support import (
+    IDENTITY,
+    OLD_STORES,
+    append,
+    batch,
+    contents,
+    contents_of,
+    filled,
+    taken_apart,
+    unpack_old_store,
+)
 
-_FOLDER = Path(__file__).with_name("old_stores")
 _HELD = Contents(
     HardState(4, None),
     SnapshotMetadata(2, 1),
@@ -39,11 +47,6 @@ _HELD = Contents(
 )
 
 
-def _unpack(version: int, path: Path) -> None:
-    with zipfile.ZipFile(_FOLDER / f"version-{version}.zip") as old:
-        old.extractall(path.parent)
-
-
 def _version(path: Path) -> int:
     connection = sqlite3.connect(path)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -62,15 +65,15 @@ def _tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 def test_there_is_a_store_of_each_older_version() -> None:
     assert {f"version-{version}.zip" for version in range(1, SCHEMA_VERSION)} <= {
-        file.name for file in _FOLDER.iterdir()
+        file.name for file in OLD_STORES.iterdir()
     }
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 async def test_an_old_store_is_what_it_was_and_becomes_one_of_today(path: Path, version: int) -> None:
-    if not (_FOLDER / f"version-{version}.zip").exists():
+    if not (OLD_STORES / f"version-{version}.zip").exists():
         pytest.skip("no later version has been made yet")
-    _unpack(version, path)
+    unpack_old_store(version, path)
     before = path.read_bytes()
     summary = inspect_store(path)
     assert (summary.schema_version, summary.last_index, summary.hard_state) == (version, 6, HardState(4, None))
@@ -106,7 +109,7 @@ def two_steps_more(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 async def test_steps_are_taken_in_turn(path: Path, two_steps_more: int) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     assert await contents_of(path) == _HELD
     assert _version(path) == two_steps_more
     assert {"segments", "notes"} < set(_tables(path))
@@ -115,7 +118,7 @@ async def test_steps_are_taken_in_turn(path: Path, two_steps_more: int) -> None:
 @pytest.mark.parametrize("statement", ["CREATE TABLE segments", "ALTER", "CREATE TABLE notes", "PRAGMA user_version="])
 @pytest.mark.usefixtures("two_steps_more")
 async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, faults: Faults, statement: str) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     faults.prefix, faults.act = statement, failing(sqlite3.SQLITE_FULL)
     storage = SqliteStorage(path)
     with pytest.raises(StorageFull):
@@ -129,7 +132,7 @@ async def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, fau
 
 @pytest.mark.usefixtures("two_steps_more")
 async def test_the_store_of_another_node_is_not_migrated(path: Path) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     before = path.read_bytes()
     with pytest.raises(StorageMismatch, match="belongs to node 'n1' of cluster 'orders', not to node 'n2'"):
         await SqliteStorage(path).open(StoreIdentity("orders", "n2"), tail_bytes=0)
@@ -138,7 +141,7 @@ async def test_the_store_of_another_node_is_not_migrated(path: Path) -> None:
 
 @pytest.mark.usefixtures("two_steps_more")
 async def test_a_damaged_row_is_not_sealed_anew(path: Path) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE store SET term = 5")
     connection.close()
@@ -149,7 +152,7 @@ async def test_a_damaged_row_is_not_sealed_anew(path: Path) -> None:
 
 @pytest.mark.parametrize("version", [0, -1])
 async def test_a_version_that_there_never_was_is_not_guessed_at(path: Path, version: int) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version={version}")
     connection.close()
@@ -160,7 +163,7 @@ async def test_a_version_that_there_never_was_is_not_guessed_at(path: Path, vers
 
 
 async def test_columns_of_other_names_are_no_store(path: Path) -> None:
-    _unpack(1, path)
+    unpack_old_store(1, path)
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE store RENAME COLUMN node_id TO node_ie")
     connection.close()

@@ -19,7 +19,7 @@ from raft_actors.persistence import (
 )
 from raft_actors.persistence.sqlite.batches import MAX_ROWS
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from tests.persistence.inside import pragmas, rows, settle
+from tests.persistence.inside import pragmas, rows, settle, snapshot_files
 from tests.persistence.support import (
     EVERYTHING,
     IDENTITY,
@@ -138,8 +138,8 @@ async def test_garbage_goes_also_when_the_storage_is_never_idle(path: Path) -> N
             nursery.start_soon(written, storage, [append(batch(index, 1, b"x"))])
             await trio.testing.wait_all_tasks_blocked(0)
     assert await rows(storage, "batches") == 200
-    assert await rows(storage, "chunks") == 1
     assert await rows(storage, "snapshots") == 1
+    assert snapshot_files(path) == ["n1.db-snapshot-2"]
     await storage.aclose()
 
 
@@ -154,7 +154,8 @@ async def test_what_earlier_runs_left_is_collected_after_opening(path: Path) -> 
     storage = SqliteStorage(path)
     await storage.open(IDENTITY, tail_bytes=0)
     await settle(storage)
-    assert [await rows(storage, table) for table in ("batches", "chunks", "snapshots")] == [500, 2, 1]
+    assert [await rows(storage, table) for table in ("batches", "snapshots")] == [500, 1]
+    assert snapshot_files(path) == ["n1.db-snapshot-2"]
     await storage.aclose()
 
 
@@ -166,11 +167,12 @@ async def test_what_a_reader_holds_is_collected_once_it_lets_go(path: Path) -> N
     assert reader is not None
     await take_snapshot(storage, 4, 1, [b"new"])
     await settle(storage)
-    assert await rows(storage, "chunks") == 11
+    assert snapshot_files(path) == ["n1.db-snapshot-1", "n1.db-snapshot-2"]
+    assert await reader.read_chunk(9) == b"old"
     reader.close()
     await storage.write([LogWrite()])
     await settle(storage)
-    assert await rows(storage, "chunks") == 1
+    assert snapshot_files(path) == ["n1.db-snapshot-2"]
     await storage.aclose()
     reader.close()
     with pytest.raises(StorageFailed, match="closed"):
@@ -194,7 +196,7 @@ async def test_a_reader_that_nobody_waited_for_holds_nothing(path: Path) -> None
         await storage.open_snapshot()
     await take_snapshot(storage, 4, 1, [b"new"])
     await settle(storage)
-    assert await rows(storage, "chunks") == 1
+    assert snapshot_files(path) == ["n1.db-snapshot-2"]
     await storage.aclose()
 
 

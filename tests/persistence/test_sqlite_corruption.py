@@ -66,11 +66,10 @@ def crashed_store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Conte
 
 
 def _copy(source: Path, target: Path) -> None:
-    for suffix in ("", "-wal", "-mark"):
-        one, other = (path.with_name(path.name + suffix) for path in (source, target))
-        other.unlink(missing_ok=True)
-        if one.exists():
-            shutil.copyfile(one, other)
+    for old in target.parent.glob(f"{target.name}*"):
+        old.unlink()
+    for one in source.parent.glob(f"{source.name}*"):
+        shutil.copyfile(one, target.with_name(target.name + one.name.removeprefix(source.name)))
 
 
 def _outcome(path: Path, expected: Contents) -> str:
@@ -235,12 +234,15 @@ DAMAGE = {
     "the term is no number": "UPDATE store SET term = x'00'",
     "a text is not UTF-8": "UPDATE store SET node_id = CAST(x'ff' AS TEXT)",
     "the store's row is gone": "DELETE FROM store",
-    "a chunk is gone": "DELETE FROM chunks WHERE chunk_id & 0xffff = 1",
-    "a chunk is changed": "UPDATE chunks SET data = x'00' WHERE chunk_id & 0xffff = 1",
-    "a chunk is no blob": "UPDATE chunks SET data = 7 WHERE chunk_id & 0xffff = 1",
+    "a snapshot's row is gone": "DELETE FROM snapshots",
+    "the list of chunks is gone": "UPDATE snapshots SET chunk_index = NULL",
+    "the list of chunks is empty": "UPDATE snapshots SET chunk_index = x''",
+    "the list of chunks is cut": "UPDATE snapshots SET chunk_index = substr(chunk_index, 1, length(chunk_index) - 8)",
+    "the list of chunks is no blob": "UPDATE snapshots SET chunk_index = 7",
+    "a snapshot has another's list": "UPDATE snapshots SET chunk_index = x'00000004' || substr(chunk_index, 5)",
     "a table is gone": "DROP TABLE batches",
-    "a column is gone": "ALTER TABLE chunks DROP COLUMN data",
-    "a table of chunks is gone": "DROP TABLE chunks",
+    "a column is gone": "ALTER TABLE snapshots DROP COLUMN chunk_index",
+    "a table of snapshots is gone": "DROP TABLE snapshots",
 }
 
 

@@ -214,10 +214,8 @@ def _check_garbage(storage: SqliteStorage, model: Model) -> None:
     session = storage._session
     if session is None:
         raise AssertionError
-    query = (
-        "SELECT (SELECT count(*) FROM snapshots), (SELECT count(*) FROM chunks), "
-        "(SELECT count(*) FROM batches WHERE last_index < ?)"
-    )
+    query = "SELECT (SELECT count(*) FROM snapshots), (SELECT count(*) FROM batches WHERE last_index < ?)"
     found = session.database._connection().execute(query, (model.first_index,)).fetchone()
-    if tuple(found) != (1, len(model.chunks), 0):
-        raise Violated(f"garbage is left: {found} snapshots, chunks, batches below the log")
+    files = session.database._files.names(session.database.path.parent, f"{session.database.path.name}-snapshot-")
+    if (*found, len(files)) != (1, 0, bool(model.chunks)):
+        raise Violated(f"garbage is left: {found} snapshots and batches below the log; {files}")

@@ -21,8 +21,8 @@ from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.model import Contents
 from tests.persistence.power.crashes import compare, read_store
 from tests.persistence.power.disk import POINTS, SECTOR, Disk, Event, Kind, none_of, sectors_of
+from tests.persistence.power.disk_errors import DiskError
 from tests.persistence.power.playing import Player, Recording, Segment
-from tests.persistence.power.simulated import DiskError
 from tests.persistence.power.tally import Tally, Violated
 from tests.persistence.power.workload import Reopen
 

@@ -13,15 +13,17 @@ import attrs
 
 from raft_actors.errors import RaftError
 from raft_actors.persistence.log_state import Step
-from raft_actors.persistence.sqlite import chunks, database, schema, store_row
+from raft_actors.persistence.sqlite import chunks, database, schema, snapshots, store_row
 from raft_actors.persistence.sqlite.database import Database
 from raft_actors.persistence.sqlite.segments import Segments
 from raft_actors.raft import entries
 from raft_actors.raft.entries import EntryBatch
 from tests.persistence.power.disk import Kind
+from tests.persistence.power.disk_errors import DiskError
 from tests.persistence.power.inline import InlineThread
+from tests.persistence.power.plain_files import SimulatedGrowingFile, SimulatedSyncedFile
 from tests.persistence.power.running import Plan, record_again, run_here
-from tests.persistence.power.simulated import Connection, DiskError, SimulatedFiles, SimulatedSyncedFile
+from tests.persistence.power.simulated import Connection, SimulatedFiles
 
 T = TypeVar("T")
 
@@ -113,6 +115,15 @@ def _syncs_no_segment() -> AbstractContextManager[object]:
     return mock.patch.object(SimulatedSyncedFile, "write_at", write_only)
 
 
+def _syncs_no_snapshot() -> AbstractContextManager[object]:
+    return mock.patch.object(SimulatedGrowingFile, "sync", return_value=None)
+
+
+def _leaves_files() -> AbstractContextManager[object]:
+    """A removed file may come back with the loss of power, when its row is gone for good."""
+    return mock.patch.object(snapshots, "snapshot_ids", return_value=[])
+
+
 def _without(kind: Kind) -> Callable[..., None]:
     do = SimulatedFiles.do
 
@@ -191,6 +202,8 @@ MUTANTS = (
     Mutant("tells of a commit before it is durable", "crash", _tells_of_commits_first),
     Mutant("does not sync its folder", "crash", _syncs_no_folder),
     Mutant("does not sync its segments", "crash", _syncs_no_segment),
+    Mutant("does not sync its snapshots", "crash", _syncs_no_snapshot),
+    Mutant("leaves files of snapshots that have no row", "crash", _leaves_files),
     Mutant("writes over a segment that the log still needs", "crash", _frees_one_segment_too_many),
     Mutant("takes what it finds for durable", "crash", _trusts_what_it_finds),
     Mutant("makes each statement a transaction", "crash", _without_transactions),

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from unittest import mock
 
-from raft_actors.persistence.sqlite import database, segments, wal
+from raft_actors.persistence.sqlite import database, segments, snapshots, wal
 from raft_actors.persistence.sqlite import storage as sqlite
 from tests.persistence.power.inline import InlineThread
 
@@ -16,12 +16,14 @@ _RESERVE_BYTES = 48 * 1024
 _LARGE_BYTES = 1000
 _SEGMENT_BYTES = 10_000
 _MOST_FREE = 1
+_SYNC_BYTES = 1000
+_SLICE_BYTES = 5000
 
 
 @contextmanager
 def small_and_inline() -> Generator[None]:
     """Every `SqliteStorage` that is opened in here works inline, checkpoints often, writes its mark often,
-    and puts what is larger than most into segments, which are short."""
+    puts what is larger than most into segments, which are short, and syncs and deletes snapshots in small pieces."""
     with (
         mock.patch.object(sqlite, "WriterThread", InlineThread),
         mock.patch.object(wal, "_CHECKPOINT_BYTES", _CHECKPOINT_BYTES),
@@ -30,5 +32,7 @@ def small_and_inline() -> Generator[None]:
         mock.patch.object(segments, "LARGE_BYTES", _LARGE_BYTES),
         mock.patch.object(segments, "_SEGMENT_BYTES", _SEGMENT_BYTES),
         mock.patch.object(segments, "_MOST_FREE", _MOST_FREE),
+        mock.patch.object(snapshots, "_SYNC_BYTES", _SYNC_BYTES),
+        mock.patch.object(snapshots, "_SLICE_BYTES", _SLICE_BYTES),
     ):
         yield

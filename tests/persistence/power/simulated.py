@@ -8,7 +8,6 @@ a store uses it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import weakref
@@ -22,45 +21,15 @@ import apsw
 import attrs
 from typing_extensions import override
 
-from raft_actors.persistence.sqlite.files import Files, PlainFile, SyncedFile
+from raft_actors.persistence.sqlite.files import Files, GrowingFile, PlainFile, SyncedFile
 from raft_actors.persistence.sqlite.lock import StoreLock
 from tests.persistence.power.disk import Disk, Event, Kind
+from tests.persistence.power.disk_errors import DiskError, sqlite_error
+from tests.persistence.power.plain_files import SimulatedGrowingFile, SimulatedPlainFile, SimulatedSyncedFile
 
 _FOLDER = "/simulated"
 _JOURNALS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_WAL
-_ERROR_CODES = {
-    Kind.WRITE: apsw.SQLITE_IOERR_WRITE,
-    Kind.SYNC: apsw.SQLITE_IOERR_FSYNC,
-    Kind.TRUNCATE: apsw.SQLITE_IOERR_TRUNCATE,
-    Kind.REMOVE: apsw.SQLITE_IOERR_DELETE,
-}
 _serial = count()
-
-
-class DiskError(Exception):
-    """What the hook of a disk raises to have an event fail: for lack of room, or not."""
-
-    def __init__(self, kind: Kind, *, full: bool = False) -> None:
-        super().__init__(f"injected: {kind.value} failed{' (full)' if full else ''}")
-        self.kind = kind
-        self.full = full
-
-    def as_sqlite(self) -> apsw.Error:
-        if self.full:
-            return _sqlite_error(apsw.FullError, apsw.SQLITE_FULL, str(self))
-        if self.kind is Kind.CREATE:
-            return _sqlite_error(apsw.CantOpenError, apsw.SQLITE_CANTOPEN, str(self))
-        return _sqlite_error(apsw.IOError, _ERROR_CODES[self.kind], str(self))
-
-    def as_system(self) -> OSError:
-        number = errno.ENOSPC if self.full else errno.EIO
-        return OSError(number, os.strerror(number))
-
-
-def _sqlite_error(kind: type[apsw.Error], code: int, text: str = "") -> apsw.Error:
-    error = kind(text)
-    setattr(error, "extendedresult", code)  # noqa: B010 - APSW's type stubs know it as one to be read
-    return error
 
 
 class SimulatedFiles(Files):
@@ -132,7 +101,7 @@ class SimulatedFiles(Files):
     @override
     def open(self, path: Path) -> PlainFile:
         try:
-            return _SimulatedPlainFile(self, path.name, self.create(path.name))
+            return SimulatedPlainFile(self, path.name, self.create(path.name))
         except DiskError as error:
             raise error.as_system() from error
 
@@ -142,6 +111,28 @@ class SimulatedFiles(Files):
             return SimulatedSyncedFile(self, path.name, self.create(path.name))
         except DiskError as error:
             raise error.as_system() from error
+
+    @override
+    def open_growing(self, path: Path) -> GrowingFile:
+        try:
+            file = self.create(path.name)
+            if self.held(file):
+                self.do(Kind.TRUNCATE, path.name, file)
+            return SimulatedGrowingFile(self, path.name, file)
+        except DiskError as error:
+            raise error.as_system() from error
+
+    @override
+    def remove_some(self, path: Path, most_bytes: int) -> bool:
+        file = self.disk.shown.names.get(path.name)
+        if file is not None and len(self.held(file)) > most_bytes:
+            try:
+                self.do(Kind.TRUNCATE, path.name, file, len(self.held(file)) - most_bytes)
+            except DiskError as error:
+                raise error.as_system() from error
+            return False
+        self.remove(path)
+        return True
 
     @override
     def read_part(self, path: Path, offset: int, size: int) -> bytes | None:
@@ -194,41 +185,6 @@ class _NoLock(StoreLock):
 
     def __init__(self) -> None:
         self.vfs = None
-
-    @override
-    def close(self) -> None:
-        pass
-
-
-class _SimulatedPlainFile(PlainFile):
-    def __init__(self, files: SimulatedFiles, name: str, file: int) -> None:
-        self._files, self._name, self._file = files, name, file
-
-    @override
-    def write_at(self, offset: int, data: bytes) -> None:
-        try:
-            self._files.do(Kind.WRITE, self._name, self._file, offset, data)
-        except DiskError as error:
-            raise error.as_system() from error
-
-    @override
-    def close(self) -> None:
-        pass
-
-
-class SimulatedSyncedFile(SyncedFile):
-    """A file that the storage writes durably."""
-
-    def __init__(self, files: SimulatedFiles, name: str, file: int) -> None:
-        self._files, self._name, self._file = files, name, file
-
-    @override
-    def write_at(self, offset: int, parts: Sequence[bytes]) -> None:
-        try:
-            self._files.do(Kind.WRITE, self._name, self._file, offset, b"".join(parts))
-            self._files.do(Kind.SYNC, self._name, self._file)
-        except DiskError as error:
-            raise error.as_system() from error
 
     @override
     def close(self) -> None:
@@ -322,7 +278,7 @@ class _File:
 
     def xLock(self, _: int) -> None:  # noqa: N802
         if not self._files.is_alive:  # spares the work of closing what nobody sees again
-            raise _sqlite_error(apsw.BusyError, apsw.SQLITE_BUSY)
+            raise sqlite_error(apsw.BusyError, apsw.SQLITE_BUSY)
 
     def xUnlock(self, _: int) -> None:  # noqa: N802
         pass
@@ -367,7 +323,7 @@ class _System(apsw.VFS):
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
         files, name = self._find(filename)
         if name not in files.disk.shown.names:
-            raise _sqlite_error(apsw.IOError, apsw.SQLITE_IOERR_DELETE_NOENT)
+            raise sqlite_error(apsw.IOError, apsw.SQLITE_IOERR_DELETE_NOENT)
         try:
             files.do(Kind.REMOVE, name)
         except DiskError as error:
