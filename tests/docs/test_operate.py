@@ -1,0 +1,119 @@
+"""What docs/operate tells to run can be run, and what it lists is complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raft_actors
+from raft_actors import RaftError
+from raft_actors.cli.main import make_parser
+from tests.docs.test_readme import ROOT
+
+FOLDER = ROOT / "docs" / "operate"
+UNIT = FOLDER / "raft-actors@.service"
+NODES = "--cluster kv --node n1=10.0.0.1:7000,10.0.0.1:6379 --node n2=10.0.0.2:7000,10.0.0.2:6379"
+
+
+def setting(text: str, name: str) -> str:
+    (found,) = re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+    return str(found)
+
+
+def test_the_unit_starts_a_node_as_the_command_line_knows_it() -> None:
+    program, *arguments = setting(UNIT.read_text(encoding="utf-8"), "ExecStart").split()
+    words = (
+        " ".join(arguments).replace("$CLUSTER", NODES).replace("%i", "n1").replace("${STATE_DIRECTORY}", "/var/lib/x")
+    )
+    assert program.endswith("/raft-actors")
+    options = make_parser().parse_args(shlex.split(words))
+    assert str(options.data) == "/var/lib/x/n1.db"
+
+
+def test_the_file_of_settings_is_the_one_that_the_unit_reads() -> None:
+    text = (FOLDER / "deploying.md").read_text(encoding="utf-8")
+    assert setting(UNIT.read_text(encoding="utf-8"), "EnvironmentFile") in text
+    make_parser().parse_args(["serve", *setting(text, "CLUSTER").split(), "--id", "n3", "--data", "n3.db"])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    program = setting(UNIT.read_text(encoding="utf-8"), "ExecStart").split()[0]
+    unit = tmp_path / "raft-actors@n1.service"
+    unit.write_text(UNIT.read_text(encoding="utf-8").replace(program, sys.executable), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    mine = [line for line in done.stderr.splitlines() if "raft-actors" in line]
+    assert mine == []
+
+
+def compose() -> dict[str, Any]:
+    yaml = pytest.importorskip("yaml")
+    found: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def test_compose_starts_nodes_as_the_command_line_knows_them() -> None:
+    services = compose()["services"]
+    clusters = set()
+    for name, service in services.items():
+        options = make_parser().parse_args(["serve", *service["command"]])
+        assert (options.id, options.data) == (name, Path(f"/data/{name}.db"))
+        assert service["volumes"] == [f"{name}:/data"]
+        clusters.add(json.dumps([word for word in service["command"] if word.startswith(("--node", "--cluster"))]))
+    assert len(clusters) == 1
+    assert set(compose()["volumes"]) == set(services)
+
+
+def test_compose_fits_its_specification() -> None:
+    pytest.importorskip("check_jsonschema")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            str(FOLDER / "compose.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_has_what_it_copies_and_starts_the_command() -> None:
+    text = (FOLDER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    instructions = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    known = {"FROM", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT"}
+    assert {word for word, _ in instructions} <= known
+    (entry,) = (json.loads(rest) for word, rest in instructions if word == "ENTRYPOINT")
+    assert entry == ["raft-actors", "serve"]
+    assert (ROOT / "constraints.txt").is_file()
+    users = [rest for word, rest in instructions if word == "USER"]
+    assert users
+    assert f" {users[0]} " in text  # who is added before
+    ports = {
+        word.rpartition(":")[2] for node in compose()["services"]["n1"]["command"][1:4] for word in node.split(",")
+    }
+    assert {rest for word, rest in instructions if word == "EXPOSE"} == {" ".join(sorted(ports, reverse=True))}
+
+
+def test_each_error_is_said_what_to_do_about() -> None:
+    text = (FOLDER / "errors.md").read_text(encoding="utf-8")
+    tables = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    errors = [
+        name
+        for name in raft_actors.__all__
+        if isinstance(found := getattr(raft_actors, name), type) and issubclass(found, RaftError)
+    ]
+    missing = [name for name in errors if f"`{name}`" not in tables]
+    assert missing == [], "docs/operate/errors.md has no row that says what these ask of an operator"
