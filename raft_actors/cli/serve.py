@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from raft_actors.actors.one_error import one_error
+from raft_actors.cli import serve_security
 from raft_actors.cli.descriptors import room_for_clients
 from raft_actors.cli.options import (
     Member,
@@ -39,7 +40,7 @@ from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.resp import RequestLimits
 from raft_actors.service.server import Service, open_listeners
-from raft_actors.transports import TcpTransport
+from raft_actors.transports import TcpTransport, TlsConfig
 from raft_actors.transports.sockets.addresses import Address
 
 _logger = logging.getLogger(__name__)
@@ -52,8 +53,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """
 Run one node of a replicated key-value service that Redis clients can use. Writes are acknowledged once they are on the
 disks of a majority of the nodes; reads see every acknowledged write. Nodes other than the leader answer data commands
-with -NOTLEADER and the leader's address. There is no encryption and there are no passwords: serve in a network that
-only nodes and clients can reach.
+with -NOTLEADER and the leader's address. Without TLS it listens on this machine only, unless it is told otherwise.
 
 The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends the process
 at once.
@@ -92,6 +92,7 @@ def add_to(subcommands: Subcommands) -> None:
         "has run before, refuse to start as an empty one (without either: make it in a folder that is there)",
     )
     _add_settings(parser)
+    serve_security.add_to(parser)
     parser.set_defaults(run=run)
 
 
@@ -153,6 +154,7 @@ class Settings:
     cluster: ClusterConfig
     node: NodeConfig
     service: ServiceConfig
+    tls: TlsConfig | None = None
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -166,6 +168,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         raise ConfigurationError(f"--listen: nodes and clients can't both be served at {raft}")
     voters = {node_id: str(one.raft) for node_id, one in members.items()}
     node = _node_config(options)
+    security = serve_security.security_of(options, raft, redis)
     return Settings(
         me=me,
         listen_raft=raft,
@@ -173,7 +176,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
         data=options.data,
         cluster=ClusterConfig(cluster_id=options.cluster, voters=voters),
         node=node,
+        tls=security.nodes,
         service=ServiceConfig(
+            tls=security.clients,
+            users=security.users,
+            max_connections_per_address=security.max_connections_per_address,
             addresses={node_id: str(one.redis) for node_id, one in members.items()},
             max_connections=options.max_connections,
             max_command_bytes=node.max_command_bytes,
@@ -337,7 +344,7 @@ async def serve_node(settings: Settings, stopping: trio.Event) -> None:
                 cluster=settings.cluster,
                 state_machine=machine,
                 storage=SqliteStorage(settings.data),
-                transport=TcpTransport(str(settings.listen_raft)),
+                transport=TcpTransport(str(settings.listen_raft), tls=settings.tls),
                 config=settings.node,
             )
         )

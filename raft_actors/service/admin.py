@@ -9,6 +9,7 @@ from typing import TypeVar
 import trio
 
 from raft_actors.config import KIB
+from raft_actors.service.authentication import NOAUTH_HELLO, WRONGPASS, log_in
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.glob import MAX_PATTERN_BYTES, compile_glob
@@ -70,8 +71,9 @@ async def refuse_browser(_context: Context, session: Session, _request: Request)
     return ErrorReply("ERR this is a Redis service, and no web server")
 
 
-async def reset(_context: Context, session: Session, _request: Request) -> Reply:
+async def reset(context: Context, session: Session, _request: Request) -> Reply:
     """RESET"""
+    session.become(context.default_user())
     session.protocol = 2
     session.name = b""
     session.transaction = None
@@ -89,8 +91,9 @@ _BAD_NAME = ErrorReply("ERR Client names cannot contain spaces, newlines or spec
 
 
 async def hello(context: Context, session: Session, request: Request) -> Reply:
-    """HELLO [version [SETNAME name]]"""
+    """HELLO [version [AUTH user password] [SETNAME name]]"""
     protocol, name = session.protocol, session.name
+    login: tuple[bytes, bytes] | None = None
     if len(request) > 1:
         version = parse_integer(request[1])
         if version is None:
@@ -107,9 +110,14 @@ async def hello(context: Context, session: Session, request: Request) -> Reply:
                 return _BAD_NAME
             words = words[2:]
         elif option == b"AUTH" and len(words) > 2:
-            return ErrorReply("ERR HELLO with AUTH is not supported: this service knows no users or passwords")
+            login = words[1], words[2]
+            words = words[3:]
         else:
             return ErrorReply(f"ERR Syntax error in HELLO option '{words[0].decode(errors='surrogateescape')}'")
+    if login is not None and not await log_in(context, session, *login):
+        return WRONGPASS
+    if session.user is None:
+        return NOAUTH_HELLO
     session.protocol, session.name = protocol, name
     return {
         b"server": b"redis",  # what clients look for; the truth stands in INFO

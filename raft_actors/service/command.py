@@ -12,6 +12,7 @@ from raft_actors.service.connection import Context, Session
 from raft_actors.service.keyvalue import Question
 from raft_actors.service.replies import ErrorReply, Reply, SetReply, SimpleString
 from raft_actors.service.resp import Request
+from raft_actors.service.users import Rights
 
 _UNLIMITED = 1 << 62
 
@@ -37,6 +38,8 @@ class Command:
         keys: first and last argument that is a key, and the step between; all 0 without keys; last −1: to the
             end.
         after_multi: see `AfterMulti`.
+        right: what a user has to be allowed for it.
+        before_login: whether it is for those, too, who have yet to say who they are.
         weight: how many plain commands take as long, for the bound on a transaction.
         fewest: the arity as a range.
         most: the same.
@@ -48,6 +51,8 @@ class Command:
     flags: tuple[str, ...]
     keys: tuple[int, int, int]
     after_multi: AfterMulti = attrs.field(default=AfterMulti.QUEUED, kw_only=True)
+    right: Rights = attrs.field(default=Rights.NONE, kw_only=True)
+    before_login: bool = attrs.field(default=False, kw_only=True)
     weight: int = attrs.field(default=1, kw_only=True)
     fewest: int = attrs.field(init=False)
     most: int = attrs.field(init=False)
@@ -67,6 +72,7 @@ class Command:
 class Write(Command):
     """Goes through the log. `prepare` gives the bytes for it."""
 
+    right: Rights = attrs.field(default=Rights.WRITE, kw_only=True)
     prepare: Callable[[Request], bytes | ErrorReply] = attrs.field(kw_only=True)
     appends: bool = attrs.field(default=False, kw_only=True)
     """Whether it can make a value larger than itself."""
@@ -76,6 +82,7 @@ class Write(Command):
 class Read(Command):
     """A linearizable read of the state machine. `prepare` gives the question, which may also go through the log."""
 
+    right: Rights = attrs.field(default=Rights.READ, kw_only=True)
     prepare: Callable[[Request], Question | ErrorReply] = attrs.field(kw_only=True)
 
 
@@ -83,6 +90,7 @@ class Read(Command):
 class KeyWalk(Command):
     """A linearizable read that walks over keys: never through the log."""
 
+    right: Rights = attrs.field(default=Rights.READ, kw_only=True)
     prepare: Callable[[Request], data.Walk | ErrorReply] = attrs.field(kw_only=True)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from raft_actors.service import admin, data, transactions
+import attrs
+
+from raft_actors.service import admin, authentication, data, transactions
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.keyvalue import Question
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
+from raft_actors.service.users import Rights
 
 _ALL, _PAIRS, _NO_KEYS = (1, -1, 1), (1, -1, 2), (0, 0, 0)
 
@@ -53,10 +56,19 @@ def _local(
     *,
     waits: bool = False,
     weight: int = 1,
+    before_login: bool = False,
 ) -> Local:
-    flags = ("loading", "stale")
     return Local(
-        name, arity, summary, flags, _NO_KEYS, answer=answer, after_multi=after_multi, waits=waits, weight=weight
+        name,
+        arity,
+        summary,
+        ("loading", "stale", *(["no_auth"] if before_login else ())),
+        _NO_KEYS,
+        answer=answer,
+        after_multi=after_multi,
+        waits=waits,
+        weight=weight,
+        before_login=before_login,
     )
 
 
@@ -85,18 +97,22 @@ def _command_table() -> dict[str, Command]:
         _local("ping", -1, "Answer PONG, or the argument", admin.ping),
         _local("echo", 2, "Answer the argument", admin.echo),
         _local("info", -1, "What this node knows of itself and its cluster", admin.info, weight=100),
-        _local("hello", -1, "Choose the protocol's version", admin.hello, refused),
+        _local("auth", -2, "Say who you are", authentication.auth, refused, waits=True, before_login=True),
+        _local("hello", -1, "Choose the protocol's version", admin.hello, refused, waits=True, before_login=True),
         _local("client", -2, "This connection's name and number", admin.client),
         _local("config", -2, "Settings, to be read only", admin.config),
         _local("select", 2, "Choose a database: there is only 0", admin.select),
         _local("command", -1, "The commands of this service", command_, weight=100),
-        _local("reset", 1, "Make this connection as new", admin.reset, at_once),
-        _local("quit", -1, "Close this connection", admin.quit_, at_once),
+        _local("reset", 1, "Make this connection as new", admin.reset, at_once, before_login=True),
+        _local("quit", -1, "Close this connection", admin.quit_, at_once, before_login=True),
         _local("multi", 1, "Queue what follows, until EXEC", transactions.multi, at_once),
         _local("exec", -1, "Carry out what was queued, all of it or nothing", transactions.exec_, at_once, waits=True),
         _local("discard", 1, "Forget what was queued", transactions.discard, at_once),
         _local("watch", -2, "Not supported", transactions.watch, refused),
-        _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local, refused),
+        attrs.evolve(
+            _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local, refused),
+            right=Rights.READ,
+        ),
         _local(
             "raft.wait", -2, "Wait for LEADER, or until an index is APPLIED here", admin.raft_wait, refused, waits=True
         ),
@@ -115,6 +131,19 @@ def find(request: Request) -> Command | ErrorReply:
     return command
 
 
+def find_allowed(session: Session, request: Request) -> Command | ErrorReply:
+    """Do as `find`, and refuse what the client may not do, in Redis's words and in its order."""
+    command = find(request)
+    if isinstance(command, ErrorReply) or (command.before_login and command.right in session.rights):
+        return command
+    if session.user is None:
+        return _NOAUTH
+    if command.right not in session.rights:
+        return ErrorReply(f"NOPERM User {session.user.name} has no permissions to run the '{command.name}' command")
+    return command
+
+
+_NOAUTH = ErrorReply("NOAUTH Authentication required.")
 _LONGEST_SHOWN = 128
 
 
@@ -186,7 +215,9 @@ COMMANDS: dict[bytes, Command] = {
 } | {
     # Lines of HTTP. A web page can make a browser send these, with commands of its choice in the lines after
     # them.
-    line: _local(line.decode(), -1, "Closes the connection", admin.refuse_browser, AfterMulti.AT_ONCE)
+    line: _local(
+        line.decode(), -1, "Closes the connection", admin.refuse_browser, AfterMulti.AT_ONCE, before_login=True
+    )
     for line in (b"post", b"host:")
 }
 """Commands by name in lower and in upper case, which is how clients spell them."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
@@ -11,9 +14,12 @@ import trio
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.node.status import NodeStatus
 from raft_actors.service.keyvalue import KeyValue
+from raft_actors.service.logins import Logins
 from raft_actors.service.memory import FREE_BYTES, ClientMemory
 from raft_actors.service.resp import Request, RequestLimits
-from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.service.users import DEFAULT_USER, EVERYBODY, Rights, User
+from raft_actors.transports.sockets.direct import DirectStream
+from raft_actors.transports.tls.credentials import CertificateFiles
 
 if TYPE_CHECKING:
     from raft_actors.service.command import Command
@@ -49,6 +55,10 @@ class ServiceConfig:
         send_bytes: replies are sent once so many bytes are ready, even where more requests wait.
         dead_client_timeout_s: a client whose machine answers nothing, or that takes none of the replies that wait for
             it, is given up after so long.
+        tls: what the service shows its clients; with `ca`, clients have to show certificates too. None: no TLS.
+        users: the file of users (see `users`). None: whoever reaches the service may do all.
+        max_connections_per_address: the same for one address. None: as many as there may be.
+        login_timeout_s: how long a client may take to say who it is, TLS included, where it has to.
         drain_timeout_s: how long a shutdown waits for requests under way.
     """
 
@@ -60,6 +70,10 @@ class ServiceConfig:
     max_command_bytes: int = NodeConfig().max_command_bytes
     send_bytes: int = 256 * KIB
     dead_client_timeout_s: float = 60.0
+    tls: CertificateFiles | None = None
+    users: Path | None = None
+    max_connections_per_address: int | None = None
+    login_timeout_s: float = 10.0
     drain_timeout_s: float = 5.0
 
 
@@ -69,7 +83,12 @@ class ServiceStatistics:
 
     accepted_connections: int = 0
     rejected_connections: int = 0
-    """Connections beyond `max_connections`."""
+    """Connections that found no room, or brought no client."""
+    rejected_by_cause: Counter[str] = attrs.field(factory=Counter[str])
+    """The same by cause: MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, LOGIN_TIMEOUT, or a name of
+    `tls.failures.Trouble`."""
+    denied_commands: int = 0
+    """Requests for what a client may not do, or not before it says who it is."""
     protocol_errors: int = 0
     """Connections closed because of what came over them."""
     requests: int = 0
@@ -102,6 +121,10 @@ class Session:
         name: what the client called itself.
         closing: answer no further request.
         transaction: what was queued since MULTI; None outside of a transaction.
+        user: who it is; None until it has said so, where it has to.
+        rights: what it may do.
+        trusted: it may do all.
+        life: ends the connection; its deadline is for those who have yet to say who they are.
     """
 
     number: int
@@ -109,6 +132,18 @@ class Session:
     name: bytes = b""
     closing: bool = False
     transaction: Transaction | None = None
+    user: User | None = EVERYBODY[DEFAULT_USER]
+    rights: Rights = Rights.ALL
+    trusted: bool = True
+    life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    def become(self, user: User | None) -> None:
+        """Be this user from now on, and in no hurry any more; None: be nobody."""
+        self.user = user
+        self.rights = Rights.NONE if user is None else user.rights
+        self.trusted = self.rights == Rights.ALL
+        if user is not None:
+            self.life.deadline = inf
 
     def queued_bound_bytes(self, max_command_bytes: int) -> int:
         """How much MULTI may come to hold for it, as far as can be told by now."""
@@ -123,6 +158,7 @@ class Context:
     Attributes:
         machine: the node's own copy of the data, for reads that may be stale.
         sessions: the connections that are open.
+        logins: who may log in.
         memory: room for what clients send.
         draining: the service is shutting down: finish what was begun, and begin nothing.
     """
@@ -131,10 +167,16 @@ class Context:
     machine: KeyValue
     config: ServiceConfig
     statistics: ServiceStatistics = attrs.field(factory=ServiceStatistics)
-    sessions: dict[Session, TcpStream] = attrs.field(factory=dict[Session, TcpStream])
+    sessions: dict[Session, DirectStream] = attrs.field(factory=dict[Session, DirectStream])
+    logins: Logins = attrs.field(factory=Logins)
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
     memory: ClientMemory = attrs.field(init=False)
+
+    def default_user(self) -> User | None:
+        """Who a client is that has not said so: nobody, where that takes a password."""
+        user = self.logins.users.get(DEFAULT_USER)
+        return user if user is not None and user.enabled and user.password is None else None
 
     def __attrs_post_init__(self) -> None:
         self.memory = ClientMemory(self.config.max_request_memory_bytes, self.config.request_patience_s)

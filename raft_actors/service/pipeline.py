@@ -14,7 +14,7 @@ import attrs
 
 from raft_actors.errors import CommandTooLarge, ProposalError
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
-from raft_actors.service.commands import find
+from raft_actors.service.commands import find, find_allowed
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import Listing, Walk
 from raft_actors.service.keyvalue import KeyValue, Question
@@ -40,21 +40,33 @@ def takes_time(session: Session, request: Request) -> bool:
 async def answer_run(context: Context, session: Session, requests: Sequence[Request], start: int) -> list[Reply]:
     """Carry out as many of `requests` from `start` on as go together (at least one), and return their replies."""
     request = requests[start]
-    command = find(request)
+    command = _find(session, request)
     if session.transaction is not None and (
         isinstance(command, ErrorReply) or command.after_multi is not AfterMulti.AT_ONCE
     ):
+        if isinstance(command, ErrorReply):
+            _count_denied(context, command)
         return [queue(context, session.transaction, command, request)]
     if isinstance(command, Local):
         try:
             return [await command.answer(context, session, request)]
         except ProposalError as error:
             return [refusal(context, error, reading=True)]
-    run = _prepare_run(context, requests[start : start + LONGEST_RUN])
+    run = _prepare_run(context, session, requests[start : start + LONGEST_RUN])
     if not run.parts:
         return [reply for reply in run.replies if not isinstance(reply, _Waiting)]
     results = iter(await (_write(context, run) if run.writes else _read(context, run)))
     return [next(results) if isinstance(reply, _Waiting) else reply for reply in run.replies]
+
+
+def _find(session: Session, request: Request) -> Command | ErrorReply:
+    """The command, if this client may have it; else the error to answer with."""
+    return find(request) if session.trusted else find_allowed(session, request)
+
+
+def _count_denied(context: Context, error: ErrorReply) -> None:
+    if error.text.startswith(("NOAUTH", "NOPERM")):
+        context.statistics.denied_commands += 1
 
 
 class _Waiting:
@@ -109,7 +121,7 @@ class _Run:
         return True
 
 
-def _prepare_run(context: Context, requests: Sequence[Request]) -> _Run:
+def _prepare_run(context: Context, session: Session, requests: Sequence[Request]) -> _Run:
     """As many of the requests as go together.
 
     Those that are answered here, because they can't be right, fit in any run.
@@ -117,8 +129,9 @@ def _prepare_run(context: Context, requests: Sequence[Request]) -> _Run:
     run = _Run()
     limit = context.config.max_command_bytes
     for request in requests:
-        command = find(request)
+        command = _find(session, request)
         if isinstance(command, ErrorReply):
+            _count_denied(context, command)
             run.replies.append(command)
             continue
         if not isinstance(command, Write | Read | KeyWalk):

@@ -15,19 +15,24 @@ from itertools import count
 
 import trio
 
+from raft_actors.errors import ConfigurationError
 from raft_actors.service.connection import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
+from raft_actors.service.door import UNKNOWN_CLIENT_BYTES, Door
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.memory import FREE_BYTES, Claim, GivenUp
 from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replies import LARGE_BYTES, ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.transports.sockets import listening
+from raft_actors.transports.sockets.direct import DirectStream
 from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tls.failures import TlsFailure
 
 _logger = logging.getLogger(__name__)
 
 _TOO_SLOW = ErrorReply("ERR the rest of this request took too long while other clients waited for memory")
 _TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
+_TOO_LARGE_FOR_STRANGERS = ErrorReply("NOAUTH Authentication required: log in before you send so much")
 _LINGER_S = 1.0
 _ACCEPT_PAUSE_S = 0.1
 _FAIR_SHARE = 64
@@ -55,6 +60,7 @@ class Service:
 
     def __init__(self, node: Replica, machine: KeyValue, config: ServiceConfig) -> None:
         self.context = Context(node, machine, config)
+        self._door = Door(self.context)
         self._numbers = count(1)
         self._accepting = trio.CancelScope()
 
@@ -64,9 +70,20 @@ class Service:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until `drain` has ended it or it is cancelled. Closes the listeners in any case."""
+        """Serve until `drain` has ended it or it is cancelled. Closes the listeners in any case.
+
+        Raises:
+            ConfigurationError: the files of certificates or users are of no use.
+        """
+        try:
+            await self._door.open()
+        except ConfigurationError:
+            for listener in listeners:
+                await trio.aclose_forcefully(listener)
+            raise
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
+                accepting.start_soon(self._door.watch)
                 # Listeners close as soon as nothing more is accepted: other nodes' clients then see it at
                 # once.
                 with self._accepting:
@@ -111,25 +128,35 @@ class Service:
 
         Whatever goes wrong here ends this connection and no other.
         """
-        context = self.context
+        door = self._door
         session = Session(next(self._numbers))
-        context.statistics.accepted_connections += 1
+        self.context.statistics.accepted_connections += 1
         async with stream:
             try:
-                if len(context.sessions) >= context.config.max_connections:
-                    context.statistics.rejected_connections += 1
-                    await stream.send(_TOO_MANY)
+                cause = door.let_in(session, stream)
+                if cause is not None:
+                    door.reject(stream, cause)
+                    if door.keeper is None:
+                        await stream.send(_TOO_MANY)
                     return
-                context.sessions[session] = stream
-                await self._converse(stream, session)
+                with session.life:
+                    async with await door.secure(session, stream) as secured:
+                        await self._converse(secured, session)
+                if session.life.cancelled_caught:
+                    door.reject(
+                        stream, "LOGIN_TIMEOUT", "it has not said in time who it is, or others needed its place"
+                    )
             except trio.BrokenResourceError:
                 pass  # the client went away
+            except TlsFailure as failure:
+                if not self.context.draining:
+                    door.reject(stream, failure.trouble.name, str(failure))
             except Exception:
                 _logger.exception("a client's request met a bug: its connection is closed")
             finally:
-                context.sessions.pop(session, None)
+                door.let_out(session, stream)
 
-    async def _converse(self, stream: TcpStream, session: Session) -> None:
+    async def _converse(self, stream: DirectStream, session: Session) -> None:
         claim = Claim()
         try:
             error = await self._answer_all(stream, session, claim)
@@ -142,7 +169,7 @@ class Service:
             await stream.send(error.encoded)
             await _linger(stream)
 
-    async def _answer_all(self, stream: TcpStream, session: Session, claim: Claim) -> ErrorReply | None:
+    async def _answer_all(self, stream: DirectStream, session: Session, claim: Claim) -> ErrorReply | None:
         """Read and answer until the client or the service ends it; return what to say last, where it is an error.
 
         Raises:
@@ -163,12 +190,14 @@ class Service:
             if parser.error is not None and not session.closing:
                 context.statistics.protocol_errors += 1
                 return ErrorReply(f"ERR Protocol error: {parser.error}")
+            if session.user is None and parser.bound_bytes > UNKNOWN_CLIENT_BYTES:
+                return _TOO_LARGE_FOR_STRANGERS
             needed = parser.bound_bytes + session.queued_bound_bytes(context.config.max_command_bytes)
             if needed > FREE_BYTES or claim.size:
                 await context.memory.resize(claim, needed)
         return None
 
-    async def _answer(self, stream: TcpStream, session: Session, requests: list[Request]) -> None:
+    async def _answer(self, stream: DirectStream, session: Session, requests: list[Request]) -> None:
         """Answer requests in order; replies leave together, except where a client would wait for the next request's."""
         pieces: list[bytes] = []
         size = position = 0
@@ -192,7 +221,7 @@ class Service:
             await _send(stream, pieces)
 
 
-async def _send(stream: TcpStream, pieces: list[bytes]) -> None:
+async def _send(stream: DirectStream, pieces: list[bytes]) -> None:
     """Send pieces; large values as they are, so that a client which is slow to take one costs no copy of it."""
     if max(map(len, pieces)) >= LARGE_BYTES:
         await stream.send_parts(pieces)
@@ -200,7 +229,7 @@ async def _send(stream: TcpStream, pieces: list[bytes]) -> None:
         await stream.send(b"".join(pieces))
 
 
-async def _linger(stream: TcpStream) -> None:
+async def _linger(stream: DirectStream) -> None:
     """Wait a moment for the client to close first.
 
     Closing with unread bytes makes the kernel send a reset, which can overtake the error that explains it.

@@ -219,9 +219,6 @@ async def test_hello_switches_the_protocol_of_what_follows_and_reset_switches_ba
     replies = await conversation.say(wire + request("GET", "k"))
     assert replies.startswith(b"$-1\r\n%7\r\n$6\r\nserver\r\n")
     assert replies.endswith(b"_\r\n+RESET\r\n$-1\r\n")
-    assert (await conversation.ask("HELLO", "2", "AUTH", "me", "secret")).startswith(
-        b"-ERR HELLO with AUTH is not supported"
-    )
 
 
 async def test_hello_without_arguments_changes_nothing_and_a_mistake_neither() -> None:

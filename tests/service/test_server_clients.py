@@ -105,6 +105,7 @@ async def test_clients_whose_machines_vanish_are_noticed() -> None:
     async with serve(replica, replica.machine) as served:
         await ask(await served.connect(), "PING", reply=b"+PONG\r\n")
         (stream,) = served.service.context.sessions.values()
+        assert isinstance(stream, TcpStream)
         kernel = stream._socket  # pyright: ignore[reportPrivateUsage]
         assert kernel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000

@@ -63,6 +63,10 @@ class DirectStream(trio.abc.Stream):
         """Send all parts, one after the other, as `send_all` does."""
 
     @abstractmethod
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """See `trio.abc.ReceiveStream.receive_some`."""
+
+    @abstractmethod
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive some bytes into the buffer, which must have room for one; returns how many, 0 at the stream's end.
 

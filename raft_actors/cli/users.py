@@ -1,0 +1,126 @@
+"""`raft-actors users`: the file of those who may use the service."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raft_actors.errors import ConfigurationError, RaftError
+from raft_actors.service import users
+from raft_actors.service.users import MAX_PASSWORD_BYTES, PasswordHash, Rights, User
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
+
+_DESCRIPTION = """
+Write the file that 'serve --users FILE' goes by. A node that runs takes changes within seconds; whose password or
+rights have changed is disconnected. The user 'default' is who every client is until it logs in: without it nobody gets
+in without AUTH.
+"""
+
+
+def add_to(subcommands: Subcommands) -> None:
+    """Add this subcommand."""
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "users", help="say who may use the service", description=_DESCRIPTION
+    )
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for run, description in ((set_, "add a user, or change one"), (remove, "take a user away"), (list_, "list users")):
+        action = actions.add_parser(run.__name__.rstrip("_"), help=description, description=run.__doc__)
+        action.add_argument("file", type=Path, metavar="FILE", help="the file of users")
+        if run is not list_:
+            action.add_argument("name", type=_name, metavar="NAME", help="the user's name")
+        if run is set_:
+            _add_settings(action)
+        action.set_defaults(run=run)
+
+
+def _add_settings(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--rights",
+        required=True,
+        type=_rights,
+        metavar="RIGHTS",
+        help="any of read, write and operate, with commas between; or - for none",
+    )
+    how = action.add_mutually_exclusive_group()
+    how.add_argument("--password-stdin", action="store_true", help="read the password from standard input, a line")
+    how.add_argument("--no-password", action="store_true", help="take any password, or none")
+
+
+def _name(text: str) -> str:
+    if not users.is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: take up to 255 printable characters without blanks")
+    return text
+
+
+def _rights(text: str) -> Rights:
+    try:
+        return users.parse_rights(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def set_(options: argparse.Namespace) -> int:
+    """Add a user, or change one. Asks for the password: on a command line others would see it."""
+    found = _read(options.file)
+    password = None if options.no_password else PasswordHash.of(_password(options))
+    found[options.name] = User(options.name, options.rights, password)
+    _write(options.file, found)
+    return 0
+
+
+def remove(options: argparse.Namespace) -> int:
+    """Take a user away."""
+    found = _read(options.file)
+    if found.pop(options.name, None) is None:
+        raise RaftError(f"{options.file}: there is no user {options.name}")
+    _write(options.file, found)
+    return 0
+
+
+def list_(options: argparse.Namespace) -> int:
+    """List users and their rights."""
+    for user in users.read_users(options.file).values():
+        name, rights, _ = str(user).split(" ")
+        print(f"{name:<20} {rights:<20} {'password' if user.password else 'no password' if user.enabled else 'off'}")
+    return 0
+
+
+def _password(options: argparse.Namespace) -> bytes:
+    if options.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = getpass.getpass("password: ")
+        if password != getpass.getpass("again: "):
+            raise RaftError("the two are not the same: nothing was changed")
+    data = password.encode()
+    if not 1 <= len(data) <= MAX_PASSWORD_BYTES:
+        raise ConfigurationError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes, not {len(data)}")
+    return data
+
+
+def _read(file: Path) -> dict[str, User]:
+    return users.read_users(file) if file.exists() else {}
+
+
+def _write(file: Path, found: dict[str, User]) -> None:
+    """Put the file in place whole, and its owner's alone."""
+    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            opened.writelines(f"{line}\n" for line in users.lines_of(found))
+            opened.flush()
+            os.fsync(opened.fileno())
+        beside.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise

@@ -1,0 +1,160 @@
+"""Who gets in: room for connections, their number for each address, TLS, and the users that a file names.
+
+A connection whose client has not said who it is yet, where it has to, is a stranger. Strangers have a time limit, and
+where there is no room the oldest of them makes some, so that a flood of idle connections does not lock clients out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import attrs
+import trio
+
+from raft_actors.errors import ConfigurationError
+from raft_actors.service.connection import Context, Session
+from raft_actors.service.users import read_users
+from raft_actors.transports.sockets.direct import DirectStream
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tls.credentials import CertificateFiles
+from raft_actors.transports.tls.keeper import CredentialsKeeper
+from raft_actors.transports.tls.stream import TlsStream
+
+_logger = logging.getLogger(__name__)
+
+_CHECK_S = 2.0
+_MOST_TOLD = 256
+
+UNKNOWN_CLIENT_BYTES = 64 * 1024
+"""What a client may make the service hold before it has said who it is."""
+
+
+def _keeper(files: CertificateFiles | None) -> CredentialsKeeper | None:
+    return None if files is None else CredentialsKeeper(files=files)
+
+
+@attrs.define(eq=False)
+class Door:
+    """Lets connections in.
+
+    Attributes:
+        context: what it lets them into.
+        keeper: the certificate that clients are shown; None: there is no TLS.
+    """
+
+    context: Context
+    keeper: CredentialsKeeper | None = attrs.field(init=False)
+    _addresses: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    _told: dict[tuple[str, str], None] = attrs.field(factory=dict[tuple[str, str], None], init=False)
+    _look: object = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.keeper = _keeper(self.context.config.tls)
+
+    async def open(self) -> None:
+        """Read certificates and users.
+
+        Raises:
+            ConfigurationError: a file is of no use; it is named.
+        """
+        if self.keeper is not None:
+            await self.keeper.load()
+        users = self.context.config.users
+        if users is not None:
+            self._look = _look_at(users)
+            self.context.logins.users = read_users(users)
+
+    async def watch(self) -> None:
+        """Follow the files, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self.keeper is not None:
+                nursery.start_soon(self.keeper.watch)
+            users = self.context.config.users
+            while users is not None:
+                await trio.sleep(_CHECK_S)
+                self._follow(users)
+            await trio.sleep_forever()
+
+    def _follow(self, users: Path) -> None:
+        look = _look_at(users)
+        if look == self._look:
+            return
+        self._look = look
+        try:
+            self.context.logins.users = read_users(users)
+        except ConfigurationError as error:
+            _logger.error("the file of users is of no use, those read last stay: %s", error)  # noqa: TRY400
+            return
+        for session, stream in self.context.sessions.items():
+            # Whose password or rights have changed logs in again.
+            if session.user is not None and self.context.logins.users.get(session.user.name) != session.user:
+                session.closing = True
+                stream.end_receiving()
+
+    def let_in(self, session: Session, stream: TcpStream) -> str | None:
+        """Make room for a connection; return why there is none."""
+        context, config, host = self.context, self.context.config, stream.peer_host
+        per_address = config.max_connections_per_address
+        if per_address is not None and self._addresses[host] >= per_address:
+            return "MAX_CONNECTIONS_PER_ADDRESS"
+        if len(context.sessions) >= config.max_connections and not self._displace():
+            return "MAX_CONNECTIONS"
+        default = context.default_user()
+        session.become(None if self.keeper is not None else default)
+        if session.user is None:
+            session.life.deadline = trio.current_time() + config.login_timeout_s
+        self._addresses[host] += 1
+        context.sessions[session] = stream
+        return None
+
+    def _displace(self) -> bool:
+        for session in self.context.sessions:
+            if session.user is None and not session.life.cancel_called:
+                session.life.cancel()
+                return True
+        return False
+
+    async def secure(self, session: Session, stream: TcpStream) -> DirectStream:
+        """The stream to talk over, for a connection that was let in.
+
+        Raises:
+            TlsFailure: it can't be secured.
+            trio.BrokenResourceError: as it comes.
+        """
+        if self.keeper is None:
+            return stream
+        secured = TlsStream(stream, self.keeper.current.server, server_side=True)
+        await secured.do_handshake()
+        session.become(self.context.default_user())
+        self.context.sessions[session] = secured
+        return secured
+
+    def let_out(self, session: Session, stream: TcpStream) -> None:
+        """A connection that was let in has ended."""
+        if self.context.sessions.pop(session, None) is not None:
+            host = stream.peer_host
+            self._addresses[host] -= 1
+            if not self._addresses[host]:
+                del self._addresses[host]
+
+    def reject(self, stream: TcpStream, cause: str, why: str = "") -> None:
+        """Count a connection that came to nothing; tell of the first of its kind from each address."""
+        statistics = self.context.statistics
+        statistics.rejected_connections += 1
+        statistics.rejected_by_cause[cause] += 1
+        told = (stream.peer_host, cause)
+        if told not in self._told:
+            self._told[told] = None
+            if len(self._told) > _MOST_TOLD:
+                del self._told[next(iter(self._told))]
+            _logger.warning("rejected a client at %s, as all such from there: %s", stream.peer_host, why or cause)
+
+
+def _look_at(file: Path) -> object:
+    try:
+        found = file.stat()
+    except OSError as error:
+        return error.errno
+    return found.st_mtime_ns, found.st_size, found.st_ino
