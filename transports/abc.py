@@ -138,6 +138,12 @@ class Transport(ABC):
         out of reach, or the transport doesn't run. True promises nothing.
         """
 
+    def features_of(self, peer: str) -> frozenset[str]:
+        """What both this node and the peer can do beyond the protocol version that they speak: names that they greeted
+        each other with (`raft.features`). None for a transport that does not ask; costs next to nothing.
+        """
+        return frozenset()
+
     @abstractmethod
     def set_peers(self, peers: Mapping[str, str]) -> None:
         """Have other peers from now on: node id → address of every other member. Never blocks.

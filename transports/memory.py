@@ -20,12 +20,23 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message, RequestPreVote, RequestVote, TimeoutNow
+from raft_actors.raft.messages import (
+    AppendEntries,
+    ConfirmLeader,
+    InstallSnapshot,
+    Message,
+    RequestPreVote,
+    RequestVote,
+    TimeoutNow,
+)
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.wire.codec import decode, encode, size_bound
+from raft_actors.transports.wire.handshake import FEATURES
 
-REQUESTS: frozenset[type] = frozenset({RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, TimeoutNow})
+REQUESTS: frozenset[type] = frozenset(
+    {RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, ConfirmLeader, TimeoutNow}
+)
 """Messages that ask; every other one is a reply."""
 
 
@@ -97,6 +108,8 @@ class MemoryNetwork:
         encode: pass every message through the codec, so that the receiver gets a copy and sizes are exact.
         running: node id → the transport that runs for it.
         count_bytes: count encoded sizes also without `encode`. Either costs some microseconds a message.
+        older: node id → what this node can do beyond its protocol version, where that is not all that there is: it
+            stands for a node of an older version.
     """
 
     seed: int = 0
@@ -105,6 +118,7 @@ class MemoryNetwork:
     max_in_flight: int = 4_096
     encode: bool = False
     count_bytes: bool = False
+    older: dict[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]])
     running: dict[str, MemoryTransport] = attrs.field(factory=dict[str, "MemoryTransport"], init=False, repr=False)
     _links: dict[tuple[str, str], _Link] = attrs.field(factory=dict[tuple[str, str], _Link], init=False, repr=False)
     _cuts: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
@@ -292,6 +306,13 @@ class MemoryTransport(Transport):
             self._endpoint = attrs.evolve(self._endpoint, peers=dict(peers))
             counted = self._totals.peers
             self._totals.peers = {peer: counted.get(peer) or PeerStatistics() for peer in peers}
+
+    def features_of(self, peer: str) -> frozenset[str]:
+        """What both this node and the peer can do (see `Transport.features_of`)."""
+        older = self.network.older
+        if not older:
+            return FEATURES
+        return older.get(self.node_id, FEATURES) & older.get(peer, FEATURES)
 
     @staticmethod
     def _is_too_large(message: Message, limit: int) -> bool:

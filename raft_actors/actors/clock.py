@@ -5,6 +5,8 @@ Production nodes use Trio's own. A simulation gives each node one that runs at i
 
 from __future__ import annotations
 
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,20 @@ from typing import Any
 import attrs
 import trio
 from typing_extensions import override
+
+#: The clocks that go on in suspend: Linux's, and macOS's by a name that stands for another one elsewhere.
+_CLOCK_ID: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+if _CLOCK_ID is None and sys.platform == "darwin":
+    _CLOCK_ID = time.CLOCK_MONOTONIC
+
+
+def suspend_aware_time() -> float:
+    """Seconds on a clock that never runs backwards and goes on in suspend, where the system has one.
+
+    Trio's own, CLOCK_MONOTONIC on Linux, stands still meanwhile: a machine that wakes up would take what it knew before
+    for news.
+    """
+    return time.monotonic() if _CLOCK_ID is None else time.clock_gettime(_CLOCK_ID)
 
 
 class Alarm(ABC):
@@ -59,9 +75,12 @@ class NodeClock:
     """The time as one node knows it, in seconds. Only differences count; it never runs backwards.
 
     Attributes:
-        now: tells the time.
+        now: tells the time that timers go by.
         alarm: makes an alarm that goes by it.
+        boottime: tells a time that goes on while the machine is suspended, for what elapsed time decides between nodes.
+            It may begin elsewhere than `now` does.
     """
 
     now: Callable[[], float] = trio.current_time
     alarm: Callable[[], Alarm] = TrioAlarm
+    boottime: Callable[[], float] = suspend_aware_time

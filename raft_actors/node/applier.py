@@ -24,6 +24,8 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.pending import Pending
 from raft_actors.config import MIB, NodeConfig
 from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
+from raft_actors.node.applied_reads import AppliedReads
+from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
 from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
@@ -61,21 +63,6 @@ class RequestSnapshot:
 ApplierMessage = Committed | RestoreSnapshot | RequestSnapshot
 
 
-@attrs.frozen
-class ApplierStatistics:
-    """Counters of an applier.
-
-    Attributes:
-        applied_commands: commands given to the state machine since the node started.
-        failed_commands: those among them whose `apply` raised.
-        snapshots_restored: snapshots given to the state machine, the one at the start included.
-    """
-
-    applied_commands: int
-    failed_commands: int
-    snapshots_restored: int
-
-
 class Applier(Actor[ApplierMessage]):
     """The state machine's only user. See the module's text.
 
@@ -84,6 +71,7 @@ class Applier(Actor[ApplierMessage]):
         commit_index: how far it may apply.
         readers: who wants results of what others proposed, too.
         stopped: whether the node has ended.
+        reads: those that wait for no more than an entry to be applied.
     """
 
     def __init__(
@@ -101,6 +89,7 @@ class Applier(Actor[ApplierMessage]):
         self.applied_index = 0
         self.commit_index = 0
         self.stopped = False
+        self.reads = AppliedReads(state_machine)
         self._applied_term = 0
         self._state_machine = state_machine
         self._decode = state_machine.commands.decode
@@ -166,7 +155,7 @@ class Applier(Actor[ApplierMessage]):
             await self._moved.park()
 
     def stop(self) -> None:
-        """It will apply nothing more: let all who wait in `wait_applied` go."""
+        """Apply nothing more: let all who wait in `wait_applied` go."""
         self.stopped = True
         self._moved.unpark_all()
 
@@ -303,6 +292,7 @@ class Applier(Actor[ApplierMessage]):
         if needed_from is None or needed_from > self.applied_index:
             self._results = []
             self._results_from = self.applied_index + 1
+        self.reads.moved(applied_index, self._applied_term)
         if self._moved:
             self._moved.unpark_all()
 
@@ -326,6 +316,7 @@ class Applier(Actor[ApplierMessage]):
     @trio.lowlevel.disable_ki_protection
     async def _restore_from(self, reader: SnapshotReader) -> None:
         metadata = reader.metadata
+        self.reads.is_whole = False
         try:
             await self._state_machine.restore(SnapshotChunks(reader))
         except RaftError:

@@ -35,6 +35,7 @@ from raft_actors.node.handoff import Handoff
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.proposals import PendingProposal, PendingProposals
+from raft_actors.node.reading import Reading
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
@@ -105,6 +106,7 @@ class Node(Generic[M_co]):
         self._home = self._supervisor.home
         self._handoff = Handoff(self._supervisor)
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
+        self._reading = Reading(self._supervisor, self._submission)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -232,16 +234,16 @@ class Node(Generic[M_co]):
         """Run `query(state_machine)` at a point where all is applied that was committed before this call: linearizable.
 
         The query runs on the Trio thread, in the context of this call (`contextvars`), and must not change the state.
-        Reads that come together share one log entry.
+        Reads that come together share one question to the followers; nothing is written. One may be cancelled.
 
         Raises:
-            NotLeader: ask the leader that it names.
+            NotLeader, Overloaded: ask the leader that it names; ask again later.
             LeadershipLost, NodeStopped: nothing was read.
             TypeError: the query is an async function.
             UsageError: this is not a task of the node's Trio run, or the node was never run.
             Exception: what the query raised.
         """
-        return await self._submission.read(query)
+        return await self._reading.read(query)
 
     # --- waiting and looking ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from raft_actors.node.role_actors import Performers
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
+    AnswerReads,
     Apply,
     DiscardSnapshot,
     LeaveBehind,
@@ -76,6 +77,7 @@ def performers(
         RestoreSnapshot: restore,
         AnnounceSnapshot: announce,
         Apply: applier.commit_to,
+        AnswerReads: applier.reads.answer_when_applied,
         Refuse: refuse,
         Transferred: transferred,
         StoreChunk: installer.notify,

@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+import attrs
 import trio
 from typing_extensions import override
 
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.pending import Pending, wake
-from raft_actors.errors import CommandFailed, NodeStopped, Overloaded
+from raft_actors.errors import CommandFailed, InternalError, NodeStopped, Overloaded
 from raft_actors.node.machines import is_not_run, not_run
 
 R = TypeVar("R")
+
+_ABANDONED = InternalError("nobody waits for this read any more")
 
 
 class Admission:
@@ -229,13 +232,31 @@ class PendingProposal(PendingOutcome[R]):
             self.resolve(result)
 
 
+@attrs.frozen
+class Seen:
+    """What state a read saw.
+
+    Attributes:
+        index, term: the last entry that was applied.
+        as_of: when it was certain that nothing beyond was committed, on `NodeClock.boottime`; None: not known.
+    """
+
+    index: int
+    term: int
+    as_of: float | None
+
+
 class PendingRead(PendingOutcome[R]):
     """A query to run on the state machine once all that was committed before it has been applied.
 
     It runs in the context (`contextvars`) of the task that made this, or in a copy of it: what it sets is not seen.
+
+    Attributes:
+        query: what to run.
+        seen: once it is settled, the state that it ran on; None where it did not run, or went through the log.
     """
 
-    __slots__ = ("_context", "query")
+    __slots__ = ("_context", "query", "seen")
 
     is_read: bool = True
 
@@ -243,14 +264,21 @@ class PendingRead(PendingOutcome[R]):
         super().__init__(admission, (), 0)
         self._context = copy_context()
         self.query = query
+        self.seen: Seen | None = None
 
     @override
-    @trio.lowlevel.disable_ki_protection
     def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
-        """Run the query, and fill the slot with what it returns or raises.
+        self.run(state_machine)
+
+    @trio.lowlevel.disable_ki_protection
+    def run(self, state_machine: Any, seen: Seen | None = None) -> None:
+        """Run the query, and fill the slot with what it returns or raises. Not where nobody waits for it any more.
 
         Ctrl-C gets through to a query that never ends, as it does to `apply`: it ends the node.
         """
+        if self.done:
+            return
+        self.seen = seen
         try:
             result = self._context.run(self.query, state_machine)
         except Exception as error:  # noqa: BLE001 - the query is the caller's code, and so is its error
@@ -260,3 +288,7 @@ class PendingRead(PendingOutcome[R]):
             self.fail(TypeError(not_run(result, "the query")))
         else:
             self.resolve(result)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more: free its place. Whoever has it on a list may drop it."""
+        self.fail(_ABANDONED)

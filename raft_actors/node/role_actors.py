@@ -24,6 +24,7 @@ from raft_actors.persistence.abc import Storage
 from raft_actors.raft.effects import (
     AnnounceCommit,
     AnnounceSnapshot,
+    AnswerReads,
     Apply,
     Beat,
     Become,
@@ -59,6 +60,7 @@ COMMON_EFFECTS = (
     RestoreSnapshot,
     AnnounceSnapshot,
     Apply,
+    AnswerReads,
     Refuse,
     Transferred,
     StoreChunk,

@@ -7,7 +7,7 @@ import enum
 import attrs
 
 from raft_actors.actors.actor import MailboxStatistics
-from raft_actors.node.applier import ApplierStatistics
+from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.persistence.abc import StorageStatistics
 from raft_actors.persistence.actor import PersistenceStatistics
 from raft_actors.raft.transitions import RoleName

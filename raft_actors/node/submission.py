@@ -53,8 +53,8 @@ class Submission(Generic[C, R]):
             size += len(data) + ENTRY_OVERHEAD
         return PendingProposals(self._supervisor.admission, encoded, size)
 
-    async def read(self, query: Callable[[Any], T]) -> T:
-        """Have a query run once all is applied that was committed before."""
+    async def read_by_log(self, query: Callable[[Any], T]) -> T:
+        """Have a query run once an entry that is appended for it is applied: a read that takes the longest way."""
         read: PendingRead[T] = PendingRead(self._supervisor.admission, query)
         await self.submit(read)
         return await read.wait()

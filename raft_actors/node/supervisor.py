@@ -205,6 +205,8 @@ class Supervisor:
             commit_index=max(log.snapshot_index, recovered.commit_index),
             pre_vote_rounds=rng.getrandbits(32),
             stored_configurations=recovered.configurations,
+            boottime=self.clock.boottime,
+            features_of=self.transport.features_of,
         )
 
     def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:

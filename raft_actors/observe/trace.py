@@ -34,6 +34,8 @@ from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
+    ConfirmLeader,
+    ConfirmLeaderReply,
     InstallSnapshot,
     InstallSnapshotReply,
     RequestPreVote,
@@ -154,4 +156,6 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     InstallSnapshot: _install_snapshot,
     InstallSnapshotReply: _install_snapshot_reply,
     TimeoutNow: lambda message: f"term {message.term}: stand at once",
+    ConfirmLeader: lambda message: f"term {message.term}, read round {message.round}",
+    ConfirmLeaderReply: lambda message: f"term {message.term}, read round {message.round}",
 }

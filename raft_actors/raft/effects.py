@@ -12,7 +12,7 @@ import attrs
 
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
-from raft_actors.raft.requests import Request, TransferRequest
+from raft_actors.raft.requests import ReadRequest, Request, TransferRequest
 from raft_actors.raft.transitions import RoleName
 
 
@@ -58,6 +58,22 @@ class Apply:
     keep_from: int | None = None
 
 
+@attrs.frozen
+class AnswerReads:
+    """Have these reads answered as soon as the entry at `index`, which is committed, is applied here.
+
+    All that was committed before they were asked for is in the state then, and so is nothing that is not committed: so
+    it does not matter what becomes of this leadership meanwhile, or how late it is.
+
+    Attributes:
+        as_of: when it was certain that nothing beyond `index` was committed, on the clock `RaftState.boottime`.
+    """
+
+    index: int
+    reads: tuple[ReadRequest, ...]
+    as_of: float
+
+
 Consequence = Send | Apply | RestoreSnapshot | AnnounceSnapshot
 """What may wait for a write."""
 
@@ -89,7 +105,7 @@ class Persist:
 class Refuse:
     """Answer a proposal, a read or a transfer with an error."""
 
-    outcome: Request | TransferRequest
+    outcome: Request | ReadRequest | TransferRequest
     error: Exception
 
 
@@ -194,6 +210,7 @@ Effect = (
     | RestoreSnapshot
     | AnnounceSnapshot
     | Apply
+    | AnswerReads
     | Refuse
     | Transferred
     | StoreChunk

@@ -7,7 +7,7 @@ import attrs
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
-from raft_actors.raft.requests import Request, TransferRequest
+from raft_actors.raft.requests import ReadRequest, Request, TransferRequest
 
 
 @attrs.frozen
@@ -85,6 +85,20 @@ class Requested:
     taken: bool = False
 
 
+@attrs.define(eq=False)
+class ReadsRequested:
+    """Applications want linearizable reads, for which nothing need be appended. As with `Requested`, one item takes in
+    all that come while it waits.
+
+    Attributes:
+        reads: in the order in which they came.
+        taken: whether a role has decided on it.
+    """
+
+    reads: list[ReadRequest]
+    taken: bool = False
+
+
 @attrs.frozen
 class TransferRequested:
     """An application wants leadership to go to another member."""
@@ -101,5 +115,6 @@ Input = (
     | SnapshotReceived
     | SnapshotWritten
     | Requested
+    | ReadsRequested
     | TransferRequested
 )

@@ -151,6 +151,34 @@ class InstallSnapshotReply:
 
 
 @attrs.frozen
+class ConfirmLeader:
+    """The leader asks whether it leads still, for reads that wait to hear it (dissertation §6.4, step 3).
+
+    No heartbeat: it moves no timer, so reads alone keep nobody from electing another leader. And no append: an answer
+    to one with entries would wait for the follower's disk.
+
+    Attributes:
+        round: counts up within the term. Who asks again asks in a new round, so no answer to an earlier question passes
+            for one to a later.
+    """
+
+    term: int
+    round: int
+
+
+@attrs.frozen
+class ConfirmLeaderReply:
+    """The follower was still in this term when it was asked: until then, no later leader had its vote.
+
+    Attributes:
+        round: the question's. It answers all earlier ones of the term, too.
+    """
+
+    term: int
+    round: int
+
+
+@attrs.frozen
 class TimeoutNow:
     """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10)."""
 
@@ -167,6 +195,8 @@ Message = (
     | AppendEntriesRejected
     | InstallSnapshot
     | InstallSnapshotReply
+    | ConfirmLeader
+    | ConfirmLeaderReply
     | TimeoutNow
 )
 """Every message that a transport must carry."""

@@ -27,6 +27,16 @@ class Request(Protocol):
     last_index: int
 
 
+class ReadRequest(Request, Protocol):
+    """A read that needs no entry of its own.
+
+    Attributes:
+        done: whether it was answered, or nobody waits for it any more.
+    """
+
+    done: bool
+
+
 class TransferRequest(Protocol):
     """That leadership should go to another member. Whoever handed it in waits to hear who leads.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import attrs
@@ -27,6 +28,14 @@ from raft_actors.raft.requests import Handover
 _MOST_UNSYNCED_WRITES = 16_384
 
 
+def _no_clock() -> float:
+    raise InternalError("nobody has handed in a clock")
+
+
+def _nothing(_peer: str) -> frozenset[str]:
+    return frozenset()
+
+
 @attrs.define(eq=False)
 class RaftState:
     """State of the Raft paper's Figure 2 that outlives roles; what only a leader has lives in `Leader`.
@@ -35,6 +44,9 @@ class RaftState:
         term, voted_for: as decided; written with the next `persist`.
         written: the term and vote last handed to persistence.
         durable: the term and vote on disk.
+        boottime: a clock that goes on while the machine is suspended, handed in for what elapsed time decides: leases,
+            and how old a read is. Only differences count.
+        features_of: what a peer and this node both can do (`raft.features`), as the transport knows it now.
         leader: the leader of `term` as far as known.
         leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
         handover: what this node left behind as a leader that told another to lead, until it hears who does.
@@ -62,6 +74,8 @@ class RaftState:
     term: int
     voted_for: str | None
     commit_index: int
+    boottime: Callable[[], float] = _no_clock
+    features_of: Callable[[str], frozenset[str]] = _nothing
     leader: str | None = None
     leadership_transfer: bool = False
     handover: Handover | None = None

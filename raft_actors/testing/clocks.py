@@ -20,11 +20,14 @@ class SimulatedClock:
     Attributes:
         node_clock: for the node itself.
         rate: seconds that pass on it for each second of the simulation.
+        boottime_rate: the same for the clock that goes on in suspend. It is another one: it neither jumps nor stands
+            still. To be set before the node starts.
     """
 
     def __init__(self, agenda: Agenda, gate: Gate, told: Callable[..., None]) -> None:
-        self.node_clock = NodeClock(self.now, lambda: SimulatedAlarm(self))
+        self.node_clock = NodeClock(self.now, lambda: SimulatedAlarm(self), self.boottime)
         self.rate = 1.0
+        self.boottime_rate = 1.0
         self._agenda = agenda
         self._gate = gate
         self._told = told  # of faults: kind, text, and more fields of the trace
@@ -37,6 +40,10 @@ class SimulatedClock:
         if self.rate == 1.0 and self._since == self._shown:
             return trio.current_time()  # exactly: rounding must not add up
         return self._shown + (trio.current_time() - self._since) * self.rate
+
+    def boottime(self) -> float:
+        """What the clock shows that goes on in suspend."""
+        return trio.current_time() * self.boottime_rate
 
     def set_rate(self, rate: float) -> None:
         """Let it run at another rate from now on; 0: it stands still.

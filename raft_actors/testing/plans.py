@@ -44,6 +44,7 @@ class Plan:
         client_crashes: probability that a client dies within a call and another takes its place.
         readers: how many further clients look for leaders that were deposed, to see whether they still answer.
         profile: what it is about; see `profiles`.
+        older: how many of the nodes stand for such of an older version, which know nothing of what was added since.
     """
 
     config: NodeConfig
@@ -65,6 +66,7 @@ class Plan:
     client_crashes: float = 0.0
     readers: int = 0
     profile: str = ANYTHING
+    older: int = 0
 
     @classmethod
     def draw(cls, rng: Random, profile: str | None = None) -> Plan:
@@ -100,6 +102,7 @@ class Plan:
             patience_s=rng.choice((0.2, 1.0)),
             stubborn=rng.choice((0.0, 0.8, 0.95)),
             readers=rng.choice((0, 0, 1)),
+            older=rng.choice((0, 0, 0, 1, 2, MOST_NODES)),
         )
 
 

@@ -11,9 +11,10 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.actors.one_error import leaves
+from raft_actors.commands import RAW_BYTES
 from raft_actors.config import NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, ProposalError, StorageCorrupt, StorageError
-from raft_actors.node.node import Node
+from raft_actors.node.submission import Submission
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Gate, SimulationClock
@@ -88,7 +89,7 @@ class Simulation(SimulatedCluster[C, R]):
             node = self.nodes.get(node_id)
             if node is None or self.gate(node_id).shut or node.status().role is not RoleName.LEADER:
                 return
-            self._nursery.start_soon(_read_nothing, node)
+            self._nursery.start_soon(_read_nothing, self._members[node_id].get().life)
             await trio.sleep(_FEED_S)  # else they would share an entry
 
     # --- processes -------------------------------------------------------------------------------------------
@@ -294,9 +295,12 @@ class Simulation(SimulatedCluster[C, R]):
         self.trace.add(kind, what=what, text=text, nodes=list(node_ids))
 
 
-async def _read_nothing(node: Node[StateMachine[Any, Any]]) -> None:
+async def _read_nothing(life: Life) -> None:
+    if life.supervisor is None:
+        return
+    submission: Submission[Any, Any] = Submission(life.supervisor, RAW_BYTES)
     with trio.move_on_after(_FED_S), suppress(ProposalError):
-        await node.read(lambda _state_machine: None)
+        await submission.read_by_log(lambda _state_machine: None)
 
 
 @asynccontextmanager

@@ -66,6 +66,7 @@ class Torment:
         cluster, plan = self.cluster, self.plan
         cluster.set_faults(plan.requests, plan.replies)
         cluster.network.outlive = plan.outlive
+        cluster.network.older = dict.fromkeys(cluster.node_ids[: plan.older], frozenset())
         for name in cluster.node_ids:
             cluster.disk(name).delay_s = plan.disk_s
             cluster.clock(name).set_rate(self.rng.uniform(*plan.clock_rates))

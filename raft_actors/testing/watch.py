@@ -197,5 +197,9 @@ class _WatchedTransport(Transport):
         self._inner.set_peers(peers)
 
     @override
+    def features_of(self, peer: str) -> frozenset[str]:
+        return self._inner.features_of(peer)
+
+    @override
     def statistics(self) -> TransportStatistics:
         return self._inner.statistics()

@@ -23,6 +23,7 @@ from raft_actors.raft.persistent_state import (
 )
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role
 from raft_actors.raft.state import RaftState
+from raft_actors.transports.wire.handshake import FEATURES
 
 T = TypeVar("T")
 
@@ -105,6 +106,8 @@ def make_state(
         voted_for=voted_for,
         commit_index=log.snapshot_index if commit_index is None else commit_index,
         stored_configurations=stored_configurations,
+        boottime=lambda: 0.0,
+        features_of=lambda _peer: FEATURES,
     )
 
 

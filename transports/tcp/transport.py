@@ -260,6 +260,11 @@ class TcpTransport(Transport):
         sender = self._senders.get(to)
         return sender is not None and sender.send_nowait(message)
 
+    def features_of(self, peer: str) -> frozenset[str]:
+        """What both can do, by the last greeting of either (see `Transport.features_of`)."""
+        statistics = self._totals.peers.get(peer)
+        return frozenset() if statistics is None else statistics.features
+
     def statistics(self) -> TransportStatistics:
         """Return the counters since `run` was last called."""
         peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}

@@ -40,6 +40,8 @@ from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
+    ConfirmLeader,
+    ConfirmLeaderReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -64,6 +66,8 @@ TAGS = MappingProxyType(
         8: RequestPreVote,
         9: RequestPreVoteReply,
         10: TimeoutNow,
+        11: ConfirmLeader,
+        12: ConfirmLeaderReply,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""

@@ -26,13 +26,14 @@ from collections.abc import Iterable
 import attrs
 
 from raft_actors.errors import ConfigurationError, InternalError, ProtocolError
+from raft_actors.raft.features import READ_INDEX
 from raft_actors.transports.abc import Endpoint
 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
 """What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
 
-FEATURES: frozenset[str] = frozenset({"membership"})
+FEATURES: frozenset[str] = frozenset({"membership", READ_INDEX})
 """What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
 same. Lower-case names, which keep their meaning for ever.
 
@@ -116,7 +117,7 @@ class ProtocolRange:
 
     oldest: int = OLDEST_VERSION
     newest: int = NEWEST_VERSION
-    features: frozenset[str] = FEATURES
+    features: frozenset[str] = attrs.field(default=FEATURES, repr=lambda names: repr(sorted(names)))
 
     def __attrs_post_init__(self) -> None:
         if not 0 < self.oldest <= self.newest <= 0xFFFF:

@@ -6,6 +6,7 @@ What it keeps account of lies in `leading`, a part for each concern; here is wha
 from __future__ import annotations
 
 import contextlib
+from typing import cast
 
 from typing_extensions import override
 
@@ -27,18 +28,21 @@ from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.own_disk import OwnDisk
+from raft_actors.raft.leading.reads import Reads
 from raft_actors.raft.leading.retention import Retention
 from raft_actors.raft.leading.transfer import Transfer, choose_target
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
+    ConfirmLeader,
+    ConfirmLeaderReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
     TimeoutNow,
 )
-from raft_actors.raft.requests import Handover, Request
+from raft_actors.raft.requests import Handover, ReadRequest, Request
 from raft_actors.raft.roles.role import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
@@ -52,6 +56,7 @@ class Leader(Role):
     Attributes:
         term: the term that it leads; the state's own may be higher already when it leaves.
         intake: what applications ask of it.
+        reads: those that ask the followers, and no log.
         commit: how far a majority holds the log.
         contact: when the followers last answered.
         own_disk: whether its own disk works.
@@ -65,6 +70,7 @@ class Leader(Role):
         super().__init__(state)
         self.term = state.term
         self.intake = Intake(state)
+        self.reads = Reads(state)
         self.commit = Commit(state)
         self.contact = Contact(state)
         self.own_disk = OwnDisk(state)
@@ -98,7 +104,8 @@ class Leader(Role):
             return [Become(RoleName.FOLLOWER)]
         elif self.own_disk.hangs(now):
             return self._give_way(now)
-        return [Beat(self.contact.inactive(now)), *self._go_on_with_transfer(now), *self.state.note_commit()]
+        more = [*self._go_on_with_transfer(now), *self._ask_again_for_reads(), *self.state.note_commit()]
+        return [Beat(self.contact.inactive(now)), *more]
 
     def _give_way(self, now: float) -> list[Effect]:
         """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
@@ -136,8 +143,33 @@ class Leader(Role):
         return [Refuse(request, Overloaded(error)) for request in requests]
 
     def end_of_step(self, now: float) -> list[Effect]:
-        """Append what was proposed during the step."""
-        return self._append(self.intake.batches()) if self.intake.requested else []
+        """Append what was proposed during the step, and ask for what is to be read."""
+        effects = self._append(self.intake.batches()) if self.intake.requested else []
+        return [*effects, *self.reads.begin()] if self.reads.requested else effects
+
+    @override
+    def on_reads(self, reads: list[ReadRequest], now: float) -> list[Effect]:
+        """Have the followers asked at the end of the step. While leadership is handed over, that would be in vain."""
+        if self.transfer is not None:
+            self.transfer.held += reads
+        elif self.reads.can_confirm():
+            self.reads.requested += reads
+        else:
+            self.intake.requested += reads
+        return []
+
+    def _ask_again_for_reads(self) -> list[Effect]:
+        if self.reads.rounds and self.reads.is_mixed():
+            # Those that know how to answer may be down, and those that don't a majority with this node.
+            self.intake.requested += self.reads.take_all()
+            return []
+        return self.reads.ask_again()
+
+    @override
+    def on_confirm_leader_reply(self, sender: str, message: ConfirmLeaderReply, now: float) -> list[Effect]:
+        """Count it for the reads that wait for it; it is no word of the follower's log."""
+        self.contact.heard_of(sender, now)
+        return self.reads.record_answer(sender, message.round)
 
     def _append(self, batches: list[EntryBatch]) -> list[Effect]:
         for batch in batches:
@@ -180,6 +212,8 @@ class Leader(Role):
         if index is None:
             return []
         committed: list[Effect] = [self.intake.committed(index), _ANNOUNCE_COMMIT]
+        if self.reads.unread:
+            committed += self.reads.release()
         return committed if self.transfer is None else committed + self._tell_when_due()
 
     # --- handing over ----------------------------------------------------------------------------------------
@@ -202,6 +236,7 @@ class Leader(Role):
         except TransferRefused as refusal:
             return [Refuse(request, refusal)]
         self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
+        self.transfer.held += self.reads.take_all()
         # What came earlier in this step goes into the log still: it came before.
         return [] if self.intake.requested else self._tell_when_due()
 
@@ -223,9 +258,10 @@ class Leader(Role):
         if now < transfer.ends_at:
             return [Send(transfer.target, TimeoutNow(self.term))] if transfer.told else []
         self.transfer = None
-        self.intake.requested += transfer.held
+        self.intake.requested += [request for request in transfer.held if not request.is_read]
+        reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
         failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
-        return [Refuse(transfer.request, TransferFailed(failed))]
+        return [*reads, Refuse(transfer.request, TransferFailed(failed))]
 
     # --- its log -----------------------------------------------------------------------------------------------
 
@@ -245,6 +281,7 @@ class Leader(Role):
             for outcome in intake.uncommitted
         ]
         effects += [Refuse(request, self.not_leader()) for request in intake.requested]
+        effects += [Refuse(read, LeadershipLost(self.term, None)) for read in self.reads.take_all()]
         intake.uncommitted.clear()
         intake.requested.clear()
         if self.transfer is not None:
@@ -252,6 +289,11 @@ class Leader(Role):
         return effects
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
+        """Impossible: a term has one leader (§5.2, Figure 3)."""
+        raise InternalError(f"{sender!r} and this node {self.state.node_id!r} both lead term {message.term}")
+
+    @override
+    def on_confirm_leader(self, sender: str, message: ConfirmLeader, now: float) -> list[Effect]:
         """Impossible: a term has one leader (§5.2, Figure 3)."""
         raise InternalError(f"{sender!r} and this node {self.state.node_id!r} both lead term {message.term}")
 

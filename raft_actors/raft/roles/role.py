@@ -26,6 +26,8 @@ from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
+    ConfirmLeader,
+    ConfirmLeaderReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -36,7 +38,7 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
-from raft_actors.raft.requests import Request
+from raft_actors.raft.requests import ReadRequest, Request
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
@@ -59,6 +61,7 @@ class Role(ABC):
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
             inputs.Requested: self._on_requested,
+            inputs.ReadsRequested: self._on_reads_requested,
             inputs.TransferRequested: self.on_transfer_requested,
         }
         self._message_handlers: dict[type[Any], Callable[[str, Any, float], list[Effect]]] = {
@@ -71,6 +74,8 @@ class Role(ABC):
             AppendEntriesRejected: self.on_append_entries_rejected,
             InstallSnapshot: self.on_install_snapshot,
             InstallSnapshotReply: self.on_install_snapshot_reply,
+            ConfirmLeader: self.on_confirm_leader,
+            ConfirmLeaderReply: self.on_confirm_leader_reply,
             TimeoutNow: self.on_timeout_now,
         }
 
@@ -154,6 +159,8 @@ class Role(ABC):
                 return [self.state.reply(sender, refusal)]
             case InstallSnapshot():
                 return [self.state.reply(sender, InstallSnapshotReply(term, message.snapshot, 0, installed=False))]
+            case ConfirmLeader():
+                return [self.state.reply(sender, ConfirmLeaderReply(term, 0))]
             case _:
                 return []
 
@@ -215,6 +222,14 @@ class Role(ABC):
         """Not for this role."""
         return []
 
+    def on_confirm_leader(self, sender: str, message: ConfirmLeader, now: float) -> list[Effect]:
+        """Say that this node is still in that term: the same in every role but a leader's, and it changes nothing."""
+        return [self.state.reply(sender, ConfirmLeaderReply(self.state.term, message.round))]
+
+    def on_confirm_leader_reply(self, sender: str, message: ConfirmLeaderReply, now: float) -> list[Effect]:
+        """Not for this role."""
+        return []
+
     # --- leadership that was handed over -----------------------------------------------------------------------
 
     def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:
@@ -266,6 +281,14 @@ class Role(ABC):
     def on_requests(self, requests: list[Request]) -> list[Effect]:
         """Decide on proposals and reads: refuse them, naming the leader."""
         return [Refuse(request, self.not_leader()) for request in requests]
+
+    def _on_reads_requested(self, item: inputs.ReadsRequested, now: float) -> list[Effect]:
+        item.taken = True
+        return self.on_reads(item.reads, now)
+
+    def on_reads(self, reads: list[ReadRequest], now: float) -> list[Effect]:
+        """Decide on reads: refuse them, naming the leader."""
+        return [Refuse(read, self.not_leader()) for read in reads]
 
     def not_leader(self) -> NotLeader:
         """The error that names the leader as far as known."""

@@ -12,7 +12,7 @@ _APPLIER = "node/applier.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
-_END_OF_STEP = "return self._append(self.intake.batches()) if self.intake.requested else []"
+_END_OF_STEP = "effects = self._append(self.intake.batches()) if self.intake.requested else []"
 
 APPLIED: tuple[Mutation, ...] = (
     mutation(
@@ -105,39 +105,6 @@ ANSWERS: tuple[Mutation, ...] = (
             for request in requested:
                 if not request.is_read:
                     request.resolve("")
-            return effects
-            """,
-        ),
-    ),
-    mutation(
-        "read-without-quorum",
-        "a leader makes sure that it still leads before it answers a read",
-        "§8",
-        Edit(
-            _LEADER,
-            "Leader.end_of_step",
-            _END_OF_STEP,
-            """
-            from raft_actors.raft.effects import Apply
-
-            intake, index = self.intake, self.state.commit_index
-            reads = tuple(request for request in intake.requested if request.is_read)
-            for read in reads:
-                read.index = read.last_index = index
-            intake.requested = [request for request in intake.requested if not request.is_read]
-            appended = self._append(intake.batches()) if intake.requested else []
-            first = intake.uncommitted[0].index if intake.uncommitted else None
-            keep_from = first if first is not None and first <= index else None
-            return [*([Apply(index, reads, keep_from)] if reads else []), *appended]
-            """,
-        ),
-        Edit(
-            _APPLIER,
-            "Applier.receive",
-            "await self._apply_committed()",
-            """
-            await self._apply_committed()
-            self._answer()
             """,
         ),
     ),

@@ -276,7 +276,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_deadline",
-            "return [Beat(self.contact.inactive(now)), *self._go_on_with_transfer(now), *self.state.note_commit()]",
+            "return [Beat(self.contact.inactive(now)), *more]",
             "return []",
         ),
     ),

@@ -1,0 +1,49 @@
+"""Reads that wait for an entry to be applied, and are answered from the state that it leads to, or a later one."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, cast
+
+from raft_actors.node.proposals import PendingRead, Seen
+from raft_actors.raft.effects import AnswerReads
+from raft_actors.state_machine import StateMachine
+
+
+class AppliedReads:
+    """Answers reads at once where what they need is applied, else when the applier says so.
+
+    It belongs to the applier, which tells it of every state that may be looked at.
+
+    Attributes:
+        index, term: the last entry of the state as it is now. Between two turns of the applier, that is the applier's.
+        is_whole: whether there is a state to look at: not while a snapshot takes its place.
+    """
+
+    def __init__(self, state_machine: StateMachine[Any, Any]) -> None:
+        self._state_machine = state_machine
+        self.index = 0
+        self.term = 0
+        self.is_whole = True
+        self._waiting: list[tuple[int, int, AnswerReads]] = []
+        self._count = 0  # keeps equal indexes in order, and the heap from looking at effects
+
+    def answer_when_applied(self, effect: AnswerReads) -> None:
+        """Answer them now, or once the entry is applied."""
+        if self.is_whole and effect.index <= self.index:
+            self._answer(effect)
+            return
+        self._count += 1
+        heapq.heappush(self._waiting, (effect.index, self._count, effect))
+
+    def moved(self, index: int, term: int) -> None:
+        """The state is that after this entry now: answer what waited for it."""
+        self.index, self.term, self.is_whole = index, term, True
+        while self._waiting and self._waiting[0][0] <= index:
+            self._answer(heapq.heappop(self._waiting)[2])
+
+    def _answer(self, effect: AnswerReads) -> None:
+        seen = Seen(self.index, self.term, effect.as_of)
+        # A role gives back what was handed in to it, of which it looks at no more than a request has.
+        for read in cast("tuple[PendingRead[Any], ...]", effect.reads):
+            read.run(self._state_machine, seen)

@@ -1,0 +1,9 @@
+"""What a peer must be able to do before it is sent certain messages: names that nodes greet each other with.
+
+A name keeps its meaning for ever. What a node does where a peer lacks one stands where the name is used.
+"""
+
+from __future__ import annotations
+
+READ_INDEX = "read-index"
+"""It answers `ConfirmLeader`."""

@@ -1,0 +1,152 @@
+"""Reads without the log: the leader's side of the read index (dissertation §6.4).
+
+A read may see the state once all is applied that was committed before it was asked for. A leader whose log begins with
+an entry of its term knows what that is, unless another node leads by now and has committed more. So it asks: who is in
+this term still has not elected anybody since. When a majority has said so, in answer to a question that was asked after
+the read came, nothing had been committed elsewhere when it came. No entry is appended, and nothing is written.
+
+All reads that wait share a round of questions, and one begins as soon as anything waits: as many as come while it is
+under way share the next one. There is no timer to collect them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import attrs
+
+from raft_actors.errors import InternalError
+from raft_actors.raft.effects import AnswerReads, Effect, Send
+from raft_actors.raft.features import READ_INDEX
+from raft_actors.raft.messages import ConfirmLeader
+from raft_actors.raft.quorum import is_quorum, quorum_value
+from raft_actors.raft.requests import ReadRequest
+from raft_actors.raft.state import RaftState
+
+#: Rounds under way. One alone would let a read that comes just after it has begun wait for two, which counts where
+#: nodes are far apart; many would be many messages.
+_MOST_ROUNDS = 4
+
+
+@attrs.define
+class Round:
+    """Reads that wait for the same answers.
+
+    Attributes:
+        number: the round's.
+        index: the entry that must be applied before they are answered.
+        as_of: when it began, on `RaftState.boottime`.
+        reads: in the order in which they came.
+    """
+
+    number: int
+    index: int
+    as_of: float
+    reads: list[ReadRequest]
+
+
+class Reads:
+    """Collects reads during a step, asks the followers for them, and lets them go.
+
+    Attributes:
+        requested: reads that no round was begun for yet.
+        last_round: the number of the last one begun. (term, number) is never used again: a term has one leader, which
+            leads it once.
+        rounds: those that reads wait for, oldest first.
+        unread: rounds that are confirmed, whose reads wait for this term's first entry to be committed.
+        answered: follower → the last round that it has answered.
+    """
+
+    def __init__(self, state: RaftState) -> None:
+        """For a leader that has not appended anything yet."""
+        self._state = state
+        self._first_index = state.log.last_index + 1
+        self.requested: list[ReadRequest] = []
+        self.last_round = 0
+        self.rounds: deque[Round] = deque()
+        self.unread: list[Round] = []
+        self.answered: dict[str, int] = {}
+
+    def can_confirm(self) -> bool:
+        """Whether a majority knows how to answer. Where not, in a cluster that is being upgraded, reads go through the
+        log.
+        """
+        return is_quorum({*self._able(), self._state.node_id}, *self._state.voter_sets)
+
+    def is_mixed(self) -> bool:
+        """Whether there are peers that do not."""
+        return len(self._able()) < len(self._state.peers)
+
+    def _able(self) -> list[str]:
+        state = self._state
+        return [peer for peer in state.peers if READ_INDEX in state.features_of(peer)]
+
+    def begin(self) -> list[Effect]:
+        """Begin a round for the reads that were asked for, unless so many are under way that they wait for the next."""
+        if len(self.rounds) >= _MOST_ROUNDS:
+            return []
+        state, reads = self._state, self.requested
+        self.requested = []
+        # What earlier leaders have committed lies before this term's first entry, wherever the commit index is (§8).
+        index = max(self._first_index, state.commit_index)
+        questions = self._ask()
+        self.rounds.append(Round(self.last_round, index, state.boottime(), reads))
+        return [*questions, *self._settle()]
+
+    def _ask(self) -> list[Effect]:
+        self.last_round += 1
+        question = ConfirmLeader(self._state.term, self.last_round)
+        return [Send(peer, question) for peer in self._able()]
+
+    def ask_again(self) -> list[Effect]:
+        """Ask in a new round, whose answers count for the earlier ones too: what was sent may be lost. Who waits no
+        longer is forgotten.
+        """
+        for waiting in self.rounds:
+            waiting.reads = [read for read in waiting.reads if not read.done]
+        self.rounds = deque(waiting for waiting in self.rounds if waiting.reads)
+        self.requested = [read for read in self.requested if not read.done]
+        return self._ask() if self.rounds else []
+
+    def record_answer(self, follower: str, number: int) -> list[Effect]:
+        """Note that a follower was in this term when it was asked in this round; let go whom a majority allows.
+
+        Raises:
+            InternalError: it answers what nobody asked.
+        """
+        if number > self.last_round:
+            raise InternalError(f"{follower!r} answers read round {number}, the last one was {self.last_round}")
+        if number <= self.answered.get(follower, 0):
+            return []
+        self.answered[follower] = number
+        return self._settle()
+
+    def _settle(self) -> list[Effect]:
+        """Let the reads go whose round a majority has answered; then there is room for another round."""
+        state, rounds = self._state, self.rounds
+        if not rounds:
+            return []
+        confirmed = quorum_value({**self.answered, state.node_id: self.last_round}, *state.voter_sets)
+        while rounds and rounds[0].number <= confirmed:
+            self.unread.append(rounds.popleft())
+        effects = self.release()
+        return [*effects, *self.begin()] if self.requested else effects
+
+    def release(self) -> list[Effect]:
+        """Have confirmed reads answered. Not before this term's first entry is committed: until then it may never be
+        applied, and only a later leader's be, in its place.
+        """
+        if not self.unread or self.unread[0].index > self._state.commit_index:
+            return []
+        effects: list[Effect] = [AnswerReads(each.index, tuple(each.reads), each.as_of) for each in self.unread]
+        self.unread = []
+        return effects
+
+    def take_all(self) -> list[ReadRequest]:
+        """Give back all reads that wait, in the order in which they came."""
+        waiting: Iterable[Round] = (*self.unread, *self.rounds)
+        reads = [read for each in waiting for read in each.reads] + self.requested
+        self.rounds.clear()
+        self.unread, self.requested = [], []
+        return reads
