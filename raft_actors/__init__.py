@@ -58,6 +58,7 @@ from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
+from raft_actors.read_levels import BoundedStale, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
 from raft_actors.state_machine import StateMachine
 
 # What is logged (connections made and lost) is for the application to show, or not.
@@ -69,6 +70,7 @@ __all__ = [
     "AppliedCommand",
     "AppliedLog",
     "AppliedSnapshot",
+    "BoundedStale",
     "CertificateError",
     "CertificateExpiring",
     "ClusterConfig",
@@ -83,7 +85,9 @@ __all__ = [
     "InternalError",
     "LeaderChanged",
     "LeadershipLost",
+    "Linearizable",
     "ListenError",
+    "Local",
     "Node",
     "NodeConfig",
     "NodeState",
@@ -96,6 +100,9 @@ __all__ = [
     "ProposalError",
     "ProtocolError",
     "RaftError",
+    "ReadLevel",
+    "ReadResult",
+    "ReadYourWrites",
     "RoleChanged",
     "RoleName",
     "SnapshotInstalled",

@@ -26,6 +26,7 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     Message,
     RequestPreVote,
+    RequestReadIndex,
     RequestVote,
     TimeoutNow,
 )
@@ -35,7 +36,7 @@ from raft_actors.transports.wire.codec import decode, encode, size_bound
 from raft_actors.transports.wire.handshake import FEATURES
 
 REQUESTS: frozenset[type] = frozenset(
-    {RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, ConfirmLeader, TimeoutNow}
+    {RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, ConfirmLeader, RequestReadIndex, TimeoutNow}
 )
 """Messages that ask; every other one is a reply."""
 

@@ -18,6 +18,7 @@ class AppliedReads:
     Attributes:
         index, term: the last entry of the state as it is now. Between two turns of the applier, that is the applier's.
         is_whole: whether there is a state to look at: not while a snapshot takes its place.
+        as_of: all that had been committed by then is in the state, on `NodeClock.boottime`; None: nobody knows.
     """
 
     def __init__(self, state_machine: StateMachine[Any, Any]) -> None:
@@ -25,16 +26,25 @@ class AppliedReads:
         self.index = 0
         self.term = 0
         self.is_whole = True
+        self.as_of: float | None = None
         self._waiting: list[tuple[int, int, AnswerReads]] = []
         self._count = 0  # keeps equal indexes in order, and the heap from looking at effects
 
     def answer_when_applied(self, effect: AnswerReads) -> None:
-        """Answer them now, or once the entry is applied."""
+        """Answer them now, or once the entry is applied. Those that may miss the last entries come earlier."""
         if self.is_whole and effect.index <= self.index:
             self._answer(effect)
             return
-        self._count += 1
-        heapq.heappush(self._waiting, (effect.index, self._count, effect))
+        groups: dict[int, list[PendingRead[Any]]] = {}
+        # A role gives back what was handed in to it, of which it looks at no more than a request has.
+        for read in cast("tuple[PendingRead[Any], ...]", effect.reads):
+            groups.setdefault(effect.index - read.may_miss, []).append(read)
+        for index, reads in groups.items():
+            self._count += 1
+            as_of = effect.as_of if index == effect.index else None
+            heapq.heappush(self._waiting, (index, self._count, AnswerReads(index, tuple(reads), as_of)))
+        if self.is_whole:
+            self.moved(self.index, self.term)
 
     def moved(self, index: int, term: int) -> None:
         """The state is that after this entry now: answer what waited for it."""
@@ -42,8 +52,13 @@ class AppliedReads:
         while self._waiting and self._waiting[0][0] <= index:
             self._answer(heapq.heappop(self._waiting)[2])
 
+    def look(self, read: PendingRead[Any]) -> None:
+        """Answer one from the state as it is. Only where that `is_whole`."""
+        read.run(self._state_machine, Seen(self.index, self.term, self.as_of))
+
     def _answer(self, effect: AnswerReads) -> None:
-        seen = Seen(self.index, self.term, effect.as_of)
-        # A role gives back what was handed in to it, of which it looks at no more than a request has.
+        if effect.as_of is not None and (self.as_of is None or effect.as_of > self.as_of):
+            self.as_of = effect.as_of
+        seen = Seen(self.index, self.term, self.as_of)
         for read in cast("tuple[PendingRead[Any], ...]", effect.reads):
             read.run(self._state_machine, seen)

@@ -154,6 +154,10 @@ class Applier(Actor[ApplierMessage]):
         while self.applied_index < index and not self.stopped:
             await self._moved.park()
 
+    async def wait_moved(self) -> None:
+        """Wait until something more has been applied, a snapshot restored, or it has stopped."""
+        await self._moved.park()
+
     def stop(self) -> None:
         """Apply nothing more: let all who wait in `wait_applied` go."""
         self.stopped = True

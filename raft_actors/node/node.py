@@ -35,7 +35,7 @@ from raft_actors.node.handoff import Handoff
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.proposals import PendingProposal, PendingProposals
-from raft_actors.node.reading import Reading
+from raft_actors.node.reading import Reading, ReadingNode
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
@@ -54,7 +54,7 @@ T = TypeVar("T")
 M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 
-class Node(Generic[M_co]):
+class Node(ReadingNode[M_co], Generic[M_co]):
     """One member of a Raft cluster. Open it with `open_node` (or `run_node` in a nursery of your own).
 
     Its type names the state machine: a `Node[Accounts]` proposes the commands of `Accounts`, and reads from one.
@@ -228,22 +228,6 @@ class Node(Generic[M_co]):
         proposal: PendingProposal[R] = self._submission.proposal(command)
         self._submission.submit_nowait(proposal)
         return proposal
-
-    @trio.lowlevel.enable_ki_protection
-    async def read(self, query: Callable[[M_co], T]) -> T:
-        """Run `query(state_machine)` at a point where all is applied that was committed before this call: linearizable.
-
-        The query runs on the Trio thread, in the context of this call (`contextvars`), and must not change the state.
-        Reads that come together share one question to the followers; nothing is written. One may be cancelled.
-
-        Raises:
-            NotLeader, Overloaded: ask the leader that it names; ask again later.
-            LeadershipLost, NodeStopped: nothing was read.
-            TypeError: the query is an async function.
-            UsageError: this is not a task of the node's Trio run, or the node was never run.
-            Exception: what the query raised.
-        """
-        return await self._reading.read(query)
 
     # --- waiting and looking ---------------------------------------------------------------------------------
 

@@ -238,7 +238,7 @@ class Seen:
 
     Attributes:
         index, term: the last entry that was applied.
-        as_of: when it was certain that nothing beyond was committed, on `NodeClock.boottime`; None: not known.
+        as_of: all that had been committed by then was in it, on `NodeClock.boottime`; None: nobody knows.
     """
 
     index: int
@@ -253,10 +253,11 @@ class PendingRead(PendingOutcome[R]):
 
     Attributes:
         query: what to run.
+        may_miss: of how many of the last entries it does not matter whether they are applied.
         seen: once it is settled, the state that it ran on; None where it did not run, or went through the log.
     """
 
-    __slots__ = ("_context", "query", "seen")
+    __slots__ = ("_context", "may_miss", "query", "seen")
 
     is_read: bool = True
 
@@ -264,6 +265,7 @@ class PendingRead(PendingOutcome[R]):
         super().__init__(admission, (), 0)
         self._context = copy_context()
         self.query = query
+        self.may_miss = 0
         self.seen: Seen | None = None
 
     @override

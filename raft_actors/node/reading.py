@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+import trio
 
 from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.home_thread import current_task
-from raft_actors.errors import NodeStopped, Overloaded
-from raft_actors.node.proposals import PendingRead
+from raft_actors.errors import NodeStopped, NotLeader, Overloaded
+from raft_actors.node.applier import Applier
+from raft_actors.node.looking import applier_of
+from raft_actors.node.proposals import PendingRead, Seen
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.raft.inputs import ReadsRequested
+from raft_actors.read_levels import (
+    LINEARIZABLE,
+    BoundedStale,
+    Linearizable,
+    Local,
+    ReadLevel,
+    ReadResult,
+    ReadYourWrites,
+)
+from raft_actors.state_machine import StateMachine
 
+M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 T = TypeVar("T")
 
 
@@ -24,12 +39,14 @@ class Reading:
         self._submission = submission
         self._requested = ReadsRequested([], taken=True)  # the item that took in the last read
 
-    async def read(self, query: Callable[[Any], T]) -> T:
-        """Have a query run once all is applied that was committed before. Raises as `Node.read` does."""
+    async def read(self, query: Callable[[Any], T], level: ReadLevel) -> PendingRead[T]:
+        """Have a query run where the level allows it; return the read, which is settled. Raises as `Node.read` does."""
         task = current_task()
         supervisor = self._supervisor
         supervisor.check_caller()
         read: PendingRead[T] = PendingRead(supervisor.admission, query)
+        if type(level) is not Linearizable and await self._looked(read, level):
+            return read
         try:
             if self._requested.taken or not supervisor.admission.admit_if_room(read):
                 await self._hand_in_when_room(read)
@@ -39,11 +56,69 @@ class Reading:
         except BaseException:
             read.abandon()
             raise
+        return read
+
+    def read_nowait(self, query: Callable[[Any], T]) -> T:
+        """Have a query run on what is applied."""
+        supervisor = self._supervisor
+        supervisor.check_caller()
+        read: PendingRead[T] = PendingRead(supervisor.admission, query)
+        applier = self._living_applier()
+        if not applier.reads.is_whole:
+            raise Overloaded("a snapshot is being restored: there is no state to look at")
+        applier.reads.look(read)
         return read.result_nowait()
+
+    def age_s(self, seen: Seen | None) -> float | None:
+        """How old the state may be that a read saw."""
+        if seen is None or seen.as_of is None:
+            return None
+        return max(0.0, self._supervisor.clock.boottime() - seen.as_of)
+
+    def boottime(self) -> float:
+        """The time on the clock that goes on in suspend."""
+        return self._supervisor.clock.boottime()
+
+    def token(self) -> int:
+        """What is applied now."""
+        self._supervisor.check_caller()
+        return applier_of(self._supervisor).applied_index
+
+    async def _looked(self, read: PendingRead[Any], level: ReadLevel) -> bool:
+        """Answer from what is applied here, if the level allows that; a checkpoint either way."""
+        applier = self._living_applier()
+        reads = applier.reads
+        match level:
+            case BoundedStale(seconds=None, entries=int(entries)):
+                read.may_miss = entries
+                return False
+            case BoundedStale(seconds=seconds):
+                # A bound on what was committed before this call, so it does not matter how long this is held up.
+                oldest = self.boottime() - (seconds or 0.0)
+                if reads.as_of is None or reads.as_of < oldest:
+                    return False
+                await trio.lowlevel.checkpoint()
+            case ReadYourWrites(token=token):
+                await trio.lowlevel.checkpoint()
+                await applier.wait_applied(token)
+            case _:
+                await trio.lowlevel.checkpoint()
+        while not reads.is_whole and not applier.stopped:
+            await applier.wait_moved()
+        self._living_applier()
+        reads.look(read)
+        return True
+
+    def _living_applier(self) -> Applier:
+        supervisor = self._supervisor
+        applier = applier_of(supervisor)
+        if supervisor.over:
+            raise NodeStopped(supervisor.node_id) from supervisor.crash
+        return applier
 
     async def _hand_in_when_room(self, read: PendingRead[Any]) -> None:
         supervisor = self._supervisor
-        self._submission.check_leader()
+        self._check_leader_known()
         await supervisor.admission.admit(read)
         waiting = self._requested
         if not waiting.taken:
@@ -58,3 +133,72 @@ class Reading:
         except ActorStopped:
             item.taken = True
             raise NodeStopped(supervisor.node_id) from supervisor.crash
+
+    def _check_leader_known(self) -> None:
+        """Refuse at once what the role would refuse later."""
+        supervisor = self._supervisor
+        if supervisor.over:
+            raise NodeStopped(supervisor.node_id) from supervisor.crash
+        role = supervisor.role
+        if role is None:
+            raise NotLeader(None)
+        if role.state.leader is None:
+            raise role.not_leader()
+
+
+class ReadingNode(Generic[M_co]):
+    """What a node offers to those who read."""
+
+    _reading: Reading
+
+    @trio.lowlevel.enable_ki_protection
+    async def read(self, query: Callable[[M_co], T], level: ReadLevel = LINEARIZABLE) -> T:
+        """Run `query(state_machine)` on a state that is as new as the level says; by default `Linearizable`: all that
+        was committed before this call is in it.
+
+        Any member answers. One that does not lead asks the leader how much must be applied, and runs the query itself.
+        Nothing is written. Reads that come together share one question. One may be cancelled.
+
+        The query runs on the Trio thread, in the context of this call (`contextvars`), and must not change the state.
+
+        Args:
+            query: is given the state machine.
+            level: `Linearizable`, `BoundedStale`, `ReadYourWrites` or `Local`: see docs/guarantees.md.
+
+        Raises:
+            NotLeader: no leader is known, or it has to be asked itself (it is of an older version); nothing was read.
+            Overloaded, LeadershipLost, NodeStopped: nothing was read.
+            TypeError: the query is an async function.
+            UsageError: this is not a task of the node's Trio run, or the node was never run.
+            Exception: what the query raised.
+        """
+        return (await self._reading.read(query, level)).result_nowait()
+
+    @trio.lowlevel.enable_ki_protection
+    async def read_result(self, query: Callable[[M_co], T], level: ReadLevel = LINEARIZABLE) -> ReadResult[T]:
+        """As `read`, and say what it saw: which entry was the last applied, and how old that may be."""
+        called_at = self._reading.boottime()
+        read = await self._reading.read(query, level)
+        value, seen = read.result_nowait(), read.seen
+        if seen is None:  # through the log: it saw what was committed when it was called, at least
+            seen = Seen(read.last_index, 0, called_at)
+        return ReadResult(value, seen.index, seen.term, self._reading.age_s(seen))
+
+    @trio.lowlevel.enable_ki_protection
+    def read_nowait(self, query: Callable[[M_co], T], level: Local) -> T:
+        """Run the query now, on what this node has applied.
+
+        Raises:
+            Overloaded: a snapshot is just being restored.
+            NodeStopped: the node has ended.
+            TypeError: the query is an async function.
+            UsageError: this is not the node's thread, or the node has not recovered yet.
+            Exception: what the query raised.
+        """
+        return self._reading.read_nowait(query)
+
+    def read_token(self) -> int:
+        """A token of all that this node has applied, for `ReadYourWrites` at any node: after `await propose(…)`, what
+        that has done is among it.
+        """
+        return self._reading.token()

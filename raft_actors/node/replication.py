@@ -8,7 +8,7 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.node.commit_announcer import CommitAnnouncer
 from raft_actors.node.replicator import Replicator
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.effects import AnnounceCommit, Beat, Feed, ReplicateTo, WakeReplicators
+from raft_actors.raft.effects import AnnounceCommit, Beat, Feed, ReplicateTo, TellCommit, WakeReplicators
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.abc import Transport
 
@@ -51,6 +51,12 @@ class Replication:
     def announce_commit(self, _effect: AnnounceCommit) -> None:
         """Have the followers told of a commit, unless the next append does so soon."""
         self._announcer.wake()
+
+    def tell_commit(self, effect: TellCommit) -> None:
+        """Tell one follower of a commit now. One that is none any more is told by nobody."""
+        replicator = self.replicators.get(effect.peer)
+        if replicator is not None:
+            replicator.announce_commit()
 
     def tell_all(self, message: WakeReplicators | Beat) -> None:
         """Hand something to every replicator."""

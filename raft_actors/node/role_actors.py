@@ -38,6 +38,7 @@ from raft_actors.raft.effects import (
     RestoreSnapshot,
     Send,
     StoreChunk,
+    TellCommit,
     Transferred,
     WakeReplicators,
 )
@@ -214,6 +215,7 @@ class LeaderActor(RoleActor):
             WakeReplicators: replication.tell_all,
             Beat: replication.tell_all,
             AnnounceCommit: replication.announce_commit,
+            TellCommit: replication.tell_commit,
             Feed: replication.feed,
         }
 

@@ -31,6 +31,7 @@ from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
 from raft_actors.node.performer import performers
 from raft_actors.node.proposals import Admission
+from raft_actors.node.read_requests import first_read_request
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
 from raft_actors.node.snapshotter import Snapshotter
 from raft_actors.node.status import NodeState
@@ -206,6 +207,7 @@ class Supervisor:
             pre_vote_rounds=rng.getrandbits(32),
             stored_configurations=recovered.configurations,
             boottime=self.clock.boottime,
+            read_requests=first_read_request(rng, self.clock),
             features_of=self.transport.features_of,
         )
 

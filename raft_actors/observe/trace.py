@@ -38,8 +38,10 @@ from raft_actors.raft.messages import (
     ConfirmLeaderReply,
     InstallSnapshot,
     InstallSnapshotReply,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
+    RequestReadIndex,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -158,4 +160,6 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     TimeoutNow: lambda message: f"term {message.term}: stand at once",
     ConfirmLeader: lambda message: f"term {message.term}, read round {message.round}",
     ConfirmLeaderReply: lambda message: f"term {message.term}, read round {message.round}",
+    RequestReadIndex: lambda message: f"term {message.term}, reads {message.request}",
+    ReadIndexReply: lambda message: f"term {message.term}, reads {message.request} see entry {message.index}",
 }

@@ -66,12 +66,13 @@ class AnswerReads:
     it does not matter what becomes of this leadership meanwhile, or how late it is.
 
     Attributes:
-        as_of: when it was certain that nothing beyond `index` was committed, on the clock `RaftState.boottime`.
+        as_of: when it was certain that nothing beyond `index` was committed, on the clock `RaftState.boottime`; None:
+            not known.
     """
 
     index: int
     reads: tuple[ReadRequest, ...]
-    as_of: float
+    as_of: float | None
 
 
 Consequence = Send | Apply | RestoreSnapshot | AnnounceSnapshot
@@ -169,6 +170,13 @@ class AnnounceCommit:
 
 
 @attrs.frozen
+class TellCommit:
+    """Tell a follower what is committed, at once, where it was not told yet: reads wait there for it."""
+
+    peer: str
+
+
+@attrs.frozen
 class LeaveBehind:
     """Tell those who care that entries are about to be forgotten which a follower, that is there, still needs.
 
@@ -219,6 +227,7 @@ Effect = (
     | WakeReplicators
     | Beat
     | AnnounceCommit
+    | TellCommit
     | LeaveBehind
     | Feed
     | Become

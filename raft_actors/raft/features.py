@@ -6,4 +6,4 @@ A name keeps its meaning for ever. What a node does where a peer lacks one stand
 from __future__ import annotations
 
 READ_INDEX = "read-index"
-"""It answers `ConfirmLeader`."""
+"""It answers `ConfirmLeader` and, as a leader, `RequestReadIndex`."""

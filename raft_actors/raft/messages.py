@@ -179,6 +179,33 @@ class ConfirmLeaderReply:
 
 
 @attrs.frozen
+class RequestReadIndex:
+    """A follower asks the leader how much it must have applied to answer reads that it has (dissertation §6.4).
+
+    Attributes:
+        request: a number of the asker's own, which the answer repeats. It counts up, from a beginning that differs from
+            one start of the asker to the next, so that no answer to an earlier life passes for one of this.
+    """
+
+    term: int
+    request: int
+
+
+@attrs.frozen
+class ReadIndexReply:
+    """The leader led when it was asked: all that was committed by then lies at or before an entry.
+
+    Attributes:
+        request: the question's. It answers all earlier ones of the asker's in the term, too.
+        index: that entry; None: the leader can't tell, so the reads have to be made there.
+    """
+
+    term: int
+    request: int
+    index: int | None
+
+
+@attrs.frozen
 class TimeoutNow:
     """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10)."""
 
@@ -197,6 +224,8 @@ Message = (
     | InstallSnapshotReply
     | ConfirmLeader
     | ConfirmLeaderReply
+    | RequestReadIndex
+    | ReadIndexReply
     | TimeoutNow
 )
 """Every message that a transport must carry."""

@@ -47,6 +47,7 @@ class RaftState:
         boottime: a clock that goes on while the machine is suspended, handed in for what elapsed time decides: leases,
             and how old a read is. Only differences count.
         features_of: what a peer and this node both can do (`raft.features`), as the transport knows it now.
+        read_requests: the number of the last `RequestReadIndex`. It begins elsewhere in each life of the node.
         leader: the leader of `term` as far as known.
         leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
         handover: what this node left behind as a leader that told another to lead, until it hears who does.
@@ -76,6 +77,7 @@ class RaftState:
     commit_index: int
     boottime: Callable[[], float] = _no_clock
     features_of: Callable[[str], frozenset[str]] = _nothing
+    read_requests: int = 0
     leader: str | None = None
     leadership_transfer: bool = False
     handover: Handover | None = None

@@ -91,7 +91,6 @@ async def test_errors_say_what_happened(seed: int) -> None:
         for call in (
             other.propose(b"x"),
             other.propose_many([b"x"]),
-            other.read(lambda log: log.inner.commands_applied),
         ):
             with pytest.raises(NotLeader) as not_leader:
                 await call

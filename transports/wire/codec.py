@@ -45,8 +45,10 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
+    RequestReadIndex,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -68,6 +70,8 @@ TAGS = MappingProxyType(
         10: TimeoutNow,
         11: ConfirmLeader,
         12: ConfirmLeaderReply,
+        13: RequestReadIndex,
+        14: ReadIndexReply,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""

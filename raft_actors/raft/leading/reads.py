@@ -17,9 +17,9 @@ from collections.abc import Iterable
 import attrs
 
 from raft_actors.errors import InternalError
-from raft_actors.raft.effects import AnswerReads, Effect, Send
+from raft_actors.raft.effects import AnswerReads, Effect, Send, TellCommit
 from raft_actors.raft.features import READ_INDEX
-from raft_actors.raft.messages import ConfirmLeader
+from raft_actors.raft.messages import ConfirmLeader, ReadIndexReply
 from raft_actors.raft.quorum import is_quorum, quorum_value
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.state import RaftState
@@ -37,13 +37,15 @@ class Round:
         number: the round's.
         index: the entry that must be applied before they are answered.
         as_of: when it began, on `RaftState.boottime`.
-        reads: in the order in which they came.
+        reads: this node's own, in the order in which they came.
+        asked_by: follower → the last of its questions that wait, too.
     """
 
     number: int
     index: int
     as_of: float
     reads: list[ReadRequest]
+    asked_by: dict[str, int]
 
 
 class Reads:
@@ -51,6 +53,7 @@ class Reads:
 
     Attributes:
         requested: reads that no round was begun for yet.
+        asked_by: follower → the last of its questions for which none was begun.
         last_round: the number of the last one begun. (term, number) is never used again: a term has one leader, which
             leads it once.
         rounds: those that reads wait for, oldest first.
@@ -63,6 +66,7 @@ class Reads:
         self._state = state
         self._first_index = state.log.last_index + 1
         self.requested: list[ReadRequest] = []
+        self.asked_by: dict[str, int] = {}
         self.last_round = 0
         self.rounds: deque[Round] = deque()
         self.unread: list[Round] = []
@@ -82,16 +86,21 @@ class Reads:
         state = self._state
         return [peer for peer in state.peers if READ_INDEX in state.features_of(peer)]
 
+    @property
+    def is_due(self) -> bool:
+        """Whether anything waits that no round was begun for."""
+        return bool(self.requested or self.asked_by)
+
     def begin(self) -> list[Effect]:
         """Begin a round for the reads that were asked for, unless so many are under way that they wait for the next."""
         if len(self.rounds) >= _MOST_ROUNDS:
             return []
-        state, reads = self._state, self.requested
-        self.requested = []
+        state, reads, asked_by = self._state, self.requested, self.asked_by
+        self.requested, self.asked_by = [], {}
         # What earlier leaders have committed lies before this term's first entry, wherever the commit index is (§8).
         index = max(self._first_index, state.commit_index)
         questions = self._ask()
-        self.rounds.append(Round(self.last_round, index, state.boottime(), reads))
+        self.rounds.append(Round(self.last_round, index, state.boottime(), reads, asked_by))
         return [*questions, *self._settle()]
 
     def _ask(self) -> list[Effect]:
@@ -105,7 +114,7 @@ class Reads:
         """
         for waiting in self.rounds:
             waiting.reads = [read for read in waiting.reads if not read.done]
-        self.rounds = deque(waiting for waiting in self.rounds if waiting.reads)
+        self.rounds = deque(waiting for waiting in self.rounds if waiting.reads or waiting.asked_by)
         self.requested = [read for read in self.requested if not read.done]
         return self._ask() if self.rounds else []
 
@@ -131,7 +140,7 @@ class Reads:
         while rounds and rounds[0].number <= confirmed:
             self.unread.append(rounds.popleft())
         effects = self.release()
-        return [*effects, *self.begin()] if self.requested else effects
+        return [*effects, *self.begin()] if self.is_due else effects
 
     def release(self) -> list[Effect]:
         """Have confirmed reads answered. Not before this term's first entry is committed: until then it may never be
@@ -139,14 +148,30 @@ class Reads:
         """
         if not self.unread or self.unread[0].index > self._state.commit_index:
             return []
-        effects: list[Effect] = [AnswerReads(each.index, tuple(each.reads), each.as_of) for each in self.unread]
+        effects: list[Effect] = []
+        for each in self.unread:
+            if each.reads:
+                effects.append(AnswerReads(each.index, tuple(each.reads), each.as_of))
+            for peer, request in each.asked_by.items():
+                effects += (TellCommit(peer), Send(peer, ReadIndexReply(self._state.term, request, each.index)))
         self.unread = []
         return effects
 
+    def refuse_others(self) -> list[Effect]:
+        """Tell the followers that ask that they can't be told."""
+        waiting: Iterable[Round] = (*self.unread, *self.rounds)
+        asked = [question for each in waiting for question in each.asked_by.items()] + [*self.asked_by.items()]
+        for each in waiting:
+            each.asked_by = {}
+        self.asked_by = {}
+        return [Send(peer, ReadIndexReply(self._state.term, request, None)) for peer, request in asked]
+
     def take_all(self) -> list[ReadRequest]:
-        """Give back all reads that wait, in the order in which they came."""
+        """Give back all of this node's reads that wait, in the order in which they came; forget those of others, who
+        ask again.
+        """
         waiting: Iterable[Round] = (*self.unread, *self.rounds)
         reads = [read for each in waiting for read in each.reads] + self.requested
         self.rounds.clear()
-        self.unread, self.requested = [], []
+        self.unread, self.requested, self.asked_by = [], [], {}
         return reads

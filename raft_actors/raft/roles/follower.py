@@ -6,7 +6,8 @@ from typing_extensions import override
 
 from raft_actors.errors import InternalError
 from raft_actors.raft import inputs
-from raft_actors.raft.effects import Apply, Become, Effect, Send, StoreChunk
+from raft_actors.raft.asking import Asking
+from raft_actors.raft.effects import AnswerReads, Apply, Become, Effect, Refuse, Send, StoreChunk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -14,10 +15,12 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     InstallSnapshot,
     InstallSnapshotReply,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
 )
+from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.roles.role import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
@@ -31,6 +34,7 @@ class Follower(Role):
     """Passive: it only answers, and waits for its election timeout.
 
     Attributes:
+        asking: reads that wait for the leader to say how much must be applied.
         heard_at: when the leader was last heard of, on the node's clock; minus infinity if it was not, or if the
             connection with it has broken since.
     """
@@ -40,6 +44,7 @@ class Follower(Role):
     def __init__(self, state: RaftState) -> None:
         super().__init__(state)
         self.heard_at = float("-inf")
+        self.asking = Asking(state)
 
     @property
     @override
@@ -100,6 +105,32 @@ class Follower(Role):
             return []  # the leader asks again, or leads on
         state.leadership_transfer = True
         return [Become(RoleName.CANDIDATE)]
+
+    # --- reads -----------------------------------------------------------------------------------------------
+
+    @override
+    def on_reads(self, reads: list[ReadRequest], now: float) -> list[Effect]:
+        """Have the leader asked at the end of the step, if one is known that can be."""
+        if not self.asking.may_ask:
+            return super().on_reads(reads, now)
+        self.asking.requested += reads
+        return []
+
+    @override
+    def end_of_step(self, now: float) -> list[Effect]:
+        return self.asking.go_on(now) if self.asking.is_waiting else []
+
+    @override
+    def on_read_index_reply(self, sender: str, message: ReadIndexReply, now: float) -> list[Effect]:
+        reads = self.asking.answered(message)
+        if message.index is None:
+            return [Refuse(read, self.not_leader()) for each in reads for read in each.reads]
+        return [AnswerReads(message.index, tuple(each.reads), each.as_of) for each in reads if each.reads]
+
+    @override
+    def leave(self) -> list[Effect]:
+        """Whoever waits for a leader's word learns that none is known."""
+        return [Refuse(read, self.not_leader()) for read in self.asking.take_all()]
 
     # --- log -------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    ReadIndexReply,
+    RequestReadIndex,
     TimeoutNow,
 )
 from raft_actors.raft.requests import Handover, ReadRequest, Request
@@ -145,7 +147,7 @@ class Leader(Role):
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step, and ask for what is to be read."""
         effects = self._append(self.intake.batches()) if self.intake.requested else []
-        return [*effects, *self.reads.begin()] if self.reads.requested else effects
+        return [*effects, *self.reads.begin()] if self.reads.is_due else effects
 
     @override
     def on_reads(self, reads: list[ReadRequest], now: float) -> list[Effect]:
@@ -161,9 +163,21 @@ class Leader(Role):
     def _ask_again_for_reads(self) -> list[Effect]:
         if self.reads.rounds and self.reads.is_mixed():
             # Those that know how to answer may be down, and those that don't a majority with this node.
+            refused = self.reads.refuse_others()
             self.intake.requested += self.reads.take_all()
-            return []
+            return refused
         return self.reads.ask_again()
+
+    @override
+    def on_request_read_index(self, sender: str, message: RequestReadIndex, now: float) -> list[Effect]:
+        """Ask for it with the reads of this node. While leadership is handed over, the asker has to ask again."""
+        self.contact.heard_of(sender, now)
+        if self.transfer is not None:
+            return []
+        if not self.reads.can_confirm():
+            return [Send(sender, ReadIndexReply(self.term, message.request, None))]
+        self.reads.asked_by[sender] = message.request
+        return []
 
     @override
     def on_confirm_leader_reply(self, sender: str, message: ConfirmLeaderReply, now: float) -> list[Effect]:

@@ -31,8 +31,10 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
+    RequestReadIndex,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -76,6 +78,8 @@ class Role(ABC):
             InstallSnapshotReply: self.on_install_snapshot_reply,
             ConfirmLeader: self.on_confirm_leader,
             ConfirmLeaderReply: self.on_confirm_leader_reply,
+            RequestReadIndex: self.on_request_read_index,
+            ReadIndexReply: self.on_read_index_reply,
             TimeoutNow: self.on_timeout_now,
         }
 
@@ -228,6 +232,14 @@ class Role(ABC):
 
     def on_confirm_leader_reply(self, sender: str, message: ConfirmLeaderReply, now: float) -> list[Effect]:
         """Not for this role."""
+        return []
+
+    def on_request_read_index(self, sender: str, message: RequestReadIndex, now: float) -> list[Effect]:
+        """Only a leader can tell. The asker knows none of this term, or will in a moment."""
+        return []
+
+    def on_read_index_reply(self, sender: str, message: ReadIndexReply, now: float) -> list[Effect]:
+        """Too late: who waited was told that no leader is known."""
         return []
 
     # --- leadership that was handed over -----------------------------------------------------------------------
