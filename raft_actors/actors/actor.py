@@ -47,13 +47,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
+import outcome
 import trio
 
 from raft_actors.actors.home_thread import HomeThread, current_task
-from raft_actors.actors.pending import Pending
+from raft_actors.actors.pending import WOKEN, Pending
 from raft_actors.errors import RaftError
 
 M = TypeVar("M")
@@ -95,12 +96,17 @@ class Mailbox(Generic[M]):
         home: its reader's thread; the reader settles it, before it first waits.
     """
 
+    # Of a reader that serves: its task while it waits, and its handler while nothing waits before what is told next.
+
     def __init__(self, *, name: str, capacity: int) -> None:
         self.name = name
         self._capacity = capacity
         self._refused = 0
         self.home = HomeThread(name)
         self._sender, self._receiver = trio.open_memory_channel[M](capacity)
+        self._reader: trio.lowlevel.Task | None = None
+        self._handle: Callable[[M], Any] | None = None
+        self._told = False
 
     def tell(self, message: M) -> None:
         """Leave a message, without waiting.
@@ -118,6 +124,43 @@ class Mailbox(Generic[M]):
             raise MailboxFull(f"the mailbox of {self.name} is full ({self._capacity} messages wait)") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ActorStopped(f"{self.name} has stopped") from None
+        self._told = True
+        if self._handle is not None:
+            self._let_reader_go()
+
+    @trio.lowlevel.enable_ki_protection
+    def tell_at_once(self, message: M) -> None:
+        """Have a message handled before this returns, where its reader `serve`s and nothing is before it; else `tell`.
+
+        What the handler raises, and what ends the serving, reaches the reader, and never the caller.
+
+        Raises:
+            MailboxFull, ActorStopped, UsageError: as `tell` does.
+        """
+        handle = self._handle
+        if handle is None:
+            self.tell(message)
+            return
+        self.home.check()
+        # Not to be entered again: what the handler brings about waits for its end, as if its task did the handling.
+        self._handle, self._told = None, False
+        try:
+            ended = handle(message)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - raised by the reader's task, whose handler it is
+            self._let_reader_go(outcome.Error(error))
+            return  # noqa: ASYNC104
+        if ended is not None:
+            self._let_reader_go(outcome.Value(ended))
+        elif self._told:
+            self._let_reader_go()
+        elif self._reader is not None:
+            self._handle = handle
+
+    def _let_reader_go(self, result: outcome.Outcome[Any] = WOKEN) -> None:
+        """Have the reader go on with this: what ended its serving, or (`WOKEN`) to look at what waits."""
+        reader, self._reader, self._handle = self._reader, None, None
+        if reader is not None:
+            trio.lowlevel.reschedule(reader, result)
 
     async def tell_when_room(self, message: M) -> None:
         """Leave a message, waiting for room if need be.
@@ -131,6 +174,41 @@ class Mailbox(Generic[M]):
             await self._sender.send(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ActorStopped(f"{self.name} has stopped") from None
+        self._told = True
+        if self._handle is not None:
+            self._let_reader_go()
+
+    @trio.lowlevel.enable_ki_protection
+    async def serve(self, handle: Callable[[M], R | None]) -> R:
+        """Have messages handled, one after the other, until handling one returns something, and return that.
+
+        While nothing waits, `tell_at_once` has the handler called in the teller's task: a turn of the reader would cost
+        more than most messages do. Nothing is handled any more once this task was cancelled.
+        """
+        receive = self._receiver.receive_nowait
+        while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            try:
+                message = receive()
+            except trio.WouldBlock:
+                ended = await self._wait_serving(handle)
+            else:
+                ended = handle(message)
+                del message  # what it holds must not live until the next one comes
+                if ended is None:
+                    await trio.lowlevel.checkpoint()
+            if ended is not None:
+                return ended
+
+    async def _wait_serving(self, handle: Callable[[M], R | None]) -> R | None:
+        """Wait until a message waits, or the handler, called by tellers, has returned something."""
+
+        def give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._reader = self._handle = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._reader, self._handle = trio.lowlevel.current_task(), handle
+        return cast("R | None", await trio.lowlevel.wait_task_rescheduled(give_up))
 
     async def receive(self) -> M:
         """Wait for the next message and take it."""

@@ -35,7 +35,7 @@ class _Woken(outcome.Outcome[None]):
         return await agen.asend(None)
 
 
-_WOKEN = _Woken()
+WOKEN = _Woken()
 
 
 def _give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
@@ -44,7 +44,7 @@ def _give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
 
 def wake(task: trio.lowlevel.Task) -> None:
     """Let a task go on that is parked in `trio.lowlevel.wait_task_rescheduled`."""
-    trio.lowlevel.reschedule(task, _WOKEN)
+    trio.lowlevel.reschedule(task, WOKEN)
 
 
 class Pending(Generic[T]):

@@ -12,26 +12,28 @@ It alone touches the state machine: applying, querying, taking and restoring sna
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
+import contextvars
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import attrs
 import trio
+from typing_extensions import override
 
 from raft_actors.actors.actor import Actor, ActorStopped, MailboxFull
 from raft_actors.actors.clock import NodeClock
-from raft_actors.actors.pending import Pending
 from raft_actors.config import MIB, NodeConfig
-from raft_actors.errors import CommandFailed, InternalError, LeadershipLost, RaftError, StateMachineError
+from raft_actors.errors import CommandFailed, InternalError, RaftError, StateMachineError
 from raft_actors.node.applied_reads import AppliedReads
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
-from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.snapshot_chunks import SnapshotChunks
+from raft_actors.node.snapshot_schedule import RequestSnapshot, SnapshotSchedule
 from raft_actors.node.snapshotter import SnapshotJob
+from raft_actors.node.waiting_outcomes import WaitingOutcomes
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
@@ -44,20 +46,12 @@ _FETCH_BYTES = 1 * MIB
 
 #: Commands applied between two looks at the clock, at most.
 _LONGEST_STRIDE = 64
-
 _CAPACITY = 1024
 
 
 @attrs.frozen
 class Committed:
-    """The commit index has advanced. Only a wake-up call: the index itself is `Applier.commit_index`."""
-
-
-@attrs.frozen
-class RequestSnapshot:
-    """Somebody wants a snapshot of what is applied now; the answer is its metadata, once it is durable."""
-
-    reply: Pending[SnapshotMetadata]
+    """Only a wake-up call: the index itself is `Applier.commit_index`."""
 
 
 ApplierMessage = Committed | RestoreSnapshot | RequestSnapshot
@@ -100,52 +94,68 @@ class Applier(Actor[ApplierMessage]):
         self._config = config
         self._begin_snapshot = begin_snapshot
         self._now = (clock or NodeClock()).now
-        self._woken = False
-        self._outcomes: deque[PendingOutcome[Any]] = deque()
-        self._keep_from: int | None = None
-        self._results: list[Any] = []
-        self._results_from = 1
+        self._told = self._at_work = self._due = False
+        self._context: contextvars.Context | None = None
+        self._waiting = WaitingOutcomes()
         self._slice_ends = 0.0
         self._stride = 1
         self._moved = trio.lowlevel.ParkingLot()
-        self.readers = ResultReaders()
-        self._snapshot_index: int = 0
-        self._snapshot_under_way = False
-        self._snapshot_requests: list[RequestSnapshot] = []
-        self._snapshot_waiters: list[RequestSnapshot] = []
-        self._bytes_since_snapshot = 0
+        self._snapshots = SnapshotSchedule(config)
+        self.readers = self._waiting.readers
         self._applied_commands = self._failed_commands = self._restored = 0
 
     # --- what it is told -------------------------------------------------------------------------------------
 
     def commit_to(self, apply: Apply) -> None:
-        """Let it apply up to `apply.commit_index` and answer `apply.outcomes` as their entries are applied."""
+        """Let it apply up to `apply.commit_index`, from the next `end_step` on, and answer `apply.outcomes`."""
         self.commit_index = max(self.commit_index, apply.commit_index)
         # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
-        self._outcomes += cast("tuple[PendingOutcome[Any], ...]", apply.outcomes)
-        self._keep_from = apply.keep_from
-        self._wake()
+        self._waiting.add(cast("tuple[PendingOutcome[Any], ...]", apply.outcomes), apply.keep_from)
+        self._due = True
 
-    def _wake(self) -> None:
-        if self._woken:
+    def end_step(self) -> None:
+        """Apply what was committed during a step: at once where it is idle and memory has the entries, for a slice of
+        time at most. A turn of its own would cost more than most commands do, and their proposers wait.
+        """
+        if not self._due:
             return
-        self._woken = True
-        try:
-            self.tell(Committed())
-        except MailboxFull:
-            return  # with so much to read it looks at the commit index anyway
+        self._due = False
+        if not self._told and not self._at_work and self._context is not None:
+            self._at_work = True
+            done = self._context.run(self._apply_from_memory)
+            self._at_work = False
+            if done:
+                return
+        self.wake()
+
+    def wake(self) -> None:
+        """Have it apply, in its own turn, what it may."""
+        if not self._told:
+            with contextlib.suppress(MailboxFull):  # with so much to read it looks at the commit index anyway
+                self.tell(Committed())
+
+    @override
+    def tell(self, message: ApplierMessage) -> None:
+        super().tell(message)
+        self._told = True
+
+    @override
+    async def run(self) -> None:
+        self._context = trio.lowlevel.current_task().context  # the state machine's, whoever begins to apply
+        await super().run()
 
     async def receive(self, messages: list[ApplierMessage]) -> None:
         """Restore a snapshot where one has come, then apply what is committed."""
-        self._woken = False
+        self._told, self._at_work = False, True
         for message in messages:
             if isinstance(message, RestoreSnapshot):
                 if message.snapshot.index > self.applied_index:
                     await self.restore()
             elif isinstance(message, RequestSnapshot):
-                self._snapshot_requests.append(message)
+                self._snapshots.requests.append(message.reply)
         await self._apply_committed()
         self._take_snapshot_if_due()
+        self._at_work = False
 
     async def wait_applied(self, index: int) -> None:
         """Wait until the entry at `index` has been applied (or a snapshot that covers it restored), or it has
@@ -174,6 +184,8 @@ class Applier(Actor[ApplierMessage]):
             for batch in batches:
                 await self._apply_batch(batch)
                 self._take_snapshot_if_due()
+                if self._now() >= self._slice_ends:
+                    await self._next_slice()
 
     async def _fetch(self, first_index: int) -> list[EntryBatch]:
         """Committed entries from `first_index` on; none where a leader's snapshot has replaced them."""
@@ -194,13 +206,30 @@ class Applier(Actor[ApplierMessage]):
                 raise InternalError(f"entry {first_index} is committed but can't be read") from None
             return []
 
+    def _apply_from_memory(self) -> bool:
+        """Apply what is committed without waiting for anything. False: there is more, for a turn of this actor."""
+        log, first_index = self._log, self.applied_index + 1
+        in_memory = log.recent(first_index, self.commit_index, _FETCH_BYTES)
+        batches = in_memory if in_memory and first_index >= log.first_index else ()
+        self._slice_ends = self._now() + self._config.apply_slice_s
+        for batch in batches:
+            if self.skipped.within(batch):
+                return False
+            self._begin(batch)
+            if batch.kind is EntryKind.COMMAND:
+                self._apply_slice(batch.commands(), 0)
+            else:
+                self._pass(batch)
+            self._answer()
+            if self.applied_index < batch.last_index:
+                return False
+            self._take_snapshot_if_due()
+            if self._now() >= self._slice_ends:
+                break
+        return self.applied_index >= self.commit_index
+
     async def _apply_batch(self, batch: EntryBatch) -> None:
-        if batch.first_index != self.applied_index + 1:
-            raise InternalError(f"entry {batch.first_index} can't be applied after {self.applied_index}")
-        if not self._results:
-            self._results_from = batch.first_index
-        self._applied_term = batch.term
-        self._bytes_since_snapshot += batch.size
+        self._begin(batch)
         skipped = self.skipped.within(batch)
         if batch.kind is EntryKind.COMMAND:
             commands = batch.commands()
@@ -213,38 +242,56 @@ class Applier(Actor[ApplierMessage]):
         else:
             for index in skipped:
                 self.skipped.check(index, batch.term, None)
-            if self._results_wanted():
-                self._results += [None] * len(batch)
-            self.applied_index = batch.last_index
+            self._pass(batch)
         self._answer()
 
+    def _begin(self, batch: EntryBatch) -> None:
+        if batch.first_index != self.applied_index + 1:
+            raise InternalError(f"entry {batch.first_index} can't be applied after {self.applied_index}")
+        self._waiting.begin(batch.first_index)
+        self._applied_term = batch.term
+        self._snapshots.applied_bytes += batch.size
+
+    def _pass(self, batch: EntryBatch) -> None:
+        """Go past entries that are none of the state machine's."""
+        if self._waiting.want_results:
+            self._waiting.results += [None] * len(batch)
+        self.applied_index = batch.last_index
+
     async def _apply_commands(self, commands: list[bytes]) -> None:
-        if not commands:
-            return
-        clock, stride, position = self._now, self._stride, 0
+        position = 0
+        while (position := self._apply_slice(commands, position)) < len(commands):
+            self._answer()
+            await self._next_slice()
+
+    async def _next_slice(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._slice_ends = self._now() + self._config.apply_slice_s
+
+    def _apply_slice(self, commands: list[bytes], position: int) -> int:
+        """Apply commands from a position on until the slice of time ends; return the position behind the last."""
+        clock, stride, begun_at = self._now, self._stride, position
         looked = clock()
-        while True:
+        while position < len(commands):
             self._apply_each(commands[position : position + stride])
-            position += stride
-            if position >= len(commands):
+            position = min(position + stride, len(commands))
+            if position == len(commands):
                 break
             now = clock()
-            if now >= self._slice_ends:
-                self._answer()
-                await trio.lowlevel.checkpoint()
-                now = clock()
-                self._slice_ends = now + self._config.apply_slice_s
             # Looking at the clock costs as much as a small command: look rarely, as long as it says that little passed.
             short = now - looked < self._config.apply_slice_s / 8
             stride = min(stride * 2, _LONGEST_STRIDE) if short else max(1, stride // 2)
             looked = now
+            if now >= self._slice_ends:
+                break
         self._stride = stride
-        self._applied_commands += len(commands)
+        self._applied_commands += position - begun_at
+        return position
 
     @trio.lowlevel.disable_ki_protection
     def _apply_each(self, commands: list[bytes]) -> None:
         apply, decode = self._state_machine.apply, self._decode
-        results = self._results if self._results_wanted() else None
+        results = self._waiting.results if self._waiting.want_results else None
         index, result = self.applied_index, None
         for data in commands:
             index += 1
@@ -270,13 +317,9 @@ class Applier(Actor[ApplierMessage]):
     def _skip(self, index: int, data: bytes) -> None:
         """Pass a command that no node carries out; whoever proposed it learns that it was not."""
         self.skipped.check(index, self._applied_term, data)
-        if self._results_wanted():
-            self._results.append(self._failed(index, StateMachineError("it stands among skipped_commands")))
+        if self._waiting.want_results:
+            self._waiting.results.append(self._failed(index, StateMachineError("it stands among skipped_commands")))
         self.applied_index = index
-
-    def _results_wanted(self) -> bool:
-        """Whether anybody waits for results. Who does is known before the first of his entries is applied."""
-        return bool(self._outcomes) or self._keep_from is not None or self.readers.any
 
     def _failed(self, index: int, error: Exception) -> CommandFailed:
         self._failed_commands += 1
@@ -287,16 +330,8 @@ class Applier(Actor[ApplierMessage]):
     @trio.lowlevel.enable_ki_protection
     def _answer(self) -> None:
         """Give the proposals and reads that are due by now their results, and wake who waits for an index."""
-        outcomes, applied_index = self._outcomes, self.applied_index
-        while outcomes and outcomes[0].last_index <= applied_index:
-            outcomes.popleft().answer(self._results, self._results_from, self._state_machine)
-        if self.readers.any:
-            self.readers.put(self._results, self._results_from)
-        needed_from = outcomes[0].index if outcomes else self._keep_from
-        if needed_from is None or needed_from > self.applied_index:
-            self._results = []
-            self._results_from = self.applied_index + 1
-        self.reads.moved(applied_index, self._applied_term)
+        self._waiting.answer(self.applied_index, self._state_machine)
+        self.reads.moved(self.applied_index, self._applied_term)
         if self._moved:
             self._moved.unpark_all()
 
@@ -330,62 +365,32 @@ class Applier(Actor[ApplierMessage]):
                 f"the state machine can't restore the snapshot at index {metadata.index}"
             ) from error
         self._restored += 1
-        self.applied_index = self._snapshot_index = metadata.index
+        self.applied_index = metadata.index
         self._applied_term = metadata.term
         self.commit_index = max(self.commit_index, metadata.index)
-        self._bytes_since_snapshot = 0
-        self._give_up_skipped()
+        self._snapshots.restored(metadata.index)
+        self._waiting.give_up(self.applied_index, self._applied_term)
         self._answer()
-
-    def _give_up_skipped(self) -> None:
-        """Answer those whose entries the snapshot skipped. They are committed, but their results were made elsewhere:
-        only a leader that lost its leadership long before comes to this."""
-        while self._outcomes and self._outcomes[0].last_index <= self.applied_index:
-            outcome = self._outcomes.popleft()
-            outcome.fail(LeadershipLost(self._applied_term, outcome.index))
-        self._results = []
 
     @trio.lowlevel.disable_ki_protection
     def _take_snapshot_if_due(self) -> None:
-        if self._snapshot_under_way or not self._snapshot_due():
+        snapshots = self._snapshots
+        if not snapshots.is_due(self.applied_index):
             return
-        self._snapshot_waiters, self._snapshot_requests = self._snapshot_requests, []
-        if self.applied_index == self._snapshot_index:
-            self._answer_snapshot_waiters(SnapshotMetadata(self.applied_index, self._applied_term))
+        metadata = SnapshotMetadata(self.applied_index, self._applied_term)
+        if not snapshots.begin(metadata):
             return
         try:
             chunks = iter(self._state_machine.snapshot())
         except Exception as error:
             raise StateMachineError(f"the state machine can't take a snapshot at index {self.applied_index}") from error
-        self._snapshot_under_way = True
-        self._snapshot_index = self.applied_index
-        self._bytes_since_snapshot = 0
-        try:
-            self._begin_snapshot(SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks))
-        except ActorStopped:
-            return  # the node is ending, and its snapshotter was first
-
-    def _snapshot_due(self) -> bool:
-        config = self._config
-        if self._snapshot_requests:
-            return True
-        entries = self.applied_index - self._snapshot_index
-        return (config.snapshot_entries is not None and entries >= config.snapshot_entries) or (
-            config.snapshot_bytes is not None and self._bytes_since_snapshot >= config.snapshot_bytes
-        )
+        with contextlib.suppress(ActorStopped):  # the node is ending, and its snapshotter was first
+            self._begin_snapshot(SnapshotJob(metadata, chunks))
 
     def snapshot_ended(self, current: SnapshotMetadata | None) -> None:
         """A snapshot that was begun is durable, or was given up because a newer one is; `current` is the newest."""
-        self._snapshot_under_way = False
-        if current is not None:
-            self._answer_snapshot_waiters(current)
-        if self._snapshot_requests:
-            self._wake()
-
-    def _answer_snapshot_waiters(self, snapshot: SnapshotMetadata) -> None:
-        for request in self._snapshot_waiters:
-            request.reply.resolve(snapshot)
-        self._snapshot_waiters = []
+        if self._snapshots.ended(current):
+            self.wake()
 
     def statistics(self) -> ApplierStatistics:
         """Counters so far."""

@@ -29,7 +29,6 @@ from raft_actors.errors import (
     UsageError,
 )
 from raft_actors.node.applied_log import AppliedLog
-from raft_actors.node.applier import RequestSnapshot
 from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
 from raft_actors.node.looking import applier_of, statistics_of, status_of
@@ -37,6 +36,7 @@ from raft_actors.node.machines import state_machine_from
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
 from raft_actors.node.snapshot_chunks import SnapshotChunks
+from raft_actors.node.snapshot_schedule import RequestSnapshot
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Observer, Supervisor

@@ -4,6 +4,10 @@ An actor is one role of a node from the transition that made it to the one that 
 of another class begins. Its life is one nursery: everything it starts (its timer, a leader's replicators) runs in it,
 so leaving the role cancels all of that before the successor decides on anything. What they share is the node's inbox,
 which outlives them all with what waits in it; that is why they are not subclasses of `Actor`, whose mailbox is its own.
+
+While nothing waits in the inbox, what a peer sends and what the disk has done is decided on at once, in the task that
+brings it (`Mailbox.tell_at_once`): a turn of the role's own task would cost more than the decision. Proposals are left
+in the inbox all the same, so that those which come together share an entry batch and a write.
 """
 
 from __future__ import annotations
@@ -141,16 +145,16 @@ class RoleActor:
         services.observe(role)
         timer = DeadlineTimer(role.deadline, services.clock, grace_s=role.grace_s)
         nursery.start_soon(timer.run, lambda: inbox.tell_when_room(TimerFired()))
-        item = redelivered
-        while become is None:
-            if item is None:
-                item = await inbox.receive()
-                await trio.lowlevel.checkpoint_if_cancelled()
+
+        def step(item: Input) -> Become | None:
             become = self._step(item, perform)
             services.end_step()
-            item = None
             timer.arm(role.deadline)
-        return become
+            return become
+
+        if become is None and redelivered is not None:
+            become = step(redelivered)
+        return become if become is not None else await inbox.serve(step)
 
     def _step(self, item: Input, perform: Performers) -> Become | None:
         """Decide on an input and on all that wait behind it, then on what they came to together."""

@@ -8,9 +8,9 @@ node on the same storage, which is what recovery is tested for.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -31,7 +31,7 @@ from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
 from raft_actors.node.performer import performers
 from raft_actors.node.proposals import Admission
-from raft_actors.node.read_requests import first_read_request
+from raft_actors.node.recovery import recover
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
 from raft_actors.node.snapshotter import Snapshotter
 from raft_actors.node.status import NodeState
@@ -39,9 +39,7 @@ from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
 from raft_actors.raft.inputs import Durable, Input, PeerDisconnected, Received, Requested
-from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
-from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
@@ -164,7 +162,14 @@ class Supervisor:
             raise
         voters = initial_voters(self.node_id, self.cluster, recovered)
         use(self.state_machine)
-        state = self.state = self._recover(recovered)
+        state = self.state = recover(
+            self.node_id,
+            recovered,
+            cluster=self.cluster,
+            config=self.config,
+            clock=self.clock,
+            transport=self.transport,
+        )
         applier = self.applier = Applier(
             self.state_machine,
             log=state.log,
@@ -189,27 +194,8 @@ class Supervisor:
             started()
             # What is known to be committed is applied while the election goes on: no leader is needed for it.
             applier.commit_to(effects.Apply(state.commit_index))
+            applier.wake()
             await self._be_each_role(state, applier)
-
-    def _recover(self, recovered: Recovered) -> RaftState:
-        hard_state = recovered.hard_state
-        log = Log(recovered, cache_bytes=self.config.log_cache_bytes)
-        rng = random.Random(self.config.seed)
-        return RaftState(
-            node_id=self.node_id,
-            cluster=self.cluster,
-            config=self.config,
-            rng=rng,
-            log=log,
-            term=hard_state.term,
-            voted_for=hard_state.voted_for,
-            commit_index=max(log.snapshot_index, recovered.commit_index),
-            pre_vote_rounds=rng.getrandbits(32),
-            stored_configurations=recovered.configurations,
-            boottime=self.clock.boottime,
-            read_requests=first_read_request(rng, self.clock),
-            features_of=self.transport.features_of,
-        )
 
     def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:
         return Endpoint(
@@ -238,7 +224,7 @@ class Supervisor:
                 installer=self.installer,
                 events=self.events,
             ),
-            end_step=self.persistence.begin,
+            end_step=partial(self._end_step, applier),
             observe=self._observe if self.observer is None else self._observe_aloud,
             clock=self.clock,
         )
@@ -249,6 +235,10 @@ class Supervisor:
             self.elections += actor.role.name is RoleName.CANDIDATE
             become = await actor.run(redelivered=redelivered)
             actor, redelivered = ROLE_ACTORS[become.role](state, services), become.redeliver
+
+    def _end_step(self, applier: Applier) -> None:
+        self.persistence.begin()  # first: the disk should not wait for commands to be applied
+        applier.end_step()
 
     async def _close_storage(self) -> None:
         """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
@@ -297,7 +287,7 @@ class Supervisor:
 
     def _deliver(self, sender: str, message: Message) -> bool:
         try:
-            self.inbox.tell(Received(sender, message))
+            self.inbox.tell_at_once(Received(sender, message))
         except MailboxFull:
             self.dropped_messages += 1
             return False
@@ -312,7 +302,7 @@ class Supervisor:
 
     async def _acknowledge(self, persist: effects.Persist) -> None:
         try:
-            self.inbox.tell(Durable(persist))
+            self.inbox.tell_at_once(Durable(persist))
         except MailboxFull:
             await self.inbox.tell_when_room(Durable(persist))
 

@@ -156,4 +156,5 @@ def draw_config(rng: Random) -> NodeConfig:
         trailing_entries=rng.choice((0, 0, 1, 10, 100)),
         snapshot_chunk_bytes=rng.choice((32, 64, 500, 256 * KIB)),
         shutdown_timeout_s=rng.choice((0.0, 0.5, 5.0)),
+        apply_slice_s=rng.choice((0.0, 0.005)),
     )

@@ -29,6 +29,7 @@ class Stage:
 
     async def apply(self, commit_index: int, *outcomes: Any, keep_from: int | None = None) -> None:
         self.applier.commit_to(Apply(commit_index, outcomes, keep_from))
+        self.applier.end_step()
         await wait_all_tasks_blocked()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -191,6 +192,145 @@ async def test_closing_turns_away_those_who_wait_for_room() -> None:
             nursery.start_soon(mailbox.tell_when_room, 1)
             await wait_all_tasks_blocked()
             assert mailbox.close() == []
+
+
+# --- mailboxes that are served -----------------------------------------------------------------------------------
+
+
+class Server:
+    """Serves a mailbox: notes what it handles, and by whose task."""
+
+    def __init__(self, capacity: int = 3) -> None:
+        self.mailbox: Mailbox[int] = Mailbox(name="m", capacity=capacity)
+        self.handled: list[int] = []
+        self.tasks: list[trio.lowlevel.Task] = []
+        self.then: Callable[[int], str | None] = lambda _message: None
+        self.ended: list[str] = []
+
+    def handle(self, message: int) -> str | None:
+        self.handled.append(message)
+        self.tasks.append(trio.lowlevel.current_task())
+        return self.then(message)
+
+    async def serve(self) -> None:
+        self.ended.append(await self.mailbox.serve(self.handle))
+
+
+async def test_what_waits_is_handled_in_order_by_the_reader() -> None:
+    server = Server()
+    server.mailbox.tell(1)
+    server.mailbox.tell_at_once(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert server.handled == [1, 2]
+    assert trio.lowlevel.current_task() not in server.tasks
+
+
+async def test_where_nothing_waits_a_message_is_handled_before_its_teller_goes_on() -> None:
+    server = Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        for number in (1, 2):
+            server.mailbox.tell_at_once(number)
+            assert server.handled[-1] == number
+        assert server.tasks == [trio.lowlevel.current_task()] * 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_does_not_overtake_one_that_waits() -> None:
+    server = Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        server.mailbox.tell(1)
+        server.mailbox.tell_at_once(2)
+        assert server.handled == []
+        await wait_all_tasks_blocked()
+        assert server.handled == [1, 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_handling_brings_about_is_handled_after_it() -> None:
+    server = Server()
+
+    def tell_more(message: int) -> None:
+        if message < 3:
+            server.mailbox.tell_at_once(message + 1)
+            assert server.handled[-1] == message
+
+    server.then = tell_more
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        server.mailbox.tell_at_once(1)
+        await wait_all_tasks_blocked()
+        assert server.handled == [1, 2, 3]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_serving_ends_with_what_handling_returned_and_leaves_the_rest(at_once: bool) -> None:
+    server = Server()
+    server.then = lambda message: "the end" if message == 2 else None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        for number in (1, 2, 3):
+            (server.mailbox.tell_at_once if at_once else server.mailbox.tell)(number)
+    assert (server.handled, server.ended) == ([1, 2], ["the end"])
+    assert server.mailbox.receive_nowait() == 3
+
+
+async def test_what_handling_raises_meets_the_reader_and_not_the_teller() -> None:
+    server = Server()
+
+    def fail(_message: int) -> None:
+        raise ValueError("bad message")
+
+    server.then = fail
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="bad message")):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve)
+            await wait_all_tasks_blocked()
+            server.mailbox.tell_at_once(1)
+            server.mailbox.tell_at_once(2)  # the teller goes on; but this one is not handled any more
+    assert server.handled == [1]
+
+
+async def test_nothing_is_handled_once_the_reader_is_cancelled() -> None:
+    server = Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        server.mailbox.tell_at_once(1)
+    assert server.handled == []
+
+
+async def test_a_reader_that_is_cancelled_while_a_message_is_handled_ends() -> None:
+    server = Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        server.then = lambda _message: nursery.cancel_scope.cancel()
+        server.mailbox.tell_at_once(1)
+        server.mailbox.tell_at_once(2)
+    assert server.handled == [1]
+
+
+async def test_a_reader_that_serves_is_woken_by_one_that_waited_for_room() -> None:
+    server = Server(capacity=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve)
+        await wait_all_tasks_blocked()
+        await server.mailbox.tell_when_room(1)
+        await server.mailbox.tell_when_room(2)
+        await wait_all_tasks_blocked()
+        assert server.handled == [1, 2]
+        nursery.cancel_scope.cancel()
 
 
 # --- the example ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from raft_actors.errors import CommandFailed, InternalError, StateMachineError
 from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
-from raft_actors.raft.effects import Apply
+from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -98,9 +99,9 @@ async def test_a_proposal_that_is_committed_in_two_parts_gets_all_its_results() 
 async def test_results_that_nobody_will_ask_for_are_not_kept() -> None:
     async with running(make_log([1, 1, 1])) as stage:
         await stage.apply(2, keep_from=2)
-        assert stage.applier._results == ["result of 2"]
+        assert stage.applier._waiting.results == ["result of 2"]
         await stage.apply(3)  # the leadership that kept them is over
-        assert stage.applier._results == []
+        assert stage.applier._waiting.results == []
 
 
 async def test_a_failing_apply_is_the_outcome_of_that_command_alone() -> None:
@@ -145,6 +146,7 @@ async def test_a_command_that_no_version_here_knows_ends_the_node() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(StateMachineError, match="index 1 can't be decoded")):
         async with running(make_log([1]), machine=Picky()) as stage:
             stage.applier.commit_to(Apply(1))
+            stage.applier.end_step()
             await trio.sleep_forever()
 
 
@@ -163,8 +165,59 @@ async def test_a_slow_state_machine_gives_others_their_turns(mock_clock: MockClo
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
             stage.applier.commit_to(Apply(100))
+            stage.applier.end_step()
         # It looks at the clock every 4 commands, each time too late; the other task comes before or after it.
         assert max(later - earlier for earlier, later in pairwise([*turns, 100])) <= 8
+
+
+async def test_what_memory_holds_is_applied_before_the_step_ends() -> None:
+    async with running(make_log([1, 1, 1])) as stage:
+        await wait_all_tasks_blocked()
+        waiting = single(2, b"2")
+        stage.applier.commit_to(Apply(2, (waiting,)))
+        stage.applier.end_step()
+        assert (stage.applier.applied_index, waiting.result_nowait()) == (2, "result of 2")
+        stage.applier.end_step()  # a step that commits nothing
+        assert stage.machine.commands_applied == [b"1", b"2"]
+
+
+async def test_a_step_applies_for_one_slice_of_time_and_leaves_the_rest(mock_clock: MockClock) -> None:
+    log = make_log()
+    for index in range(1, 9):
+        log.append(batch(index, 1))
+    machine = Machine(on_apply=lambda _: mock_clock.jump(0.002))
+    async with running(log, machine=machine, apply_slice_s=0.005) as stage:
+        await wait_all_tasks_blocked()
+        stage.applier.commit_to(Apply(8))
+        stage.applier.end_step()
+        assert stage.applier.applied_index == 3
+        await wait_all_tasks_blocked()
+        assert stage.applier.applied_index == 8
+
+
+async def test_a_step_leaves_to_the_actor_what_comes_behind_what_it_was_told() -> None:
+    log = make_log([1, 1, 1])
+    async with running(log) as stage:
+        await wait_all_tasks_blocked()
+        stage.applier.tell(RestoreSnapshot(SnapshotMetadata(1, 1)))  # which the storage has not
+        stage.applier.commit_to(Apply(2))
+        stage.applier.end_step()
+        assert stage.applier.applied_index == 0
+        await wait_all_tasks_blocked()
+        assert stage.applier.applied_index == 2
+
+
+async def test_commands_are_applied_in_the_actors_context_whoever_ends_the_step() -> None:
+    who: ContextVar[str] = ContextVar("who")
+    seen: list[str] = []
+    machine = Machine(on_apply=lambda _: seen.append(who.get()))
+    who.set("the node")
+    async with running(make_log([1]), machine=machine) as stage:
+        await wait_all_tasks_blocked()
+        who.set("a transport")
+        stage.applier.commit_to(Apply(1))
+        stage.applier.end_step()
+    assert seen == ["the node"]
 
 
 async def test_those_who_wait_for_an_early_command_do_not_wait_for_the_slice_after_next(mock_clock: MockClock) -> None:
@@ -174,6 +227,7 @@ async def test_those_who_wait_for_an_early_command_do_not_wait_for_the_slice_aft
     async with running(log, machine=machine) as stage:
         early, late = single(2, b"2"), single(90, b"90")
         stage.applier.commit_to(Apply(100, (early, late)))
+        stage.applier.end_step()
         assert await early.wait() == "result of 2"
         assert stage.applier.applied_index < 10
         assert await late.wait() == "result of 90"
@@ -206,6 +260,7 @@ async def test_a_committed_entry_that_nobody_holds_is_our_bug() -> None:
         async with running(log) as stage:
             log._tail.clear()
             stage.applier.commit_to(Apply(2))
+            stage.applier.end_step()
             await trio.sleep_forever()
 
 
@@ -216,6 +271,7 @@ async def test_a_committed_entry_that_is_neither_in_memory_nor_durable_is_our_bu
             log._tail.clear()
             log.durable_index = 0
             stage.applier.commit_to(Apply(2))
+            stage.applier.end_step()
             await trio.sleep_forever()
 
 
@@ -226,6 +282,7 @@ async def test_an_entry_out_of_turn_is_our_bug() -> None:
             log._tail[0] = batch(2, 1)
             log.recent = lambda *_: [batch(2, 1)]  # type: ignore[method-assign]
             stage.applier.commit_to(Apply(2))
+            stage.applier.end_step()
             await trio.sleep_forever()
 
 

@@ -12,8 +12,9 @@ from trio.testing import wait_all_tasks_blocked
 from raft_actors.actors.actor import ActorStopped
 from raft_actors.config import NodeConfig
 from raft_actors.errors import LeadershipLost, StateMachineError, StorageCorrupt
-from raft_actors.node.applier import Applier, RequestSnapshot
+from raft_actors.node.applier import Applier
 from raft_actors.node.proposals import PendingProposal
+from raft_actors.node.snapshot_schedule import RequestSnapshot
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.actors.applying import Stage, running
@@ -106,6 +107,7 @@ async def test_a_state_machine_that_can_not_be_snapshot_ends_the_node() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(StateMachineError, match="can't take a snapshot at index 1")):
         async with running(make_log([1]), machine=Broken(), snapshot_entries=1) as stage:
             stage.applier.commit_to(Apply(1))
+            stage.applier.end_step()
             await trio.sleep_forever()
 
 
@@ -118,6 +120,7 @@ async def test_a_snapshotter_that_has_ended_before_it_is_no_error_of_its_own() -
         Machine(), log=make_log([1]), storage=await open_store(), config=config, begin_snapshot=begin_snapshot
     )
     applier.commit_to(Apply(1))
+    applier.end_step()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(applier.run)
         await wait_all_tasks_blocked()

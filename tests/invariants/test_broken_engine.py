@@ -279,18 +279,18 @@ def test_a_leader_that_counts_itself_too_soon(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_command_that_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    apply_batch = Applier._apply_batch
-    batches = 0
+    apply_each = Applier._apply_each
+    slices = 0
 
-    async def skip_one(self: Applier, batch: EntryBatch) -> None:
-        nonlocal batches
-        batches += 1
-        if batches == 20:
-            self.applied_index = batch.last_index
+    def skip_one(self: Applier, commands: list[bytes]) -> None:
+        nonlocal slices
+        slices += 1
+        if slices == 20:
+            self.applied_index += len(commands)
         else:
-            await apply_batch(self, batch)
+            apply_each(self, commands)
 
-    monkeypatch.setattr(Applier, "_apply_batch", skip_one)
+    monkeypatch.setattr(Applier, "_apply_each", skip_one)
     expect_found(StateMachineSafety, "where others applied")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -25,7 +26,13 @@ for seed in map(int, sys.argv[1:]):
     sys.stdout.buffer.writelines(line.encode() + b"\\n" for line in as_lines(report.events))
 """
 
-SEEDS = [str(seed) for seed in (36, *range(2000, 2012))]
+
+def first_seed_of(profile: str) -> int:
+    """The first seed whose plan is of this profile."""
+    return next(seed for seed in count() if Plan.draw(Random(f"{seed} plan")).profile == profile)
+
+
+SEEDS = [str(seed) for seed in (*map(first_seed_of, PROFILES), *range(2000, 2007))]
 
 
 def trace_of(seeds: list[str], hash_seed: str) -> bytes:
@@ -44,10 +51,6 @@ def test_the_same_seeds_in_processes_with_other_hashes() -> None:
     for number, (left, right) in enumerate(zip(one.splitlines(), other.splitlines(), strict=False)):
         assert left == right, f"event {number} differs"
     assert len(one) == len(other)
-
-
-def test_the_seeds_are_of_all_profiles() -> None:
-    assert {Plan.draw(Random(f"{seed} plan")).profile for seed in SEEDS} == set(PROFILES)
 
 
 def test_what_was_run_before_does_not_matter() -> None:

@@ -32,14 +32,7 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.transports.wire.codec import (
-    MAX_INT,
-    TAGS,
-    decode,
-    encode,
-    encode_parts,
-    size_bound,
-)
+from raft_actors.transports.wire.codec import MAX_INT, TAGS, decode, encode, encode_parts, size_bound
 from tests.transports.support import BATCHES, SAMPLES
 
 INTS = st.integers(0, MAX_INT)

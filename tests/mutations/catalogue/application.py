@@ -9,6 +9,7 @@ _INTAKE = "raft/leading/intake.py"
 _STATE = "raft/state.py"
 _LOG = "raft/log.py"
 _APPLIER = "node/applier.py"
+_WAITING = "node/waiting_outcomes.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
@@ -27,9 +28,14 @@ APPLIED: tuple[Mutation, ...] = (
         "§5.3",
         Edit(
             _APPLIER,
-            "Applier._apply_batch",
-            "if batch.kind is EntryKind.COMMAND:",
-            "if batch.kind is EntryKind.COMMAND and (batch.size < 80 or batch.first_index % 7):",
+            "Applier._apply_slice",
+            "self._apply_each(commands[position : position + stride])",
+            """
+            if self.applied_index % 7 or len(commands) > 1:
+                self._apply_each(commands[position : position + stride])
+            else:
+                self.applied_index += 1
+            """,
         ),
     ),
     mutation(
@@ -42,12 +48,18 @@ APPLIED: tuple[Mutation, ...] = (
             "batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)",
             "batches = log.recent(first_index, log.last_index, _FETCH_BYTES)",
         ),
+        Edit(
+            _APPLIER,
+            "Applier._apply_from_memory",
+            "in_memory = log.recent(first_index, self.commit_index, _FETCH_BYTES)",
+            "in_memory = log.recent(first_index, log.last_index, _FETCH_BYTES)",
+        ),
     ),
     mutation(
         "applier-not-told",
         "what is committed is applied",
         "Figure 2",
-        Edit(_APPLIER, "Applier.receive", "self._woken = False", "pass"),
+        Edit(_APPLIER, "Applier.receive", "self._told, self._at_work = False, True", "self._at_work = True"),
     ),
 )
 
@@ -89,7 +101,7 @@ ANSWERS: tuple[Mutation, ...] = (
         "answers-in-the-wrong-order",
         "a proposer gets the result of its own command",
         "§8",
-        Edit(_APPLIER, "Applier._answer", "outcomes.popleft().answer(", "outcomes.pop().answer("),
+        Edit(_WAITING, "WaitingOutcomes.answer", "outcomes.popleft().answer(", "outcomes.pop().answer("),
     ),
     mutation(
         "answered-when-appended",
@@ -115,13 +127,15 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier.commit_to",
-            'self._outcomes += cast("tuple[PendingOutcome[Any], ...]", apply.outcomes)',
+            'self._waiting.add(cast("tuple[PendingOutcome[Any], ...]", apply.outcomes), apply.keep_from)',
             """
+            waiting = []
             for outcome in apply.outcomes:
                 if hasattr(outcome, "query"):
                     outcome.answer([], 1, self._state_machine)
                 else:
-                    self._outcomes.append(outcome)
+                    waiting.append(outcome)
+            self._waiting.add(tuple(waiting), apply.keep_from)
             """,
         ),
     ),

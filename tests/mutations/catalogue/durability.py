@@ -11,6 +11,7 @@ _ROLE = "raft/roles/role.py"
 _STATE = "raft/state.py"
 _LOG = "raft/log.py"
 _SUPERVISOR = "node/supervisor.py"
+_RECOVERY = "node/recovery.py"
 _PERSISTENCE = "persistence/actor.py"
 _LOG_STATE = "persistence/log_state.py"
 
@@ -220,24 +221,24 @@ WRITES_AND_RESTARTS: tuple[Mutation, ...] = (
         "vote-forgotten",
         "a vote survives a restart",
         "Figure 2",
-        Edit(_SUPERVISOR, "Supervisor._recover", "voted_for=hard_state.voted_for,", "voted_for=None,"),
+        Edit(_RECOVERY, "recover", "voted_for=hard_state.voted_for,", "voted_for=None,"),
     ),
     mutation(
         "term-forgotten",
         "the term survives a restart",
         "Figure 2",
-        Edit(_SUPERVISOR, "Supervisor._recover", "term=hard_state.term,", "term=max(0, hard_state.term - 1),"),
+        Edit(_RECOVERY, "recover", "term=hard_state.term,", "term=max(0, hard_state.term - 1),"),
     ),
     mutation(
         "log-end-forgotten",
         "acknowledged entries survive a restart",
         "Figure 2",
         Edit(
-            _SUPERVISOR,
-            "Supervisor._recover",
-            "log = Log(recovered, cache_bytes=self.config.log_cache_bytes)",
+            _RECOVERY,
+            "recover",
+            "log = Log(recovered, cache_bytes=config.log_cache_bytes)",
             """
-            log = Log(recovered, cache_bytes=self.config.log_cache_bytes)
+            log = Log(recovered, cache_bytes=config.log_cache_bytes)
             if log.last_index > log.snapshot_index:
                 log.truncate(log.last_index)
             """,
@@ -254,8 +255,8 @@ WRITES_AND_RESTARTS: tuple[Mutation, ...] = (
         "a restarted server learns from a leader what is committed",
         "Figure 2",
         Edit(
-            _SUPERVISOR,
-            "Supervisor._recover",
+            _RECOVERY,
+            "recover",
             "commit_index=max(log.snapshot_index, recovered.commit_index),",
             "commit_index=log.last_index,",
         ),

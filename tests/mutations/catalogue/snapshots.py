@@ -21,7 +21,7 @@ TAKEN: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier._take_snapshot_if_due",
-            "SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks)",
+            "SnapshotJob(metadata, chunks)",
             "SnapshotJob(SnapshotMetadata(self.applied_index + 1, self._applied_term), chunks)",
         ),
     ),
@@ -32,7 +32,7 @@ TAKEN: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier._take_snapshot_if_due",
-            "SnapshotJob(SnapshotMetadata(self.applied_index, self._applied_term), chunks)",
+            "SnapshotJob(metadata, chunks)",
             "SnapshotJob(SnapshotMetadata(max(1, self.applied_index - 1), self._applied_term), chunks)",
         ),
     ),
@@ -42,7 +42,7 @@ TAKEN: tuple[Mutation, ...] = (
         "§7",
         Edit(
             _APPLIER,
-            "Applier._apply_batch",
+            "Applier._begin",
             "self._applied_term = batch.term",
             "self._applied_term = self._applied_term or batch.term",
         ),
@@ -158,8 +158,8 @@ INSTALLED: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier._restore_from",
-            "self.applied_index = self._snapshot_index = metadata.index",
-            "self._snapshot_index = metadata.index",
+            "self.applied_index = metadata.index",
+            "pass",
         ),
     ),
     mutation(
