@@ -8,6 +8,7 @@ SECONDS ?=
 SEEDS ?= $(shell date +%s)0000:
 SOAK_ARGS ?=
 CRASH_ARGS ?=
+TREND_ARGS ?=
 
 # What needs the interpreter most: the decisions, the actors, the store, and three nodes as processes.
 SMOKE_TESTS := tests/unit tests/actors tests/persistence/test_sqlite.py tests/persistence/test_sqlite_opening.py \
@@ -20,7 +21,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright flake8-async lint-imports format bench wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright flake8-async lint-imports format bench trend bugs wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -88,6 +89,12 @@ format: .venv/.installed-dev  ## Format the code, and mend what ruff can mend sa
 
 bench: .venv/.installed-bench  ## Measure throughput and latency (BENCH_ARGS=...)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+trend: .venv/.installed-bench  ## Add this commit's figures to benchmarks/trend.jsonl, and plot all (TREND_ARGS=...)
+	$(BIN)/python -m benchmarks.trend $(TREND_ARGS)
+
+bugs: .venv/.installed-test  ## Show each bug of docs/bugs.md on the commit before its fix
+	$(BIN)/python -m tests.bugs
 
 wheel: .venv/.installed-test  ## Build sdist and wheel into dist/
 	rm -rf build dist
