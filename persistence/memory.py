@@ -12,6 +12,7 @@ was asked for and not yet carried out is lost with the power.
 from __future__ import annotations
 
 import bisect
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
@@ -35,6 +36,11 @@ _first_index = attrgetter("first_index")
 _last_index = attrgetter("last_index")
 
 
+def new_incarnation() -> str:
+    """Draw what tells a store from every other one."""
+    return secrets.token_hex(8)
+
+
 @attrs.define(eq=False)
 class MemoryDisk:
     """What is left of a node while it is down.
@@ -45,11 +51,15 @@ class MemoryDisk:
         before_write: called with what is about to be written; raise `StorageFailed` (or any `StorageError`) in it, and
             that write fails and the storage takes no more.
         after_write: called with what has just become durable, once `state` says so. Must not raise.
+        draw_incarnation: gives the incarnation of a store that is made on it: for simulations, which draw it by seed.
+        incarnation: of the store on it; "" while there is none.
     """
 
     write_delay_s: float = 0.0
     before_write: Callable[[Sequence[Write]], None] | None = None
     after_write: Callable[[Sequence[Write]], None] | None = None
+    draw_incarnation: Callable[[], str] = new_incarnation
+    incarnation: str = attrs.field(default="", init=False)
     identity: StoreIdentity | None = attrs.field(default=None, init=False)
     state: LogState = attrs.field(factory=LogState, init=False, repr=False)
     batches: list[EntryBatch] = attrs.field(factory=list[EntryBatch], init=False, repr=False)
@@ -127,6 +137,7 @@ class MemoryStorage(Storage):
             raise StorageLocked("this memory disk is open already: close that storage, or cut_power()")
         if disk.identity is None:
             disk.identity = identity
+            disk.incarnation = disk.draw_incarnation()
         elif disk.identity != identity:
             raise StorageMismatch(
                 f"this memory disk belongs to node {disk.identity.node_id!r} of cluster {disk.identity.cluster_id!r}, "
@@ -156,6 +167,7 @@ class MemoryStorage(Storage):
             commit_index=state.commit_index,
             initial_voters=disk.identity.initial_voters,
             configurations=state.configurations,
+            incarnation=disk.incarnation,
         )
 
     def lose_power(self) -> None:

@@ -216,6 +216,10 @@ class StorageMismatch(StorageError):
     """The store belongs to another node or cluster."""
 
 
+class StoreReplaced(StorageMismatch):
+    """The others know this node by another store: what it promised is not in this one, so it must not take part."""
+
+
 class StorageVersionError(StorageError):
     """The store was written with a schema that this version does not know."""
 

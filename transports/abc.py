@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from raft_actors.raft.messages import Message
+from raft_actors.transports.greeting import Admit, Refused, anybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
 
 Deliver = Callable[[str, Message], bool]
@@ -22,6 +23,10 @@ PeerLost = Callable[[str], None]
 
 def _nobody_minds(_peer: str) -> None: ...
 def _no_matter_when(_expires_at: float) -> None: ...
+
+
+def _knows_none() -> int:
+    return 0
 
 
 @attrs.frozen
@@ -44,6 +49,12 @@ class Endpoint:
             not compared.
         certificate_expiring: told once a day, from some time before it on, when this node's certificate ends, in
             seconds since 1970. Never blocks.
+        incarnation: of this node's store; peers are told. "": nothing is said of it.
+        address: where peers can reach this node, which they are told; "": they know.
+        configuration_index: tells the newest configuration of the cluster that this node knows, for `Greeting`.
+        admit: the node's word on a peer that the transport would take; asked whenever a connection begins, whichever
+            side opened it.
+        refused: told when a peer will have nothing to do with this node's incarnation.
     """
 
     cluster_id: str
@@ -56,6 +67,11 @@ class Endpoint:
     heartbeat_interval_s: float = 0.0
     election_timeout_s: float = 0.0
     certificate_expiring: Callable[[float], None] = _no_matter_when
+    incarnation: str = ""
+    address: str = ""
+    configuration_index: Callable[[], int] = _knows_none
+    admit: Admit = anybody
+    refused: Refused = never_mind
 
 
 @attrs.define
@@ -88,6 +104,10 @@ class PeerStatistics:
     """What both can do beyond that version."""
     encrypted: bool = False
     """Whether the connection that was last agreed on, in either direction, is one over TLS."""
+    incarnation: str = ""
+    """Of the peer's store, as it said at the last handshake of either; "" where it did not say."""
+    address: str = ""
+    """Where it was dialled last; "" where nobody is dialled (in memory)."""
     unknown_messages: int = 0
     """Messages of a class that only the peer, which is newer, knows: dropped."""
     unknown_fields: int = 0

@@ -32,6 +32,7 @@ from raft_actors.raft.messages import (
 )
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
+from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 from raft_actors.transports.wire.handshake import FEATURES
 
@@ -254,6 +255,8 @@ class MemoryTransport(Transport):
     _endpoint: Endpoint | None = attrs.field(default=None, init=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
     _parcels: list[_Parcel] = attrs.field(factory=list[_Parcel], init=False, repr=False)
+    _admitted: dict[str, Endpoint] = attrs.field(factory=dict[str, Endpoint], init=False, repr=False)
+    """Peers that were greeted, as which they were."""
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
 
     @trio.lowlevel.enable_ki_protection
@@ -269,6 +272,7 @@ class MemoryTransport(Transport):
         if self.node_id in running:
             raise ConfigurationError(f"node {self.node_id!r} runs already on this network: ids must differ")
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
+        self._admitted.clear()
         self._endpoint = endpoint
         running[self.node_id] = self
         try:
@@ -305,6 +309,7 @@ class MemoryTransport(Transport):
         """
         if self._endpoint is not None:
             self._endpoint = attrs.evolve(self._endpoint, peers=dict(peers))
+            self._admitted.clear()
             counted = self._totals.peers
             self._totals.peers = {peer: counted.get(peer) or PeerStatistics() for peer in peers}
 
@@ -354,15 +359,32 @@ class MemoryTransport(Transport):
             link.statistics.in_flight -= 1
             if origin is None or content is None:
                 self._end_connection(endpoint, sender)
-            elif sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
-                self._totals.refused_handshakes += 1
-                link.statistics.blocked += 1
-            elif not self.network.is_open(sender, self.node_id):
+            elif not self.takes(sender, origin, endpoint) or not self.network.is_open(sender, self.node_id):
                 link.statistics.blocked += 1
             else:
                 link.statistics.delivered += 1
                 self._totals.peers[sender].received_messages += 1
                 endpoint.deliver(sender, decode(content) if isinstance(content, bytes) else content)
+
+    def takes(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
+        """Whether this node takes what a peer sends. Where it doesn't, that is counted."""
+        return self._admitted.get(sender) is origin or self._greet(sender, origin, endpoint)
+
+    def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
+        totals = self._totals
+        if sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
+            totals.refused_handshakes += 1
+            return False
+        refusal = endpoint.admit(Greeting(sender, origin.incarnation, origin.address, origin.configuration_index()))
+        if refusal is not None:
+            totals.refused_handshakes += 1
+            totals.refused_by_reason[refusal.reason] += 1
+            told = attrs.evolve(refusal, configuration_index=endpoint.configuration_index())
+            origin.refused(self.node_id, told)
+            return False
+        totals.peers[sender].incarnation = origin.incarnation
+        self._admitted[sender] = origin
+        return True
 
     def _end_connection(self, endpoint: Endpoint, sender: str) -> None:
         # Unless it is back already: then there is a new connection.

@@ -50,7 +50,7 @@ class Opened:
 
     state: LogState
     tail: tuple[EntryBatch, ...]
-    initial_voters: tuple[str, ...]
+    row: StoreRow
 
 
 class Database(Guarded):
@@ -115,7 +115,7 @@ class Database(Guarded):
         files.sync_folder(self.path.parent)
         self._write_mark()
         self._garbage = LogGarbage(connection, state.first_index)
-        return Opened(state, tuple(tail), row.identity.initial_voters)
+        return Opened(state, tuple(tail), row)
 
     def close(self) -> None:
         """Move the write-ahead log to the database and close it, so that the next open finds one whole file."""

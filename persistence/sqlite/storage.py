@@ -115,8 +115,9 @@ class SqliteStorage(Storage):
             term_runs=state.term_runs,
             tail=opened.tail,
             commit_index=state.commit_index,
-            initial_voters=opened.initial_voters,
             configurations=state.configurations,
+            initial_voters=opened.row.identity.initial_voters,
+            incarnation=opened.row.store_id,
         )
 
     @override

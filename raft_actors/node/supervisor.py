@@ -21,10 +21,12 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.one_error import one_error
 from raft_actors.actors.pending import Pending
-from raft_actors.config import MAX_MESSAGE_BYTES, ClusterConfig, NodeConfig
+from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, StorageFailed, UsageError
+from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.applier import Applier
-from raft_actors.node.events import CertificateExpiring, CommitAdvanced, EventHub, LeaderChanged, RoleChanged
+from raft_actors.node.endpoint import endpoint_of
+from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged
 from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
@@ -44,7 +46,7 @@ from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
-from raft_actors.transports.abc import Endpoint, Transport
+from raft_actors.transports.abc import Transport
 
 _logger = logging.getLogger(__name__)
 
@@ -119,6 +121,8 @@ class Supervisor:
         self.transfers: set[Pending[str]] = set()
         self._opened_storage = False
         self._scope = trio.CancelScope()
+        self._failure: Exception | None = None
+        self.acquaintances = Acquaintances(node_id, self.fail)
         self._seen: tuple[Any, ...] = (None, 0, None, 0)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -133,6 +137,8 @@ class Supervisor:
         try:
             with self._scope:
                 await self._live(started)
+            if self._failure is not None:
+                raise self._failure
         except BaseException as error:  # noqa: BLE001 - raised again, without its groups
             cause = one_error(error)
             if not isinstance(cause, trio.Cancelled):
@@ -152,6 +158,11 @@ class Supervisor:
         """End the node now. What it has acknowledged is on disk; what it has not, is answered with NodeStopped."""
         self._scope.cancel()
 
+    def fail(self, error: Exception) -> None:
+        """End the node with this error, wherever it was met."""
+        self._failure = self._failure or error
+        self._scope.cancel()
+
     async def _live(self, started: Callable[[], None]) -> None:
         identity = StoreIdentity(self.cluster.cluster_id, self.node_id, tuple(sorted(self.cluster.voters)))
         self._opened_storage = True  # cancelled from here on, it may be open, or about to be
@@ -161,6 +172,7 @@ class Supervisor:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
         voters = initial_voters(self.node_id, self.cluster, recovered)
+        self.acquaintances.incarnation = recovered.incarnation
         use(self.state_machine)
         state = self.state = recover(
             self.node_id,
@@ -183,7 +195,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for actor in (self.persistence, self.snapshotter, self.installer, applier):
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
-            await nursery.start(self.transport.run, self._endpoint(voters))
+            await nursery.start(self.transport.run, endpoint_of(self, voters))
             self._log.info(
                 "runs: term %d, last entry %d, committed %d, applied %d",
                 state.term,
@@ -196,20 +208,6 @@ class Supervisor:
             applier.commit_to(effects.Apply(state.commit_index))
             applier.wake()
             await self._be_each_role(state, applier)
-
-    def _endpoint(self, voters: tuple[str, ...]) -> Endpoint:
-        return Endpoint(
-            self.cluster.cluster_id,
-            self.node_id,
-            {node_id: address for node_id, address in self.cluster.voters.items() if node_id != self.node_id},
-            self._deliver,
-            MAX_MESSAGE_BYTES,
-            peer_lost=self._peer_lost,
-            initial_voters=voters,
-            heartbeat_interval_s=self.config.heartbeat_interval_s,
-            election_timeout_s=self.config.election_timeout_s[0],
-            certificate_expiring=lambda expires_at: self.events.publish(CertificateExpiring(expires_at)),
-        )
 
     async def _be_each_role(self, state: RaftState, applier: Applier) -> None:
         services = Services(
@@ -285,7 +283,8 @@ class Supervisor:
 
     # --- what goes in ----------------------------------------------------------------------------------------
 
-    def _deliver(self, sender: str, message: Message) -> bool:
+    def deliver(self, sender: str, message: Message) -> bool:
+        """Take a message from a peer; see `Endpoint.deliver`."""
         try:
             self.inbox.tell_at_once(Received(sender, message))
         except MailboxFull:
@@ -295,7 +294,7 @@ class Supervisor:
             return False
         return True
 
-    def _peer_lost(self, peer: str) -> None:
+    def peer_lost(self, peer: str) -> None:
         """Pass on a hint; where there is no room for it, the election timeout will do."""
         with suppress(MailboxFull, ActorStopped):
             self.inbox.tell(PeerDisconnected(peer))

@@ -71,6 +71,7 @@ class Recovered:
             named any.
         configurations: those in the log, by index, beginning with the one in force where the snapshot ends; empty where
             none was ever appended. Those of entries that are not committed are among them.
+        incarnation: of the store: drawn at random when it was made, and never changed. "": the storage draws none.
     """
 
     hard_state: HardState
@@ -82,6 +83,7 @@ class Recovered:
     commit_index: int = 0
     initial_voters: tuple[str, ...] = ()
     configurations: tuple[StoredConfiguration, ...] = ()
+    incarnation: str = ""
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.testing.clocks import SimulatedClock
-from raft_actors.testing.disk import SimulatedDisk
+from raft_actors.testing.disk import SimulatedDisk, seeded_incarnations
 from raft_actors.testing.facts import Facts
 from raft_actors.testing.failure import CheckFailed, check_failed
 from raft_actors.testing.invariants import Invariant
@@ -103,9 +103,8 @@ class SimulatedCluster(Generic[C, R]):
         self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
         gates = {name: Gate() for name in names}
         disks = {name: self._make_disk(name, gates[name], disk_delay_s) for name in names}
-        self.watch = Watch(
-            disks, [make() for make in invariants], self._report, others=[TraceRecorder(self.trace, disks)]
-        )
+        recorder = TraceRecorder(self.trace, disks)
+        self.watch = Watch(disks, [make() for make in invariants], self._report, others=[recorder])
         self._members: dict[str, Member[C, R]] = {
             name: Member(
                 name,
@@ -127,6 +126,7 @@ class SimulatedCluster(Generic[C, R]):
     def _make_disk(self, name: str, gate: Gate, disk_delay_s: float) -> SimulatedDisk:
         return SimulatedDisk(
             write_delay_s=disk_delay_s,
+            draw_incarnation=seeded_incarnations(f"{self.seed} stores of {name}"),
             agenda=self.agenda,
             gate=gate,
             rng=Random(f"{self.seed} disk {name}"),

@@ -23,6 +23,12 @@ from raft_actors.raft.persistent_state import CommitSnapshot, Write
 from raft_actors.testing.agenda import Agenda, Gate
 
 
+def seeded_incarnations(seed: str) -> Callable[[], str]:
+    """For `MemoryDisk.draw_incarnation`: the same for the same seed."""
+    rng = Random(seed)
+    return lambda: f"{rng.getrandbits(64):016x}"
+
+
 @attrs.frozen
 class DiskCopy:
     """What a disk held at one time. Made by `SimulatedDisk.copy`."""
@@ -32,6 +38,7 @@ class DiskCopy:
     batches: tuple[EntryBatch, ...]
     snapshot_chunks: tuple[bytes, ...]
     commits: int
+    incarnation: str = ""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -143,7 +150,9 @@ class SimulatedDisk(MemoryDisk):
 
     def copy(self) -> DiskCopy:
         """Note all that it holds, as a backup does."""
-        return DiskCopy(self.identity, self.state, tuple(self.batches), self.snapshot_chunks, self.commits)
+        return DiskCopy(
+            self.identity, self.state, tuple(self.batches), self.snapshot_chunks, self.commits, self.incarnation
+        )
 
     def replace(self, copy: DiskCopy, *, with_mark: bool = False) -> None:
         """Put an older copy in the place of what a node that is down has left.
@@ -157,6 +166,7 @@ class SimulatedDisk(MemoryDisk):
         self._check_closed()
         self.told("fault", "is emptied" if copy.identity is None else "is replaced by an older copy", lasts=False)
         self.identity, self.state, self.commits = copy.identity, copy.state, copy.commits
+        self.incarnation = copy.incarnation
         self.batches, self.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
         if with_mark:
             self._mark = copy.commits

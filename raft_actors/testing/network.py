@@ -17,7 +17,7 @@ from raft_actors.raft.messages import Message
 from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS
-from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport, is_of_same_cluster
+from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport
 from raft_actors.transports.wire.codec import encode, size_bound
 
 LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
@@ -224,6 +224,7 @@ class SimulatedTransport(MemoryTransport):
                 f"node {endpoint.node_id!r} can't run here: {self.node_id!r} is another, or runs already"
             )
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
+        self._admitted.clear()
         self._endpoint = endpoint
         running[self.node_id] = self
         try:
@@ -275,8 +276,7 @@ class SimulatedTransport(MemoryTransport):
         endpoint = self._endpoint
         if endpoint is None:
             return "down"
-        if sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
-            self._totals.refused_handshakes += 1
+        if not self.takes(sender, origin, endpoint):
             return "refused"
         self._totals.peers[sender].received_messages += 1
         return None if endpoint.deliver(sender, message) else "full"

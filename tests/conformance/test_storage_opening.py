@@ -30,6 +30,15 @@ async def test_a_new_store_is_empty(storage: Storage) -> None:
     assert await storage.open_snapshot() is None
 
 
+async def test_a_store_keeps_the_incarnation_that_was_drawn_when_it_was_made(storage: Storage, place: Place) -> None:
+    made = await storage.open(IDENTITY, tail_bytes=EVERYTHING)
+    assert made.incarnation
+    assert (await place.recover(storage)).incarnation == made.incarnation
+    other = MemoryStorage()
+    assert (await other.open(IDENTITY, tail_bytes=EVERYTHING)).incarnation not in ("", made.incarnation)
+    await other.aclose()
+
+
 async def test_what_was_written_is_there_after_reopening(storage: Storage, place: Place) -> None:
     batches = (batch(1, 1, b"", kind=EntryKind.NOOP), batch(2, 1, b"a", b"bb", b""), batch(5, 3, b"c"))
     await filled(storage, *batches)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from raft_actors.transports import MemoryNetwork, TcpTransport, Transport
@@ -35,8 +37,9 @@ class World:
         full: bool = False,
         voters: str = "",
         lost: PeerLost = ignore,
+        **identity: Any,
     ) -> Member:
         others = {peer: self.addresses[peer] for peer in peers if peer != node_id}
         member = Member.make(self.transport(node_id), node_id, others, cluster_id=cluster_id, full=full)
-        member.endpoint = attrs.evolve(member.endpoint, initial_voters=tuple(voters), peer_lost=lost)
+        member.endpoint = attrs.evolve(member.endpoint, initial_voters=tuple(voters), peer_lost=lost, **identity)
         return member

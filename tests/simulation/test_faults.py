@@ -327,20 +327,6 @@ async def test_an_older_copy_is_refused() -> None:
         await cluster.one(b"z", 3)
 
 
-async def test_nothing_finds_out_about_an_empty_folder() -> None:
-    """What raft can't survive, said plainly: two of three forget a committed entry, and the cluster has lost it."""
-    async with simulate(CommandLog, seed=19, invariants=()) as cluster:
-        await cluster.one(b"x", 3)
-        cluster.crash_all()
-        for name in ("n1", "n2"):
-            await cluster.wait_down(name)
-            cluster.disk(name).wipe()
-            await cluster.start(name)
-        leader = await cluster.wait_for_one_leader()
-        assert await cluster.node(leader).propose(b"y") == 1
-        assert cluster.state_machine(leader).commands_applied == [b"y"]
-
-
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ def make(line: Line, **settings: int) -> PeerSender:
     return PeerSender(
         peer="b",
         connect=line.connect,
-        hello=HELLO,
+        hello=lambda: HELLO,
         protocol=THIS_VERSION,
         statistics=PeerStatistics(),
         totals=TransportStatistics(),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.transports import Endpoint
+from raft_actors.transports.greeting import Greeting, Refusal
 from raft_actors.transports.wire.handshake import (
     BARE_ANSWER_BYTES,
     MAGIC,
@@ -53,11 +54,23 @@ def protocol(oldest: int, newest: int, *features: str) -> ProtocolRange:
 # --- what is said is what is heard ---------------------------------------------------------------------------
 
 
-@given(IDS, IDS, IDS, RANGES, st.sets(IDS), st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
+GREETINGS = st.tuples(
+    st.text("0123456789abcdef", max_size=64), st.text(st.characters(codec="utf-8"), max_size=128), st.integers(0, 2**62)
+)
+TIMINGS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+
+
+@given(IDS, IDS, IDS, RANGES, st.sets(IDS), TIMINGS, GREETINGS)
 def test_a_hello_comes_back_as_it_was_and_fits(
-    cluster_id: str, sender: str, receiver: str, spoken: ProtocolRange, voters: set[str], timing: tuple[int, int]
+    cluster_id: str,
+    sender: str,
+    receiver: str,
+    spoken: ProtocolRange,
+    voters: set[str],
+    timing: tuple[int, int],
+    greeting: tuple[str, str, int],
 ) -> None:
-    hello = Hello(cluster_id, sender, receiver, spoken, voters_digest(voters), timing)
+    hello = Hello(cluster_id, sender, receiver, spoken, voters_digest(voters), timing, *greeting)
     assert Hello.decode(hello.encode()) == hello
     assert len(hello.encode()) <= MAX_HELLO_BYTES
 
@@ -74,7 +87,7 @@ def test_an_answer_comes_back_as_it_was(
     verdict: Verdict, spoken: ProtocolRange, caller: ProtocolRange, detail: str
 ) -> None:
     if verdict is not Verdict.OTHER_REASON:
-        answer = Answer(verdict, spoken, detail)
+        answer = Answer(verdict, spoken, detail, "cafe", 7)
         assert Answer.decode(answer.encode(caller)) == answer
 
 
@@ -127,6 +140,28 @@ def test_an_answer_that_breaks_off_is_none(data: bytes) -> None:
 def test_ids_must_be_text() -> None:
     with pytest.raises(ProtocolError, match="utf-8"):
         Hello.decode(HELLO.encode().replace(b"orders", b"\xff" * 6))
+
+
+@pytest.mark.parametrize(
+    "hello", [attrs.evolve(HELLO, incarnation="x" * 65), attrs.evolve(HELLO, address="x" * 513)], ids=["store", "place"]
+)
+def test_what_a_node_says_of_itself_is_short(hello: Hello) -> None:
+    with pytest.raises(ProtocolError, match="bytes"):
+        Hello.decode(hello.encode())
+
+
+def test_a_node_has_its_word_on_who_passes_all_else_and_on_nobody_else() -> None:
+    asked: list[Greeting] = []
+
+    def admit(greeting: Greeting) -> Refusal | None:
+        asked.append(greeting)
+        return Refusal("OTHER_INCARNATION", "put its files back")
+
+    endpoint = attrs.evolve(ENDPOINT, admit=admit, incarnation="bbbb", configuration_index=lambda: 9)
+    answer = judge(attrs.evolve(HELLO, incarnation="aaaa", address="there:1"), endpoint, ProtocolRange())
+    assert answer == Answer(Verdict.OTHER_INCARNATION, ProtocolRange(), "put its files back", "bbbb", 9)
+    assert judge(Hello("stock", "a", "b"), endpoint, ProtocolRange()).verdict is Verdict.OTHER_CLUSTER
+    assert asked == [Greeting("a", "aaaa", "there:1")]
 
 
 def test_a_set_of_voters_has_one_digest_and_no_other_set_has_it() -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from raft_actors.transports import TcpTransport, encode
+from raft_actors.transports.greeting import Refusal
 from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.handshake import Hello
 from tests.transports.support import Member, answer, free_port, numbered, wait_until
@@ -94,3 +95,54 @@ async def test_a_peer_that_goes_is_hung_up_on(nursery: trio.Nursery) -> None:
                 await stream.send_all(frame(encode(numbered(1))))
                 assert await stream.receive_some() == b""
         assert a.received == []
+
+
+# --- addresses that a peer says ------------------------------------------------------------------------------
+
+
+async def test_a_peer_that_comes_from_elsewhere_is_dialled_where_it_says_that_it_is(nursery: trio.Nursery) -> None:
+    with free_port() as port_a, free_port() as old, free_port() as new:
+        a = member("a", port_a, b=f"127.0.0.1:{old}")
+        b = member("b", old, a=f"127.0.0.1:{port_a}")
+        await a.start(nursery)
+        await b.start(nursery)
+        await a.exchange(b, numbered(1))
+        await b.stop()
+        moved = member("b", new, a=f"127.0.0.1:{port_a}")
+        moved.endpoint = attrs.evolve(moved.endpoint, address=f"127.0.0.1:{new}")
+        await moved.start(nursery)
+        await a.reach(moved, numbered(2))
+        assert a.peer("b").address == f"127.0.0.1:{new}"
+
+
+async def test_what_a_peer_says_counts_for_nothing_where_it_is_reached(nursery: trio.Nursery) -> None:
+    with free_port() as port_a, free_port() as port_b, free_port() as nowhere:
+        a = member("a", port_a, b=f"127.0.0.1:{port_b}")
+        b = member("b", port_b, a=f"127.0.0.1:{port_a}")
+        b.endpoint = attrs.evolve(b.endpoint, address=f"127.0.0.1:{nowhere}")
+        await a.start(nursery)
+        await b.start(nursery)
+        for number in range(3):
+            await a.exchange(b, numbered(number))
+            await b.exchange(a, numbered(number))
+            await b.stop()
+            await b.start(nursery)
+        await a.reach(b, numbered(99))
+        assert a.peer("b").address == f"127.0.0.1:{port_b}"
+
+
+async def test_a_node_hangs_up_on_who_takes_its_call_and_is_another_store(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with free_port() as port_a, free_port() as port_b:
+        a = member("a", port_a, b=f"127.0.0.1:{port_b}")
+        b = member("b", port_b, a=f"127.0.0.1:{port_a}")
+        refusal = Refusal("OTHER_INCARNATION", "its files were lost")
+        a.endpoint = attrs.evolve(a.endpoint, admit=lambda _greeting: refusal)
+        b.endpoint = attrs.evolve(b.endpoint, incarnation="bbbb")
+        await a.start(nursery)
+        await b.start(nursery)
+        await wait_until(lambda: "this node refuses it: OTHER_INCARNATION: its files were lost" in caplog.text)
+        assert a.peer("b").connects == 0
+        assert a.transport.statistics().refused_by_reason["OTHER_INCARNATION"] >= 1

@@ -67,7 +67,7 @@ def node(nursery: trio.Nursery, mock_clock: MockClock) -> Node:
         totals=TransportStatistics(peers=peers),
         handshake_timeout_s=2.0,
         max_handshakes=3,
-        heard_of=heard_of.append,
+        heard_of=lambda greeting: heard_of.append(greeting.sender),
         protocol=THIS_VERSION,
     )
     return Node(nursery, mock_clock, receiver, received, heard_of)

@@ -21,6 +21,7 @@ import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
+from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
 from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
@@ -47,7 +48,7 @@ class Receiver:
         totals: where to count protocol errors and refusals.
         handshake_timeout_s: limit of a handshake.
         max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
-        heard_of: called with a peer's id when it has connected.
+        heard_of: called with what a peer has said of itself when it has connected.
         protocol: what this node speaks.
         guard: secures connections, and says whether callers are who they say to be.
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
@@ -58,7 +59,7 @@ class Receiver:
     totals: TransportStatistics
     handshake_timeout_s: float
     max_handshakes: int
-    heard_of: Callable[[str], None]
+    heard_of: Callable[[Greeting], None]
     protocol: ProtocolRange
     guard: Guard = attrs.field(factory=Guard)
     lost: Callable[[str], None] = _nobody_minds
@@ -81,14 +82,15 @@ class Receiver:
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends, and close it."""
-        sender = None
+        sender: str | None = None
         with trio.CancelScope() as connection:
             try:
                 with self._among_strangers(connection):
                     stream = await self.guard.secure_incoming(stream)
-                    sender = await self._shake_hands(stream)
-                if sender is not None:
-                    await self._receive(stream, sender, connection)
+                    greeting = await self._shake_hands(stream)
+                if greeting is not None:
+                    sender = greeting.sender
+                    await self._receive(stream, greeting, connection)
                     self._told.pop(_name(stream, sender), None)
             except TlsFailure as failure:
                 self._count_unproven(failure)
@@ -118,8 +120,8 @@ class Receiver:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
 
-    async def _shake_hands(self, stream: trio.abc.Stream) -> str | None:
-        """Answer the hello; return the sender's id, or None where it was refused or left."""
+    async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | None:
+        """Answer the hello; return what the sender says of itself, or None where it was refused or left."""
         hello = await self._read_hello(stream)
         if hello is None:
             return None
@@ -135,7 +137,8 @@ class Receiver:
             return None
         statistics.version, statistics.features = agreement.version, agreement.features
         statistics.encrypted = isinstance(stream, TlsStream)
-        return hello.sender
+        statistics.incarnation = hello.incarnation
+        return hello.greeting
 
     def _judge(self, hello: Hello, stream: trio.abc.Stream) -> Answer:
         """Whether to take messages from the one who says this hello."""
@@ -189,12 +192,13 @@ class Receiver:
             raise TlsFailure(Trouble.LEFT)
         return None
 
-    async def _receive(self, stream: trio.abc.Stream, sender: str, connection: trio.CancelScope) -> None:
+    async def _receive(self, stream: trio.abc.Stream, greeting: Greeting, connection: trio.CancelScope) -> None:
         """Deliver what the peer sends until it goes or a newer connection of its takes over."""
+        sender = greeting.sender
         if sender in self._connections:
             self._connections[sender].cancel()
         self._connections[sender] = connection
-        self.heard_of(sender)
+        self.heard_of(greeting)
         statistics, deliver = self.peers[sender], self.endpoint.deliver
         parser = FrameParser(self.endpoint.max_message_bytes)
         try:

@@ -23,6 +23,7 @@ import trio
 from raft_actors.errors import ProtocolError
 from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
+from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
 from raft_actors.transports.sockets.direct import DirectStream, unsent
 from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
@@ -53,7 +54,7 @@ class PeerSender:
     Attributes:
         peer: the peer's id.
         connect: opens a stream to it.
-        hello: the framed handshake to start with.
+        hello: makes the framed handshake to start with.
         protocol: what it says that this node speaks.
         statistics: where this sender counts; the queue's length is left to `fill_in`.
         totals: where to count protocol errors.
@@ -63,11 +64,13 @@ class PeerSender:
         connect_timeout_s: limit of one attempt, handshake included.
         backoff: the waits between attempts.
         lost: called when a connection on which the handshake was over has ended.
+        admit: this node's word on a peer that has accepted it.
+        refused: called when the peer will have nothing to do with this node's incarnation.
     """
 
     peer: str
     connect: Connect
-    hello: bytes
+    hello: Callable[[], bytes]
     protocol: ProtocolRange
     statistics: PeerStatistics
     totals: TransportStatistics
@@ -77,6 +80,8 @@ class PeerSender:
     connect_timeout_s: float
     backoff: Backoff
     lost: Callable[[], None] = _nobody_minds
+    admit: Admit = anybody
+    refused: Refused = never_mind
     _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
     _queued_bytes: int = attrs.field(default=0, init=False)
     _direct: DirectStream | None = attrs.field(default=None, init=False, repr=False)
@@ -231,7 +236,7 @@ class PeerSender:
 
     async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
         """Say hello; return whether the peer accepted."""
-        await stream.send_all(self.hello)
+        await stream.send_all(self.hello())
         answer = await _hear(stream)
         if answer is not None:
             return self._takes(answer)
@@ -246,11 +251,26 @@ class PeerSender:
             verdict, detail = Verdict.OTHER_VERSION, other_version(self.protocol, answer.protocol)
         elif verdict is Verdict.ACCEPTED:
             statistics.version, statistics.features = agreement.version, agreement.features
-            return True
+            return self._admits(answer)
         self._count_refusal(verdict)
         # The detail comes from elsewhere: it must not pass for lines of this log, nor for anything else in it.
         said = detail if agreement is None else repr(detail)
         self._note_trouble(f"it refused this node: {verdict.name}" + (f": {said}" if detail else ""))
+        if verdict is Verdict.OTHER_INCARNATION:
+            self.refused(self.peer, Refusal(verdict.name, detail, answer.configuration_index))
+        return False
+
+    def _admits(self, answer: Answer) -> bool:
+        """Whether this node takes the peer for the one that it knows by that id."""
+        greeting = Greeting(self.peer, answer.incarnation, configuration_index=answer.configuration_index)
+        refusal = self.admit(greeting)
+        if refusal is None:
+            self.statistics.incarnation = answer.incarnation
+            return True
+        self._refused = True
+        self.totals.refused_handshakes += 1
+        self.totals.refused_by_reason[refusal.reason] += 1
+        self._note_trouble(f"this node refuses it: {refusal.reason}: {refusal.detail}")
         return False
 
     def _count_refusal(self, verdict: Verdict) -> None:

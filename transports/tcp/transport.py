@@ -17,6 +17,7 @@ import trio
 from raft_actors.errors import ConfigurationError
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
+from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
@@ -93,6 +94,8 @@ class TcpTransport(Transport):
     _senders: dict[str, PeerSender] = attrs.field(factory=dict[str, PeerSender], init=False, repr=False)
     _dial: Callable[[str, str], None] | None = attrs.field(default=None, init=False, repr=False)
     """Begins to send to a peer at an address; None while the transport doesn't run."""
+    _said: dict[str, str] = attrs.field(factory=dict[str, str], init=False, repr=False)
+    """Peer → where it says that it can be reached."""
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
@@ -156,7 +159,7 @@ class TcpTransport(Transport):
 
     def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
         """Begin to send to the endpoint's peers, and return what serves a connection."""
-        self._totals, self._senders = TransportStatistics(), {}
+        self._totals, self._senders, self._said = TransportStatistics(), {}, {}
         rng = random.Random(self.seed)
 
         def lost(peer: str) -> None:
@@ -175,7 +178,7 @@ class TcpTransport(Transport):
             totals=self._totals,
             handshake_timeout_s=self.handshake_timeout_s,
             max_handshakes=self.max_handshakes,
-            heard_of=lambda peer: self._senders[peer].hurry(),
+            heard_of=self._heard_of,
             protocol=self.protocol,
             guard=self._guard,
             lost=lost,
@@ -185,6 +188,11 @@ class TcpTransport(Transport):
             self._totals.peers[peer] = PeerStatistics()
             dial(peer, address)
         return receiver
+
+    def _heard_of(self, greeting: Greeting) -> None:
+        """A peer has connected: it can be reached, at the address that it says, if not where it was dialled so far."""
+        self._said[greeting.sender] = greeting.address
+        self._senders[greeting.sender].hurry()
 
     def _serve_with(self, receiver: Receiver) -> Callable[[trio.SocketStream], Awaitable[None]]:
         @trio.lowlevel.enable_ki_protection
@@ -211,8 +219,17 @@ class TcpTransport(Transport):
     def _make_sender(
         self, endpoint: Endpoint, peer: str, address: str, rng: random.Random, lost: Callable[[str], None]
     ) -> PeerSender:
+        statistics = self._totals.peers[peer]
+        tried, connects = 0, statistics.connects - 1
+
         async def connect() -> trio.abc.Stream:
-            to = _parse_peer(address)
+            # Where it was last reached; after an attempt that led nowhere, where it says that it is, and so on in turn.
+            nonlocal tried, connects
+            tried += connects == statistics.connects
+            connects = statistics.connects
+            places = (address, self._said.get(peer) or address)
+            statistics.address = places[tried % 2]
+            to = _parse_peer(statistics.address)
             stream = await trio.open_tcp_stream(to.host, to.port)
             tune(stream, self.dead_peer_timeout_s)
             tcp = TcpStream(stream)
@@ -225,9 +242,9 @@ class TcpTransport(Transport):
         return PeerSender(
             peer=peer,
             connect=connect,
-            hello=frame(Hello.of(endpoint, peer, self.protocol).encode()),
+            hello=lambda: frame(Hello.of(endpoint, peer, self.protocol).encode()),
             protocol=self.protocol,
-            statistics=self._totals.peers[peer],
+            statistics=statistics,
             totals=self._totals,
             max_message_bytes=endpoint.max_message_bytes,
             max_queue_messages=self.max_queue_messages,
@@ -235,6 +252,8 @@ class TcpTransport(Transport):
             connect_timeout_s=self.connect_timeout_s,
             backoff=Backoff(*self.reconnect_delay_s, rng),
             lost=lambda: lost(peer),
+            admit=endpoint.admit,
+            refused=endpoint.refused,
         )
 
     def set_peers(self, peers: Mapping[str, str]) -> None:
@@ -249,6 +268,7 @@ class TcpTransport(Transport):
                 self._senders.pop(peer).stop()
             if peer not in peers:
                 del counted[peer]
+                self._said.pop(peer, None)
                 receiver.part_from(peer)
         for peer, address in peers.items():
             if peer not in self._senders:

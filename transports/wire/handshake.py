@@ -25,18 +25,21 @@ from collections.abc import Iterable
 
 import attrs
 
-from raft_actors.errors import ConfigurationError, InternalError, ProtocolError
+from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import READ_INDEX
 from raft_actors.transports.abc import Endpoint
+from raft_actors.transports.greeting import Greeting
+from raft_actors.transports.wire.fields import FIELD, Tag, number, pack_fields, short_text, text, unpack_fields
 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
 """What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
 
-FEATURES: frozenset[str] = frozenset({"membership", READ_INDEX})
+FEATURES: frozenset[str] = frozenset({"identity", "membership", READ_INDEX})
 """What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
 same. Lower-case names, which keep their meaning for ever.
 
+identity: a node says the incarnation of its store.
 membership: entries of kind CONFIGURATION, and snapshots that say which one was in force."""
 
 MAGIC = b"RAFT"
@@ -45,30 +48,19 @@ MAX_ID_BYTES = 4 * 255  # ids have up to 255 characters
 MAX_HELLO_BYTES = 8 * 1024
 MAX_ANSWER_BYTES = 8 * 1024
 MAX_DETAIL_BYTES = 500
+MAX_INCARNATION_BYTES = 64
+MAX_ADDRESS_BYTES = 512
 
 _FIRST_WITH_FIELDS = 3
 _PREFIX = struct.Struct(">4sH")
-_FIELD = struct.Struct(">BH")
 _VERDICT = struct.Struct(">B")
 _VERSION = struct.Struct(">H")
 _TIMING = struct.Struct(">II")
+_INDEX = struct.Struct(">Q")
 _DIGEST_BYTES = 16
 
 BARE_ANSWER_BYTES = _PREFIX.size + _VERDICT.size
 """An answer without fields: all that version 2 can read."""
-
-
-class _Tag(enum.IntEnum):
-    """What a field is. The numbers are the wire's, and keep their meaning for ever."""
-
-    OLDEST_VERSION = 1
-    FEATURES = 2
-    CLUSTER_ID = 3
-    SENDER = 4
-    RECEIVER = 5
-    DETAIL = 6
-    INITIAL_VOTERS = 7
-    TIMING = 8
 
 
 class Verdict(enum.IntEnum):
@@ -94,6 +86,8 @@ class Verdict(enum.IntEnum):
     no message that it may take."""
     NOT_PROVEN = 9
     """The sender has not shown a certificate of the node that it says to be: none, another node's, or no TLS at all."""
+    OTHER_INCARNATION = 10
+    """The sender's store is not the one that the receiver knows it by: its files were lost, or its id is used twice."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -148,6 +142,7 @@ class Hello:
         protocol: what the sender speaks.
         initial_voters: digest of the voters that its cluster began with (`voters_digest`); empty: it does not know.
         timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
+        incarnation, address, configuration_index: see `Greeting`.
     """
 
     cluster_id: str
@@ -156,24 +151,47 @@ class Hello:
     protocol: ProtocolRange = THIS_VERSION
     initial_voters: bytes = b""
     timing_ms: tuple[int, int] = (0, 0)
+    incarnation: str = ""
+    address: str = ""
+    configuration_index: int = 0
+
+    @property
+    def greeting(self) -> Greeting:
+        """What the sender says of itself."""
+        return Greeting(self.sender, self.incarnation, self.address, self.configuration_index)
 
     @classmethod
     def of(cls, endpoint: Endpoint, receiver: str, protocol: ProtocolRange) -> Hello:
         """What the node of this endpoint says to `receiver`."""
         digest = voters_digest(endpoint.initial_voters)
-        return cls(endpoint.cluster_id, endpoint.node_id, receiver, protocol, digest, timing_ms(endpoint))
+        return cls(
+            endpoint.cluster_id,
+            endpoint.node_id,
+            receiver,
+            protocol,
+            digest,
+            timing_ms(endpoint),
+            endpoint.incarnation,
+            endpoint.address,
+            endpoint.configuration_index(),
+        )
 
     def encode(self) -> bytes:
         """Return the hello's bytes, not yet framed."""
         texts = {
-            _Tag.CLUSTER_ID: self.cluster_id.encode(),
-            _Tag.SENDER: self.sender.encode(),
-            _Tag.RECEIVER: self.receiver.encode(),
+            Tag.CLUSTER_ID: self.cluster_id.encode(),
+            Tag.SENDER: self.sender.encode(),
+            Tag.RECEIVER: self.receiver.encode(),
         }
-        more = {_Tag.INITIAL_VOTERS: self.initial_voters} if self.initial_voters else {}
+        more = {Tag.INITIAL_VOTERS: self.initial_voters} if self.initial_voters else {}
         if self.timing_ms != (0, 0):
-            more[_Tag.TIMING] = _TIMING.pack(*self.timing_ms)
-        return _PREFIX.pack(MAGIC, self.protocol.newest) + _pack({**_range_fields(self.protocol), **texts, **more})
+            more[Tag.TIMING] = _TIMING.pack(*self.timing_ms)
+        if self.address:
+            more[Tag.ADDRESS] = self.address.encode()
+        more |= _identity_fields(self.incarnation, self.configuration_index)
+        return _PREFIX.pack(MAGIC, self.protocol.newest) + pack_fields(
+            {**_range_fields(self.protocol), **texts, **more}
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> Hello:
@@ -185,16 +203,25 @@ class Hello:
         newest = _check_prefix(data, "hello")
         if newest < _FIRST_WITH_FIELDS:
             return cls("", "", "", ProtocolRange(newest, newest, frozenset()))
-        fields = _unpack(data, _PREFIX.size, "hello")
-        missing = [tag.name.lower() for tag in (_Tag.CLUSTER_ID, _Tag.SENDER, _Tag.RECEIVER) if tag not in fields]
+        fields = unpack_fields(data, _PREFIX.size, "hello")
+        missing = [tag.name.lower() for tag in (Tag.CLUSTER_ID, Tag.SENDER, Tag.RECEIVER) if tag not in fields]
         if missing:
             raise ProtocolError(f"a hello without {' and '.join(missing)}")
-        cluster_id, sender, receiver = (_text(fields, tag) for tag in (_Tag.CLUSTER_ID, _Tag.SENDER, _Tag.RECEIVER))
-        timing = fields.get(_Tag.TIMING, bytes(_TIMING.size))
+        cluster_id, sender, receiver = (text(fields, tag) for tag in (Tag.CLUSTER_ID, Tag.SENDER, Tag.RECEIVER))
+        timing = fields.get(Tag.TIMING, bytes(_TIMING.size))
         if len(timing) != _TIMING.size:
             raise ProtocolError(f"a hello whose timing has {len(timing)} bytes, not {_TIMING.size}")
-        voters = fields.get(_Tag.INITIAL_VOTERS, b"")
-        return cls(cluster_id, sender, receiver, _range(newest, fields), voters, _TIMING.unpack(timing))
+        return cls(
+            cluster_id,
+            sender,
+            receiver,
+            _range(newest, fields),
+            fields.get(Tag.INITIAL_VOTERS, b""),
+            _TIMING.unpack(timing),
+            short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES),
+            short_text(fields, Tag.ADDRESS, MAX_ADDRESS_BYTES),
+            _configuration_index(fields),
+        )
 
 
 @attrs.frozen
@@ -205,11 +232,14 @@ class Answer:
         verdict: whether it accepts, or why not.
         protocol: what it speaks.
         detail: for a log, what is behind a refusal; at most `MAX_DETAIL_BYTES` are sent.
+        incarnation, configuration_index: of the side that answers, see `Greeting`.
     """
 
     verdict: Verdict
     protocol: ProtocolRange = THIS_VERSION
     detail: str = ""
+    incarnation: str = ""
+    configuration_index: int = 0
 
     def encode(self, caller: ProtocolRange) -> bytes:
         """Return the answer's bytes, not yet framed, as a caller who speaks these versions can read it."""
@@ -217,7 +247,8 @@ class Answer:
         if caller.newest < _FIRST_WITH_FIELDS:
             return bare
         detail = self.detail.encode()[:MAX_DETAIL_BYTES]
-        return bare + _pack({**_range_fields(self.protocol), **({_Tag.DETAIL: detail} if detail else {})})
+        more = _identity_fields(self.incarnation, self.configuration_index)
+        return bare + pack_fields({**_range_fields(self.protocol), **({Tag.DETAIL: detail} if detail else {}), **more})
 
     @classmethod
     def decode(cls, data: bytes) -> Answer:
@@ -231,13 +262,14 @@ class Answer:
             return cls(Verdict.OTHER_VERSION, ProtocolRange(newest, newest, frozenset()))
         if len(data) < BARE_ANSWER_BYTES:
             raise ProtocolError(f"an answer of {len(data)} bytes, which lacks its verdict")
-        fields = _unpack(data, BARE_ANSWER_BYTES, "answer")
-        number, detail = data[_PREFIX.size], fields.get(_Tag.DETAIL, b"").decode(errors="replace")
+        fields = unpack_fields(data, BARE_ANSWER_BYTES, "answer")
+        number, detail = data[_PREFIX.size], fields.get(Tag.DETAIL, b"").decode(errors="replace")
         try:
             verdict = Verdict(number)
         except ValueError:
-            return cls(Verdict.OTHER_REASON, _range(newest, fields), f"number {number} {detail}".rstrip())
-        return cls(verdict, _range(newest, fields), detail)
+            verdict, detail = Verdict.OTHER_REASON, f"number {number} {detail}".rstrip()
+        incarnation = short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES)
+        return cls(verdict, _range(newest, fields), detail, incarnation, _configuration_index(fields))
 
 
 def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
@@ -259,7 +291,11 @@ def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
     else:
         detail = _timing_trouble(hello.timing_ms, timing_ms(endpoint))
         verdict = Verdict.OTHER_TIMING if detail else verdict
-    return Answer(verdict, protocol, detail)
+    if verdict is Verdict.ACCEPTED:
+        refusal = endpoint.admit(hello.greeting)
+        if refusal is not None:
+            verdict, detail = Verdict[refusal.reason], refusal.detail
+    return Answer(verdict, protocol, detail, endpoint.incarnation, endpoint.configuration_index())
 
 
 def _differ(one: bytes, other: bytes) -> bool:
@@ -272,7 +308,7 @@ def voters_digest(ids: Iterable[str]) -> bytes:
     names = sorted(ids)
     if not names:
         return b""
-    data = b"".join(_FIELD.pack(0, len(name.encode())) + name.encode() for name in names)
+    data = b"".join(FIELD.pack(0, len(name.encode())) + name.encode() for name in names)
     return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
 
 
@@ -304,58 +340,34 @@ def other_version(one: ProtocolRange, other: ProtocolRange) -> str:
 # --- fields --------------------------------------------------------------------------------------------------
 
 
-def _range_fields(protocol: ProtocolRange) -> dict[_Tag, bytes]:
+def _range_fields(protocol: ProtocolRange) -> dict[Tag, bytes]:
     return {
-        _Tag.OLDEST_VERSION: _VERSION.pack(protocol.oldest),
-        _Tag.FEATURES: ",".join(sorted(protocol.features)).encode(),
+        Tag.OLDEST_VERSION: _VERSION.pack(protocol.oldest),
+        Tag.FEATURES: ",".join(sorted(protocol.features)).encode(),
     }
 
 
 def _range(newest: int, fields: dict[int, bytes]) -> ProtocolRange:
     oldest = newest
-    if _Tag.OLDEST_VERSION in fields:
-        oldest = _number(fields[_Tag.OLDEST_VERSION], _VERSION)
+    if Tag.OLDEST_VERSION in fields:
+        oldest = number(fields[Tag.OLDEST_VERSION], _VERSION)
     if not 0 < oldest <= newest:
         raise ProtocolError(f"a node that speaks versions {oldest} to {newest} of the protocol")
-    names = _text(fields, _Tag.FEATURES) if _Tag.FEATURES in fields else ""
+    names = text(fields, Tag.FEATURES) if Tag.FEATURES in fields else ""
     return ProtocolRange(oldest, newest, frozenset(filter(None, names.split(","))))
 
 
-def _pack(fields: dict[_Tag, bytes]) -> bytes:
-    parts: list[bytes] = []
-    for tag, value in fields.items():
-        if len(value) > 0xFFFF:
-            raise InternalError(f"{tag.name} of {len(value)} bytes in a handshake")
-        parts += (_FIELD.pack(tag, len(value)), value)
-    return b"".join(parts)
-
-
-def _unpack(data: bytes, start: int, what: str) -> dict[int, bytes]:
-    """The fields by their tags, unknown ones among them."""
-    fields: dict[int, bytes] = {}
-    while start < len(data):
-        if start + _FIELD.size > len(data):
-            raise ProtocolError(f"a {what} that breaks off")
-        tag, length = _FIELD.unpack_from(data, start)
-        start += _FIELD.size + length
-        if start > len(data):
-            raise ProtocolError(f"a {what} that breaks off")
-        fields[tag] = data[start - length : start]
+def _identity_fields(incarnation: str, configuration_index: int) -> dict[Tag, bytes]:
+    fields: dict[Tag, bytes] = {}
+    if incarnation:
+        fields[Tag.INCARNATION] = incarnation.encode()
+    if configuration_index:
+        fields[Tag.CONFIGURATION_INDEX] = _INDEX.pack(configuration_index)
     return fields
 
 
-def _text(fields: dict[int, bytes], tag: _Tag) -> str:
-    try:
-        return fields[tag].decode()
-    except UnicodeDecodeError as error:
-        raise ProtocolError(f"a handshake whose {tag.name.lower()} can't be read: {error}") from error
-
-
-def _number(value: bytes, kind: struct.Struct) -> int:
-    if len(value) != kind.size:
-        raise ProtocolError(f"a handshake with a number of {len(value)} bytes, not {kind.size}")
-    number: int = kind.unpack(value)[0]
-    return number
+def _configuration_index(fields: dict[int, bytes]) -> int:
+    return number(fields[Tag.CONFIGURATION_INDEX], _INDEX) if Tag.CONFIGURATION_INDEX in fields else 0
 
 
 def _check_prefix(data: bytes, what: str) -> int:

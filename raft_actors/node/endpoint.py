@@ -1,0 +1,34 @@
+"""What a node tells its transport of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raft_actors.config import MAX_MESSAGE_BYTES
+from raft_actors.node.events import CertificateExpiring
+from raft_actors.transports.abc import Endpoint
+
+if TYPE_CHECKING:
+    from raft_actors.node.supervisor import Supervisor
+
+
+def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endpoint:
+    """The node as its transport sees it. Its store is open."""
+    cluster, config, node_id = supervisor.cluster, supervisor.config, supervisor.node_id
+    acquaintances = supervisor.acquaintances
+    return Endpoint(
+        cluster.cluster_id,
+        node_id,
+        {peer: address for peer, address in cluster.voters.items() if peer != node_id},
+        supervisor.deliver,
+        MAX_MESSAGE_BYTES,
+        peer_lost=supervisor.peer_lost,
+        initial_voters=initial_voters,
+        heartbeat_interval_s=config.heartbeat_interval_s,
+        election_timeout_s=config.election_timeout_s[0],
+        certificate_expiring=lambda expires_at: supervisor.events.publish(CertificateExpiring(expires_at)),
+        incarnation=acquaintances.incarnation,
+        address=cluster.voters.get(node_id, ""),
+        admit=acquaintances.admit,
+        refused=acquaintances.refused,
+    )

@@ -1,0 +1,64 @@
+"""What nodes say of themselves, and what they are refused for: `Endpoint.admit` and `Endpoint.refused`."""
+
+from __future__ import annotations
+
+import trio
+
+from raft_actors.transports.greeting import Greeting, Refusal
+from tests.conformance.worlds import World
+from tests.transports.support import numbered, wait_until
+
+REFUSAL = Refusal("OTHER_INCARNATION", "nobody knows that store")
+
+
+async def test_a_node_is_told_who_greets_it(world: World, nursery: trio.Nursery) -> None:
+    greetings: list[Greeting] = []
+    a = world.member("a", incarnation="aaaa", address="here", configuration_index=lambda: 7)
+    b = world.member("b", admit=greetings.append)
+    await a.start(nursery)
+    await b.start(nursery)
+    await a.exchange(b, numbered(1))
+    assert Greeting("a", "aaaa", "here", 7) in greetings
+    assert b.peer("a").incarnation == "aaaa"
+
+
+async def test_who_is_not_admitted_reaches_nobody_and_is_told(world: World, nursery: trio.Nursery) -> None:
+    refusals: list[tuple[str, Refusal]] = []
+
+    def admit(greeting: Greeting) -> Refusal | None:
+        return REFUSAL if greeting.incarnation == "other" else None
+
+    a = world.member("a", incarnation="other", refused=lambda peer, refusal: refusals.append((peer, refusal)))
+    b = world.member("b", admit=admit, configuration_index=lambda: 12)
+    c = world.member("c", incarnation="cccc")
+    for member in (a, b, c):
+        await member.start(nursery)
+
+    def told() -> bool:
+        a.transport.send_nowait("b", numbered(1))
+        return bool(refusals)
+
+    await wait_until(told)
+    assert refusals[0][0] == "b"
+    assert (refusals[0][1].reason, refusals[0][1].configuration_index) == ("OTHER_INCARNATION", 12)
+    assert "nobody knows that store" in refusals[0][1].detail
+    refusing = b.transport.statistics()
+    assert refusing.refused_by_reason["OTHER_INCARNATION"] >= 1
+    assert refusing.refused_handshakes >= 1
+    await c.exchange(b, numbered(2))
+    assert b.received == [("c", numbered(2))]
+
+
+async def test_what_a_node_says_may_change_while_it_runs(world: World, nursery: trio.Nursery) -> None:
+    index = 3
+    greetings: list[Greeting] = []
+    a = world.member("a", configuration_index=lambda: index)
+    b = world.member("b", admit=greetings.append)
+    await a.start(nursery)
+    await b.start(nursery)
+    await a.exchange(b, numbered(1))
+    index = 4
+    a.set_peers()
+    a.set_peers(b=world.addresses["b"])
+    await a.exchange(b, numbered(2))
+    assert {3, 4} <= {greeting.configuration_index for greeting in greetings if greeting.sender == "a"}

@@ -1,0 +1,49 @@
+"""Whom a node takes its peers for, and what it makes of being refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from raft_actors.errors import StorageMismatch, StoreReplaced
+from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.transports.greeting import Greeting, Refusal
+
+
+@pytest.fixture
+def failures() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+def known(failures: list[Exception]) -> Acquaintances:
+    known = Acquaintances("n1", failures.append)
+    known.incarnation = "1111"
+    return known
+
+
+def test_who_was_met_is_known_by_its_store_from_then_on(known: Acquaintances) -> None:
+    assert known.admit(Greeting("n2", "2222")) is None
+    assert known.admit(Greeting("n2", "2222", "elsewhere:1")) is None
+    assert known.admit(Greeting("n3", "3333")) is None
+    refusal = known.admit(Greeting("n2", "4444"))
+    assert refusal is not None
+    assert refusal.reason == "OTHER_INCARNATION"
+    assert "'n2'" in refusal.detail
+    assert "2222" in refusal.detail
+    assert "4444" in refusal.detail
+    assert known.admit(Greeting("n2", "2222")) is None  # the one that is known stays so
+
+
+def test_who_does_not_say_is_taken_for_the_one_that_was_met(known: Acquaintances) -> None:
+    assert known.admit(Greeting("n2")) is None
+    assert known.admit(Greeting("n2", "2222")) is None
+    assert known.admit(Greeting("n2")) is None
+
+
+def test_a_node_that_is_refused_ends_with_the_remedy(known: Acquaintances, failures: list[Exception]) -> None:
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
+    (error,) = failures
+    assert isinstance(error, StoreReplaced)
+    assert isinstance(error, StorageMismatch)
+    assert "node 'n2' knows 'n1' by another store than this one (1111)" in str(error)
+    assert "Start it on the files that it had" in str(error)

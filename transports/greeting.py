@@ -1,0 +1,61 @@
+"""What a node tells another one of itself when a connection begins, and what it is refused for.
+
+An id says who a node is in the cluster; its incarnation says which store speaks for it. Raft counts on what a member
+has promised (its vote, the entries that it acknowledged), and that is in its store: one that comes back under its id
+with another store has forgotten it, and must not be taken for the one that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+
+@attrs.frozen
+class Greeting:
+    """What a peer says of itself.
+
+    Attributes:
+        sender: its id.
+        incarnation: of its store; "" where it does not say (an older version does not).
+        address: where it says that its peers reach it; "" where it does not say.
+        configuration_index: the log index of the newest configuration of the cluster that it knows; 0: of none but the
+            one that the cluster began with.
+    """
+
+    sender: str
+    incarnation: str = ""
+    address: str = ""
+    configuration_index: int = 0
+
+
+@attrs.frozen
+class Refusal:
+    """Why a node has nothing to do with another one.
+
+    Attributes:
+        reason: a name of `handshake.Verdict`.
+        detail: what is behind it, with the remedy.
+        configuration_index: the newest configuration that the node that refuses knows.
+    """
+
+    reason: str
+    detail: str = ""
+    configuration_index: int = 0
+
+
+Admit = Callable[[Greeting], Refusal | None]
+"""`admit(greeting)`: the node's word on a peer that the transport would take. Never blocks; None: it is welcome."""
+
+Refused = Callable[[str, Refusal], None]
+"""`refused(peer, refusal)`: a peer refused this node for what the node is, not for a mishap. Never blocks."""
+
+
+def anybody(_greeting: Greeting) -> Refusal | None:
+    """Admit whoever the transport takes."""
+    return None
+
+
+def never_mind(_peer: str, _refusal: Refusal) -> None:
+    """Do nothing about it."""
