@@ -38,6 +38,7 @@ from raft_actors.errors import (
     TransferFailed,
     TransferRefused,
     TransportError,
+    Unreachable,
     UsageError,
 )
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
@@ -125,6 +126,7 @@ __all__ = [
     "TransferFailed",
     "TransferRefused",
     "TransportError",
+    "Unreachable",
     "UsageError",
     "attrs_commands",
     "open_node",

@@ -239,6 +239,10 @@ class ProtocolError(TransportError):
     """Bytes from a peer are not what the protocol allows; the connection that carried them is closed."""
 
 
+class Unreachable(TransportError):
+    """A node that was asked for something can't be reached, or was lost before it replied: it may have done it."""
+
+
 class ListenError(TransportError):
     """The transport can't listen on its address: taken, not allowed, or not of this machine."""
 

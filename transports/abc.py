@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
+from raft_actors.errors import Unreachable
 from raft_actors.raft.messages import Message
-from raft_actors.transports.greeting import Admit, Refused, anybody, never_mind
+from raft_actors.transports.greeting import Admit, Operate, Refused, anybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
 
 Deliver = Callable[[str, Message], bool]
@@ -54,6 +55,7 @@ class Endpoint:
         configuration_index: tells the newest configuration of the cluster that this node knows, for `Greeting`.
         admit: the node's word on a peer that the transport would take; asked whenever a connection begins, whichever
             side opened it.
+        operate: does what operators ask of this node, and nodes that want to join; None: nothing.
         refused: told when a peer will have nothing to do with this node's incarnation.
     """
 
@@ -72,6 +74,7 @@ class Endpoint:
     configuration_index: Callable[[], int] = _knows_none
     admit: Admit = anybody
     refused: Refused = never_mind
+    operate: Operate | None = None
 
 
 @attrs.define
@@ -176,6 +179,15 @@ class Transport(ABC):
 
         Does nothing while the transport doesn't run: it starts with the peers of its endpoint.
         """
+
+    async def ask(self, address: str, request: bytes) -> bytes:
+        """Have the node at an address, which need not be a peer, do something; return its reply (`Endpoint.operate`).
+
+        Raises:
+            TransportError: it can't be reached, or was lost before it replied (then it may have done it); or this
+                transport can't ask at all.
+        """
+        raise Unreachable(f"a {type(self).__name__} can't ask the node at {address!r} for anything")
 
     @abstractmethod
     def statistics(self) -> TransportStatistics:

@@ -7,7 +7,7 @@ with another store has forgotten it, and must not be taken for the one that it w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 
@@ -50,6 +50,10 @@ Admit = Callable[[Greeting], Refusal | None]
 
 Refused = Callable[[str, Refusal], None]
 """`refused(peer, refusal)`: a peer refused this node for what the node is, not for a mishap. Never blocks."""
+
+Operate = Callable[[bytes, str], Awaitable[bytes]]
+"""`operate(request, asker)`: do what an operator asks for, and say what came of it. Raises nothing on purpose; `asker`
+says who it is, as far as the transport knows: an address, say."""
 
 
 def anybody(_greeting: Greeting) -> Refusal | None:

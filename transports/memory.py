@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 import attrs
 import trio
 
-from raft_actors.errors import ConfigurationError
+from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.raft.messages import (
     AppendEntries,
     ConfirmLeader,
@@ -319,6 +319,22 @@ class MemoryTransport(Transport):
         if not older:
             return FEATURES
         return older.get(self.node_id, FEATURES) & older.get(peer, FEATURES)
+
+    async def ask(self, address: str, request: bytes) -> bytes:
+        """Have a node do something (see `Transport.ask`). The address is the one that it says, or its id."""
+        await trio.lowlevel.checkpoint()
+        for node_id, transport in self.network.running.items():
+            endpoint = transport.endpoint
+            if endpoint is None or address not in (node_id, endpoint.address):
+                continue
+            if endpoint.operate is not None and self.network.is_open(self.node_id, node_id):
+                return await endpoint.operate(request, self.node_id)
+        raise Unreachable(f"nobody answers at {address}")
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The node that it runs for, if it does."""
+        return self._endpoint
 
     @staticmethod
     def _is_too_large(message: Message, limit: int) -> bool:

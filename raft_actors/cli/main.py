@@ -17,7 +17,7 @@ from typing import NoReturn
 from typing_extensions import override
 
 from raft_actors import cli
-from raft_actors.cli import certs, demo, diagram, inspect, serve, simulate, streams, users
+from raft_actors.cli import certs, demo, diagram, inspect, operate, serve, simulate, streams, users
 from raft_actors.errors import ConfigurationError, RaftError
 
 _UNREAD = 128 + 13  # SIGPIPE, which not every system has
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="raft-actors", description=cli.__doc__)
     parser.add_argument("--version", action="version", version=f"raft-actors {metadata.version('raft-actors')}")
     subcommands = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
-    for module in (serve, inspect, certs, users, demo, simulate, diagram):
+    for module in (serve, operate, inspect, certs, users, demo, simulate, diagram):
         module.add_to(subcommands)
     return parser
 

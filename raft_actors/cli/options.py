@@ -75,6 +75,11 @@ def _address(text: str) -> Address:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def node_address(text: str) -> str:
+    """Where nodes reach a node."""
+    return str(_address(text))
+
+
 def name(text: str) -> str:
     """A name that everybody can write down: of a node, of a cluster."""
     if not 1 <= len(text) <= _LONGEST_NAME or not text.isprintable():
@@ -128,6 +133,17 @@ def command_bytes(text: str) -> int:
     number = positive(text)
     if not _SMALLEST_LIMIT <= number <= MAX_VALUE_BYTES:
         raise argparse.ArgumentTypeError(f"{number} bytes: take {_SMALLEST_LIMIT} to {MAX_VALUE_BYTES}")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, from 0 on."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return number
 
 

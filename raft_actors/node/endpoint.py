@@ -29,6 +29,7 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         certificate_expiring=lambda expires_at: supervisor.events.publish(CertificateExpiring(expires_at)),
         incarnation=acquaintances.incarnation,
         address=cluster.voters.get(node_id, ""),
+        operate=supervisor.operate,
         admit=acquaintances.admit,
         refused=acquaintances.refused,
     )

@@ -33,6 +33,7 @@ from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
+from raft_actors.node.operating import Operations
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
 from raft_actors.node.snapshot_chunks import SnapshotChunks
@@ -103,6 +104,7 @@ class Node(ReadingNode[M_co], Generic[M_co]):
             observer=observer,
             clock=clock,
         )
+        self._supervisor.operate = Operations(self).answer
         self._home = self._supervisor.home
         self._handoff = Handoff(self._supervisor)
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)

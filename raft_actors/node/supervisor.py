@@ -22,9 +22,10 @@ from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.one_error import one_error
 from raft_actors.actors.pending import Pending
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.errors import NodeStopped, StorageFailed, UsageError
+from raft_actors.errors import NodeStopped, UsageError
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.applier import Applier
+from raft_actors.node.closing import closed
 from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged
 from raft_actors.node.genesis import initial_voters
@@ -47,15 +48,13 @@ from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
+from raft_actors.transports.greeting import Operate
 
 _logger = logging.getLogger(__name__)
 
 Observer = Callable[["Supervisor", Role], None]
 """Called with a node's inside after each of its decisions, and with a new role once it has started. For tests that
 look into running nodes: it runs within the node's task, must be quick, and must neither change anything nor raise."""
-
-#: How long a storage may take to finish what it was asked and close, before its node ends without it.
-_CLOSE_TIMEOUT_S = 30.0
 
 
 class Supervisor:
@@ -119,6 +118,7 @@ class Supervisor:
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
         self.transfers: set[Pending[str]] = set()
+        self.operate: Operate | None = None
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
@@ -239,18 +239,14 @@ class Supervisor:
         applier.end_step()
 
     async def _close_storage(self) -> None:
-        """Let others open the storage when the node has ended, whatever ended it; but a disk may hang for ever."""
-        try:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_TIMEOUT_S) as scope:
-                await self.storage.aclose()
-            if scope.cancelled_caught:
-                raise StorageFailed(f"the store of node {self.node_id!r} did not close in {_CLOSE_TIMEOUT_S:.0f} s")
-        except Exception as error:
-            self._log.error("its store met an error at closing: %s: %s", type(error).__name__, error)
-            if self.crash is None:
-                self.crash = error
-                raise
-            self.crash.add_note(f"at the same time: {type(error).__name__}: {error}")
+        error = await closed(self.storage, self.node_id)
+        if error is None:
+            return
+        self._log.error("its store met an error at closing: %s: %s", type(error).__name__, error)
+        if self.crash is None:
+            self.crash = error
+            raise error
+        self.crash.add_note(f"at the same time: {type(error).__name__}: {error}")
 
     def _settle_all(self) -> None:
         """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""

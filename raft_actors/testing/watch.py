@@ -193,6 +193,10 @@ class _WatchedTransport(Transport):
         return self._inner.send_nowait(to, message)
 
     @override
+    async def ask(self, address: str, request: bytes) -> bytes:
+        return await self._inner.ask(address, request)
+
+    @override
     def set_peers(self, peers: Mapping[str, str]) -> None:
         self._inner.set_peers(peers)
 

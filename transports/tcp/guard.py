@@ -20,6 +20,7 @@ from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.credentials import Credentials
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.keeper import CredentialsKeeper
+from raft_actors.transports.tls.naming import names_in
 from raft_actors.transports.tls.stream import TlsStream
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,14 @@ class Guard:
         Raises:
             TlsFailure: it is not.
         """
+
+    def check_operator(self, stream: trio.abc.Stream) -> str:
+        """See that whoever opened the connection may ask this node for something; returns who that is, for the log.
+
+        Raises:
+            TlsFailure: it may not.
+        """
+        return getattr(stream, "peer_host", "")
 
 
 @attrs.define(eq=False)
@@ -112,3 +121,12 @@ class TlsGuard(Guard):
             self.config.names.check(stream.certificate, self.endpoint.cluster_id, sender)
         elif self.config.plain == "refused":
             raise TlsFailure(Trouble.PLAIN)
+
+    def check_operator(self, stream: trio.abc.Stream) -> str:
+        """See `Guard.check_operator`. Any certificate of the nodes' CA will do: an operator is no node."""
+        if isinstance(stream, TlsStream):
+            named = ", ".join(name for kind in ("uri", "dns", "cn") for name in names_in(stream.certificate, kind))
+            return named or "somebody whose certificate names nobody"
+        if self.config.plain == "refused":
+            raise TlsFailure(Trouble.PLAIN)
+        return Guard.check_operator(self, stream)

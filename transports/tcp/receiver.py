@@ -24,11 +24,13 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatis
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
 from raft_actors.transports.tcp.guard import Guard
+from raft_actors.transports.tcp.operators import Operators
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import UnknownMessage, decode
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Answer, Hello, ProtocolRange, Verdict, judge
+from raft_actors.transports.wire.operating import is_request
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Receiver:
         protocol: what this node speaks.
         guard: secures connections, and says whether callers are who they say to be.
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
+        operators: answers who is no peer, and asks for something.
     """
 
     endpoint: Endpoint
@@ -63,6 +66,7 @@ class Receiver:
     protocol: ProtocolRange
     guard: Guard = attrs.field(factory=Guard)
     lost: Callable[[str], None] = _nobody_minds
+    operators: Operators | None = None
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
     _strangers: dict[trio.CancelScope, None] = attrs.field(
@@ -87,10 +91,12 @@ class Receiver:
             try:
                 with self._among_strangers(connection):
                     stream = await self.guard.secure_incoming(stream)
-                    greeting = await self._shake_hands(stream)
-                if greeting is not None:
-                    sender = greeting.sender
-                    await self._receive(stream, greeting, connection)
+                    first = await self._shake_hands(stream)
+                if isinstance(first, bytes):
+                    await self._serve_operator(stream, first)
+                elif first is not None:
+                    sender = first.sender
+                    await self._receive(stream, first, connection)
                     self._told.pop(_name(stream, sender), None)
             except TlsFailure as failure:
                 self._count_unproven(failure)
@@ -120,11 +126,15 @@ class Receiver:
             self._strangers.pop(connection, None)
         connection.deadline = float("inf")
 
-    async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | None:
-        """Answer the hello; return what the sender says of itself, or None where it was refused or left."""
-        hello = await self._read_hello(stream)
-        if hello is None:
-            return None
+    async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | bytes | None:
+        """Answer the hello; return what the sender says of itself, or None where it was refused or left.
+
+        Where an operator calls, its request is returned.
+        """
+        payload = await self._read_first(stream)
+        if payload is None or is_request(payload):
+            return payload
+        hello = Hello.decode(payload)
         answer = self._judge(hello, stream)
         if answer.verdict is not Verdict.ACCEPTED:
             self.totals.refused_handshakes += 1
@@ -174,23 +184,29 @@ class Receiver:
                 del self._told[next(iter(self._told))]
             logger.warning("%s: %s", who, what)
 
-    async def _read_hello(self, stream: trio.abc.Stream) -> Hello | None:
+    async def _read_first(self, stream: trio.abc.Stream) -> bytes | None:
+        """The frame that a connection begins with: a hello, or what an operator asks for."""
         parser = FrameParser(MAX_HELLO_BYTES)
-        hello: Hello | None = None
+        first: bytes | None = None
         while data := await stream.receive_some(MAX_HELLO_BYTES):
             for payload in parser.feed(data):
-                if hello is not None:
+                if first is not None:
                     raise ProtocolError("a frame before the handshake's answer")
-                hello = Hello.decode(payload)
-            if hello is not None:
+                first = payload
+            if first is not None:
                 if parser.held_bytes:
                     raise ProtocolError("more than a hello before the handshake's answer")
-                return hello
+                return first
         if parser.held_bytes:
             raise ProtocolError("a hello that breaks off")
         if isinstance(stream, TlsStream):
             raise TlsFailure(Trouble.LEFT)
         return None
+
+    async def _serve_operator(self, stream: trio.abc.Stream, request: bytes) -> None:
+        if self.operators is None:
+            raise ProtocolError("this node does nothing for operators")
+        await self.operators.serve(stream, request, self.guard.check_operator(stream))
 
     async def _receive(self, stream: trio.abc.Stream, greeting: Greeting, connection: trio.CancelScope) -> None:
         """Deliver what the peer sends until it goes or a newer connection of its takes over."""

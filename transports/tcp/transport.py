@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import trio
 
-from raft_actors.errors import ConfigurationError
+from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.greeting import Greeting
@@ -23,9 +23,11 @@ from raft_actors.transports.sockets.listening import listen_error, open_listener
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.tcp.guard import Guard, TlsGuard
+from raft_actors.transports.tcp.operators import Operators, ask, secured_for_asking
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import PeerSender
 from raft_actors.transports.tls.config import TlsConfig
+from raft_actors.transports.tls.failures import TlsFailure
 from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
@@ -182,6 +184,7 @@ class TcpTransport(Transport):
             protocol=self.protocol,
             guard=self._guard,
             lost=lost,
+            operators=None if endpoint.operate is None else Operators(endpoint.operate, self.handshake_timeout_s),
         )
         self._dial = dial
         for peer, address in endpoint.peers.items():
@@ -229,10 +232,7 @@ class TcpTransport(Transport):
             connects = statistics.connects
             places = (address, self._said.get(peer) or address)
             statistics.address = places[tried % 2]
-            to = _parse_peer(statistics.address)
-            stream = await trio.open_tcp_stream(to.host, to.port)
-            tune(stream, self.dead_peer_timeout_s)
-            tcp = TcpStream(stream)
+            tcp = await self._open(statistics.address)
             try:
                 return await self._guard.secure_outgoing(tcp, peer)
             except BaseException:
@@ -274,6 +274,28 @@ class TcpTransport(Transport):
             if peer not in self._senders:
                 counted.setdefault(peer, PeerStatistics())
                 dial(peer, address)
+
+    async def _open(self, address: str) -> TcpStream:
+        """Connect to a node. Raises OSError, or UnicodeError for a host name that can't be one."""
+        to = _parse_peer(address)
+        stream = await trio.open_tcp_stream(to.host, to.port)
+        tune(stream, self.dead_peer_timeout_s)
+        return TcpStream(stream)
+
+    async def ask(self, address: str, request: bytes) -> bytes:
+        """Have the node at an address do something (see `Transport.ask`); this transport need not run."""
+        stream: trio.abc.Stream | None = None
+        try:
+            with trio.fail_after(self.connect_timeout_s):
+                stream = await self._open(address)
+                stream = await secured_for_asking(stream, self.tls)
+            return await ask(stream, request)
+        except (OSError, UnicodeError, trio.TooSlowError, trio.BrokenResourceError, TlsFailure) as error:
+            why = f"no connection within {self.connect_timeout_s} s" if isinstance(error, trio.TooSlowError) else error
+            raise Unreachable(f"nobody answers at {address}: {why}") from error
+        finally:
+            if stream is not None:
+                await trio.aclose_forcefully(stream)
 
     def send_nowait(self, to: str, message: Message) -> bool:
         """Queue a message to a peer (see `Transport.send_nowait`)."""

@@ -1,0 +1,161 @@
+"""`raft-actors status`, `transfer`, `snapshot`: looking at a running cluster, and working on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from raft_actors.actors.one_error import one_error
+from raft_actors.cli.options import name, node_address, seconds
+from raft_actors.cli.tables import table
+from raft_actors.errors import RaftError, TransportError
+from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
+from raft_actors.transports import TcpTransport
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
+
+Perform = Callable[[Ask, argparse.Namespace], Awaitable[int]]
+
+_PATIENCE_S = 10.0
+
+_STATUS = """
+Say how a running cluster stands: each node's role, term and how far it is. All nodes that the first one to answer knows
+are asked. Exit code 1: one of them did not answer, or nobody leads.
+"""
+_TRANSFER = """
+Hand leadership to another voter, without an election timeout: before work on the leader's machine, say.
+"""
+_SNAPSHOT = """
+Have the nodes at these addresses each take a snapshot of their state now, and say what it covers.
+"""
+
+
+def add_to(subcommands: Subcommands) -> None:
+    """Add these subcommands."""
+    _command(subcommands, "status", "show how a running cluster stands", _STATUS, _status)
+    transfer = _command(subcommands, "transfer", "hand leadership to another node", _TRANSFER, _transfer)
+    transfer.add_argument("--to", type=name, metavar="ID", help="to whom (default: who holds most of the log)")
+    _command(subcommands, "snapshot", "have nodes take a snapshot now", _SNAPSHOT, _snapshot)
+
+
+def _command(
+    subcommands: Subcommands, called: str, summary: str, description: str, perform: Perform
+) -> argparse.ArgumentParser:
+    """Add one of them, with what all have."""
+    parser: argparse.ArgumentParser = subcommands.add_parser(called, help=summary, description=description)
+    parser.add_argument(
+        "addresses",
+        nargs="+",
+        type=node_address,
+        metavar="HOST:RAFTPORT",
+        help="where other nodes reach a member; one that answers is enough",
+    )
+    parser.add_argument("--cluster", type=name, metavar="NAME", help="refuse to speak to another cluster than this one")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--timeout-s",
+        type=seconds,
+        default=_PATIENCE_S,
+        metavar="N",
+        help=f"look so long for a member that answers and can do it (default {_PATIENCE_S:.0f})",
+    )
+    parser.set_defaults(run=partial(_run, perform))
+    return parser
+
+
+def _run(perform: Perform, options: argparse.Namespace) -> int:
+    async def main() -> int:
+        try:
+            return await perform(TcpTransport("127.0.0.1:0").ask, options)
+        except BaseExceptionGroup as group:
+            raise one_error(group) from None
+
+    return trio.run(main)
+
+
+async def _ask(
+    ask: Ask, options: argparse.Namespace, operation: str, addresses: list[str] | None = None, **arguments: Any
+) -> dict[str, Any]:
+    asked = await ask_cluster(
+        ask,
+        options.addresses if addresses is None else addresses,
+        operation,
+        cluster_id=options.cluster,
+        patience_s=options.timeout_s,
+        **arguments,
+    )
+    return asked.reply
+
+
+def _show(options: argparse.Namespace, found: object, text: str) -> None:
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else text)
+
+
+# --- status --------------------------------------------------------------------------------------------------
+
+
+_COLUMNS = {
+    "node_id": "NODE",
+    "role": "ROLE",
+    "term": "TERM",
+    "leader": "LEADER",
+    "commit_index": "COMMITTED",
+    "applied_index": "APPLIED",
+    "last_index": "LAST",
+    "snapshot_index": "SNAPSHOT",
+    "error": "TROUBLE",
+}
+
+
+async def _status(ask: Ask, options: argparse.Namespace) -> int:
+    """Ask one, and all that it knows at once."""
+    first = await _ask(ask, options, "status")
+    found: dict[str, dict[str, Any]] = {first["node_id"]: first}
+
+    async def look(node_id: str, address: str) -> None:
+        try:
+            asked = await ask_cluster(ask, [address], "status", cluster_id=first["cluster_id"], patience_s=0.0)
+        except (OperationRefused, TransportError) as error:
+            found[node_id] = {"node_id": node_id, "address": address, "error": str(error)}
+        else:
+            found[node_id] = asked.reply
+
+    async with trio.open_nursery() as nursery:
+        for peer, seen in first["peers"].items():
+            nursery.start_soon(look, peer, seen["address"])
+    nodes = [found[node_id] for node_id in sorted(found)]
+    text = table(tuple(_COLUMNS.values()), [[node.get(key) for key in _COLUMNS] for node in nodes])
+    _show(options, nodes, f"cluster {first['cluster_id']}\n{text}")
+    silent = any("error" in node for node in nodes)
+    return int(silent or not any(node.get("role") == "leader" for node in nodes))
+
+
+# --- what is done --------------------------------------------------------------------------------------------
+
+
+async def _transfer(ask: Ask, options: argparse.Namespace) -> int:
+    done = await _ask(ask, options, "transfer", to=options.to)
+    _show(options, done, f"node {done['leader']} leads")
+    return 0
+
+
+async def _snapshot(ask: Ask, options: argparse.Namespace) -> int:
+    """Ask each node for itself: there is nothing that another one could do instead."""
+    taken: list[dict[str, Any]] = []
+    troubles: list[str] = []
+    for address in options.addresses:
+        try:
+            taken.append(await _ask(ask, options, "snapshot", [address]))
+        except (OperationRefused, TransportError) as error:
+            troubles.append(f"{address}: {error}")
+    lines = [f"node {one['node']} has a snapshot up to index {one['index']} of term {one['term']}" for one in taken]
+    _show(options, taken, "\n".join(lines))
+    if troubles:
+        raise RaftError("; ".join(troubles))
+    return 0

@@ -1,0 +1,78 @@
+"""`raft-actors status`, `transfer` and `snapshot` against three running processes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from raft_actors.cli.demo_cluster import Cluster
+from raft_actors.cli.main import main
+from raft_actors.cli.tables import table
+
+
+def addresses(cluster: Cluster, *node_ids: str) -> list[str]:
+    return [f"127.0.0.1:{cluster.nodes[node_id].raft_port}" for node_id in node_ids or cluster.nodes]
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_looking_at_a_cluster_and_working_on_it(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = list(cluster.nodes)
+    cluster.start(*nodes)
+    leader = cluster.wait_leader(nodes[0])
+    followers = [node_id for node_id in nodes if node_id != leader]
+    for node_id in followers:
+        cluster.wait_leader(node_id)
+
+    code, out, _ = said(capsys, "status", *addresses(cluster, followers[0]))
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "cluster demo"
+    assert lines[1].split()[:4] == ["NODE", "ROLE", "TERM", "LEADER"]
+    assert [line.split()[0] for line in lines[2:]] == nodes
+    assert {line.split()[3] for line in lines[2:]} == {leader}
+
+    code, out, _ = said(capsys, "transfer", *addresses(cluster, followers[0]), "--to", followers[1], "--json")
+    assert (code, json.loads(out)) == (0, {"leader": followers[1]})
+
+    code, out, _ = said(capsys, "snapshot", *addresses(cluster, leader, followers[0]))
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()] == [["node", leader], ["node", followers[0]]]
+
+    code, _, err = said(capsys, "transfer", *addresses(cluster), "--to", "n99")
+    assert code == 1
+    assert "n99" in err
+
+    code, _, err = said(capsys, "status", *addresses(cluster), "--cluster", "other")
+    assert code == 1
+    assert "cluster 'demo'" in err
+
+    cluster.kill(leader)
+    code, out, _ = said(capsys, "status", *addresses(cluster, followers[1]), "--json")
+    assert code == 1
+    assert [node["node_id"] for node in json.loads(out) if "error" in node] == [leader]
+
+    code, _, err = said(capsys, "snapshot", *addresses(cluster, leader), "--timeout-s", "0")
+    assert code == 1
+    assert "nobody answers" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["status", "nowhere"], ["transfer", "127.0.0.1:0"], ["status", "127.0.0.1:1", "--timeout-s", "soon"]],
+    ids=str,
+)
+def test_arguments_that_can_not_be_right(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "see raft-actors" in capsys.readouterr().err
+
+
+def test_a_table_has_as_many_words_in_a_row_as_columns() -> None:
+    assert table(("A", "LONG"), [("1", None), ("22", 3)]) == "A   LONG\n1   -\n22  3"

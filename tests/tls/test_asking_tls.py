@@ -1,0 +1,67 @@
+"""Operators over TLS: whoever has a certificate of the nodes' CA is heard, and nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from raft_actors.errors import Unreachable
+from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports.tls.credentials import CertificateFiles
+from tests.tls.certificates import node_files, stranger
+from tests.transports.support import Member, free_port
+
+
+def config(files: CertificateFiles, **settings: str) -> TlsConfig:
+    assert files.ca is not None
+    return TlsConfig(certificate=files.certificate, key=files.key, ca=files.ca, **settings)  # type: ignore[arg-type]
+
+
+def operator(tls: TlsConfig | None) -> TcpTransport:
+    return TcpTransport("127.0.0.1:0", tls=tls)
+
+
+async def test_whoever_has_a_certificate_of_the_ca_is_heard(tmp_path: Path, nursery: trio.Nursery) -> None:
+    askers: list[str] = []
+
+    async def operate(request: bytes, asker: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        askers.append(asker)
+        return request
+
+    with free_port() as port:
+        where = f"127.0.0.1:{port}"
+        node = Member.make(TcpTransport(where, tls=config(node_files(tmp_path, "a"))), "a", {})
+        node.endpoint = attrs.evolve(node.endpoint, operate=operate)
+        await node.start(nursery)
+        ours = operator(config(node_files(tmp_path, "operator", cluster="staff")))
+        assert await ours.ask(where, b"this") == b"this"
+        assert [asker.split(", ")[0] for asker in askers] == ["raft://staff/operator"]
+
+        with pytest.raises(Unreachable):
+            await operator(None).ask(where, b"without a certificate")
+        others = stranger().issue("raft://test/a").write(tmp_path, "stranger", stranger())
+        with pytest.raises(Unreachable):
+            await operator(config(others)).ask(where, b"with another CA's")
+        assert len(askers) == 1
+        refused = node.transport.statistics().refused_by_reason
+        assert refused["PLAIN"] == 1
+        assert sum(refused.values()) >= 2
+
+
+async def test_while_plain_connections_are_accepted_so_are_plain_operators(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    async def operate(request: bytes, _asker: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return request
+
+    with free_port() as port:
+        where = f"127.0.0.1:{port}"
+        node = Member.make(TcpTransport(where, tls=config(node_files(tmp_path, "a"), plain="accepted")), "a", {})
+        node.endpoint = attrs.evolve(node.endpoint, operate=operate)
+        await node.start(nursery)
+        assert await operator(None).ask(where, b"this") == b"this"
