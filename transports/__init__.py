@@ -10,7 +10,8 @@ if __name__ == "transports":
 
 from raft_actors.transports.abc import Deliver, Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import Faults
-from raft_actors.transports.memory import LinkStatistics, MemoryNetwork, MemoryTransport
+from raft_actors.transports.links import LinkStatistics
+from raft_actors.transports.memory import MemoryNetwork, MemoryTransport
 from raft_actors.transports.tcp.transport import TcpTransport
 from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.statistics import CertificateStatistics

@@ -13,73 +13,19 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter
 from collections.abc import Collection, Mapping
 
 import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, Unreachable
-from raft_actors.raft.messages import (
-    AppendEntries,
-    ConfirmLeader,
-    InstallSnapshot,
-    Message,
-    RequestPreVote,
-    RequestReadIndex,
-    RequestVote,
-    TimeoutNow,
-)
+from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.greeting import Greeting
+from raft_actors.transports.links import REQUESTS, LinkStatistics
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 from raft_actors.transports.wire.handshake import FEATURES
-
-REQUESTS: frozenset[type] = frozenset(
-    {RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, ConfirmLeader, RequestReadIndex, TimeoutNow}
-)
-"""Messages that ask; every other one is a reply."""
-
-
-@attrs.define
-class LinkStatistics:
-    """Counters of one direction between two nodes, or a sum of several.
-
-    Attributes:
-        sent: messages handed to the network, by the name of their class (refused ones not included).
-        sent_bytes: their encoded size; counted only where the network encodes or was asked to count.
-        delivered: messages that reached the receiver's `deliver`, copies included.
-        dropped: messages lost to a drawn fault.
-        duplicated: messages sent on their way twice.
-        blocked: messages, or copies, lost to a cut, a partition or a disconnected, stopped or unwilling receiver.
-        refused: messages that `send_nowait` refused: too many under way, too large, or nobody there.
-        in_flight: messages and copies under way now.
-    """
-
-    sent: Counter[str] = attrs.field(factory=Counter[str])
-    sent_bytes: int = 0
-    delivered: int = 0
-    dropped: int = 0
-    duplicated: int = 0
-    blocked: int = 0
-    refused: int = 0
-    in_flight: int = 0
-
-    @property
-    def messages(self) -> int:
-        """How many messages were sent."""
-        return self.sent.total()
-
-    @property
-    def requests(self) -> int:
-        """How many of them were requests: what an RPC system counts as calls."""
-        return sum(self.sent[cls.__name__] for cls in REQUESTS)
-
-    def add(self, other: LinkStatistics) -> None:
-        """Add another's counters to these."""
-        for field in attrs.fields(LinkStatistics):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 @attrs.define(eq=False)

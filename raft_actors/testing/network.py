@@ -17,7 +17,8 @@ from raft_actors.raft.messages import Message
 from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS
-from raft_actors.transports.memory import REQUESTS, LinkStatistics, MemoryNetwork, MemoryTransport
+from raft_actors.transports.links import REQUESTS, LinkStatistics
+from raft_actors.transports.memory import MemoryNetwork, MemoryTransport
 from raft_actors.transports.wire.codec import encode, size_bound
 
 LINK_FAULTS = ("disconnect", "partition", "cut", "stall", "slow link")
