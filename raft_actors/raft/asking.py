@@ -12,7 +12,7 @@ from collections import deque
 
 import attrs
 
-from raft_actors.raft.effects import Effect, Send
+from raft_actors.raft.effects import Effect
 from raft_actors.raft.features import READ_INDEX
 from raft_actors.raft.messages import ReadIndexReply, RequestReadIndex
 from raft_actors.raft.requests import ReadRequest
@@ -87,7 +87,7 @@ class Asking:
         state = self._state
         state.read_requests += 1
         self._asked_of, self._asked_at = (state.term, leader), now
-        return Send(leader, RequestReadIndex(state.term, state.read_requests))
+        return state.reply(leader, RequestReadIndex(state.term, state.read_requests))
 
     def _forget_abandoned(self) -> None:
         for each in self.asked:

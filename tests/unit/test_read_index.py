@@ -20,7 +20,7 @@ from raft_actors.raft.messages import (
     RequestReadIndex,
 )
 from raft_actors.raft.roles import Follower, Role
-from tests.unit.builders import make_admission, make_follower, make_leader, receive, refused, sent, step
+from tests.unit.builders import held_back, make_admission, make_follower, make_leader, receive, refused, sent, step
 
 
 class Transfer:
@@ -103,7 +103,7 @@ def test_what_is_not_answered_for_a_heartbeat_interval_is_asked_again() -> None:
 def test_a_new_leader_is_asked_at_once() -> None:
     follower = follower_of()
     ask(follower, 2)
-    assert ("n3", RequestReadIndex(3, 2)) in sent(heartbeat(follower, "n3", 3, now=0.01))
+    assert ("n3", RequestReadIndex(3, 2)) in held_back(heartbeat(follower, "n3", 3, now=0.01))
     assert answered(receive(follower, "n2", ReadIndexReply(2, 1, 7))) == [], "of a term that is over"
     assert answered(receive(follower, "n3", ReadIndexReply(3, 2, 9))) == [(9, 2)]
 
@@ -145,6 +145,15 @@ def test_whoever_waits_is_told_when_the_leader_is_lost() -> None:
     ask(follower)
     follower.state.leader = None
     assert len(refused(follower.leave())) == 2
+
+
+def test_a_term_that_is_not_on_disk_yet_is_not_spoken_of() -> None:
+    follower = follower_of()
+    follower.state.adopt_term(3)
+    follower.state.leader = "n2"
+    _, effects = ask(follower)
+    assert sent(effects) == []
+    assert held_back(effects) == [("n2", RequestReadIndex(3, 1))]
 
 
 # --- the leader ------------------------------------------------------------------------------------------------
