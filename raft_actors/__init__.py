@@ -11,6 +11,8 @@ from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import (
     CertificateError,
+    ChangeFailed,
+    ChangeRefused,
     CommandFailed,
     CommandTooLarge,
     ConfigurationError,
@@ -19,6 +21,7 @@ from raft_actors.errors import (
     ListenError,
     NodeStopped,
     NotLeader,
+    NotMember,
     Overloaded,
     ProposalError,
     ProtocolError,
@@ -49,15 +52,18 @@ from raft_actors.node.events import (
     EventChannel,
     FollowerLeftBehind,
     LeaderChanged,
+    MembershipChanged,
     RoleChanged,
     SnapshotInstalled,
     SnapshotTaken,
 )
 from raft_actors.node.kept_results import NOT_KEPT
+from raft_actors.node.members import ChangePhase, MembersStatus, MemberStatus
 from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
+from raft_actors.raft.membership import Member
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 from raft_actors.read_levels import BoundedStale, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
@@ -75,6 +81,9 @@ __all__ = [
     "BoundedStale",
     "CertificateError",
     "CertificateExpiring",
+    "ChangeFailed",
+    "ChangePhase",
+    "ChangeRefused",
     "ClusterConfig",
     "CommandCodec",
     "CommandFailed",
@@ -90,6 +99,10 @@ __all__ = [
     "Linearizable",
     "ListenError",
     "Local",
+    "Member",
+    "MemberStatus",
+    "MembersStatus",
+    "MembershipChanged",
     "Node",
     "NodeConfig",
     "NodeState",
@@ -97,6 +110,7 @@ __all__ = [
     "NodeStatus",
     "NodeStopped",
     "NotLeader",
+    "NotMember",
     "Overloaded",
     "PendingProposal",
     "ProposalError",

@@ -108,6 +108,19 @@ class NotLeader(ProposalError):
         super().__init__(text)
 
 
+class NotMember(NotLeader):
+    """This node is no member of the cluster (yet, or any more), so it serves nobody: propose at one that is.
+
+    A node that was started with `join=True` is none until `Node.change_members` of the leader has named it. One that
+    was removed may be stopped, and its store deleted.
+    """
+
+    def __init__(self, leader: str | None, address: str | None = None, term: int = 0) -> None:
+        super().__init__(leader, address, term)
+        leads = "" if leader is None else f", such as {leader!r}, which leads"
+        self.args = (f"not a member of the cluster, as far as this node's log goes: propose at one{leads}",)
+
+
 class TransferError(RaftError):
     """Leadership was not handed over as asked. Nothing else has changed."""
 
@@ -187,6 +200,10 @@ class SubscriberTooSlow(RaftError):
 
 class ChangeRefused(RaftError):
     """A change of members can't be made as asked; nothing was changed, and the message says why and what to do."""
+
+
+class ChangeFailed(RaftError):
+    """A change of members has begun and come to something else than was asked; the message says to what, and why."""
 
 
 # --- storage -------------------------------------------------------------------------------------------------

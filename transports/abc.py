@@ -23,6 +23,17 @@ PeerLost = Callable[[str], None]
 
 
 def _nobody_minds(_peer: str) -> None: ...
+
+
+Stranger = Callable[[str, str], bool]
+"""`stranger(sender, address)`: a node of this cluster that is no peer has something to say, and can be reached there
+(""; not known). True: it is a peer from now on (`Transport.set_peers` was called meanwhile). Never blocks."""
+
+
+def _keep_out(_sender: str, _address: str) -> bool:
+    return False
+
+
 def _no_matter_when(_expires_at: float) -> None: ...
 
 
@@ -45,6 +56,7 @@ class Endpoint:
             without connections need not tell, and none can tell of a machine that vanishes, or a link that is cut.
         initial_voters: ids of the voters that the cluster began with, sorted. A peer that says others is refused; empty
             where not known, and not compared then.
+        stranger: asked about a node of this cluster that is no peer. A node's own list may be older than another's.
         heartbeat_interval_s, election_timeout_s: how often a leader speaks, and the shortest time after which a
             follower that hears none asks for votes. A peer with which this node would not keep a leader is refused; 0:
             not compared.
@@ -68,6 +80,7 @@ class Endpoint:
     initial_voters: tuple[str, ...] = ()
     heartbeat_interval_s: float = 0.0
     election_timeout_s: float = 0.0
+    stranger: Stranger = _keep_out
     certificate_expiring: Callable[[float], None] = _no_matter_when
     incarnation: str = ""
     address: str = ""

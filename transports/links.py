@@ -10,6 +10,7 @@ from raft_actors.raft.messages import (
     AppendEntries,
     ConfirmLeader,
     InstallSnapshot,
+    RequestLeave,
     RequestPreVote,
     RequestReadIndex,
     RequestVote,
@@ -17,7 +18,16 @@ from raft_actors.raft.messages import (
 )
 
 REQUESTS: frozenset[type] = frozenset(
-    {RequestPreVote, RequestVote, AppendEntries, InstallSnapshot, ConfirmLeader, RequestReadIndex, TimeoutNow}
+    {
+        RequestPreVote,
+        RequestVote,
+        AppendEntries,
+        InstallSnapshot,
+        ConfirmLeader,
+        RequestReadIndex,
+        TimeoutNow,
+        RequestLeave,
+    }
 )
 """Messages that ask; every other one is a reply."""
 

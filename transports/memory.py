@@ -334,7 +334,8 @@ class MemoryTransport(Transport):
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
         totals = self._totals
-        if sender not in endpoint.peers or not is_of_same_cluster(origin, endpoint):
+        same = is_of_same_cluster(origin, endpoint)
+        if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
             totals.refused_handshakes += 1
             return False
         refusal = endpoint.admit(Greeting(sender, origin.incarnation, origin.address, origin.configuration_index()))

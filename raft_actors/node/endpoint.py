@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft_actors.config import MAX_MESSAGE_BYTES
 from raft_actors.node.events import CertificateExpiring
+from raft_actors.node.observing import peer_addresses
 from raft_actors.transports.abc import Endpoint
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endpoint:
     """The node as its transport sees it. Its store is open."""
     cluster, config, node_id = supervisor.cluster, supervisor.config, supervisor.node_id
-    acquaintances = supervisor.acquaintances
+    acquaintances, state = supervisor.acquaintances, supervisor.recovered_state()
     return Endpoint(
         cluster.cluster_id,
         node_id,
-        {peer: address for peer, address in cluster.voters.items() if peer != node_id},
+        peer_addresses(state),
         supervisor.deliver,
         MAX_MESSAGE_BYTES,
         peer_lost=supervisor.peer_lost,
@@ -28,7 +29,9 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         election_timeout_s=config.election_timeout_s[0],
         certificate_expiring=lambda expires_at: supervisor.events.publish(CertificateExpiring(expires_at)),
         incarnation=acquaintances.incarnation,
-        address=cluster.voters.get(node_id, ""),
+        address=state.address_of(node_id) or "",
+        configuration_index=lambda: state.configurations.latest.index,
+        stranger=supervisor.welcome,
         operate=supervisor.operate,
         admit=acquaintances.admit,
         refused=acquaintances.refused,

@@ -12,6 +12,7 @@ import trio
 
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.errors import SubscriberTooSlow
+from raft_actors.raft.configurations import Held
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
 
@@ -81,10 +82,50 @@ class CertificateExpiring:
     expires_at: float
 
 
+@attrs.frozen
+class MembershipChanged:
+    """Other members are in force on this node than before, or those that are in force are committed now.
+
+    Told when a configuration is appended, and once more when it is committed, unless that has made the leader append
+    the next one at once. One that was appended and truncated again is followed by the one before it.
+
+    Attributes:
+        index: of the configuration's entry in the log; 0 for the one that the cluster began with.
+        committed: whether it stays.
+        voters: who votes; while it is joint, who is to vote.
+        learners: who gets the log without a vote.
+        outgoing: who voted before; empty unless joint.
+    """
+
+    index: int
+    committed: bool
+    voters: frozenset[str]
+    learners: frozenset[str] = frozenset()
+    outgoing: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, held: Held, *, committed: bool) -> MembershipChanged:
+        """The event of a configuration in its place."""
+        configuration = held.configuration
+        return cls(held.index, committed, configuration.voters, configuration.learners, configuration.outgoing)
+
+    def __str__(self) -> str:
+        parts = [f"voters {_names(self.voters)}"]
+        parts += [f"voters before {_names(self.outgoing)}"] * bool(self.outgoing)
+        parts += [f"learners {_names(self.learners)}"] * bool(self.learners)
+        pending = "" if self.committed else ", not committed yet"
+        return f"has the members of index {self.index}{pending}: {'; '.join(parts)}"
+
+
+def _names(ids: frozenset[str]) -> str:
+    return ", ".join(sorted(ids))
+
+
 Event = (
     RoleChanged
     | LeaderChanged
     | CommitAdvanced
+    | MembershipChanged
     | SnapshotTaken
     | SnapshotInstalled
     | FollowerLeftBehind

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
-from raft_actors.actors.actor import ActorStopped
+from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.pending import Pending
 from raft_actors.errors import NodeStopped, NotLeader, TransferError
 from raft_actors.node.supervisor import Supervisor
-from raft_actors.raft.inputs import TransferRequested
+from raft_actors.raft.inputs import Received, TransferRequested
+from raft_actors.raft.messages import RequestLeave
 from raft_actors.raft.transitions import RoleName
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +44,28 @@ class Handoff:
             raise NodeStopped(supervisor.node_id) from supervisor.crash
         finally:
             supervisor.transfers.discard(pending)
+
+    async def leave(self) -> bool:
+        """Have this node removed from the cluster, and wait until that is committed. False: that can't be.
+
+        Asked for again and again: another change may be under way, the leader may change, a message may be lost.
+        """
+        supervisor = self._supervisor
+        state, clock = supervisor.recovered_state(), supervisor.clock
+        alarm = clock.alarm()
+        while not supervisor.over:
+            if not state.is_member and state.configurations.latest.index <= state.commit_index:
+                return True
+            if not state.voters - {state.node_id}:
+                _logger.warning("%s can't leave its cluster: nobody else has a vote", supervisor.node_id)
+                return False
+            if state.leader == state.node_id:
+                with suppress(MailboxFull):
+                    supervisor.inbox.tell(Received(state.node_id, RequestLeave(state.durable.term)))
+            elif state.leader is not None:
+                supervisor.transport.send_nowait(state.leader, RequestLeave(state.durable.term))
+            await alarm.wait(clock.now() + state.config.heartbeat_interval_s)
+        return False
 
     async def before_stopping(self) -> None:
         """Have somebody else lead, if this node does and there is anybody. Where that can't be, the others elect."""

@@ -17,11 +17,11 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from raft_actors.actors.actor import ActorStopped
 from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.home_thread import NOT_IN_TRIO, current_task
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import (
+    ChangeFailed,
     CommandFailed,
     ConfigurationError,
     NodeStopped,
@@ -33,16 +33,15 @@ from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
+from raft_actors.node.members import MemberCalls
 from raft_actors.node.operating import Operations
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
-from raft_actors.node.snapshot_chunks import SnapshotChunks
-from raft_actors.node.snapshot_schedule import RequestSnapshot
+from raft_actors.node.snapshot_calls import SnapshotCalls
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Observer, Supervisor
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
 
@@ -55,7 +54,7 @@ T = TypeVar("T")
 M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 
-class Node(ReadingNode[M_co], Generic[M_co]):
+class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
     """One member of a Raft cluster. Open it with `open_node` (or `run_node` in a nursery of your own).
 
     Its type names the state machine: a `Node[Accounts]` proposes the commands of `Accounts`, and reads from one.
@@ -71,7 +70,7 @@ class Node(ReadingNode[M_co], Generic[M_co]):
     time slices.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         node_id: str,
         *,
@@ -80,13 +79,14 @@ class Node(ReadingNode[M_co], Generic[M_co]):
         storage: Storage,
         transport: Transport,
         config: NodeConfig | None = None,
+        join: bool = False,
         observer: Observer | None = None,
         clock: NodeClock | None = None,
     ) -> None:
-        if node_id not in cluster.voters:
-            known = ", ".join(cluster.voters)
+        if node_id not in cluster.voters and not join:
             raise ConfigurationError(
-                f"node {node_id!r} is not among the voters of cluster {cluster.cluster_id!r} ({known})"
+                f"node {node_id!r} is not among the voters of cluster {cluster.cluster_id!r} "
+                f"({', '.join(cluster.voters)}): is it to join, or has it joined? Then say join=True"
             )
         self.node_id = node_id
         self.cluster = cluster
@@ -130,11 +130,14 @@ class Node(ReadingNode[M_co], Generic[M_co]):
         await self._supervisor.run(lambda: task_status.started(self))
 
     @trio.lowlevel.enable_ki_protection
-    async def aclose(self) -> None:
+    async def aclose(self, *, leave: bool = False) -> None:
         """Stop in two stages: take no more proposals, hand leadership over and let what is under way finish; then end
-        all actors.
+        all actors. With `leave`, this node is removed from the cluster before, for good.
 
         The first stage is bounded by `NodeConfig.shutdown_timeout_s`; what is not finished by then gets `NodeStopped`.
+
+        Raises:
+            ChangeFailed: the node has stopped, and may still be a member: have the leader remove it.
         """
         current_task()
         self._home.check()
@@ -143,13 +146,17 @@ class Node(ReadingNode[M_co], Generic[M_co]):
         if not self._started:
             self._started = supervisor.over = True
             supervisor.ended.set()
+        left = not leave
         try:
             with trio.move_on_after(self.config.shutdown_timeout_s):
+                left = not leave or await self._handoff.leave()
                 await self._handoff.before_stopping()
                 await supervisor.admission.wait_idle()
         finally:
             supervisor.stop()
         await supervisor.ended.wait()
+        if not left:
+            raise ChangeFailed(f"node {self.node_id!r} has stopped, and may still be a member: remove it at the leader")
 
     @property
     def state(self) -> NodeState:
@@ -304,25 +311,6 @@ class Node(ReadingNode[M_co], Generic[M_co]):
         if applier.applied_index < index:
             raise NodeStopped(self.node_id) from self.crash
 
-    @trio.lowlevel.enable_ki_protection
-    async def take_snapshot(self) -> SnapshotMetadata:
-        """Take a snapshot of what is applied now, whatever the policy says; return its metadata once it is durable.
-
-        Raises:
-            NodeStopped: the node ended first; the cause is what ended it (a `snapshot` that raised, say).
-            UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
-        """
-        current_task()
-        self._supervisor.check_caller()
-        try:
-            snapshot: SnapshotMetadata = await applier_of(self._supervisor).ask(RequestSnapshot)
-            return snapshot
-        except ActorStopped as stopped:
-            cause = stopped.__cause__
-        if cause is None:  # another actor crashed: which, is known once all have ended
-            await self._supervisor.ended.wait()
-        raise NodeStopped(self.node_id) from cause or self.crash
-
     def status(self) -> NodeStatus:
         """A frozen picture of the node; after its end, of where it stood.
 
@@ -366,21 +354,3 @@ class Node(ReadingNode[M_co], Generic[M_co]):
             raise ConfigurationError(f"log indexes begin with 1, so from_index can't be {begin}")
         with applier.readers.keeping(kept_results, applier.applied_index + 1) as results:
             yield AppliedLog(applier, state.log, self._supervisor.storage, self._codec, begin, results)
-
-    @asynccontextmanager
-    async def open_snapshot(self) -> AsyncGenerator[tuple[SnapshotMetadata, SnapshotChunks] | None, None]:
-        """Read the latest snapshot: its metadata, and its chunks to iterate over. None where there is none.
-
-        It stays readable while it is open, even when a newer one replaces it.
-        """
-        current_task()
-        self._supervisor.check_caller()
-        applier_of(self._supervisor)
-        reader = await self._supervisor.storage.open_snapshot()
-        if reader is None:
-            yield None
-            return
-        try:
-            yield reader.metadata, SnapshotChunks(reader)
-        finally:
-            reader.close()

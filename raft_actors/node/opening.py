@@ -30,6 +30,7 @@ async def open_node(
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
+    join: bool = False,
 ) -> AsyncGenerator[Node[M], None]:
     """Open a node for the length of an `async with` block.
 
@@ -42,6 +43,10 @@ async def open_node(
     `state_machine` serves one node in its life, so a loop that opens the node again hands in a factory: a callable
     without arguments, such as the class.
 
+    `join=True` is for a node that is none of the voters that the cluster began with (which `cluster` names all the
+    same): it waits until the leader is told of it (`Node.change_members`), and serves from then on. Say it at every
+    later start, too.
+
     Raises:
         ConfigurationError: an argument can't work, or the state machine has served a node before.
         UsageError: this is no Trio task.
@@ -49,7 +54,13 @@ async def open_node(
     """
     current_task()
     node = Node(
-        node_id, cluster=cluster, state_machine=state_machine, storage=storage, transport=transport, config=config
+        node_id,
+        cluster=cluster,
+        state_machine=state_machine,
+        storage=storage,
+        transport=transport,
+        config=config,
+        join=join,
     )
     body_error: BaseException | None = None
     try:
@@ -81,6 +92,7 @@ async def run_node(  # noqa: ASYNC128 - the node calls started()
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
+    join: bool = False,
     task_status: trio.TaskStatus[Node[M]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node in a nursery of your own: `node = await nursery.start(partial(run_node, "n1", cluster=…, …))`.
@@ -96,6 +108,12 @@ async def run_node(  # noqa: ASYNC128 - the node calls started()
     """
     current_task()
     node = Node(
-        node_id, cluster=cluster, state_machine=state_machine, storage=storage, transport=transport, config=config
+        node_id,
+        cluster=cluster,
+        state_machine=state_machine,
+        storage=storage,
+        transport=transport,
+        config=config,
+        join=join,
     )
     await node.run(task_status=task_status)

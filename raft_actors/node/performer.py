@@ -15,6 +15,7 @@ from raft_actors.raft.effects import (
     AnnounceSnapshot,
     AnswerReads,
     Apply,
+    ChangeBegun,
     DiscardSnapshot,
     LeaveBehind,
     Persist,
@@ -24,6 +25,7 @@ from raft_actors.raft.effects import (
     StoreChunk,
     Transferred,
 )
+from raft_actors.raft.membership import Goal
 from raft_actors.transports.abc import Transport
 
 _logger = logging.getLogger(__name__)
@@ -59,6 +61,9 @@ def performers(
     def transferred(effect: Transferred) -> None:
         cast("Pending[str]", effect.request).resolve(effect.leader)
 
+    def change_begun(effect: ChangeBegun) -> None:
+        cast("Pending[tuple[int, Goal]]", effect.request).resolve((effect.index, effect.goal))
+
     def leave_behind(effect: LeaveBehind) -> None:
         _logger.warning(
             "%s: %s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
@@ -80,6 +85,7 @@ def performers(
         AnswerReads: applier.reads.answer_when_applied,
         Refuse: refuse,
         Transferred: transferred,
+        ChangeBegun: change_begun,
         StoreChunk: installer.notify,
         DiscardSnapshot: installer.notify,
     }

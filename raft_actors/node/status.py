@@ -38,6 +38,9 @@ class NodeStatus:
         state: where in its life it stands.
         role: its role in the term; None once it has ended, when nothing here changes any more.
         leader: id of this term's leader, or None while it is not known, and once the node has ended.
+        voters: ids of those who vote, in either half while the configuration is joint; more says `Node.members`.
+        learners: ids of those who get the log without a vote.
+        is_member: whether this node is either.
         commit_index: the last entry known to be committed.
         applied_index: the last entry applied to the state machine.
         durable_index: the last entry on this node's disk.
@@ -53,6 +56,8 @@ class NodeStatus:
     voted_for: str | None
     leader: str | None
     voters: tuple[str, ...]
+    learners: tuple[str, ...] = ()
+    is_member: bool = True
     commit_index: int
     applied_index: int
     durable_index: int
@@ -71,6 +76,7 @@ class NodeStatistics:
         unsynced_bytes: bytes of entries on their way to this node's disk.
         dropped_messages: messages from peers that found the inbox full.
         elections: elections that this node has started.
+        membership_changes: how often other members came into force on this node since it started.
     """
 
     pending_proposals: int
@@ -78,6 +84,7 @@ class NodeStatistics:
     unsynced_bytes: int
     dropped_messages: int
     elections: int
+    membership_changes: int
     inbox: MailboxStatistics
     persistence: PersistenceStatistics
     storage: StorageStatistics

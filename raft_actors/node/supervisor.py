@@ -27,11 +27,12 @@ from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.applier import Applier
 from raft_actors.node.closing import closed
 from raft_actors.node.endpoint import endpoint_of
-from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, RoleChanged
+from raft_actors.node.events import EventHub
 from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
+from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
 from raft_actors.node.proposals import Admission
 from raft_actors.node.recovery import recover
@@ -70,7 +71,8 @@ class Supervisor:
         crash: the error that ended the node, or None.
         over: whether the node has no role any more, and answers nobody. Its storage may be closing still.
         ended: set once all of it has ended.
-        transfers: who waits to hear what came of handing leadership over.
+        changed: parks those who wait for another leader, or other members.
+        transfers: who waits to hear what came of handing leadership over, or that a change of members has begun.
     """
 
     def __init__(
@@ -117,13 +119,13 @@ class Supervisor:
         self.over = False
         self.ended = trio.Event()
         self.changed = trio.lowlevel.ParkingLot()
-        self.transfers: set[Pending[str]] = set()
+        self.transfers: set[Pending[Any]] = set()
         self.operate: Operate | None = None
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
         self.acquaintances = Acquaintances(node_id, self.fail)
-        self._seen: tuple[Any, ...] = (None, 0, None, 0)
+        self._seen = Observing(self.events, self.changed, self._log, transport)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -223,7 +225,7 @@ class Supervisor:
                 events=self.events,
             ),
             end_step=partial(self._end_step, applier),
-            observe=self._observe if self.observer is None else self._observe_aloud,
+            observe=self._seen.look if self.observer is None else self._observe,
             clock=self.clock,
         )
         actor: RoleActor = FollowerActor(state, services)
@@ -263,19 +265,10 @@ class Supervisor:
         for transfer in self.transfers:
             transfer.fail(stopped(None))
         self.inbox.close()
-        self._publish_end()
+        self._seen.end()
         if self.applier is not None:
             self.applier.stop()
         self.changed.unpark_all()
-
-    def _publish_end(self) -> None:
-        """Let no subscriber go on believing that this node leads, or that it knows who does."""
-        state = self.state
-        if state is not None and self.role is not None:
-            self.events.publish(RoleChanged(state.term, None))
-            if state.leader is not None:
-                self.events.publish(LeaderChanged(state.term, None))
-        self.events.close()
 
     # --- what goes in ----------------------------------------------------------------------------------------
 
@@ -289,6 +282,10 @@ class Supervisor:
         except ActorStopped:
             return False
         return True
+
+    def welcome(self, stranger: str, address: str) -> bool:
+        """Whether to hear a node that is no peer; see `Endpoint.stranger`."""
+        return self._seen.welcome(self.state, stranger, address)
 
     def peer_lost(self, peer: str) -> None:
         """Pass on a hint; where there is no room for it, the election timeout will do."""
@@ -304,26 +301,8 @@ class Supervisor:
     # --- what comes out --------------------------------------------------------------------------------------
 
     def _observe(self, role: Role) -> None:
-        """Publish what has changed since the last look. Called after each decision, so that no change goes unseen."""
-        state = role.state
-        seen = (role, state.term, state.leader, state.commit_index)
-        if seen == self._seen:
-            return
-        last_role, last_term, last_leader, last_commit = self._seen
-        self._seen = seen
-        if role is not last_role:
-            self._log.info("is %s in term %d", role.name, state.term)
-            self.events.publish(RoleChanged(state.term, role.name))
-        if (state.term, state.leader) != (last_term, last_leader):
-            if state.leader is not None:
-                self._log.info("knows %r as the leader of term %d", state.leader, state.term)
-            self.events.publish(LeaderChanged(state.term, state.leader))
-            self.changed.unpark_all()
-        if state.commit_index != last_commit:
-            self.events.publish(CommitAdvanced(state.commit_index))
-
-    def _observe_aloud(self, role: Role) -> None:
-        self._observe(role)
+        """See what has changed. Called after each decision, so that no change goes unseen."""
+        self._seen.look(role)
         if self.observer is not None:
             self.observer(self, role)
 

@@ -44,10 +44,17 @@ class Configurations:
         changes: counts what changed which configuration is in force.
     """
 
-    def __init__(self, first: Configuration, stored: Iterable[StoredConfiguration] = ()) -> None:
-        """Begin with the configuration that the cluster began with, or with what a store has."""
+    def __init__(
+        self, first: Configuration, stored: Iterable[StoredConfiguration] = (), *, snapshot_index: int = 0
+    ) -> None:
+        """Begin with the configuration that the cluster began with, and with what a store has.
+
+        Unless the first of these is what the snapshot ends with: then nobody needs what was before.
+        """
         self._first = Held(0, first)
-        self._held = list(map(_opened, stored)) or [self._first]
+        self._held = list(map(_opened, stored))
+        if not self._held or self._held[0].index > snapshot_index:
+            self._held.insert(0, self._first)
         self.changes = 0
 
     @property

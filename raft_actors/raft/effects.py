@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
+from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
-from raft_actors.raft.requests import ReadRequest, Request, TransferRequest
+from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
 from raft_actors.raft.transitions import RoleName
 
 
@@ -104,9 +105,9 @@ class Persist:
 
 @attrs.frozen
 class Refuse:
-    """Answer a proposal, a read or a transfer with an error."""
+    """Answer a proposal, a read, a transfer or a change of members with an error."""
 
-    outcome: Request | ReadRequest | TransferRequest
+    outcome: Request | ReadRequest | TransferRequest | ChangeRequest
     error: Exception
 
 
@@ -116,6 +117,20 @@ class Transferred:
 
     request: TransferRequest
     leader: str
+
+
+@attrs.frozen
+class ChangeBegun:
+    """Answer a change of members: it has begun, or nothing is left to do.
+
+    Attributes:
+        index: of the configuration with which it began, or which is as asked already.
+        goal: what it is to come to.
+    """
+
+    request: ChangeRequest
+    index: int
+    goal: Goal
 
 
 @attrs.frozen
@@ -221,6 +236,7 @@ Effect = (
     | AnswerReads
     | Refuse
     | Transferred
+    | ChangeBegun
     | StoreChunk
     | DiscardSnapshot
     | ReplicateTo

@@ -7,3 +7,6 @@ from __future__ import annotations
 
 READ_INDEX = "read-index"
 """It answers `ConfirmLeader` and, as a leader, `RequestReadIndex`."""
+
+MEMBERSHIP = "membership"
+"""It knows entries of kind CONFIGURATION, snapshots that say which one was in force, and `RequestLeave`."""

@@ -7,7 +7,7 @@ import attrs
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
-from raft_actors.raft.requests import ReadRequest, Request, TransferRequest
+from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
 
 
 @attrs.frozen
@@ -106,6 +106,13 @@ class TransferRequested:
     request: TransferRequest
 
 
+@attrs.frozen
+class ChangeRequested:
+    """An application wants other members, or no change of them any more."""
+
+    request: ChangeRequest
+
+
 Input = (
     Received
     | Durable
@@ -117,4 +124,5 @@ Input = (
     | Requested
     | ReadsRequested
     | TransferRequested
+    | ChangeRequested
 )

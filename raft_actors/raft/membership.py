@@ -229,6 +229,19 @@ def cancel_change(current: Configuration) -> Configuration | None:
     return Configuration(voters, learners, members=_of(current.members, voters | learners))
 
 
+def settle_change(current: Configuration) -> Configuration | None:
+    """What to append where newcomers can't be made voters; None where no change is under way, or it is too late.
+
+    Those who voted before vote on, and all others that had joined stay as learners. It leads as far back as
+    `cancel_change`, so it needs nobody of the new voters either.
+    """
+    goal = current.goal
+    if goal is None or (goal.voters == current.voters and not current.is_joint):
+        return None
+    voters = current.outgoing or current.voters
+    return Configuration(voters, current.ids - voters, members=current.members)
+
+
 def _left(joint: Configuration) -> Configuration:
     """The new voters alone; who votes no more learns of it as a learner."""
     learners = joint.ids - joint.voters

@@ -212,6 +212,13 @@ class TimeoutNow:
     term: int
 
 
+@attrs.frozen
+class RequestLeave:
+    """A member asks the leader to be removed: its process is about to end for good."""
+
+    term: int
+
+
 Message = (
     RequestPreVote
     | RequestPreVoteReply
@@ -227,5 +234,6 @@ Message = (
     | RequestReadIndex
     | ReadIndexReply
     | TimeoutNow
+    | RequestLeave
 )
 """Every message that a transport must carry."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import attrs
+
+from raft_actors.raft.membership import Member
 
 
 class Request(Protocol):
@@ -47,14 +49,44 @@ class TransferRequest(Protocol):
     to: str | None
 
 
+class ChangeRequest(Protocol):
+    """That the members should change. Whoever handed it in waits to hear that the change has begun.
+
+    Attributes:
+        voters, learners: who shall vote, and who else shall get the log; None: as now.
+        members: what is told of newcomers, and of those of whom something changes.
+        if_config: the index of the configuration that this was decided on, or None for any.
+        promote: whether newcomers among the voters may have to catch up first. Else it is refused.
+        cancels: whether it asks for nothing but the end of the change under way.
+    """
+
+    @property
+    def voters(self) -> frozenset[str] | None: ...
+
+    @property
+    def learners(self) -> frozenset[str] | None: ...
+
+    @property
+    def members(self) -> Mapping[str, Member]: ...
+
+    @property
+    def if_config(self) -> int | None: ...
+
+    @property
+    def promote(self) -> bool: ...
+
+    @property
+    def cancels(self) -> bool: ...
+
+
 @attrs.frozen
 class Handover:
     """What a leader that has told another to lead leaves behind: who waits to hear who leads now.
 
     Attributes:
-        request: the transfer itself; its requester hears it too.
+        request: the transfer itself; its requester hears it too. None where the leader handed over by itself.
         held: proposals and reads that came during the transfer; none of them is in the log.
     """
 
-    request: TransferRequest
+    request: TransferRequest | None
     held: tuple[Request, ...]

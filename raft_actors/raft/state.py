@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 import attrs
@@ -13,7 +13,7 @@ from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Consequence, Persist, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
-from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import (
     CommitSnapshot,
@@ -65,6 +65,7 @@ class RaftState:
         is_voter: whether this node has one. A node that has none never stands.
         peers: all others that get the log, sorted: voters and learners.
         voting_peers: those of them that vote.
+        parting: nodes that are members no more, and that a leader still tells so: id → what was known of it.
     """
 
     node_id: str
@@ -86,6 +87,7 @@ class RaftState:
     unsynced_writes: int = 0
     synced_writes: int = 0
     stored_configurations: tuple[StoredConfiguration, ...] = ()
+    parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
@@ -100,8 +102,24 @@ class RaftState:
     def __attrs_post_init__(self) -> None:
         self.written = self.durable = HardState(self.term, self.voted_for)
         self.noted_commit_index = self.commit_index
-        self.configurations = Configurations(Configuration(self.cluster.voters), self.stored_configurations)
+        self.configurations = Configurations(
+            Configuration(self.cluster.voters), self.stored_configurations, snapshot_index=self.log.snapshot_index
+        )
         self._use_latest_configuration()
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this node is one by the configuration in force: not before it has joined, nor once it was removed."""
+        return self.node_id in self.configuration.ids
+
+    def address_of(self, node_id: str) -> str | None:
+        """Where a member is reached; None where that is not known.
+
+        The voters that the cluster began with are where this start names them, unless a later configuration knows
+        better.
+        """
+        member = self.configuration.members.get(node_id) or self.parting.get(node_id)
+        return (member.address if member else "") or self.cluster.voters.get(node_id)
 
     # --- the log, and the configurations in it -------------------------------------------------------------------
 

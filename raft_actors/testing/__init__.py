@@ -15,7 +15,7 @@ that needs, but for these two.
 
 from raft_actors.observe.trace import Trace
 from raft_actors.testing.clients import Client, OutcomeUnknown
-from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster, Started
+from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.failure import CheckFailed
@@ -23,6 +23,7 @@ from raft_actors.testing.history import Call, History, Outcome, outcome_of
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
+from raft_actors.testing.members import Started
 from raft_actors.testing.models import CounterModel, KeyValueModel, QueueModel, RegisterModel
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed

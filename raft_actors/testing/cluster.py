@@ -17,8 +17,8 @@ import trio
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, NotLeader, Overloaded, StorageCorrupt
+from raft_actors.node.members import MembersStatus
 from raft_actors.node.node import Node
-from raft_actors.node.proposals import PendingProposal
 from raft_actors.observe.trace import Trace
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
@@ -28,7 +28,7 @@ from raft_actors.testing.disk import SimulatedDisk, seeded_incarnations
 from raft_actors.testing.facts import Facts
 from raft_actors.testing.failure import CheckFailed, check_failed
 from raft_actors.testing.invariants import Invariant
-from raft_actors.testing.members import Member
+from raft_actors.testing.members import Member, Started
 from raft_actors.testing.network import LINK_FAULTS, SimulatedNetwork
 from raft_actors.testing.recorder import TraceRecorder
 from raft_actors.testing.recording import RecordingStateMachine
@@ -51,21 +51,11 @@ _LOOK_S = 0.02
 _GLANCE_S = 0.0005
 
 
-@attrs.frozen
-class Started:
-    """A command that a leader has taken into its log; nothing is said about its being committed."""
-
-    node_id: str
-    index: int
-    term: int
-    proposal: PendingProposal[Any]
-
-
 class SimulatedCluster(Generic[C, R]):
     """Real nodes to be crashed, cut off and watched. Made by `simulate`, with the faults of `Simulation`.
 
     Attributes:
-        node_ids: all members, "n1" first.
+        node_ids: all nodes, "n1" first; those that began the cluster, then those that may join it.
         agenda: what is going to happen.
         trace: what has happened.
         network: the network between them. Prefer the cluster's methods for cuts, which keep `connected` right.
@@ -82,6 +72,7 @@ class SimulatedCluster(Generic[C, R]):
         nursery: trio.Nursery,
         *,
         nodes: int,
+        joiners: int,
         seed: int,
         config: NodeConfig,
         faults: Faults,
@@ -99,8 +90,8 @@ class SimulatedCluster(Generic[C, R]):
         self.lost: dict[str, str] = {}
         self._make_state_machine = state_machine
         self._nursery = nursery
-        names = [f"n{number}" for number in range(1, nodes + 1)]
-        self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names})
+        names = [f"n{number}" for number in range(1, nodes + joiners + 1)]
+        self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names[:nodes]})
         gates = {name: Gate() for name in names}
         disks = {name: self._make_disk(name, gates[name], disk_delay_s) for name in names}
         recorder = TraceRecorder(self.trace, disks)
@@ -158,8 +149,13 @@ class SimulatedCluster(Generic[C, R]):
 
     @property
     def majority(self) -> int:
-        """How many nodes are more than half of all."""
-        return len(self.node_ids) // 2 + 1
+        """How many nodes are more than half of those that began the cluster."""
+        return len(self._cluster_config.voters) // 2 + 1
+
+    def members(self) -> MembersStatus | None:
+        """The members, by the running node that knows most to be committed; None where no node runs."""
+        known = [(node.status().commit_index, node.members()) for node in self.nodes.values()]
+        return max(known, key=lambda one: (one[0], one[1].config))[1] if known else None
 
     def node(self, node_id: str) -> Node[RecordingStateMachine[C, R]]:
         """A node that runs now."""

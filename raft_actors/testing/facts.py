@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from operator import attrgetter
 
 import attrs
 
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Configuration
 from raft_actors.testing.kept_snapshots import KeptSnapshots
 
 _index = attrgetter("index")
@@ -116,10 +117,14 @@ class Facts:
     snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
     replaced: set[str] = attrs.field(factory=set[str], init=False)
 
-    @property
-    def majority(self) -> int:
-        """How many nodes are more than half of all."""
-        return len(self.disks) // 2 + 1
+    @staticmethod
+    def is_quorum(agreeing: Set[str], configuration: Configuration) -> bool:
+        """Whether more than half of the voters are among these, and of those before where it is joint.
+
+        Counted here anew: what checks the nodes must not go by their own arithmetic.
+        """
+        halves = (configuration.voters, configuration.outgoing or configuration.voters)
+        return all(2 * len(half & agreeing) > len(half) for half in halves)
 
     def count_until(self, index: int) -> int:
         """How many commands have been applied up to this log index, by whoever is furthest."""

@@ -9,6 +9,7 @@ import attrs
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Configuration
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
@@ -51,6 +52,7 @@ class Life:
     seen_durable: int = 0
     seen_epoch: int = 0
     seen_snapshot: SnapshotMetadata | None = None
+    seen_configuration: Configuration | None = attrs.field(default=None, repr=False)
 
     @property
     def state(self) -> RaftState:
@@ -93,6 +95,7 @@ class Life:
         self.seen_durable = log.durable_index
         self.seen_epoch = log.epoch
         self.seen_snapshot = log.snapshot
+        self.seen_configuration = state.configuration
 
     @property
     def origin(self) -> str:

@@ -12,6 +12,7 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, StateMachineError
 from raft_actors.node.machines import state_machine_from, use
 from raft_actors.node.node import Node
+from raft_actors.node.proposals import PendingProposal
 from raft_actors.observe.trace import Trace
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.agenda import Gate
@@ -22,6 +23,17 @@ from raft_actors.testing.network import SimulatedTransport
 from raft_actors.testing.recording import RecordingStateMachine
 from raft_actors.testing.storage import SimulatedStorage
 from raft_actors.testing.watch import Watch
+
+
+@attrs.frozen
+class Started:
+    """A command that a leader has taken into its log; nothing is said about its being committed."""
+
+    node_id: str
+    index: int
+    term: int
+    proposal: PendingProposal[Any]
+
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -133,6 +145,7 @@ class Member(Generic[C, R]):
             storage=SimulatedStorage.on(self.disk),
             transport=self.watch.transport(life, transport),
             config=config,
+            join=True,
             observer=self.watch.observer(life),
             clock=self.clock.node_clock,
         )

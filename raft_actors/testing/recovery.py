@@ -44,13 +44,19 @@ class Recovery:
             self._lacks = "the nodes do not agree on a leader"
             for name in cluster.node_ids:
                 await cluster.try_start(name)
-            statuses = [node.status() for node in cluster.nodes.values()]
+            members = self._members()
+            statuses = [node.status() for name, node in cluster.nodes.items() if name in members]
             leaders = {(status.term, status.leader) for status in statuses}
-            if len(statuses) >= cluster.majority and len(leaders) == 1:
+            if len(leaders) == 1:
                 leader = leaders.pop()[1]
                 if leader is not None and leader in cluster.nodes:
                     return leader
             await trio.sleep(_LOOK_S)
+
+    def _members(self) -> set[str]:
+        """Who has to follow and to converge: those that a change removed, or has not named yet, need not."""
+        members = self._cluster.members()
+        return set(members.members) if members is not None else set()
 
     async def _serves(self, leader: str) -> None:
         """Have a read answered, which commits an entry."""
@@ -73,7 +79,7 @@ class Recovery:
                 await cluster.try_start(name)
             behind = [
                 name
-                for name in cluster.node_ids
+                for name in sorted(self._members())
                 if name not in cluster.lost and cluster.applied_index(name) < last_index
             ]
             if not behind:
@@ -86,9 +92,10 @@ class Recovery:
         cluster = self._cluster
         long_s = 2 * cluster.config.election_timeout_s[1]
         while True:
-            before = {name: node.status().term for name, node in cluster.nodes.items()}
+            members = self._members()
+            before = {name: node.status().term for name, node in cluster.nodes.items() if name in members}
             await trio.sleep(long_s)
-            after = {name: node.status().term for name, node in cluster.nodes.items()}
+            after = {name: node.status().term for name, node in cluster.nodes.items() if name in members}
             if before == after and len(set(after.values())) == 1:
                 return
             self._lacks = f"no leader stays: terms went from {before} to {after}"

@@ -308,6 +308,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
     state_machine: Callable[[], StateMachine[C, R]],
     *,
     nodes: int = 3,
+    joiners: int = 0,
     seed: int = 0,
     config: NodeConfig | None = None,
     faults: Faults = RELIABLE,
@@ -318,16 +319,15 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
 ) -> AsyncGenerator[Simulation[C, R], None]:
     """Simulate a cluster of `nodes` nodes for the length of an `async with` block; its end crashes them all.
 
-    Run it in a Trio program whose clock is `trio.testing.MockClock(autojump_threshold=0)`.
+    Run it with the clock `trio.testing.MockClock(autojump_threshold=0)`.
 
     Args:
         state_machine: makes a fresh state machine for each start of a node.
-        seed: of the network, the nodes, the test's own choices (`SimulatedCluster.rng`) and Trio's scheduler.
+        joiners: nodes beside those, which are no members until `Node.change_members` makes them some.
+        seed: of the network, the nodes, `SimulatedCluster.rng` and Trio's scheduler.
         config: for every node; its `seed` is replaced by one that follows from the cluster's.
-        faults: of all messages.
-        disk_delay_s: how long each write takes on each disk.
-        deterministic: insist on a simulated clock, and have Trio schedule tasks in an order drawn from the seed
-            (`deterministic_scheduling`).
+        faults, disk_delay_s: of all messages, and of each write.
+        deterministic: insist on a simulated clock, and schedule tasks in an order drawn from the seed.
         trace: keep all events in `cluster.trace`, not only the latest.
         invariants: what makes each invariant that is checked after every step.
 
@@ -348,6 +348,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
                 state_machine,
                 nursery,
                 nodes=nodes,
+                joiners=joiners,
                 seed=seed,
                 config=config or NodeConfig(),
                 faults=faults,

@@ -45,9 +45,11 @@ class CommandLog(StateMachine[bytes, int]):
             self.commands_applied.append(data[start:position])
 
 
-def open_log(nodes: int, seed: int, *, config: NodeConfig | None = None) -> AbstractAsyncContextManager[LogCluster]:
-    """A cluster that replicates a list of commands."""
-    return open_cluster(CommandLog, nodes=nodes, seed=seed, config=config)
+def open_log(
+    nodes: int, seed: int, *, joiners: int = 0, config: NodeConfig | None = None
+) -> AbstractAsyncContextManager[LogCluster]:
+    """A cluster that replicates a list of commands, with nodes beside it that may join."""
+    return open_cluster(CommandLog, nodes=nodes, joiners=joiners, seed=seed, config=config)
 
 
 def follower(cluster: LogCluster, leader: str) -> str:

@@ -86,7 +86,13 @@ def test_a_snapshot_takes_the_place_of_all() -> None:
     history.restart(None)
     assert history.latest.configuration == FIRST
     with pytest.raises(InternalError, match="can't be truncated"):
-        Configurations(FIRST, [stored(3, JOINED)]).truncate(2)
+        Configurations(FIRST, [stored(3, JOINED)], snapshot_index=3).truncate(2)
+
+
+def test_what_a_store_has_follows_the_first_unless_a_snapshot_ends_with_it() -> None:
+    history = Configurations(FIRST, [stored(3, JOINED), stored(5, JOINT)], snapshot_index=2)
+    history.truncate(3)
+    assert history.latest.configuration == FIRST
 
 
 def test_what_a_newer_version_wrote_is_passed_on_as_it_is() -> None:

@@ -159,7 +159,10 @@ class Receiver:
         except TlsFailure as failure:  # who proves nothing is told nothing else
             self.totals.refused_by_reason[failure.trouble.name] += 1
             return Answer(Verdict.NOT_PROVEN, self.protocol, str(failure))
-        return judge(hello, self.endpoint, self.protocol)
+        answer = judge(hello, self.endpoint, self.protocol)
+        if answer.verdict is Verdict.UNKNOWN_NODE and self.endpoint.stranger(hello.sender, hello.address):
+            answer = judge(hello, self.endpoint, self.protocol)  # it is a peer now
+        return answer
 
     def _count_unproven(self, failure: TlsFailure) -> None:
         self.totals.refused_handshakes += 1

@@ -46,6 +46,7 @@ from raft_actors.raft.messages import (
     InstallSnapshotReply,
     Message,
     ReadIndexReply,
+    RequestLeave,
     RequestPreVote,
     RequestPreVoteReply,
     RequestReadIndex,
@@ -72,6 +73,7 @@ TAGS = MappingProxyType(
         12: ConfirmLeaderReply,
         13: RequestReadIndex,
         14: ReadIndexReply,
+        15: RequestLeave,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""

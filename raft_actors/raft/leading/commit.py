@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from raft_actors.errors import InternalError
 from raft_actors.raft.quorum import quorum_value
 from raft_actors.raft.state import RaftState
@@ -19,6 +21,10 @@ class Commit:
     def __init__(self, state: RaftState) -> None:
         self._state = state
         self.match_index: dict[str, int] = dict.fromkeys(state.peers, 0)
+
+    def follow(self, followers: Iterable[str]) -> None:
+        """Have these followers from now on. Of a new one nothing is known."""
+        self.match_index = {follower: self.match_index.get(follower, 0) for follower in followers}
 
     def record_match(self, follower: str, index: int) -> bool:
         """Note that a follower's disk holds the log up to `index`; return whether that is news.

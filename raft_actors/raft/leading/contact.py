@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Iterable
+
 from raft_actors.raft.quorum import quorum_value
 from raft_actors.raft.state import RaftState
 
@@ -28,9 +31,15 @@ class Contact:
         self.last_contact = dict.fromkeys(self._state.peers, now)
         self.began_at = self.quorum_checked_at = now
 
+    def follow(self, followers: Iterable[str]) -> None:
+        """Have these followers from now on. A new one was never heard of."""
+        self.last_contact = {follower: self.last_contact.get(follower, -math.inf) for follower in followers}
+        self.disconnected &= self.last_contact.keys()
+
     def heard_of(self, follower: str, now: float) -> None:
-        """Note that a follower has answered."""
-        self.last_contact[follower] = now
+        """Note that a follower has answered. One that was removed may be heard of for a while."""
+        if follower in self.last_contact:
+            self.last_contact[follower] = now
         if self.disconnected:
             self.disconnected.discard(follower)
 
@@ -45,8 +54,12 @@ class Contact:
         Not the shortest, as a follower has it for its leader: an idle follower is asked for an answer only when it has
         been silent for half of the longest. Who may lead on helps nobody else.
         """
+        return self.holds_among(self._state.voter_sets, now)
+
+    def holds_among(self, voter_sets: Iterable[Collection[str]], now: float) -> bool:
+        """The same of a majority of each of these sets."""
         state = self._state
-        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, *state.voter_sets)
+        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, *voter_sets)
         return silence_s <= state.config.election_timeout_s[1]
 
     def inactive(self, now: float) -> frozenset[str]:

@@ -21,14 +21,14 @@ class Transfer:
     """A transfer under way.
 
     Attributes:
-        request: who asked for it.
+        request: who asked for it; None where the leader does so by itself, for it is no voter any more.
         target: who is to lead.
         ends_at: when this leader gives it up and leads on, on the node's clock.
         told: whether the target was told to stand.
         held: proposals and reads that came meanwhile, in order.
     """
 
-    request: TransferRequest
+    request: TransferRequest | None
     target: str
     ends_at: float
     told: bool = False

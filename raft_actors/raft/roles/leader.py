@@ -10,7 +10,13 @@ from typing import cast
 
 from typing_extensions import override
 
-from raft_actors.errors import InternalError, LeadershipLost, Overloaded, TransferFailed, TransferRefused
+from raft_actors.errors import (
+    InternalError,
+    LeadershipLost,
+    Overloaded,
+    TransferFailed,
+    TransferRefused,
+)
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceCommit,
@@ -27,6 +33,7 @@ from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.intake import Intake
+from raft_actors.raft.leading.members import Members
 from raft_actors.raft.leading.own_disk import OwnDisk
 from raft_actors.raft.leading.reads import Reads
 from raft_actors.raft.leading.retention import Retention
@@ -45,14 +52,14 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.requests import Handover, ReadRequest, Request
-from raft_actors.raft.roles.role import Role
+from raft_actors.raft.roles.leader_members import LeaderOfMembers
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 _ANNOUNCE_COMMIT = AnnounceCommit()  # one for all: a busy leader needs thousands a second
 
 
-class Leader(Role):
+class Leader(LeaderOfMembers):
     """The leader of one term.
 
     Attributes:
@@ -63,6 +70,7 @@ class Leader(Role):
         contact: when the followers last answered.
         own_disk: whether its own disk works.
         retention: what followers still need of the log.
+        members: the change of members that is under way, if there is one.
         transfer: the handing over of leadership that is under way, or None.
     """
 
@@ -77,6 +85,7 @@ class Leader(Role):
         self.contact = Contact(state)
         self.own_disk = OwnDisk(state)
         self.retention = Retention(state, self.commit, self.contact)
+        self.members = Members(state, self.commit, self.contact)
         self.transfer: Transfer | None = None
 
     def start(self, now: float) -> list[Effect]:
@@ -86,6 +95,7 @@ class Leader(Role):
         self.deadline = now + state.config.heartbeat_interval_s
         self.contact.begin(now)
         self.own_disk.saw_it_work(now)
+        self.members.start(now)
         replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
         return [replicate, *self._append([self.intake.noop()])]
 
@@ -102,12 +112,19 @@ class Leader(Role):
         if held_up:
             self.own_disk.saw_it_work(now)
         elif self.contact.is_lost(now):
-            self.state.leader = None
-            return [Become(RoleName.FOLLOWER)]
+            settled = self.members.take_back(now)
+            if settled is None:
+                self.state.leader = None
+                return [Become(RoleName.FOLLOWER)]
+            return [*self._change_to(settled, now), Beat(self.contact.inactive(now))]
         elif self.own_disk.hangs(now):
             return self._give_way(now)
-        more = [*self._go_on_with_transfer(now), *self._ask_again_for_reads(), *self.state.note_commit()]
-        return [Beat(self.contact.inactive(now)), *more]
+        effects: list[Effect] = []
+        if self.members.beat(now):
+            effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
+        effects.append(Beat(self.contact.inactive(now) | self.members.awaited))
+        effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
+        return [*effects, *self._go_on_with_members(now), *self.state.note_commit()]
 
     def _give_way(self, now: float) -> list[Effect]:
         """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
@@ -194,28 +211,34 @@ class Leader(Role):
 
     def on_durable(self, item: inputs.Durable, now: float) -> list[Effect]:
         """Its own disk has caught up: count it."""
-        return super().on_durable(item, now) + self._advance_commit()
+        return super().on_durable(item, now) + self._advance_commit() + self._go_on_with_members(now)
 
     def on_append_entries_accepted(self, sender: str, message: AppendEntriesAccepted, now: float) -> list[Effect]:
         """Count it, and let the replicator send more."""
+        if sender not in self.commit.match_index:
+            return []  # late: it is no member any more
         effects = self._feed(sender, message, now)
         if self.commit.record_match(sender, message.match_index):
             effects += self._advance_commit()
             if self.transfer is not None:
                 effects += self._tell_when_due()
-        return effects
+        return effects + self._go_on_with_members(now) if self.members.busy else effects
 
     def on_append_entries_rejected(self, sender: str, message: AppendEntriesRejected, now: float) -> list[Effect]:
         """Let the replicator go back to where the logs agree."""
+        if sender not in self.commit.match_index:
+            return []
         return self._feed(sender, message, now)
 
     def on_install_snapshot_reply(self, sender: str, message: InstallSnapshotReply, now: float) -> list[Effect]:
         """Let the replicator send the next chunk. An installed snapshot counts as a match, however late it is told."""
+        if sender not in self.commit.match_index:
+            return []
         effects = self._feed(sender, message, now)
         self.retention.transfers[sender] = message.snapshot.index
         if message.installed and self.commit.record_match(sender, message.snapshot.index):
             effects += self._advance_commit()
-        return effects
+        return effects + self._go_on_with_members(now)
 
     def _feed(self, sender: str, message: Message, now: float) -> list[Effect]:
         self.contact.heard_of(sender, now)
@@ -274,6 +297,8 @@ class Leader(Role):
         self.transfer = None
         self.intake.requested += [request for request in transfer.held if not request.is_read]
         reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
+        if transfer.request is None:
+            return reads
         failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
         return [*reads, Refuse(transfer.request, TransferFailed(failed))]
 
@@ -298,6 +323,9 @@ class Leader(Role):
         effects += [Refuse(read, LeadershipLost(self.term, None)) for read in self.reads.take_all()]
         intake.uncommitted.clear()
         intake.requested.clear()
+        if self.members.waiting is not None:
+            effects.append(Refuse(self.members.waiting, self.not_leader()))
+        self.members.leave()
         if self.transfer is not None:
             self.state.handover = Handover(self.transfer.request, tuple(self.transfer.held))
         return effects

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from raft_actors.errors import InternalError, NotLeader, TransferFailed
+from raft_actors.errors import InternalError, NotLeader, NotMember, TransferFailed
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
@@ -32,6 +32,7 @@ from raft_actors.raft.messages import (
     InstallSnapshotReply,
     Message,
     ReadIndexReply,
+    RequestLeave,
     RequestPreVote,
     RequestPreVoteReply,
     RequestReadIndex,
@@ -65,6 +66,7 @@ class Role(ABC):
             inputs.Requested: self._on_requested,
             inputs.ReadsRequested: self._on_reads_requested,
             inputs.TransferRequested: self.on_transfer_requested,
+            inputs.ChangeRequested: self.on_change_requested,
         }
         self._message_handlers: dict[type[Any], Callable[[str, Any, float], list[Effect]]] = {
             RequestPreVote: self.on_request_pre_vote,
@@ -81,6 +83,7 @@ class Role(ABC):
             RequestReadIndex: self.on_request_read_index,
             ReadIndexReply: self.on_read_index_reply,
             TimeoutNow: self.on_timeout_now,
+            RequestLeave: self.on_request_leave,
         }
 
     @property
@@ -259,10 +262,22 @@ class Role(ABC):
         if handover is None:
             return []
         effects: list[Effect] = [Refuse(request, self.not_leader()) for request in handover.held]
+        if handover.request is None:
+            return effects
         if state.leader is not None:
             return [*effects, Transferred(handover.request, state.leader)]
         unknown = TransferFailed(f"{state.node_id!r} leads no more, and nobody else is known to lead yet")
         return [*effects, Refuse(handover.request, unknown)]
+
+    # --- members -----------------------------------------------------------------------------------------------
+
+    def on_change_requested(self, item: inputs.ChangeRequested, now: float) -> list[Effect]:
+        """Only a leader can change the members."""
+        return [Refuse(item.request, self.not_leader())]
+
+    def on_request_leave(self, sender: str, message: RequestLeave, now: float) -> list[Effect]:
+        """Only a leader can remove a member; the sender asks again."""
+        return []
 
     # --- elections -----------------------------------------------------------------------------------------------
 
@@ -273,6 +288,8 @@ class Role(ABC):
         """
         state = self.state
         settled = self._settle_handover()
+        if not state.is_voter:
+            state.leader = None  # it has none any more, and may need to be found by one that it does not know
         if state.is_voter and state.config.pre_vote and state.voting_peers:
             return [*settled, Become(RoleName.PRE_CANDIDATE)]
         if not state.may_stand or not state.is_voter:
@@ -304,9 +321,12 @@ class Role(ABC):
 
     def not_leader(self) -> NotLeader:
         """The error that names the leader as far as known."""
-        leader = self.state.leader
-        address = self.state.cluster.voters.get(leader) if leader else None
-        return NotLeader(leader, address, self.state.term)
+        state = self.state
+        leader = state.leader
+        address = state.address_of(leader) if leader else None
+        if not state.is_member:
+            return NotMember(leader, address, state.term)
+        return NotLeader(leader, address, state.term)
 
     # --- snapshots: the same decision in every role ---------------------------------------------------------------
 

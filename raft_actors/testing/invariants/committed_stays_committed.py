@@ -74,12 +74,10 @@ class CommittedStaysCommitted(Invariant):
         term = state.log.term_at(index)
         if term != state.term:
             self.fail(f"{life}, leader of term {state.term}, commits entry {index} of term {term} (§5.4.2, Figure 8)")
-        holders = [name for name, disk in facts.disks.items() if name in facts.replaced or holds(disk, index, term)]
-        if len(holders) < facts.majority:
-            self.fail(
-                f"{life} commits entry {index} of term {term}, which only the disks of {sorted(holders)} hold; "
-                f"{facts.majority} must"
-            )
+        holders = {name for name, disk in facts.disks.items() if name in facts.replaced or holds(disk, index, term)}
+        # By what was in force before this decision, which may have appended another configuration after the commit.
+        if not facts.is_quorum(holders, life.seen_configuration or state.configuration):
+            self.fail(f"{life} commits entry {index} of term {term}, which only {sorted(holders)} hold: no majority")
 
     @override
     def written(self, node_id: str, writes: Sequence[Write]) -> None:

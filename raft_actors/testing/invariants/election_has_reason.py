@@ -47,7 +47,7 @@ class ElectionHasReason(Invariant):
         if role.name is RoleName.CANDIDATE:
             asked = (life.state.term, life.node_id, life.state.pre_vote_rounds)
             granted = {life.node_id, *self._grants.get(asked, ())}
-            if len(granted) < self.facts.majority and asked[:2] not in self._told:
+            if not self.facts.is_quorum(granted, life.state.configuration) and asked[:2] not in self._told:
                 self.fail(f"{life} stands in term {life.state.term}, and only {sorted(granted)} would vote for it")
         elif role.name is RoleName.PRE_CANDIDATE and isinstance(before, Follower) and life.supervisor is not None:
             silence_s = life.supervisor.clock.now() - before.heard_at

@@ -39,8 +39,5 @@ class ElectionSafety(Invariant):
         if leader != life.node_id:
             self.fail(f"term {state.term} has two leaders: {leader!r} and {life.node_id!r}")
         voters = {life.node_id, *self._voters.get((state.term, life.node_id), ())}
-        if len(voters) < self.facts.majority:
-            self.fail(
-                f"{life} leads term {state.term} with the votes of {sorted(voters)} only; {self.facts.majority} are "
-                "needed"
-            )
+        if not self.facts.is_quorum(voters, state.configuration):
+            self.fail(f"{life} leads term {state.term} with the votes of {sorted(voters)} only: no majority")

@@ -35,9 +35,9 @@ class LeaderInTouch(Invariant):
         if not config.check_quorum:
             return
         since = role.contact.quorum_checked_at - config.election_timeout_s[1] - _EXACT_S
-        in_touch = 1 + sum([contact >= since for contact in role.contact.last_contact.values()])
-        if in_touch < self.facts.majority:
+        in_touch = {peer for peer, contact in role.contact.last_contact.items() if contact >= since}
+        if not self.facts.is_quorum({life.node_id, *in_touch}, role.state.configuration):
             self.fail(
-                f"{life} leads term {role.term} on, where {in_touch - 1} others have answered within "
+                f"{life} leads term {role.term} on, where {len(in_touch)} others have answered within "
                 f"{config.election_timeout_s[1]:g} s before {role.contact.quorum_checked_at:.3f} s by its clock"
             )

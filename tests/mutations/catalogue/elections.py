@@ -288,7 +288,7 @@ TERMS: tuple[Mutation, ...] = (
         "dissertation §6.2",
         Edit(
             _CONTACT,
-            "Contact.holds",
+            "Contact.holds_among",
             "silence_s <= state.config.election_timeout_s[1]",
             "silence_s <= 0",
         ),

@@ -276,8 +276,8 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_deadline",
-            "return [Beat(self.contact.inactive(now)), *more]",
-            "return []",
+            "effects.append(Beat(self.contact.inactive(now) | self.members.awaited))",
+            "effects.clear()",
         ),
     ),
     mutation(

@@ -1,0 +1,156 @@
+"""Leaders and members that go, in whole clusters and simulated time."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from raft_actors import ChangeFailed, ChangePhase, MembershipChanged, NotLeader
+from tests.cluster.membership import change, joint_at, newcomers, until
+from tests.cluster.support import Commands, LogCluster, open_log, seeds
+
+# --- leaders that go ----------------------------------------------------------------------------------------------
+
+
+@seeds(12)
+async def test_the_next_leader_leaves_the_joint_configuration(seed: int) -> None:
+    command = Commands()
+    async with open_log(3, seed, joiners=2) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        with trio.move_on_after(20), trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def crash_it_once_joint() -> None:
+                    await until(cluster, lambda: joint_at(cluster, leader))
+                    await trio.sleep(cluster.rng.uniform(0, 0.003))
+                    cluster.crash(leader)
+                    scope.cancel()
+
+                nursery.start_soon(crash_it_once_joint)
+                await cluster.node(leader).change_members(newcomers("n3", "n4", "n5"))
+        await until(
+            cluster,
+            lambda: (
+                (members := cluster.members()) is not None and members.phase is ChangePhase.STABLE and members.committed
+            ),
+        )
+        members = await change(cluster, {"n3", "n4", "n5"})
+        assert members.voters == {"n3", "n4", "n5"}
+        await cluster.one(command(), 3 - (leader == "n3"))
+
+
+@seeds(5)
+async def test_a_leader_that_removes_itself_hands_over_and_no_proposal_fails(seed: int) -> None:
+    done: list[bytes] = []
+    failures: list[Exception] = []
+
+    async def propose_on_and_on(cluster: LogCluster, command: bytes) -> None:
+        number, name = 0, await cluster.wait_for_one_leader()
+        while True:  # noqa: ASYNC913 - every way through the inner loop waits
+            number += 1
+            one = command + b" %d" % number
+            while True:
+                try:
+                    await cluster.node(name).propose(one)
+                except NotLeader as refusal:
+                    name = refusal.leader or await cluster.node(name).wait_leader_changed(refusal)
+                    continue
+                except Exception as error:  # noqa: BLE001 - every kind counts
+                    failures.append(error)
+                break
+            done.append(one)
+
+    async with open_log(3, seed, joiners=1) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(propose_on_and_on, cluster, b"client %d" % number)
+            await trio.sleep(0.5)
+            stay = sorted({"n1", "n2", "n3"} - {leader})
+            members = await cluster.node(leader).change_members(newcomers(*stay, "n4"))
+            assert members.voters == {*stay, "n4"}
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        assert failures == []
+        assert not cluster.node(leader).status().is_member
+        await cluster.one(b"the last", 3)
+        successor = cluster.state_machine(await cluster.wait_for_one_leader())
+        assert sorted(done) == sorted(set(done))
+        assert set(done) <= set(successor.commands_applied)
+
+
+@seeds(3)
+async def test_one_that_was_removed_disturbs_nobody(seed: int) -> None:
+    async with open_log(4, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        gone = next(name for name in cluster.node_ids if name != leader)
+        cluster.disconnect(gone)  # so that it never hears of it
+        await change(cluster, {*cluster.node_ids} - {gone})
+        term = cluster.node(leader).status().term
+        await trio.sleep(10)
+        cluster.connect(gone)
+        await trio.sleep(10)
+        cluster.crash(gone)
+        await cluster.start(gone)
+        await trio.sleep(10)
+        assert (await cluster.wait_for_one_leader(), cluster.node(leader).status().term) == (leader, term)
+
+
+@seeds(3)
+async def test_a_restart_remembers_what_was_appended_and_not_committed(seed: int) -> None:
+    async with open_log(3, seed, joiners=1) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        others = [name for name in ("n1", "n2", "n3") if name != leader]
+        cluster.partition({leader, "n4"}, set(others))
+        with trio.move_on_after(0.1):
+            await cluster.node(leader).change_members(newcomers("n1", "n2", "n3", "n4"))
+        assert not cluster.node(leader).members().committed
+        cluster.crash(leader)
+        await cluster.start(leader)
+        assert cluster.node(leader).members().goal_voters == {"n1", "n2", "n3", "n4"}
+        await cluster.one(b"x", 2)  # by the others, who have never heard of it
+        cluster.heal()
+        await cluster.one(b"y", 3)
+        assert cluster.node(leader).members().voters == {"n1", "n2", "n3"}
+        assert cluster.node(leader).members().goal_voters == {"n1", "n2", "n3"}
+
+
+# --- being told ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leads", [True, False])
+@seeds(2)
+async def test_a_node_leaves_for_good(leads: bool, seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        leaver = leader if leads else next(name for name in cluster.node_ids if name != leader)
+        await cluster.node(leaver).aclose(leave=True)
+        rest = sorted({*cluster.node_ids} - {leaver})
+        await until(cluster, lambda: (members := cluster.members()) is not None and sorted(members.voters) == rest)
+        await cluster.one(b"x", 2)
+
+
+async def test_the_last_voter_can_not_leave() -> None:
+    async with open_log(1, 1) as cluster:
+        await cluster.wait_for_one_leader()
+        node = cluster.node("n1")
+        with pytest.raises(ChangeFailed, match="has stopped, and may still be a member"):
+            await node.aclose(leave=True)
+
+
+async def test_events_tell_each_configuration_when_it_is_in_force_and_when_it_stays() -> None:
+    async with open_log(1, 1, joiners=1) as cluster:
+        node = cluster.node(await cluster.wait_for_one_leader())
+        async with node.events() as channel:
+            await node.change_members(newcomers("n2"))
+            told_so: list[MembershipChanged] = []
+            while (
+                not told_so or not told_so[-1].committed or sorted(told_so[-1].voters) != ["n2"] or told_so[-1].outgoing
+            ):
+                event = await channel.receive()
+                if isinstance(event, MembershipChanged):
+                    told_so.append(event)
+        appended = [(sorted(event.voters), sorted(event.outgoing)) for event in told_so if not event.committed]
+        assert appended == [(["n1"], []), (["n2"], ["n1"]), (["n2"], []), (["n2"], [])][: len(appended)]
+        assert len(appended) >= 3
+        assert node.statistics().membership_changes >= 3
