@@ -48,6 +48,7 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--seconds", type=positive, default=30, metavar="N", help="simulated time under faults, for each (default 30)"
     )
+    parser.add_argument("--profile", metavar="NAME", help="what all are about, such as “members” (default: drawn)")
     parser.add_argument("--no-faults", action="store_true", help="only run the clients, and check")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
     parser.add_argument(
@@ -109,7 +110,10 @@ class _Simulate:
         from raft_actors.testing.runner import Options
 
         self._given = options
-        self._options = Options(nodes=options.nodes, seconds=float(options.seconds), faults=not options.no_faults)
+        seconds = float(options.seconds)
+        self._options = Options(
+            nodes=options.nodes, seconds=seconds, faults=not options.no_faults, profile=options.profile
+        )
         self._console = Output()
         self._totals = Totals()
         self._first_failure: SeedReport | None = None
@@ -164,6 +168,7 @@ class _Simulate:
         """The command that runs this seed again, with a diagram."""
         parts = ["raft-actors simulate", f"--seeds {report.seed}", f"--nodes {report.nodes}"]
         parts += [f"--seconds {self._given.seconds}", *(["--no-faults"] if self._given.no_faults else [])]
+        parts += [] if self._given.profile is None else [f"--profile '{self._given.profile}'"]
         parts += [] if report.hash_seed is None else [f"--hash-seed {report.hash_seed}"]
         return " ".join([*parts, f"--trace seed-{report.seed}.html"])
 

@@ -40,6 +40,7 @@ class Options:
         faults: whether there are any.
         trace: keep all events.
         max_steps: of the linearizability checker, for each key.
+        profile: what all seeds are about (`profiles.PROFILES`); None: drawn.
     """
 
     nodes: int | None = None
@@ -47,6 +48,7 @@ class Options:
     faults: bool = True
     trace: bool = False
     max_steps: int = 1_000_000
+    profile: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.nodes is not None and self.nodes < 1:
@@ -121,7 +123,7 @@ def run_seed(seed: int, options: Options | None = None) -> SeedReport:
     begin = time.process_time()
     broken = text = ""
     try:
-        trio.run(_run, run, nodes, Plan.draw(Random(f"{seed} plan")), clock=SimulationClock())
+        trio.run(_run, run, nodes, Plan.draw(Random(f"{seed} plan"), options.profile), clock=SimulationClock())
     except ConfigurationError:
         raise
     except BaseException as error:  # noqa: ASYNC103 - not in Trio: a verdict comes of every error but these

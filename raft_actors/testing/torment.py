@@ -11,6 +11,7 @@ import trio
 
 from raft_actors.errors import NodeStopped
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.member_actions import MEMBER_ACTIONS
 from raft_actors.testing.plans import Plan, draw_faults
 from raft_actors.transports.faults import Faults
 
@@ -57,7 +58,7 @@ class Torment:
                 await trio.sleep_until(next_at)
                 name = self.rng.choices(names, weights)[0]
                 self.taken[name] += 1
-                nursery.start_soon(ACTIONS[name], self)
+                nursery.start_soon({**ACTIONS, **MEMBER_ACTIONS}[name], self)
             await trio.sleep_until(ends)
             nursery.cancel_scope.cancel()
         await self.cluster.heal_all()

@@ -88,12 +88,14 @@ class Mutation:
         breaks: the rule that no longer holds.
         source: where the rule is written: a section of the Raft paper, unless it says what else.
         edits: what to change.
+        profile: what its seeds are about; None: drawn, as with most.
     """
 
     name: str
     breaks: str
     source: str
     edits: tuple[Edit, ...]
+    profile: str | None = None
 
     def apply(self, read: Callable[[str], str]) -> dict[str, str]:
         """Return the changed source of each file that it changes; `read` gives the present one.
@@ -110,9 +112,9 @@ class Mutation:
         return changed
 
 
-def mutation(name: str, breaks: str, source: str, *edits: Edit) -> Mutation:
+def mutation(name: str, breaks: str, source: str, *edits: Edit, profile: str | None = None) -> Mutation:
     """Make one."""
-    return Mutation(name=name, breaks=breaks, source=source, edits=edits)
+    return Mutation(name=name, breaks=breaks, source=source, edits=edits, profile=profile)
 
 
 def _indented(text: str, indent: str) -> str:

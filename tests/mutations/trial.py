@@ -54,6 +54,7 @@ async def run_trial(mutation: Mutation | None, *, seeds: int, seconds: float, fi
         package = Path(folder).resolve() / "raft_actors"
         make_copy(package, changed)
         arguments = [sys.executable, "-P", str(_WORKER), str(package), str(first_seed), str(seeds), str(seconds)]
+        arguments.append((mutation and mutation.profile) or "")
         environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
         done = await trio.run_process(
             arguments, env=environment, cwd=folder, capture_stdout=True, capture_stderr=True, check=False

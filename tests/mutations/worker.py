@@ -18,7 +18,7 @@ _SEED_CPU_S = 90
 _MEMORY_BYTES = 4 << 30
 
 
-def main(package: str, first: int, count: int, seconds: float) -> None:
+def main(package: str, first: int, count: int, seconds: float, profile: str | None) -> None:
     """Run up to `count` seeds from `first` on."""
     import raft_actors
     from raft_actors.testing.runner import Options, run_seed
@@ -26,7 +26,7 @@ def main(package: str, first: int, count: int, seconds: float) -> None:
     if Path(raft_actors.__file__).parent != Path(package):
         sys.exit(f"raft_actors was imported from {raft_actors.__file__}, not from {package}")
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    options = Options(seconds=seconds)
+    options = Options(seconds=seconds, profile=profile)
     for seed in range(first, first + count):
 
         def give_up(_number: int, _frame: object, seed: int = seed) -> None:
@@ -49,4 +49,4 @@ def tell(seed: int, verdict: str, broken: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5] or None)

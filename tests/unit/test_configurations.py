@@ -134,6 +134,10 @@ def test_a_leaders_snapshot_replaces_whatever_was_taken_for_the_configuration() 
     [persist] = of(Persist, follower.handle(received, 0.0))
     assert persist.write == CommitSnapshot(5, 10, discard_log=True, configuration=stored(7, WITHOUT_ME))
     assert (follower.state.configuration, follower.state.configurations.latest.index) == (WITHOUT_ME, 7)
+    # Also where its own looks newer, for that was of an entry which is not what was committed there.
+    receive(follower, "n2", AppendEntries(2, 9, 2, 9, (entry(10, JOINT, 2),)))
+    follower.handle(SnapshotReceived(2, "n2", SnapshotMetadata(11, 2), 6, 1, stored(8, JOINED)), 0.0)
+    assert (follower.state.configuration, follower.state.configurations.latest.index) == (JOINED, 8)
     # One that says nothing comes of a cluster whose members never changed.
     follower.handle(SnapshotReceived(2, "n2", SnapshotMetadata(12, 2), 6, 1), 0.0)
     assert follower.state.configuration == FIRST

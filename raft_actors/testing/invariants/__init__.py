@@ -10,6 +10,7 @@ from collections.abc import Callable
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.invariants.bounded_queues import BoundedQueues
 from raft_actors.testing.invariants.committed_stays_committed import CommittedStaysCommitted
+from raft_actors.testing.invariants.configuration_follows_log import ConfigurationFollowsLog
 from raft_actors.testing.invariants.durable_before_sent import DurableBeforeSent
 from raft_actors.testing.invariants.election_has_reason import ElectionHasReason
 from raft_actors.testing.invariants.election_safety import ElectionSafety
@@ -22,9 +23,11 @@ from raft_actors.testing.invariants.leaders_commit import LeadersCommit
 from raft_actors.testing.invariants.log_follows_snapshot import LogFollowsSnapshot
 from raft_actors.testing.invariants.log_matching import LogMatching
 from raft_actors.testing.invariants.match_index import MatchIndex
+from raft_actors.testing.invariants.members_change_one_by_one import MembersChangeOneByOne
 from raft_actors.testing.invariants.memory_and_disk import MemoryAndDisk
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
+from raft_actors.testing.invariants.only_voters_stand import OnlyVotersStand
 from raft_actors.testing.invariants.pre_votes_bind_nobody import PreVotesBindNobody
 from raft_actors.testing.invariants.promises_kept import PromisesKept
 from raft_actors.testing.invariants.state_machine_safety import StateMachineSafety
@@ -36,6 +39,9 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     ElectionHasReason,
     PreVotesBindNobody,
     TransferLosesNothing,
+    OnlyVotersStand,
+    MembersChangeOneByOne,
+    ConfigurationFollowsLog,
     LeaderAppendOnly,
     LogMatching,
     LogFollowsSnapshot,
@@ -61,6 +67,7 @@ __all__ = [
     "STANDARD_INVARIANTS",
     "BoundedQueues",
     "CommittedStaysCommitted",
+    "ConfigurationFollowsLog",
     "DurableBeforeSent",
     "ElectionHasReason",
     "ElectionSafety",
@@ -74,9 +81,11 @@ __all__ = [
     "LogFollowsSnapshot",
     "LogMatching",
     "MatchIndex",
+    "MembersChangeOneByOne",
     "MemoryAndDisk",
     "Monotonic",
     "NoLeakedTask",
+    "OnlyVotersStand",
     "PreVotesBindNobody",
     "PromisesKept",
     "StateMachineSafety",

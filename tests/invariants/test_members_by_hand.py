@@ -1,0 +1,117 @@
+"""Invariants about members, each shown what no cluster does."""
+
+from __future__ import annotations
+
+import pytest
+
+from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.membership import Configuration, Goal
+from raft_actors.raft.membership_codec import encode_configuration
+from raft_actors.raft.messages import RequestPreVote, RequestVote
+from raft_actors.raft.persistent_state import StoredConfiguration
+from raft_actors.raft.roles import Follower, Leader
+from raft_actors.testing.invariants import ConfigurationFollowsLog, MembersChangeOneByOne, OnlyVotersStand
+from tests.invariants.support import Stage
+from tests.unit.builders import make_follower, make_leader
+
+GOAL = Goal({"n4", "n5", "n6"})
+FIRST = Configuration({"n1", "n2", "n3"})
+JOINED = Configuration({"n1", "n2", "n3"}, {"n4", "n5", "n6"}, goal=GOAL)
+JOINT = Configuration({"n4", "n5", "n6"}, outgoing={"n1", "n2", "n3"}, goal=GOAL)
+APART = Configuration({"n4", "n5", "n6"}, {"n1", "n2", "n3"}, goal=GOAL)
+
+
+def stored(index: int, configuration: Configuration) -> StoredConfiguration:
+    return StoredConfiguration(index, encode_configuration(configuration))
+
+
+def append(role: Leader | Follower, configuration: Configuration) -> None:
+    state = role.state
+    command = encode_configuration(configuration)
+    state.append(EntryBatch.encode(state.log.last_index + 1, state.term, EntryKind.CONFIGURATION, [command]))
+
+
+def leader(configuration: Configuration, *, commit_index: int = 3) -> Leader:
+    """One whose store had this configuration, with an entry of its term after it."""
+    role = make_leader([1, 1], stored_configurations=(stored(2, configuration),), commit_index=2)
+    if commit_index > 2:
+        role.state.commit(commit_index)
+    return role
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wrong"),
+    [
+        (JOINED, JOINT, ""),
+        (JOINT, APART, ""),
+        (JOINT, FIRST, ""),
+        (JOINED, APART, "two majorities that do not meet"),
+        (FIRST, Configuration({"n1"}), "two majorities that do not meet"),
+        (FIRST, Configuration({"n1", "n2", "n3", "n4"}), ""),  # which share one in every case
+        (JOINED, Configuration({"n1", "n2", "n3"}, {"n4"}, goal=Goal({"n4"})), "makes another change of the one"),
+    ],
+)
+def test_members_change_such_that_majorities_meet(before: Configuration, after: Configuration, wrong: str) -> None:
+    stage, role = Stage(MembersChangeOneByOne()), leader(before)
+    life = stage.life("n1", role)
+    append(role, after)
+    stage.decide(life, role)
+    assert [text for text in stage.wrong if wrong and wrong in text] == stage.wrong
+    assert bool(stage.wrong) is bool(wrong)
+
+
+def test_no_configuration_before_the_one_before_is_committed_but_to_take_it_back() -> None:
+    stage, role = Stage(MembersChangeOneByOne()), leader(JOINED)
+    life = stage.life("n1", role)
+    append(role, JOINT)
+    stage.decide(life, role)
+    append(role, FIRST)
+    stage.decide(life, role)
+    assert stage.wrong == []
+    append(role, JOINED)
+    stage.decide(life, role)
+    assert "the one at 5 is not committed" in stage.wrong[0]
+
+
+def test_no_configuration_before_an_entry_of_the_own_term_is_committed() -> None:
+    stage, role = Stage(MembersChangeOneByOne()), leader(JOINED, commit_index=2)
+    life = stage.life("n1", role)
+    append(role, JOINT)
+    stage.decide(life, role)
+    assert "has committed nothing of its term" in stage.wrong[0]
+
+
+def test_a_node_goes_by_its_log_after_a_restart() -> None:
+    stage, role = Stage(ConfigurationFollowsLog()), make_leader([1, 1])
+    life = stage.life("n1", role)
+    append(role, JOINED)
+    stage.decide(life, role)
+    assert stage.wrong == []
+    terms = [1, 1, 2, 2]
+    stage.life("n2", make_follower(terms, stored_configurations=(stored(4, JOINED),)))
+    assert stage.wrong == []
+    stage.life("n2", make_follower(terms))
+    assert "of index 0, and its log has one at 4" in stage.wrong[0]
+    stage.life("n3", make_follower(terms, stored_configurations=(stored(4, JOINT),)))
+    assert "for the configuration of index 4" in stage.wrong[1]
+
+
+def test_a_node_goes_by_its_log_after_a_truncation() -> None:
+    stage, role = Stage(ConfigurationFollowsLog()), make_leader([1, 1])
+    life = stage.life("n1", role)
+    append(role, JOINED)
+    stage.decide(life, role)
+    follower = make_follower([1, 1, 2, 2], stored_configurations=(stored(4, JOINED),))
+    other = stage.life("n2", follower)
+    follower.state.log.truncate(4)  # and not the configurations, which `RaftState.truncate` would
+    stage.decide(other, follower)
+    assert "of index 4, and its log has one at" in stage.wrong[0]
+
+
+@pytest.mark.parametrize("message", [RequestVote(2, 2, 1), RequestPreVote(2, 2, 1, 1)])
+def test_only_voters_ask_for_votes(message: RequestVote | RequestPreVote) -> None:
+    stage = Stage(OnlyVotersStand())
+    stage.send(stage.life("n1", make_follower([1, 1], stored_configurations=(stored(2, JOINT),))), "n2", message)
+    assert stage.wrong == []
+    stage.send(stage.life("n1", make_follower([1, 1], stored_configurations=(stored(2, APART),))), "n2", message)
+    assert "has none itself" in stage.wrong[0]
