@@ -53,6 +53,18 @@ mutations: .venv/.installed-test  ## Break the engine in every known way, and se
 connectivity: .venv/.installed-test  ## Which links a cluster needs, as a table in docs/ (CONNECTIVITY_ARGS=...)
 	$(BIN)/python -m tests.connectivity --jobs $(JOBS) $(CONNECTIVITY_ARGS)
 
+.PHONY: audit fuzz
+ADVISORIES ?= all.zip
+FUZZ_ARGS ?=
+
+# Another seed each time, which it tells. FUZZ_ARGS='--targets resp --inputs 10000000', say.
+fuzz: .venv/.installed-test  ## Feed every parser of bytes from elsewhere with bytes nearly in order (FUZZ_ARGS=...)
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+# No network is needed: ADVISORIES is OSV's export for PyPI, a zip of JSON documents.
+audit: .venv/.installed-dev  ## Look for known vulnerabilities of pinned packages in ADVISORIES=all.zip
+	$(BIN)/python -m tests.audit $(ADVISORIES)
+
 # Other seeds each time, unless SEEDS=… says which; failures are added to soak-failures.jsonl.
 soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...
 	$(BIN)/raft-actors simulate --seeds $(SEEDS) --jobs $(JOBS) --failures soak-failures.jsonl \

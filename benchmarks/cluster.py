@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from benchmarks import machine
+from benchmarks.certificates import make_certificates
 from benchmarks.engines import HERE, Engine
 
 _POLL_S = 0.02
@@ -139,6 +140,8 @@ class Cluster:
         """Start one node's process, and the node in it."""
         folder = self.folder / node
         folder.mkdir(exist_ok=True)
+        if self.options.get("tls"):
+            make_certificates(self.folder / "certificates", self.addresses)
         log = self.folder / f"{node}.log"
         with log.open("ab") as stderr:
             process = await _open_process(self.engine.command(), stderr)

@@ -52,7 +52,7 @@ def _picklable(cause: BaseException | None) -> BaseException | None:
     if cause is None:
         return None
     try:
-        pickle.loads(pickle.dumps(cause))
+        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes
     except Exception:  # noqa: BLE001 - what pickling a stranger's exception raises is up to the stranger
         return RaftError(f"{type(cause).__qualname__}: {cause}")
     return cause

@@ -16,7 +16,7 @@ from typing_extensions import override
 from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
 from raft_actors import ClusterConfig, LeadershipLost, Node, NodeConfig, NotLeader, RoleName, StateMachine, open_node
 from raft_actors.persistence import MemoryStorage, SqliteStorage
-from raft_actors.transports import TcpTransport
+from raft_actors.transports import TcpTransport, TlsConfig
 
 _RETRY_S = 0.002
 _FILL_TASKS = 4
@@ -120,6 +120,7 @@ class Worker:
         options: dict[str, Any] = dict(request["options"])
         machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
         self.folder = request["folder"]
+        tls = _tls(Path(self.folder).parent / "certificates", request["node"]) if options.pop("tls", False) else None
         storage = MemoryStorage() if request["storage"] == "memory" else SqliteStorage(Path(self.folder) / "node.db")
         self._node = await self.stack.enter_async_context(
             open_node(
@@ -127,7 +128,7 @@ class Worker:
                 cluster=ClusterConfig(cluster_id="benchmark", voters=request["addresses"]),
                 state_machine=machine,
                 storage=storage,
-                transport=TcpTransport(request["addresses"][request["node"]]),
+                transport=TcpTransport(request["addresses"][request["node"]], tls=tls),
                 config=NodeConfig(**options),
             )
         )
@@ -212,6 +213,10 @@ class Worker:
                 await trio.sleep(_RETRY_S)
             else:
                 return {"at_ns": time.time_ns()}
+
+
+def _tls(folder: Path, node: str) -> TlsConfig:
+    return TlsConfig(certificate=folder / f"{node}.pem", key=folder / f"{node}.key", ca=folder / "ca.pem")
 
 
 async def main() -> None:

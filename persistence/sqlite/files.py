@@ -39,7 +39,7 @@ class PlainFile:
         Raises:
             OSError: as it comes.
         """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Write `data` from byte `offset` on.
@@ -64,7 +64,7 @@ class SyncedFile:
         Raises:
             OSError: as it comes.
         """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         self._write_through = _WRITE_THROUGH
 
     def write_at(self, offset: int, parts: Sequence[bytes]) -> None:

@@ -80,7 +80,7 @@ class StoreLock:
         try:
             self._file = _lock_file(path)
             if sys.platform == "linux":
-                self._database = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                self._database = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
                 if _lock_database(path, self._database, fcntl.F_WRLCK):
                     self.vfs = "unix-none"
         except BaseException:
@@ -153,7 +153,7 @@ else:
         """Make and lock the file beside the store; it says whose process has it."""
         name = lock_path(path)
         while True:
-            file = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 _flock(path, file, fcntl.LOCK_EX)
                 if _is_at(file, name):  # else whoever had it has just removed it, and ours is no lock at all

@@ -148,4 +148,7 @@ def _read_slot(data: bytes, offset: int) -> MarkedCommit | None:
     if not slot.startswith(_MAGIC) or len(slot) < _SLOT.size or _CHECKSUM.pack(zlib.crc32(slot)) != checksum:
         return None
     _, store_id, *numbers = _SLOT.unpack(slot)
-    return MarkedCommit(store_id.decode(), *numbers)
+    try:
+        return MarkedCommit(store_id.decode(), *numbers)
+    except UnicodeDecodeError:  # nothing of ours, though its checksum is right
+        return None

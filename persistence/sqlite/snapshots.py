@@ -164,7 +164,7 @@ class Snapshots:
             return
         lowest, highest = snapshot_id << 32, (snapshot_id + 1 << 32) - 1
         deleted = self._connection.execute(
-            "DELETE FROM chunks WHERE chunk_id IN (SELECT chunk_id FROM chunks WHERE chunk_id BETWEEN ? AND ? "
+            "DELETE FROM chunks WHERE chunk_id IN (SELECT chunk_id FROM chunks WHERE chunk_id BETWEEN ? AND ? "  # noqa: S608
             f"ORDER BY chunk_id LIMIT {_CHUNK_ROWS_IN_SLICE})",
             (lowest, highest),
         ).rowcount

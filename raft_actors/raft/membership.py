@@ -28,6 +28,7 @@ import attrs
 from raft_actors.errors import ChangeRefused, ConfigurationError
 
 _MAX_ID = 255
+_MAX_MEMBER = 4096
 
 
 def _frozen_ids(ids: Iterable[str]) -> frozenset[str]:
@@ -54,6 +55,17 @@ class Member:
     address: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_frozen_metadata, hash=False)
     incarnation: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        size = (
+            len(self.address)
+            + len(self.incarnation)
+            + sum(len(key) + len(value) for key, value in self.metadata.items())
+        )
+        if size > _MAX_MEMBER:
+            raise ConfigurationError(
+                f"a member of {size:,} characters, where {_MAX_MEMBER:,} are allowed: keep its metadata small"
+            )
 
 
 @attrs.frozen

@@ -35,6 +35,9 @@ def _make_converter() -> MsgpackConverter:
 
 _converter = _make_converter()
 
+MAX_CONFIGURATION_BYTES = 1024 * 1024
+"""Far more than any cluster's members take; as many bytes of nothing but small objects are still bearable in memory."""
+
 
 def encode_configuration(configuration: Configuration) -> bytes:
     """Return its bytes: the same for equal configurations."""
@@ -47,6 +50,8 @@ def decode_configuration(data: bytes) -> Configuration:
     Raises:
         ValueError: the bytes are none.
     """
+    if len(data) > MAX_CONFIGURATION_BYTES:
+        raise ValueError(f"{len(data)} bytes are no configuration: {MAX_CONFIGURATION_BYTES} are allowed")
     try:
         raw: Any = _converter.loads(data, Configuration)
     except Exception as error:  # msgpack, cattrs and Configuration raise whatever the bytes provoke

@@ -13,6 +13,7 @@ from raft_actors.errors import StorageCorrupt
 from raft_actors.persistence import CommitSnapshot, SqliteStorage, inspect_store
 from raft_actors.persistence.sqlite import snapshots
 from raft_actors.persistence.sqlite.files import Files
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from tests.persistence.inside import flip, settle, snapshot_files
 from tests.persistence.support import (
@@ -48,6 +49,17 @@ async def test_only_its_owner_may_read_a_snapshot(path: Path) -> None:
     await filled(storage, *singles(1, 1, 9))
     await take_snapshot(storage, 3, 1, [b"secret"])
     assert stat.S_IMODE(path.with_name("n1.db-snapshot-1").stat().st_mode) == 0o600
+    await storage.aclose()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes")
+async def test_every_file_of_a_store_is_its_owners_alone(path: Path) -> None:
+    storage = SqliteStorage(path)
+    await filled(storage, EntryBatch.encode(1, 1, EntryKind.COMMAND, [bytes(200_000)]))
+    await take_snapshot(storage, 1, 1, [b"secret"])
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert len(modes) >= 5
+    assert set(modes.values()) == {0o600}, modes
     await storage.aclose()
 
 

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from raft_actors.raft.messages import Message
 from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
 from raft_actors.transports.tcp.receiver import Receiver
+from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
 from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, THIS_VERSION, Answer, Hello, ProtocolRange, Verdict
 from tests.transports.support import MAX_MESSAGE_BYTES, numbered
@@ -65,8 +66,7 @@ def node(nursery: trio.Nursery, mock_clock: MockClock) -> Node:
         endpoint=Endpoint("test", "a", {"b": "", "c": ""}, deliver, MAX_MESSAGE_BYTES),
         peers=peers,
         totals=TransportStatistics(peers=peers),
-        handshake_timeout_s=2.0,
-        max_handshakes=3,
+        strangers=Strangers(3, 3, 2.0),
         heard_of=lambda greeting: heard_of.append(greeting.sender),
         protocol=THIS_VERSION,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import Any
@@ -198,3 +199,21 @@ def test_a_field_of_a_later_version_is_ignored() -> None:
     data = encode_configuration(Configuration({"a"}))
     assert data.startswith(b"\x82")
     assert decode_configuration(b"\x83" + data[1:] + b"\xa5later\x07") == Configuration({"a"})
+
+
+def test_what_is_kept_of_a_member_is_bounded() -> None:
+    Member("a:1", {"key": "x" * 4000})
+    with pytest.raises(ConfigurationError, match="keep its metadata small"):
+        Member("a:1", {"key": "x" * 5000})
+
+
+def test_bytes_that_would_take_much_memory_are_no_configuration() -> None:
+    # An empty array takes one byte to send, and many to hold.
+    bomb = b"\x81\xa6voters\xdd" + (20_000_000).to_bytes(4, "big") + b"\x90" * 20_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="1048576 are allowed"):
+            decode_configuration(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,10 +1,8 @@
 """The way in: connections that peers have opened to this node.
 
 Each is read by a task of its own: first the handshake, under a time limit, then messages until the peer goes. Strangers
-can't take up more than a fixed number of connections: those whose handshake is not over are bounded, and the oldest
-of them makes room for a new one (honest peers finish theirs within a round trip, so a flood of idle connections does
-not lock them out). Peers can't either: each has one, and a new connection replaces the old one, which may be what is
-left of a machine that lost power.
+can't take up more than a fixed number of connections (see `strangers`). Peers can't either: each has one, and a new
+connection replaces the old one, which may be what is left of a machine that lost power.
 
 With a `TlsGuard`, a peer is who its certificate says, and the TLS handshake counts towards the same limits. Without,
 a stranger who knows the ids can pose as a peer: the network has to be a trusted one.
@@ -14,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import trio
@@ -25,6 +23,7 @@ from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
 from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tcp.operators import Operators
+from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import UnknownMessage, decode
@@ -48,8 +47,7 @@ class Receiver:
         endpoint: the node to deliver to, with the peers that it has now.
         peers: where to count received messages: of every peer of the endpoint.
         totals: where to count protocol errors and refusals.
-        handshake_timeout_s: limit of a handshake.
-        max_handshakes: connections whose handshake is not over; the oldest one beyond it is closed.
+        strangers: those whose handshake is not over.
         heard_of: called with what a peer has said of itself when it has connected.
         protocol: what this node speaks.
         guard: secures connections, and says whether callers are who they say to be.
@@ -60,8 +58,7 @@ class Receiver:
     endpoint: Endpoint
     peers: Mapping[str, PeerStatistics]
     totals: TransportStatistics
-    handshake_timeout_s: float
-    max_handshakes: int
+    strangers: Strangers
     heard_of: Callable[[Greeting], None]
     protocol: ProtocolRange
     guard: Guard = attrs.field(factory=Guard)
@@ -69,9 +66,6 @@ class Receiver:
     operators: Operators | None = None
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
-    _strangers: dict[trio.CancelScope, None] = attrs.field(
-        factory=dict[trio.CancelScope, None], init=False
-    )  # the oldest first
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
 
     def is_connected(self, peer: str) -> bool:
@@ -89,7 +83,7 @@ class Receiver:
         sender: str | None = None
         with trio.CancelScope() as connection:
             try:
-                with self._among_strangers(connection):
+                with self.strangers.bounded(connection, _host(stream)):
                     stream = await self.guard.secure_incoming(stream)
                     first = await self._shake_hands(stream)
                 if isinstance(first, bytes):
@@ -110,21 +104,6 @@ class Receiver:
                 await trio.aclose_forcefully(stream)
         if connection.cancelled_caught and sender is None:
             self.totals.refused_handshakes += 1
-
-    @contextlib.contextmanager
-    def _among_strangers(self, connection: trio.CancelScope) -> Generator[None]:
-        """Bound the time until its handshake is over, and the number of those for which it is not."""
-        self._strangers[connection] = None
-        if len(self._strangers) > self.max_handshakes:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            oldest.cancel()
-        connection.deadline = trio.current_time() + self.handshake_timeout_s
-        try:
-            yield
-        finally:
-            self._strangers.pop(connection, None)
-        connection.deadline = float("inf")
 
     async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | bytes | None:
         """Answer the hello; return what the sender says of itself, or None where it was refused or left.
@@ -174,7 +153,7 @@ class Receiver:
         self._tell(_name(stream, sender), f"closed a connection: {error}")
         if sender is not None:
             # Nothing else was ever sent on it after the handshake, so this hardly ever has to wait.
-            with trio.move_on_after(self.handshake_timeout_s), contextlib.suppress(trio.BrokenResourceError):
+            with trio.move_on_after(self.strangers.timeout_s), contextlib.suppress(trio.BrokenResourceError):
                 answer = Answer(Verdict.REFUSED_MESSAGE, self.protocol, str(error))
                 await stream.send_all(frame(answer.encode(self.protocol)))
 
@@ -244,8 +223,12 @@ class Receiver:
         statistics.unknown_messages += 1
 
 
+def _host(stream: trio.abc.Stream) -> str:
+    return stream.peer_host if isinstance(stream, DirectStream) else ""
+
+
 def _name(stream: trio.abc.Stream, sender: str | None) -> str:
     """Who is at the other end, for the log: an id, as it says, and the host."""
-    host = stream.peer_host if isinstance(stream, DirectStream) else ""
+    host = _host(stream)
     who = f"peer {sender!r}" if sender else "a stranger"
     return f"{who} at {host}" if host else who

@@ -7,7 +7,6 @@ out, `receiver` the way in, `handshake` what they say first; this file puts them
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.greeting import Greeting
+from raft_actors.transports.sockets.accepting import AddressBudget, serve_listeners
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
@@ -26,6 +26,7 @@ from raft_actors.transports.tcp.guard import Guard, TlsGuard
 from raft_actors.transports.tcp.operators import Operators, ask, secured_for_asking
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import PeerSender
+from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.failures import TlsFailure
 from raft_actors.transports.tls.keeper import CredentialsKeeper
@@ -75,6 +76,9 @@ class TcpTransport(Transport):
         reconnect_delay_s: the shortest and the longest wait between attempts to reach a peer.
         dead_peer_timeout_s: a connection on which a peer answers nothing for this long is given up.
         max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
+        max_handshakes_per_address: the same from one address.
+        max_connects_per_address_s: connections that one address may open in a second, and twice as many at once;
+            further ones are closed unheard.
         tls: mutual TLS with certificates for the nodes' ids.
         seed: of the random part of waits. None draws one from the operating system.
         protocol: the versions of the protocol that it says it speaks: for tests, which make nodes of other versions.
@@ -88,6 +92,8 @@ class TcpTransport(Transport):
     reconnect_delay_s: tuple[float, float] = attrs.field(default=(0.05, 1.0), kw_only=True, validator=_check_delays)
     dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=_check_positive)
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
+    max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=_check_positive)
+    max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=_check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
     protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
@@ -99,6 +105,8 @@ class TcpTransport(Transport):
     _said: dict[str, str] = attrs.field(factory=dict[str, str], init=False, repr=False)
     """Peer → where it says that it can be reached."""
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
+    _strangers: Strangers = attrs.field(factory=lambda: Strangers(0, 0, 0.0), init=False, repr=False)
+    _budget: AddressBudget = attrs.field(factory=lambda: AddressBudget(0, 0), init=False, repr=False)
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
@@ -134,7 +142,7 @@ class TcpTransport(Transport):
                 receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
-                await trio.serve_listeners(self._serve_with(receiver), listeners, handler_nursery=nursery)
+                await serve_listeners(self._serve_with(receiver), listeners, self._budget, nursery)
         finally:
             self._running = False
             self._address = self._dial = self._receiver = None
@@ -162,6 +170,8 @@ class TcpTransport(Transport):
     def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
         """Begin to send to the endpoint's peers, and return what serves a connection."""
         self._totals, self._senders, self._said = TransportStatistics(), {}, {}
+        self._budget = AddressBudget(2 * self.max_connects_per_address_s, self.max_connects_per_address_s)
+        self._strangers = Strangers(self.max_handshakes, self.max_handshakes_per_address, self.handshake_timeout_s)
         rng = random.Random(self.seed)
 
         def lost(peer: str) -> None:
@@ -178,8 +188,7 @@ class TcpTransport(Transport):
             endpoint=endpoint,
             peers=self._totals.peers,
             totals=self._totals,
-            handshake_timeout_s=self.handshake_timeout_s,
-            max_handshakes=self.max_handshakes,
+            strangers=self._strangers,
             heard_of=self._heard_of,
             protocol=self.protocol,
             guard=self._guard,
@@ -311,5 +320,7 @@ class TcpTransport(Transport):
         """Return the counters since `run` was last called."""
         peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}
         certificate = attrs.evolve(self._guard.keeper.statistics) if isinstance(self._guard, TlsGuard) else None
-        reasons = Counter(self._totals.refused_by_reason)
+        reasons = self._totals.refused_by_reason + self._strangers.ended
+        if self._budget.refused:
+            reasons["TOO_MANY"] = self._budget.refused
         return attrs.evolve(self._totals, peers=peers, refused_by_reason=reasons, certificate=certificate)

@@ -166,7 +166,7 @@ def _finish(process: subprocess.Popen[bytes], result: Path) -> _Outcome:
             "a child process can't make the state machine: import its module there without side effects, or pass "
             f"processes=False. It said:\n{text[-2_000:]}"
         )
-    outcome: _Outcome | CheckFailed = pickle.loads(result.read_bytes())
+    outcome: _Outcome | CheckFailed = pickle.loads(result.read_bytes())  # noqa: S301 - from a child of our own
     if isinstance(outcome, CheckFailed):
         raise outcome
     return outcome
@@ -179,7 +179,7 @@ def _work(job: _Job) -> _Outcome | CheckFailed:
     take_host_name(job.surroundings.host_name)
     _import_main(job.main_file)
     _import_files(job.files)
-    make: Make = pickle.loads(job.make)
+    make: Make = pickle.loads(job.make)  # noqa: S301 - from our own parent
     trial = Trial(make(), "one in a child process")
     try:
         with moved_clock(job.modules | {"__mp_main__"}, job.surroundings.days):
@@ -215,7 +215,7 @@ def _import_files(files: dict[str, str]) -> None:
 def main() -> None:
     """Do the job of the file named first, and write what came of it to the one named second."""
     todo, result = map(Path, sys.argv[1:])
-    job: Any = pickle.loads(todo.read_bytes())
+    job: Any = pickle.loads(todo.read_bytes())  # noqa: S301 - from our own parent
     result.write_bytes(pickle.dumps(_work(job)))
 
 

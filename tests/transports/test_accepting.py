@@ -1,0 +1,96 @@
+"""Connections are accepted, of each address only so many, and a flood costs little of each."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from raft_actors.transports.sockets.accepting import AddressBudget, serve_listeners
+from raft_actors.transports.sockets.listening import open_listeners
+
+
+async def test_an_address_may_open_so_many_at_once_and_then_so_many_a_second(mock_clock: MockClock) -> None:
+    budget = AddressBudget(3, 2.0)
+    assert [budget.admits("a") for _ in range(5)] == [True, True, True, False, False]
+    assert budget.admits("b")
+    mock_clock.jump(0.5)
+    assert [budget.admits("a") for _ in range(2)] == [True, False]
+    mock_clock.jump(1000)
+    assert [budget.admits("a") for _ in range(5)] == [True, True, True, False, False]
+    assert budget.refused == 5
+
+
+async def test_what_is_remembered_is_bounded(mock_clock: MockClock) -> None:
+    budget = AddressBudget(3, 2.0)
+    for number in range(5_000):
+        assert budget.admits(str(number))
+    assert len(budget._left) == 4096
+
+
+async def answer(stream: trio.SocketStream) -> None:
+    async with stream:
+        await stream.send_all(b"hello")
+
+
+@asynccontextmanager
+async def listening(budget: AddressBudget) -> AsyncGenerator[int]:
+    listeners = await open_listeners("127.0.0.1", 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_listeners, answer, listeners, budget, nursery)
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+    assert listeners[0].socket.fileno() == -1
+
+
+async def hear(port: int) -> bytes:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        try:
+            return b"".join([data async for data in stream])
+        except trio.BrokenResourceError:
+            return b""
+
+
+async def test_those_within_the_budget_are_served_and_others_closed() -> None:
+    budget = AddressBudget(5, 1e-9)
+    async with listening(budget) as port:
+        assert [await hear(port) for _ in range(8)] == [b"hello"] * 5 + [b""] * 3
+    assert budget.refused == 3
+
+
+async def test_a_flood_is_closed_to_its_last() -> None:
+    budget, heard = AddressBudget(1, 1e-9), list[bytes]()
+    async with listening(budget) as port, trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            heard.append(await hear(port))
+
+        for _ in range(300):
+            nursery.start_soon(call)
+    assert sorted(heard) == [b""] * 299 + [b"hello"]
+
+
+async def test_a_process_without_descriptors_waits_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import socket
+
+    accept, left = (
+        socket.socket.accept,
+        [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ECONNABORTED, "gone")],
+    )
+
+    def fail(listener: socket.socket) -> object:
+        if left:
+            raise left.pop(0)
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    async with listening(AddressBudget(5, 1.0)) as port:
+        assert await hear(port) == b"hello"
+    assert "can't accept a connection now" in caplog.text
