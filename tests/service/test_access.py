@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import trio
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.users import PasswordHash, Rights, User, lines_of
 from raft_actors.transports.tls.credentials import CertificateFiles
-from tests.service.support import ADDRESSES, LoneReplica, Served, receive_all, receive_exactly, request, serve
+from tests.service.support import ADDRESSES, LoneReplica, Served, receive_all, receive_exactly, request, serve, tool
 from tests.tls.certificates import SERVER, Issuer, Leaf, authority, stranger
 from tests.transports.support import wait_until
 
@@ -239,6 +240,32 @@ async def test_redis_py_over_tls_with_a_password(tmp_path: Path, protocol: int) 
             return ask_with_redis(served.port, tmp_path, username="admin", password="secret", protocol=protocol)
 
         assert await trio.to_thread.run_sync(ask) == [True, b"v", True, 3_000_000]
+
+
+async def test_redis_cli_over_tls_with_a_password(tmp_path: Path) -> None:
+    program = tool("redis-cli")
+    (tmp_path / "trusted.pem").write_bytes(authority().pem)
+    async with serving(tls=certificate(tmp_path), users=users_file(tmp_path, ADMIN)) as served:
+        command = [
+            program,
+            "-h",
+            "localhost",
+            "-p",
+            str(served.port),
+            "--tls",
+            "--cacert",
+            str(tmp_path / "trusted.pem"),
+        ]
+        for login, said in ((["--user", "admin"], b"OK\n"), ([], b"NOAUTH Authentication required.\n\n")):
+            environment = {**os.environ, "REDISCLI_AUTH": "secret"} if login else None
+            done = await trio.run_process(
+                [*command, *login, "SET", "k", "v"],
+                capture_stdout=True,
+                capture_stderr=True,
+                env=environment,
+                check=False,
+            )
+            assert done.stdout == said, done.stderr
 
 
 async def test_a_plain_client_and_a_wrong_one_are_counted(tmp_path: Path) -> None:

@@ -123,8 +123,9 @@ class TlsGuard(Guard):
             raise TlsFailure(Trouble.PLAIN)
 
     def check_operator(self, stream: trio.abc.Stream) -> str:
-        """See `Guard.check_operator`. Any certificate of the nodes' CA will do: an operator is no node."""
+        """See `Guard.check_operator`. Any certificate with a name of this cluster will do: an operator is no node."""
         if isinstance(stream, TlsStream):
+            self.config.names.check_cluster(stream.certificate, self.endpoint.cluster_id)
             named = ", ".join(name for kind in ("uri", "dns", "cn") for name in names_in(stream.certificate, kind))
             return named or "somebody whose certificate names nobody"
         if self.config.plain == "refused":

@@ -82,6 +82,20 @@ class NameRule:
         trouble = Trouble.OTHER_NODE if self._of_cluster(names, cluster) else Trouble.OTHER_CLUSTER
         raise TlsFailure(trouble, f"it is for {shown}, and {wanted!r} was expected")
 
+    def check_cluster(self, certificate: Mapping[str, Any], cluster: str) -> None:
+        """See that a certificate has a name of this cluster, be it a node's or not, as far as the pattern tells.
+
+        Raises:
+            TlsFailure: it has none: NO_CERTIFICATE, NO_NAME or OTHER_CLUSTER.
+        """
+        if not certificate:
+            raise TlsFailure(Trouble.NO_CERTIFICATE)
+        names = list(names_in(certificate, self.kind))
+        if not names:
+            raise TlsFailure(Trouble.NO_NAME, f"none of the kind {self.kind!r}")
+        if not self._of_cluster(names, cluster):
+            raise TlsFailure(Trouble.OTHER_CLUSTER, f"{self.name_of(cluster, '…')!r} was expected")
+
     def _of_cluster(self, names: list[str], cluster: str) -> bool:
         """Whether one of the names could be another node's of this cluster, as far as the pattern tells."""
         before, _, after = self.pattern.partition("{node}")
