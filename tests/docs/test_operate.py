@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,13 +13,18 @@ from typing import Any
 import pytest
 
 import raft_actors
-from raft_actors import RaftError
+from raft_actors import ConfigurationError, RaftError
 from raft_actors.cli.main import make_parser
+from raft_actors.cli.serve import Settings, settings_of
 from tests.docs.test_readme import ROOT
 
 FOLDER = ROOT / "docs" / "operate"
 UNIT = FOLDER / "raft-actors@.service"
-NODES = "--cluster kv --node n1=10.0.0.1:7000,10.0.0.1:6379 --node n2=10.0.0.2:7000,10.0.0.2:6379"
+
+
+def understood(words: list[str]) -> Settings:
+    """What `serve` makes of these words: it would go on to open the store."""
+    return settings_of(make_parser().parse_args(["serve", *words]))
 
 
 def setting(text: str, name: str) -> str:
@@ -28,20 +32,22 @@ def setting(text: str, name: str) -> str:
     return str(found)
 
 
-def test_the_unit_starts_a_node_as_the_command_line_knows_it() -> None:
-    program, *arguments = setting(UNIT.read_text(encoding="utf-8"), "ExecStart").split()
-    words = (
-        " ".join(arguments).replace("$CLUSTER", NODES).replace("%i", "n1").replace("${STATE_DIRECTORY}", "/var/lib/x")
-    )
+def test_the_unit_starts_a_node_with_the_settings_that_its_file_has() -> None:
+    unit, text = UNIT.read_text(encoding="utf-8"), (FOLDER / "deploying.md").read_text(encoding="utf-8")
+    program, command, *arguments = setting(unit, "ExecStart").split()
     assert program.endswith("/raft-actors")
-    options = make_parser().parse_args(shlex.split(words))
-    assert str(options.data) == "/var/lib/x/n1.db"
-
-
-def test_the_file_of_settings_is_the_one_that_the_unit_reads() -> None:
-    text = (FOLDER / "deploying.md").read_text(encoding="utf-8")
-    assert setting(UNIT.read_text(encoding="utf-8"), "EnvironmentFile") in text
-    make_parser().parse_args(["serve", *setting(text, "CLUSTER").split(), "--id", "n3", "--data", "n3.db"])
+    assert command == "serve"
+    assert setting(unit, "EnvironmentFile") in text
+    words = " ".join(arguments).replace("%i", "n3").replace("${STATE_DIRECTORY}", "/var/lib/x")
+    for name in ("CLUSTER", "SECURITY"):
+        words = words.replace(f"${name}", setting(text, name))
+    settings = understood(words.split())
+    assert (settings.cluster.cluster_id, sorted(settings.cluster.voters)) == ("kv", ["n1", "n2", "n3"])
+    assert str(settings.data) == "/var/lib/x/n3.db"
+    assert settings.tls is not None
+    without = words.replace(setting(text, "SECURITY"), "")
+    with pytest.raises(ConfigurationError, match="--insecure"):
+        understood(without.split())
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
@@ -64,8 +70,9 @@ def test_compose_starts_nodes_as_the_command_line_knows_them() -> None:
     services = compose()["services"]
     clusters = set()
     for name, service in services.items():
-        options = make_parser().parse_args(["serve", *service["command"]])
-        assert (options.id, options.data) == (name, Path(f"/data/{name}.db"))
+        settings = understood(service["command"])
+        assert str(settings.data) == f"/data/{name}.db"
+        assert f"--id={name}" in service["command"]
         assert service["volumes"] == [f"{name}:/data"]
         clusters.add(json.dumps([word for word in service["command"] if word.startswith(("--node", "--cluster"))]))
     assert len(clusters) == 1
