@@ -21,7 +21,7 @@ CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright flake8-async lint-imports format bench trend bugs wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright verifytypes flake8-async lint-imports format bench trend bugs wheel clean
 # Two installs into one .venv at once would break it.
 .NOTPARALLEL:
 
@@ -85,6 +85,17 @@ ruff: .venv/.installed-dev
 mypy: .venv/.installed-dev
 	$(BIN)/mypy $(addprefix -p ,$(CHECKED_PACKAGES))
 
+# As an installed package sees it, not the checkout: so it is installed into an environment that borrows the libraries.
+verifytypes: .venv/.installed-dev  ## Check that every public name has a known type
+	rm -rf .venv-types build/lib build/bdist.*
+	$(BIN)/python -m venv --without-pip .venv-types
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.venv-types/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libraries.pth"
+	PYTHONWARNINGS=ignore $(BIN)/$(INSTALL) --no-deps --no-build-isolation --upgrade --target \
+		"$$(.venv-types/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" .
+	cd .venv-types && PATH="$$PWD/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+		../$(BIN)/pyright --verifytypes raft_actors --ignoreexternal
+
 # Without the setting it asks the network for a newer release of itself.
 pyright: .venv/.installed-dev
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
@@ -113,7 +124,7 @@ wheel: .venv/.installed-test  ## Build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## Remove the environment and everything built or cached
-	rm -rf .venv .venv-lowest .venv-smoke build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .venv .venv-lowest .venv-smoke .venv-types build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 

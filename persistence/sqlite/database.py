@@ -64,8 +64,8 @@ class Database(Guarded):
     def __init__(self, path: Path, files: Files = SYSTEM) -> None:
         super().__init__(path)
         self._files = files
-        self.commits = 0
-        self.written_bytes = 0
+        self.commits: int = 0
+        self.written_bytes: int = 0
         self._lock: StoreLock | None = None
         self._row: StoreRow
         self._commit_number = self._last_index = 0

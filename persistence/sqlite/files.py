@@ -21,7 +21,7 @@ if sys.platform == "darwin":
     import fcntl
 
 #: The numbers of the errors that say that a disk or a quota is full.
-NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM: set[int] = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 _PIECE_BYTES = 1024 * 1024
 

@@ -110,7 +110,7 @@ class Segments:
         self._leaving: list[int] = []
         self._current: SyncedFile | None = None
         self._position = 0
-        self.changed = False
+        self.changed: bool = False
 
     def put(self, batches: Sequence[EntryBatch]) -> list[bytes]:
         """What the rows of these batches are to hold. Large ones are written, and durable, before this returns.

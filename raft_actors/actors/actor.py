@@ -102,7 +102,7 @@ class Mailbox(Generic[M]):
         self.name = name
         self._capacity = capacity
         self._refused = 0
-        self.home = HomeThread(name)
+        self.home: HomeThread = HomeThread(name)
         self._sender, self._receiver = trio.open_memory_channel[M](capacity)
         self._reader: trio.lowlevel.Task | None = None
         self._handle: Callable[[M], Any] | None = None

@@ -42,8 +42,8 @@ class HomeThread:
     __slots__ = ("ident", "owner")
 
     def __init__(self, owner: str) -> None:
-        self.owner = owner
-        self.ident = 0
+        self.owner: str = owner
+        self.ident: int = 0
 
     def settle(self) -> None:
         """The life begins, here."""

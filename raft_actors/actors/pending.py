@@ -59,7 +59,7 @@ class Pending(Generic[T]):
     __slots__ = ("_error", "_task", "_value", "done")
 
     def __init__(self) -> None:
-        self.done = False
+        self.done: bool = False
         """Whether it has been filled."""
         self._value: Any = None
         self._error: BaseException | None = None

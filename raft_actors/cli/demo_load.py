@@ -48,9 +48,9 @@ class Loader:
     """
 
     def __init__(self, ports: Mapping[str, int], lines: Sequence[bytes], connections: int) -> None:
-        self.acknowledged = [False] * len(lines)
+        self.acknowledged: list[bool] = [False] * len(lines)
         self.acknowledgements: list[Acknowledgement] = []
-        self.retries = 0
+        self.retries: int = 0
         self._ports = ports
         self._lines = lines
         self._numbers = iter(range(len(lines)))

@@ -70,7 +70,7 @@ class AppliedLog(Generic[C]):
         self._storage = storage
         self._codec = codec
         self._ready: deque[AppliedCommand[C] | AppliedSnapshot] = deque()
-        self.next_index = from_index
+        self.next_index: int = from_index
 
     async def receive(self) -> AppliedCommand[C] | AppliedSnapshot:
         """Wait for the next applied command, or for word that a snapshot covers what comes next.

@@ -23,7 +23,7 @@ class PendingTransfer(Pending[str]):
 
     def __init__(self, to: str | None) -> None:
         super().__init__()
-        self.to = to
+        self.to: str | None = to
 
 
 class Handoff:

@@ -66,7 +66,7 @@ class ResultReaders:
     """
 
     def __init__(self) -> None:
-        self.any = False
+        self.any: bool = False
         self._readers: list[KeptResults] = []
 
     @contextmanager

@@ -63,7 +63,7 @@ class Trace:
 
     def __init__(self, *, complete: bool = False) -> None:
         self.complete = complete
-        self.count = 0
+        self.count: int = 0
         self._events: deque[tuple[float, int, str, str | None, dict[str, Any]]] = deque(
             maxlen=None if complete else RECENT
         )

@@ -65,7 +65,7 @@ class ClientMemory:
 
     def __init__(self, limit: int, patience_s: float) -> None:
         self.limit = limit
-        self.used = 0
+        self.used: int = 0
         self._patience_s = patience_s
         self._claims: dict[Claim, None] = {}
         self._queue: deque[Claim] = deque()

@@ -59,7 +59,7 @@ class Service:
     """
 
     def __init__(self, node: Replica, machine: KeyValue, config: ServiceConfig) -> None:
-        self.context = Context(node, machine, config)
+        self.context: Context = Context(node, machine, config)
         self._door = Door(self.context)
         self._numbers = count(1)
         self._accepting = trio.CancelScope()

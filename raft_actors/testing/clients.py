@@ -47,7 +47,7 @@ class Client(Generic[C, R]):
     def __init__(self, cluster: Simulation[C, R], name: str) -> None:
         self.name = name
         self.patience_s = _PATIENCE_S
-        self.stubborn = 0.0
+        self.stubborn: float = 0.0
         self.hop_s = _HOP_S
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")

@@ -82,9 +82,9 @@ class SimulatedCluster(Generic[C, R]):
     ) -> None:
         self.seed = seed
         self.config = config
-        self.agenda = Agenda()
-        self.trace = Trace(complete=trace)
-        self.rng = Random(f"{seed} test")
+        self.agenda: Agenda = Agenda()
+        self.trace: Trace = Trace(complete=trace)
+        self.rng: Random = Random(f"{seed} test")
         self.failure: CheckFailed | None = None
         self.tolerated: tuple[type[Exception], ...] = ()
         self.lost: dict[str, str] = {}
@@ -108,11 +108,11 @@ class SimulatedCluster(Generic[C, R]):
             )
             for name in names
         }
-        self.network = SimulatedNetwork(
+        self.network: SimulatedNetwork = SimulatedNetwork(
             seed=seed, requests=faults, replies=faults, agenda=self.agenda, trace=self.trace, gates=gates
         )
         self._disconnected: set[str] = set()
-        self.node_ids = tuple(names)
+        self.node_ids: tuple[str, ...] = tuple(names)
 
     def _make_disk(self, name: str, gate: Gate, disk_delay_s: float) -> SimulatedDisk:
         return SimulatedDisk(

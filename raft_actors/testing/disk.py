@@ -106,14 +106,16 @@ class SimulatedDisk(MemoryDisk):
         reads = f", {read_s:.3f} s for a read" if read_s else ""
         kind = "fault" if seconds or read_s else "heal"
         self.told(kind, f"takes {seconds:.3f} s for a write{reads}", what="slow disk")
-        self.write_delay_s, self.read_delay_s = seconds, read_s
+        self.write_delay_s: float = seconds
+        self.read_delay_s: float = read_s
 
     def mend(self) -> None:
         """Undo `hang`, `fill`, slowness and whatever waits to happen at a later write. Damage stays."""
         if self.hung or self.write_delay_s or self.read_delay_s or self._next_error is not None:
             self.told("heal", "works", what=["disk", "slow disk"])
         self.hung = False
-        self.write_delay_s, self.read_delay_s, self._next_error = 0.0, 0.0, None
+        self.write_delay_s = self.read_delay_s = 0.0
+        self._next_error = None
         self._writes_left, self._awaits_snapshot = None, False
         held, self._held = self._held, []
         now = trio.current_time()

@@ -51,7 +51,7 @@ class Simulation(SimulatedCluster[C, R]):
 
     def __init__(self, *positional: Any, **keywords: Any) -> None:
         super().__init__(*positional, **keywords)
-        self.history = History()
+        self.history: History = History()
         self._clients = 0
         self._steps_left: dict[Life, int] = {}
         self._paused: dict[str, float] = {}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterable, Hashable, Iterable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import trio
@@ -86,7 +86,7 @@ class _Codec(CommandCodec[Change]):
 class Store(StateMachine[Change, str]):
     """Strings by key. Padding that made a command huge is not kept."""
 
-    commands = _Codec()
+    commands: ClassVar[CommandCodec[Any]] = _Codec()
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -158,7 +158,7 @@ class Load:
         self._done = False
         self._stopped = trio.Event()
         self._open: Counter[str] = Counter()
-        self.calls = 0
+        self.calls: int = 0
 
     async def run(self) -> None:
         """Have all clients work; return when each has its last answer after `stop`."""

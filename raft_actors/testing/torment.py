@@ -37,7 +37,7 @@ class Torment:
     def __init__(self, cluster: Simulation[Any, Any], plan: Plan) -> None:
         self.cluster = cluster
         self.plan = plan
-        self.rng = Random(f"{cluster.seed} torment")
+        self.rng: Random = Random(f"{cluster.seed} torment")
         self.taken: Counter[str] = Counter()
         self.on_campaign = False
         self._victims: set[str] = set()

@@ -45,10 +45,10 @@ class Watch:
             fail: called with what is wrong, as soon as it is seen. Must not raise.
             others: witnesses that check nothing, such as a recorder; told before the invariants.
         """
-        self.facts = Facts(dict(disks))
+        self.facts: Facts = Facts(dict(disks))
         self.stepped: Callable[[Life], None] | None = None
         self.after_apply: Callable[[Life], None] | None = None
-        self.invariants = tuple(invariants)
+        self.invariants: tuple[Invariant, ...] = tuple(invariants)
         for invariant in self.invariants:
             invariant.attach(self.facts, fail)
         self._witnesses: tuple[Witness, ...] = (*others, *self.invariants)

@@ -51,7 +51,7 @@ class TcpStream(DirectStream):
         self._socket.setblocking(False)
         self._closed = False
         self._sending = False
-        self.peer_host = _peer_host(self._socket)
+        self.peer_host: str = _peer_host(self._socket)
 
     @property
     @override

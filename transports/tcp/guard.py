@@ -23,7 +23,7 @@ from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.tls.naming import names_in
 from raft_actors.transports.tls.stream import TlsStream
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _TLS_HANDSHAKE = b"\x16"
 """The first byte of a TLS connection. A hello of ours, smaller than 16 MiB, begins with a zero."""

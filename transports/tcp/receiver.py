@@ -31,7 +31,7 @@ from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Answer, Hello, ProtocolRange, Verdict, judge
 from raft_actors.transports.wire.operating import is_request
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _MOST_TOLD = 256  # callers of whom is remembered what was logged: a flood of strangers takes no more
 

@@ -32,7 +32,7 @@ from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
 from raft_actors.transports.wire.frames import FrameParser, pack_length
 from raft_actors.transports.wire.handshake import MAX_ANSWER_BYTES, Answer, ProtocolRange, Verdict, other_version
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _WRITE_BYTES = 256 * 1024
 """A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""

@@ -17,7 +17,7 @@ from raft_actors.transports.tls.credentials import CertificateFiles, Credentials
 from raft_actors.transports.tls.statistics import CertificateStatistics
 from raft_actors.transports.tls.today import DAY_S, date_of, now_s
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def _accept(_credentials: Credentials) -> None: ...

@@ -7,7 +7,7 @@ are there, so nothing is kept, let alone decoded, of a frame that is too large. 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -20,7 +20,7 @@ HEADER_BYTES = _LENGTH.size
 MAX_PAYLOAD_BYTES = 2**32 - 1
 """What the length can say."""
 
-pack_length = _LENGTH.pack
+pack_length: Callable[[int], bytes] = _LENGTH.pack
 """The header of a frame whose payload has that many bytes."""
 
 

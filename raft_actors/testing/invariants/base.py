@@ -37,7 +37,7 @@ class Invariant(Witness):
     source: ClassVar[str]
 
     def __init__(self) -> None:
-        self.facts = Facts()
+        self.facts: Facts = Facts()
         self._report: Callable[[str], None] = _nobody_listens
 
     def attach(self, facts: Facts, report: Callable[[str], None]) -> None:

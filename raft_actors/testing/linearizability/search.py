@@ -104,13 +104,13 @@ class Search:
         open_ = {number for number in order if number >= required or operations[number].response is UNKNOWN}
         known = [number for number in order if number not in open_]
         unknown = [number for number in order if number in open_ and not model.is_read(operations[number].request)]
-        self.answered = [operations[number] for number in known]
-        self.opened = [operations[number] for number in unknown]
-        self.calls = [ranks[number, 0] for number in known]
-        self.returns = [ranks[number, 1] for number in known]
-        self.open_calls = [ranks[number, 0] for number in unknown]
-        self.furthest = -1
-        self.reads = [model.is_read(operation.request) for operation in self.answered]
+        self.answered: list[Operation] = [operations[number] for number in known]
+        self.opened: list[Operation] = [operations[number] for number in unknown]
+        self.calls: list[int] = [ranks[number, 0] for number in known]
+        self.returns: list[int] = [ranks[number, 1] for number in known]
+        self.open_calls: list[int] = [ranks[number, 0] for number in unknown]
+        self.furthest: int = -1
+        self.reads: list[bool] = [model.is_read(operation.request) for operation in self.answered]
         self._equal_before = _equal_before(self.opened)
         self._seen: dict[tuple[int, int, Any], list[int]] = {}
 
