@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from examples.config_store.store import ConfigStore, Delete, Set
 from examples.fenced_lock.lock import Acquire, Locks, Release
 from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
-from raft_actors import StateMachine
+from examples.leader_cron.cron import Claim, Claims, while_leader
+from examples.three_nodes import leader_of, three_nodes
+from raft_actors import Node, StateMachine
 from raft_actors.testing import check_state_machine
 
 ROOT = Path(__file__).parents[2]
@@ -63,9 +68,13 @@ def test_each_example_has_a_readme_and_a_test() -> None:
                 *(Done("bert", "y"), Take("anna"), Submit("y", "2")),
             ],
         ),
+        (
+            Claims,
+            [Claim("a", 1, "n1"), Claim("a", 1, "n2"), Claim("a", 1, "n1"), Claim("a", 3, "n2"), Claim("b", 2, "n1")],
+        ),
         (Locks, [Acquire("l", "anna"), Acquire("l", "bert"), Release("l", 1), Acquire("l", "bert"), Release("l", 1)]),
     ],
-    ids=["config_store", "job_queue", "fenced_lock"],
+    ids=["config_store", "job_queue", "leader_cron", "fenced_lock"],
 )
 def test_replicas_agree(make: type[StateMachine[Any, Any]], commands: list[Any]) -> None:
     check_state_machine(make, commands, processes=False)
@@ -77,3 +86,26 @@ def test_a_token_is_never_given_twice() -> None:
     assert locks.apply(Acquire("l", "anna")) == first
     locks.apply(Release("l", first))
     assert locks.apply(Acquire("l", "bert")) == locks.apply(Acquire("l", "bert")) > first
+
+
+async def test_work_at_the_leader_ends_with_its_leadership_and_with_its_node(autojump_clock: object) -> None:
+    at_work: list[str] = []
+
+    async def work(node: Node[Claims]) -> None:
+        at_work.append(node.node_id)
+        try:
+            await trio.sleep_forever()
+        finally:
+            at_work.remove(node.node_id)
+
+    async with trio.open_nursery() as nursery, three_nodes(Claims) as nodes:
+        for node in nodes.values():
+            nursery.start_soon(while_leader, node, partial(work, node))
+        await wait_all_tasks_blocked()
+        first = leader_of(nodes)
+        assert at_work == [first.node_id]
+        second = await first.transfer_leadership()
+        await wait_all_tasks_blocked()
+        assert at_work == [second]
+        # Nobody cancels them: they end because their nodes did.
+    assert at_work == []

@@ -1,0 +1,1 @@
+"""Jobs that run at intervals, at one node of a cluster."""

@@ -1,0 +1,119 @@
+"""What is replicated: which run of which job was claimed last; and the loop that claims and runs what is due."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+
+import attrs
+import trio
+
+from raft_actors import (
+    LeadershipLost,
+    Node,
+    NodeStopped,
+    NotLeader,
+    Overloaded,
+    RoleChanged,
+    StateMachine,
+    attrs_commands,
+)
+
+
+@attrs.frozen
+class Claim:
+    """Run number `slot` of this job is mine, says a node: counted from 1970 in periods of the job."""
+
+    job: str
+    slot: int
+    node: str
+
+
+class Claims(StateMachine[Claim, bool]):
+    """Gives each run to one claimant: the first. Old runs are given to nobody any more."""
+
+    commands = attrs_commands(Claim)
+
+    def __init__(self) -> None:
+        self.latest: dict[str, tuple[int, str]] = {}
+
+    def apply(self, command: Claim) -> bool:
+        """Whether the claimant has it. A claim that comes twice has the same answer."""
+        slot, node = self.latest.get(command.job, (-1, ""))
+        if command.slot > slot:
+            self.latest[command.job] = (command.slot, command.node)
+            return True
+        return (slot, node) == (command.slot, command.node)
+
+    def snapshot(self) -> Iterable[bytes]:
+        """All of it, as JSON."""
+        return [json.dumps(self.latest).encode()]
+
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        """Be what the snapshot says."""
+        latest = json.loads(b"".join([chunk async for chunk in chunks]))
+        self.latest = {job: (slot, node) for job, (slot, node) in latest.items()}
+
+
+@attrs.frozen
+class Job:
+    """What to run, and how often."""
+
+    period_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+async def while_leader(node: Node[Claims], work: Callable[[], Awaitable[None]]) -> None:
+    """Do this work whenever this node leads, and cancel it when it does not any more; return when the node has ended.
+
+    A node may take itself for the leader for a moment after another one was elected. What must not be done twice has to
+    be claimed through the log, as `run_jobs` does.
+    """
+    async with node.events() as events, trio.open_nursery() as nursery:
+        scope, ended = trio.CancelScope(), trio.Event()
+        ended.set()
+
+        async def at_work(scope: trio.CancelScope, ended: trio.Event) -> None:
+            try:
+                with scope:
+                    await work()
+            finally:
+                ended.set()
+
+        if node.status().role == "leader":
+            ended = trio.Event()
+            nursery.start_soon(at_work, scope, ended)
+        async for event in events:
+            if isinstance(event, RoleChanged):
+                scope.cancel()
+                await ended.wait()  # what the work does to end in good order comes before the next work
+                if event.role == "leader":
+                    scope, ended = trio.CancelScope(), trio.Event()
+                    nursery.start_soon(at_work, scope, ended)
+        scope.cancel()
+
+
+async def run_jobs(node: Node[Claims], jobs: Mapping[str, Job], now: Callable[[], float] = time.time) -> None:
+    """Run each job once in each of its periods, as long as this node leads.
+
+    A run that was claimed and not finished, because the node died, is not made up for: *at most once*. For *at least
+    once* have a job say by another command that it is done, and the next leader look for what is not.
+    """
+
+    async def one(name: str, job: Job) -> None:
+        while True:
+            slot = int(now() // job.period_s)
+            try:
+                if await node.propose(Claim(name, slot, node.node_id)):
+                    await job.run()
+            except (NotLeader, LeadershipLost, Overloaded, NodeStopped):
+                pass  # somebody else leads, or will: then `while_leader` cancels this; else the next period comes
+            await trio.sleep(max(0.0, (slot + 1) * job.period_s - now()))
+
+    async def all_of_them() -> None:
+        async with trio.open_nursery() as nursery:
+            for name, job in jobs.items():
+                nursery.start_soon(one, name, job)
+
+    await while_leader(node, all_of_them)
