@@ -114,6 +114,16 @@ def test_the_image_has_what_it_copies_and_starts_the_command() -> None:
     assert {rest for word, rest in instructions if word == "EXPOSE"} == {" ".join(sorted(ports, reverse=True))}
 
 
+def test_the_commands_that_are_named_are_there() -> None:
+    text = " ".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md"))
+    named = set(re.findall(r"`raft-actors ([a-z]+)", text))
+    assert named
+    for command in named:
+        with pytest.raises(SystemExit) as shown:
+            make_parser().parse_args([command, "--help"])
+        assert shown.value.code == 0, command
+
+
 def test_each_error_is_said_what_to_do_about() -> None:
     text = (FOLDER / "errors.md").read_text(encoding="utf-8")
     tables = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
