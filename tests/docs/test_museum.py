@@ -22,6 +22,13 @@ def tests() -> set[str]:
     return {name for source in sources for name in re.findall(r"^(?:async )?def (test_\w+)", source, re.MULTILINE)}
 
 
+def test_what_the_rows_of_members_name_exists(tests: set[str]) -> None:
+    text = (ROOT / "docs" / "museum.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text[text.index("## Members") :]))
+    assert named - tests == set()
+    assert len(named) >= 20
+
+
 def test_each_bug_has_a_row_of_its_own() -> None:
     assert sorted(SHOWN) == list(range(1, len(ROWS) + 1))
     assert len(ROWS) >= 35
