@@ -1,4 +1,4 @@
-"""Operators over TLS: whoever has a certificate of the nodes' CA is heard, and nobody else."""
+"""Operators over TLS: whoever has a certificate of the cluster is heard, and nobody else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def operator(tls: TlsConfig | None) -> TcpTransport:
     return TcpTransport("127.0.0.1:0", tls=tls)
 
 
-async def test_whoever_has_a_certificate_of_the_ca_is_heard(tmp_path: Path, nursery: trio.Nursery) -> None:
+async def test_whoever_has_a_certificate_of_the_cluster_is_heard(tmp_path: Path, nursery: trio.Nursery) -> None:
     askers: list[str] = []
 
     async def operate(request: bytes, asker: str) -> bytes:
@@ -37,9 +37,9 @@ async def test_whoever_has_a_certificate_of_the_ca_is_heard(tmp_path: Path, nurs
         node = Member.make(TcpTransport(where, tls=config(node_files(tmp_path, "a"))), "a", {})
         node.endpoint = attrs.evolve(node.endpoint, operate=operate)
         await node.start(nursery)
-        ours = operator(config(node_files(tmp_path, "operator", cluster="staff")))
+        ours = operator(config(node_files(tmp_path, "operator")))
         assert await ours.ask(where, b"this") == b"this"
-        assert [asker.split(", ")[0] for asker in askers] == ["raft://staff/operator"]
+        assert [asker.split(", ")[0] for asker in askers] == ["raft://test/operator"]
 
         with pytest.raises(Unreachable):
             await operator(None).ask(where, b"without a certificate")

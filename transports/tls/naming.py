@@ -94,7 +94,7 @@ class NameRule:
         if not names:
             raise TlsFailure(Trouble.NO_NAME, f"none of the kind {self.kind!r}")
         if not self._of_cluster(names, cluster):
-            raise TlsFailure(Trouble.OTHER_CLUSTER, f"{self.name_of(cluster, '…')!r} was expected")
+            raise TlsFailure(Trouble.OTHER_CLUSTER, f"none of them is one of cluster {cluster!r} by the rule {self}")
 
     def _of_cluster(self, names: list[str], cluster: str) -> bool:
         """Whether one of the names could be another node's of this cluster, as far as the pattern tells."""
