@@ -57,6 +57,7 @@ from raft_actors.node.events import (
     SnapshotInstalled,
     SnapshotTaken,
 )
+from raft_actors.node.joining import Join
 from raft_actors.node.kept_results import NOT_KEPT
 from raft_actors.node.members import ChangePhase, MembersStatus, MemberStatus
 from raft_actors.node.node import Node
@@ -94,6 +95,7 @@ __all__ = [
     "EventChannel",
     "FollowerLeftBehind",
     "InternalError",
+    "Join",
     "LeaderChanged",
     "LeadershipLost",
     "Linearizable",

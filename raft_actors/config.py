@@ -51,13 +51,11 @@ class ClusterConfig:
     """
 
     cluster_id: str
-    voters: Mapping[str, str] = attrs.field(converter=_frozen_addresses)
+    voters: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_frozen_addresses)
     skipped_commands: Mapping[int, str] = attrs.field(factory=dict[int, str], converter=_sorted_digests, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _check_name("cluster_id", self.cluster_id)
-        if not self.voters:
-            raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
         for node_id in self.voters:
             _check_name("a node's id", node_id)
 
@@ -99,6 +97,9 @@ class NodeConfig:
             time, on either side. Smaller for slow links: one should cross well within the shortest election timeout.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
         shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
+        rejoin_if_wiped: what a node does that starts on an empty store, and is known to the others by another one: it
+            joins the cluster anew, as a learner that becomes a voter once it has caught up. Else it ends, and says why.
+            It takes one majority of the others that are whole. A disk that was not mounted looks just like a lost one.
         seed: of the node's random numbers (election timeouts). None draws one from the operating system.
     """
 
@@ -121,6 +122,7 @@ class NodeConfig:
     snapshot_chunk_bytes: int = 1 * MIB
     apply_slice_s: float = 0.005
     shutdown_timeout_s: float = 5.0
+    rejoin_if_wiped: bool = False
     seed: int | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -149,7 +151,7 @@ class NodeConfig:
         may_be_none = {"snapshot_entries", "snapshot_bytes"}
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
-            if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "seed"):
+            if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "rejoin_if_wiped", "seed"):
                 continue
             if value is None and field.name in may_be_none:
                 continue

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 E = TypeVar("E", bound="RaftError")
@@ -94,12 +95,20 @@ class NotLeader(ProposalError):
         address: the leader's address in the cluster configuration, or None. Nodes reach each other there, and it takes
             no proposals: an application proposes in the process that runs that node, however it reaches that one.
         term: the term in which this node does not lead; 0 before it has recovered.
+        metadata: what the application has made known of the leader (`Member.metadata`): where clients reach it, say.
     """
 
-    def __init__(self, leader: str | None, address: str | None = None, term: int = 0) -> None:
+    def __init__(
+        self,
+        leader: str | None,
+        address: str | None = None,
+        term: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self.leader = leader
         self.address = address
         self.term = term
+        self.metadata = dict(metadata or {})
         if leader is None:
             text = "not the leader, and no leader is known yet: wait_leader(), then retry"
         else:
@@ -115,8 +124,14 @@ class NotMember(NotLeader):
     was removed may be stopped, and its store deleted.
     """
 
-    def __init__(self, leader: str | None, address: str | None = None, term: int = 0) -> None:
-        super().__init__(leader, address, term)
+    def __init__(
+        self,
+        leader: str | None,
+        address: str | None = None,
+        term: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(leader, address, term, metadata)
         leads = "" if leader is None else f", such as {leader!r}, which leads"
         self.args = (f"not a member of the cluster, as far as this node's log goes: propose at one{leads}",)
 

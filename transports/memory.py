@@ -300,13 +300,18 @@ class MemoryTransport(Transport):
         """
         network, peers = self.network, {}
         for peer, counted in self._totals.peers.items():
-            reachable = peer in network.running and network.is_open(self.node_id, peer)
+            running = network.running.get(peer)
+            reachable = running is not None and running.is_the_one(counted) and network.is_open(self.node_id, peer)
             peers[peer] = attrs.evolve(
                 counted,
                 connected=self._endpoint is not None and reachable,
                 queued_messages=network.link_statistics(self.node_id, peer).in_flight,
             )
         return attrs.evolve(self._totals, peers=peers)
+
+    def is_the_one(self, counted: PeerStatistics) -> bool:
+        """Whether this is the node that was greeted, not another one of its id."""
+        return self._endpoint is not None and counted.incarnation in ("", self._endpoint.incarnation)
 
     async def _wait_due(self) -> None:
         """Wait until the earliest parcel is due, or an earlier one has come."""
@@ -334,11 +339,12 @@ class MemoryTransport(Transport):
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
         totals = self._totals
+        greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index())
         same = is_of_same_cluster(origin, endpoint)
         if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
             totals.refused_handshakes += 1
             return False
-        refusal = endpoint.admit(Greeting(sender, origin.incarnation, origin.address, origin.configuration_index()))
+        refusal = endpoint.admit(greeting)
         if refusal is not None:
             totals.refused_handshakes += 1
             totals.refused_by_reason[refusal.reason] += 1

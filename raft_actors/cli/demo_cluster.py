@@ -8,15 +8,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
 import attrs
 import redis
+import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from raft_actors.cli.demo_text import DemoError
+from raft_actors.node.asking import ask_cluster
+from raft_actors.transports import TcpTransport
 
 _PATIENCE_S = 60.0
 """How long anything may take that should take seconds."""
@@ -79,11 +83,14 @@ class NodeProcess:
 class Cluster:
     """Starts, kills and asks the nodes. As a context manager it leaves no process behind."""
 
-    def __init__(self, folder: Path, size: int, options: tuple[str, ...]) -> None:
-        ports = _free_ports(2 * size)
+    def __init__(self, folder: Path, size: int, options: tuple[str, ...], *, spare: int = 0) -> None:
+        """Begin with `size` nodes; `spare` more may join."""
+        count = size + spare
+        ports = _free_ports(2 * count)
+        self._voters = size
         self.nodes: Mapping[str, NodeProcess] = {
             f"n{number + 1}": NodeProcess(f"n{number + 1}", ports[2 * number], ports[2 * number + 1], folder)
-            for number in range(size)
+            for number in range(count)
         }
         self._options = options
 
@@ -107,19 +114,28 @@ class Cluster:
         Raises:
             DemoError: one ended instead; with what it said.
         """
-        started = [self._spawn(self.nodes[node_id]) for node_id in node_ids]
+        self._start([self._spawn(self.nodes[node_id]) for node_id in node_ids])
+
+    def join(self, node_id: str, via: str) -> None:
+        """Start a node that asks to join the cluster of another one, and wait until it serves clients.
+
+        Raises:
+            DemoError: it ended instead; with what it said.
+        """
+        self._start([self._spawn(self.nodes[node_id], f"--join=127.0.0.1:{self.nodes[via].raft_port}")])
+
+    def _start(self, started: list[tuple[NodeProcess, IO[bytes]]]) -> None:
         for node, output in started:
             if not output.readline():
                 raise self._ended(node)
 
-    def _spawn(self, node: NodeProcess) -> tuple[NodeProcess, IO[bytes]]:
-        members = [
-            f"--node={one.node_id}=127.0.0.1:{one.raft_port},127.0.0.1:{one.redis_port}" for one in self.nodes.values()
-        ]
+    def _spawn(self, node: NodeProcess, *more: str) -> tuple[NodeProcess, IO[bytes]]:
+        named = list(self.nodes.values())[: None if more else self._voters]
+        members = [f"--node={one.node_id}=127.0.0.1:{one.raft_port},127.0.0.1:{one.redis_port}" for one in named]
         command = [sys.executable, "-m", "raft_actors.cli", "serve", f"--id={node.node_id}", "--cluster=demo"]
         with node.log.open("ab") as log:
             node.process = subprocess.Popen(
-                [*command, f"--data={node.data}", *members, *self._options],
+                [*command, f"--data={node.data}", *members, *more, *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -156,7 +172,29 @@ class Cluster:
         """The last lines of all logs."""
         return "\n".join(node.log_tail() for node in self.nodes.values())
 
+    def end(self, node_id: str) -> None:
+        """End a node in good order."""
+        node = self.nodes[node_id]
+        if node.process is not None:
+            node.process.terminate()
+            node.process.wait()
+            if node.process.stdout is not None:
+                node.process.stdout.close()
+            node.process = None
+
     # --- questions ---
+
+    def operate(self, node_id: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Have the cluster do something, as `raft-actors` does for an operator; a node to ask first."""
+        ask = partial(
+            ask_cluster, TcpTransport("127.0.0.1:0").ask, [f"127.0.0.1:{self.nodes[node_id].raft_port}"], operation
+        )
+        return trio.run(partial(ask, **arguments)).reply
+
+    def wait_voter(self, node_id: str, at: str) -> None:
+        """Wait until a node is a voter, as far as another one knows."""
+        while self.operate(at, "members")["members"].get(node_id, {}).get("role") != "voter":
+            self.check()
 
     @contextlib.contextmanager
     def _client(self, node_id: str) -> Generator[redis.Redis]:

@@ -1,21 +1,23 @@
-"""`raft-actors status`, `transfer`, `snapshot`: looking at a running cluster, and working on it."""
+"""`raft-actors status`, `members`, `add`, `transfer` and so on: looking at a running cluster, and working on it."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from raft_actors.actors.one_error import one_error
-from raft_actors.cli.options import name, node_address, seconds
+from raft_actors.cli.options import name, node_address, pair, seconds
 from raft_actors.cli.tables import table
-from raft_actors.errors import RaftError, TransportError
+from raft_actors.errors import ConfigurationError, RaftError, TransportError
 from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
-from raft_actors.transports import TcpTransport
+from raft_actors.transports import TcpTransport, TlsConfig
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
@@ -34,11 +36,38 @@ Hand leadership to another voter, without an election timeout: before work on th
 _SNAPSHOT = """
 Have the nodes at these addresses each take a snapshot of their state now, and say what it covers.
 """
+_MEMBERS = """
+List the members of a running cluster: who votes, who only learns, where they are, how much of the log each lacks, and
+by which store it is known.
+"""
+_ADD = """
+Add a node that runs already (started with --join it asks for this itself). It learns the log first, and votes once it
+has caught up.
+"""
+_PROMOTE = """
+Make a learner a voter, once it has caught up.
+"""
+_DEMOTE = """
+Take a voter's vote; it stays a learner.
+"""
+_REMOVE = """
+Let a member go: it is told, and serves nobody from then on. Its process and its store can go then, too.
+"""
 
 
 def add_to(subcommands: Subcommands) -> None:
     """Add these subcommands."""
     _command(subcommands, "status", "show how a running cluster stands", _STATUS, _status)
+    _command(subcommands, "members", "list the members of a running cluster", _MEMBERS, _members)
+    add = _command(subcommands, "add", "add a member to a running cluster", _ADD, _add)
+    add.add_argument("--address", required=True, type=node_address, metavar="HOST:RAFTPORT", help="where it is reached")
+    add.add_argument("--learner", action="store_true", help="let it learn, and not vote")
+    add.add_argument("--metadata", action="append", type=pair, metavar="NAME=TEXT", help="what is to be known of it")
+    promote = _command(subcommands, "promote", "make a learner a voter", _PROMOTE, _change("promote"))
+    demote = _command(subcommands, "demote", "make a voter a learner", _DEMOTE, _change("demote"))
+    remove = _command(subcommands, "remove", "remove a member from a running cluster", _REMOVE, _change("remove"))
+    for parser in (add, promote, demote, remove):
+        parser.add_argument("--id", required=True, type=name, metavar="ID", help="which node")
     transfer = _command(subcommands, "transfer", "hand leadership to another node", _TRANSFER, _transfer)
     transfer.add_argument("--to", type=name, metavar="ID", help="to whom (default: who holds most of the log)")
     _command(subcommands, "snapshot", "have nodes take a snapshot now", _SNAPSHOT, _snapshot)
@@ -65,6 +94,8 @@ def _command(
         metavar="N",
         help=f"look so long for a member that answers and can do it (default {_PATIENCE_S:.0f})",
     )
+    for flag, what in (("cert", "the operator's certificate"), ("key", "its key"), ("ca", "the CAs of the nodes")):
+        parser.add_argument(f"--tls-{flag}", type=Path, metavar="FILE", help=f"{what}, where nodes speak TLS")
     parser.set_defaults(run=partial(_run, perform))
     return parser
 
@@ -72,11 +103,20 @@ def _command(
 def _run(perform: Perform, options: argparse.Namespace) -> int:
     async def main() -> int:
         try:
-            return await perform(TcpTransport("127.0.0.1:0").ask, options)
+            return await perform(TcpTransport("127.0.0.1:0", tls=_tls(options)).ask, options)
         except BaseExceptionGroup as group:
             raise one_error(group) from None
 
     return trio.run(main)
+
+
+def _tls(options: argparse.Namespace) -> TlsConfig | None:
+    files = (options.tls_cert, options.tls_key, options.tls_ca)
+    if not any(files):
+        return None
+    if not all(files):
+        raise ConfigurationError("--tls-cert, --tls-key and --tls-ca go together")
+    return TlsConfig(certificate=options.tls_cert, key=options.tls_key, ca=options.tls_ca)
 
 
 async def _ask(
@@ -134,6 +174,58 @@ async def _status(ask: Ask, options: argparse.Namespace) -> int:
     _show(options, nodes, f"cluster {first['cluster_id']}\n{text}")
     silent = any("error" in node for node in nodes)
     return int(silent or not any(node.get("role") == "leader" for node in nodes))
+
+
+# --- members -------------------------------------------------------------------------------------------------
+
+
+async def _members(ask: Ask, options: argparse.Namespace) -> int:
+    """Ask the leader, which knows how far the others are; where nobody leads, whoever answers."""
+    found = await _ask(ask, options, "members")
+    leader = found["members"].get(found["leader"], {}).get("address")
+    if leader and found["leader"] != found["node_id"]:
+        with contextlib.suppress(OperationRefused, TransportError):
+            found = await _ask(ask, options, "members", [leader])
+    _show_members(options, found)
+    return 0
+
+
+def _show_members(options: argparse.Namespace, found: dict[str, Any]) -> None:
+    rows = [
+        (
+            member_id,
+            member["role"] + (", leads" if member_id == found["leader"] else ""),
+            member["address"],
+            member["behind"],
+            None if member["silent_s"] is None else f"{member['silent_s']:.1f}",
+            member["incarnation"],
+            " ".join(f"{key}={value}" for key, value in member["metadata"].items()),
+        )
+        for member_id, member in sorted(found["members"].items())
+    ]
+    heading = ("MEMBER", "ROLE", "ADDRESS", "BEHIND", "SILENT-S", "STORE", "METADATA")
+    phase = "" if found["phase"] == "stable" else f", a change is under way ({found['phase']})"
+    text = f"cluster {found['cluster_id']}, configuration {found['config']}{phase}\n{table(heading, rows)}"
+    _show(options, found, text)
+
+
+async def _add(ask: Ask, options: argparse.Namespace) -> int:
+    metadata = dict(options.metadata or [])
+    found = await _ask(
+        ask, options, "add", id=options.id, address=options.address, voter=not options.learner, metadata=metadata
+    )
+    _show_members(options, found)
+    return 0
+
+
+def _change(operation: str) -> Perform:
+    """What promotes, demotes or removes a member."""
+
+    async def perform(ask: Ask, options: argparse.Namespace) -> int:
+        _show_members(options, await _ask(ask, options, operation, id=options.id))
+        return 0
+
+    return perform
 
 
 # --- what is done --------------------------------------------------------------------------------------------

@@ -80,6 +80,14 @@ def node_address(text: str) -> str:
     return str(_address(text))
 
 
+def pair(text: str) -> tuple[str, str]:
+    """A name and a text, `zone=a`."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=TEXT, such as zone=a")
+    return key, value
+
+
 def name(text: str) -> str:
     """A name that everybody can write down: of a node, of a cluster."""
     if not 1 <= len(text) <= _LONGEST_NAME or not text.isprintable():

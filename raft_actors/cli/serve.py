@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from raft_actors.actors.one_error import one_error
-from raft_actors.cli import serve_security
+from raft_actors.cli import serve_joining, serve_security
 from raft_actors.cli.descriptors import room_for_clients
 from raft_actors.cli.options import (
     Member,
@@ -32,6 +32,7 @@ from raft_actors.cli.options import (
 from raft_actors.cli.streams import drop_broken_output
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError, RaftError
+from raft_actors.node.joining import Join
 from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.persistence.sqlite.errors import storage_error
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
+
+_MEMBERS = 7  # that there may come to be, where not more are named: room is left for so many
 
 _DESCRIPTION = """
 Run one node of a replicated key-value service that Redis clients can use. Writes are acknowledged once they are on the
@@ -84,6 +87,7 @@ def add_to(subcommands: Subcommands) -> None:
         metavar="HOST[:RAFTPORT,HOST:REDISPORT]",
         help="where this node listens, if not at the addresses of its --node: 0.0.0.0, say, for all of the machine",
     )
+    serve_joining.add_to(parser)
     parser.add_argument("--data", required=True, type=Path, metavar="FILE", help="this node's SQLite file")
     parser.add_argument(
         "--init",
@@ -155,6 +159,7 @@ class Settings:
     node: NodeConfig
     service: ServiceConfig
     tls: TlsConfig | None = None
+    join: Join | None = None
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -166,7 +171,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     raft, redis = (me.raft, me.redis) if options.listen is None else options.listen.of(me)
     if raft == redis:
         raise ConfigurationError(f"--listen: nodes and clients can't both be served at {raft}")
-    voters = {node_id: str(one.raft) for node_id, one in members.items()}
+    voters = {} if options.join else {node_id: str(one.raft) for node_id, one in members.items()}
     node = _node_config(options)
     security = serve_security.security_of(options, raft, redis)
     return Settings(
@@ -189,6 +194,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
                 max_bulk_bytes=2 * node.max_command_bytes, max_request_bytes=4 * node.max_command_bytes
             ),
         ),
+        join=serve_joining.join_of(options, me),
     )
 
 
@@ -205,6 +211,7 @@ def _node_config(options: argparse.Namespace) -> NodeConfig:
         snapshot_entries=options.snapshot_entries,
         trailing_entries=options.trailing_entries,
         max_command_bytes=options.max_command_bytes,
+        rejoin_if_wiped=options.rejoin_if_wiped,
     )
 
 
@@ -259,7 +266,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _within_descriptors(settings: Settings) -> ServiceConfig:
     """As many clients as there are file descriptors for."""
     wanted = settings.service.max_connections
-    granted = room_for_clients(wanted, peers=len(settings.cluster.voters) - 1)
+    granted = room_for_clients(wanted, peers=max(len(settings.cluster.voters), _MEMBERS) - 1)
     if granted < wanted:
         _logger.warning(
             "the limit of open files leaves room for %d clients, not %d (--max-connections): raise it (ulimit -n)",
@@ -346,6 +353,7 @@ async def serve_node(settings: Settings, stopping: trio.Event) -> None:
                 storage=SqliteStorage(settings.data),
                 transport=TcpTransport(str(settings.listen_raft), tls=settings.tls),
                 config=settings.node,
+                join=settings.join or False,
             )
         )
         service = Service(node, machine, settings.service)

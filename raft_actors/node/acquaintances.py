@@ -2,10 +2,12 @@
 
 Raft counts on what a member has promised, and the promises are in its store. One that comes back under its id with
 another store has forgotten its vote and its entries: with it, a candidate could win a term that has a leader, or win
-without entries that are committed. So nobody who has met it takes it for the one that it was, and it ends once it hears
+without entries that are committed. So nobody who knows it takes it for the one that it was, and it ends once it hears
 so: whichever of its peers it asks first.
 
-What is known of others is what they have said since this node started.
+A member is known by what the configuration says of it, where that names a store; else by what it has said since this
+node started. Who knows a newer configuration than this node may be right where this node is not: a member that took a
+wiped one's place while this node was away. It is admitted, for it may be the leader, from whom this node will learn.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from collections.abc import Callable
 
 from raft_actors.errors import StoreReplaced
 from raft_actors.node.node_log import NodeLog
+from raft_actors.raft.membership import Member
+from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal
 
 _logger = logging.getLogger(__name__)
@@ -32,30 +36,72 @@ class Acquaintances:
         self.incarnation = ""
         self._node_id = node_id
         self._fail = fail
+        self._state: RaftState | None = None
         self._met: dict[str, str] = {}
+        self._seen_changes = -1
         self._log = NodeLog(_logger, node_id)
+
+    def recovered(self, state: RaftState) -> None:
+        """Know what the node knows of the cluster from now on."""
+        self._state = state
+        self.incarnation = state.incarnation
+
+    def configuration_index(self) -> int:
+        """The newest configuration that this node knows; see `Greeting`."""
+        return 0 if self._state is None else self._state.configurations.latest.index
+
+    def known(self, node_id: str) -> str:
+        """The incarnation by which this node knows a member; "" where it does not."""
+        if node_id == self._node_id:
+            return self.incarnation
+        return self._member(node_id).incarnation or self._met.get(node_id, "")
+
+    def _member(self, node_id: str) -> Member:
+        state = self._state
+        return (None if state is None else state.configuration.members.get(node_id)) or Member()
+
+    # --- what the transport asks -----------------------------------------------------------------------------
 
     def admit(self, greeting: Greeting) -> Refusal | None:
         """Say whether this is the peer that has its id; see `Endpoint.admit`."""
-        if not greeting.incarnation:  # a version that does not say: nothing is known against it
+        said = greeting.incarnation
+        if not said:  # a version that does not say: nothing is known against it
             return None
-        known = self._met.setdefault(greeting.sender, greeting.incarnation)
-        if known == greeting.incarnation:
+        known = self._known_since(greeting.sender, said)
+        if said == known or greeting.configuration_index > self.configuration_index():
             return None
         return Refusal(
             "OTHER_INCARNATION",
-            f"node {greeting.sender!r} is known by the store {known}, and this one is {greeting.incarnation}: "
+            f"node {greeting.sender!r} is known by the store {known}, and this one is {said}: "
             "its files were lost, or its id is used twice",
         )
 
+    def _known_since(self, sender: str, said: str) -> str:
+        state = self._state
+        if state is None:
+            return self._met.setdefault(sender, said)
+        if state.configurations.changes != self._seen_changes:
+            self._seen_changes = state.configurations.changes
+            self._met = {peer: met for peer, met in self._met.items() if peer in state.configuration.ids}
+        if sender not in state.configuration.ids:
+            return said  # it counts for nothing, and may come back as a member with any store
+        return self._member(sender).incarnation or self._met.setdefault(sender, said)
+
     def refused(self, peer: str, refusal: Refusal) -> None:
         """A peer does not take this node for the one that has its id; see `Endpoint.refused`."""
+        if self._state is not None and self._state.must_be_named:
+            return  # it has lost its files, knows that, and waits to be a new member
+        if self._member(self._node_id).incarnation == self.incarnation:
+            # The members have agreed that it is: that peer will learn of it.
+            self._log.warning("is refused by %r, which does not know the members of now: %s", peer, refusal.detail)
+            return
         self._log.error("is refused by %r: %s", peer, refusal.detail)
         self._fail(
             StoreReplaced(
                 f"node {peer!r} knows {self._node_id!r} by another store than this one ({self.incarnation}): its files "
                 "were lost or replaced, or another process uses its id. Its vote and the entries that it acknowledged "
                 "are not in this store, and the others count on them. Start it on the files that it had; where they "
-                "are lost, leave it out: the others go on as long as they are a majority"
+                "are lost, remove it and add it again (raft-actors remove, raft-actors serve --join), or start it with "
+                "rejoin_if_wiped"
             )
         )

@@ -110,7 +110,7 @@ async def ask_cluster(
             raise _nobody(last)
 
 
-_ELSEWHERE = frozenset({"NotLeader"})
+_ELSEWHERE = frozenset({"NotLeader", "NotMember"})
 """Refusals after which another node may do it."""
 
 

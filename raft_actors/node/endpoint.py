@@ -29,7 +29,7 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         election_timeout_s=config.election_timeout_s[0],
         certificate_expiring=lambda expires_at: supervisor.events.publish(CertificateExpiring(expires_at)),
         incarnation=acquaintances.incarnation,
-        address=state.address_of(node_id) or "",
+        address=supervisor.address or state.address_of(node_id) or "",
         configuration_index=lambda: state.configurations.latest.index,
         stranger=supervisor.welcome,
         operate=supervisor.operate,

@@ -31,6 +31,7 @@ from raft_actors.errors import (
 from raft_actors.node.applied_log import AppliedLog
 from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
+from raft_actors.node.joining import Join
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.members import MemberCalls
@@ -79,17 +80,18 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
         storage: Storage,
         transport: Transport,
         config: NodeConfig | None = None,
-        join: bool = False,
+        join: bool | Join = False,
         observer: Observer | None = None,
         clock: NodeClock | None = None,
     ) -> None:
+        if not cluster.voters and not isinstance(join, Join):
+            raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
         if node_id not in cluster.voters and not join:
             raise ConfigurationError(
                 f"node {node_id!r} is not among the voters of cluster {cluster.cluster_id!r} "
                 f"({', '.join(cluster.voters)}): is it to join, or has it joined? Then say join=True"
             )
         self.node_id = node_id
-        self.cluster = cluster
         self.config = config if config is not None else NodeConfig()
         machine = state_machine_from(state_machine)
         self._codec = machine.commands
@@ -104,7 +106,8 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
             observer=observer,
             clock=clock,
         )
-        self._supervisor.operate = Operations(self).answer
+        self._supervisor.join = join if isinstance(join, Join) else None
+        self._supervisor.operate = Operations(self, self._supervisor).answer
         self._home = self._supervisor.home
         self._handoff = Handoff(self._supervisor)
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
@@ -157,6 +160,11 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
         await supervisor.ended.wait()
         if not left:
             raise ChangeFailed(f"node {self.node_id!r} has stopped, and may still be a member: remove it at the leader")
+
+    @property
+    def cluster(self) -> ClusterConfig:
+        """The cluster, with the voters that it began with: of a node that joins, once it knows them."""
+        return self._supervisor.cluster
 
     @property
     def state(self) -> NodeState:

@@ -12,6 +12,7 @@ from raft_actors.actors.home_thread import current_task
 from raft_actors.actors.one_error import leaves, one_error
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped
+from raft_actors.node.joining import Join
 from raft_actors.node.node import Node
 from raft_actors.persistence.abc import Storage
 from raft_actors.state_machine import StateMachine
@@ -30,7 +31,7 @@ async def open_node(
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
-    join: bool = False,
+    join: bool | Join = False,
 ) -> AsyncGenerator[Node[M], None]:
     """Open a node for the length of an `async with` block.
 
@@ -45,7 +46,7 @@ async def open_node(
 
     `join=True` is for a node that is none of the voters that the cluster began with (which `cluster` names all the
     same): it waits until the leader is told of it (`Node.change_members`), and serves from then on. Say it at every
-    later start, too.
+    later start, too. With a `Join` it asks for that itself, and `cluster` need not name any voters: it finds them.
 
     Raises:
         ConfigurationError: an argument can't work, or the state machine has served a node before.
@@ -92,7 +93,7 @@ async def run_node(  # noqa: ASYNC128 - the node calls started()
     storage: Storage,
     transport: Transport,
     config: NodeConfig | None = None,
-    join: bool = False,
+    join: bool | Join = False,
     task_status: trio.TaskStatus[Node[M]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node in a nursery of your own: `node = await nursery.start(partial(run_node, "n1", cluster=…, …))`.

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from raft_actors.errors import ConfigurationError, NotLeader, ProtocolError, RaftError
+from raft_actors.node import member_operations
 from raft_actors.node.asking import decode, encode
 from raft_actors.node.node_log import NodeLog
 
 if TYPE_CHECKING:
     from raft_actors.node.node import Node
+    from raft_actors.node.supervisor import Supervisor
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Right(enum.Enum):
     """What somebody must be allowed to do."""
 
     SEE = "see"
+    JOIN = "join"
     OPERATE = "operate"
 
 
@@ -41,14 +44,15 @@ class Operation:
     """
 
     right: Right
-    do: Callable[[Node[Any], dict[str, Any]], Awaitable[dict[str, Any]]]
+    do: Callable[[Node[Any], Supervisor, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Operations:
     """Answers requests to one node."""
 
-    def __init__(self, node: Node[Any]) -> None:
+    def __init__(self, node: Node[Any], inside: Supervisor) -> None:
         self._node = node
+        self._inside = inside
         self._log = NodeLog(_logger, node.node_id)
 
     async def answer(self, request: bytes, asker: str) -> bytes:
@@ -73,7 +77,7 @@ class Operations:
             raise ConfigurationError(f"{asker or 'whoever asks'} may not {operation.right.value}")
         if operation.right is not Right.SEE:
             self._log.info("is asked by %s to %s %r", asker or "somebody", name, arguments)
-        return await operation.do(node, arguments)
+        return await operation.do(node, self._inside, arguments)
 
 
 def _may(_asker: str, _right: Right) -> bool:
@@ -90,7 +94,7 @@ def _told(error: RaftError) -> dict[str, Any]:
 # --- the operations ------------------------------------------------------------------------------------------
 
 
-async def _status(node: Node[Any], _arguments: dict[str, Any]) -> dict[str, Any]:
+async def _status(node: Node[Any], _inside: Supervisor, _arguments: dict[str, Any]) -> dict[str, Any]:
     """How the node stands."""
     status = attrs.asdict(node.status())
     transport = node.statistics().transport
@@ -107,7 +111,7 @@ async def _status(node: Node[Any], _arguments: dict[str, Any]) -> dict[str, Any]
     return status
 
 
-async def _transfer(node: Node[Any], arguments: dict[str, Any]) -> dict[str, Any]:
+async def _transfer(node: Node[Any], _inside: Supervisor, arguments: dict[str, Any]) -> dict[str, Any]:
     """Hand leadership over: `to` a voter, or to whom holds most of the log."""
     to = arguments.get("to")
     if to is not None and not isinstance(to, str):
@@ -115,7 +119,7 @@ async def _transfer(node: Node[Any], arguments: dict[str, Any]) -> dict[str, Any
     return {"leader": await node.transfer_leadership(to)}
 
 
-async def _snapshot(node: Node[Any], _arguments: dict[str, Any]) -> dict[str, Any]:
+async def _snapshot(node: Node[Any], _inside: Supervisor, _arguments: dict[str, Any]) -> dict[str, Any]:
     """Take a snapshot of this node's state."""
     taken = await node.take_snapshot()
     return {"node": node.node_id, "index": taken.index, "term": taken.term}
@@ -125,5 +129,11 @@ OPERATIONS: dict[str, Operation] = {
     "status": Operation(Right.SEE, _status),
     "transfer": Operation(Right.OPERATE, _transfer),
     "snapshot": Operation(Right.OPERATE, _snapshot),
+    "members": Operation(Right.SEE, member_operations.members),
+    "add": Operation(Right.OPERATE, member_operations.add),
+    "promote": Operation(Right.OPERATE, member_operations.promote),
+    "demote": Operation(Right.OPERATE, member_operations.demote),
+    "remove": Operation(Right.OPERATE, member_operations.remove),
+    "join": Operation(Right.JOIN, member_operations.join),
 }
 """Everything that a node can be asked for, by name."""

@@ -21,8 +21,12 @@ def recover(
     config: NodeConfig,
     clock: NodeClock,
     transport: Transport,
+    must_be_named: bool = False,
 ) -> RaftState:
-    """The state that a node starts with. What its storage knew to be committed is committed still."""
+    """The state that a node starts with. What its storage knew to be committed is committed still.
+
+    `must_be_named`: it has lost its files, and votes only once a configuration names the store that it has now.
+    """
     hard_state = recovered.hard_state
     log = Log(recovered, cache_bytes=config.log_cache_bytes)
     rng = random.Random(config.seed)
@@ -36,6 +40,8 @@ def recover(
         voted_for=hard_state.voted_for,
         commit_index=max(log.snapshot_index, recovered.commit_index),
         pre_vote_rounds=rng.getrandbits(32),
+        incarnation=recovered.incarnation,
+        must_be_named=must_be_named,
         stored_configurations=recovered.configurations,
         boottime=clock.boottime,
         read_requests=first_read_request(rng, clock),

@@ -30,6 +30,7 @@ from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import EventHub
 from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
+from raft_actors.node.joining import Join, ask_to_join, prepare
 from raft_actors.node.machines import use
 from raft_actors.node.node_log import NodeLog
 from raft_actors.node.observing import Observing
@@ -121,6 +122,10 @@ class Supervisor:
         self.changed = trio.lowlevel.ParkingLot()
         self.transfers: set[Pending[Any]] = set()
         self.operate: Operate | None = None
+        self.join: Join | None = None
+        self.address = ""
+        self.must_be_named = False
+        self.initial_voters: tuple[str, ...] = ()
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
@@ -166,6 +171,7 @@ class Supervisor:
         self._scope.cancel()
 
     async def _live(self, started: Callable[[], None]) -> None:
+        await prepare(self)
         identity = StoreIdentity(self.cluster.cluster_id, self.node_id, tuple(sorted(self.cluster.voters)))
         self._opened_storage = True  # cancelled from here on, it may be open, or about to be
         try:
@@ -174,7 +180,6 @@ class Supervisor:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
         voters = initial_voters(self.node_id, self.cluster, recovered)
-        self.acquaintances.incarnation = recovered.incarnation
         use(self.state_machine)
         state = self.state = recover(
             self.node_id,
@@ -183,7 +188,10 @@ class Supervisor:
             config=self.config,
             clock=self.clock,
             transport=self.transport,
+            must_be_named=self.must_be_named,
         )
+        self.initial_voters = voters
+        self.acquaintances.recovered(state)
         applier = self.applier = Applier(
             self.state_machine,
             log=state.log,
@@ -206,6 +214,8 @@ class Supervisor:
                 applier.applied_index,
             )
             started()
+            if self.join is not None:
+                nursery.start_soon(ask_to_join, self, self.join)
             # What is known to be committed is applied while the election goes on: no leader is needed for it.
             applier.commit_to(effects.Apply(state.commit_index))
             applier.wake()

@@ -73,6 +73,14 @@ class Configurations:
         """Those whose entries follow an index of the log."""
         return tuple(self._held[bisect_right(self._held, index, key=_index) :])
 
+    def was_removed(self, node_id: str, incarnation: str) -> bool:
+        """Whether a node was a member, with this store, and is none now, as far as what is not forgotten tells."""
+        named = [
+            node_id in held.configuration.ids and held.configuration.members[node_id].incarnation == incarnation
+            for held in self._held
+        ]
+        return any(named) and not named[-1]
+
     def append(self, batch: EntryBatch) -> None:
         """Put a batch of kind CONFIGURATION into force, entry by entry.
 

@@ -178,7 +178,7 @@ def begin_change(
     told = dict(members or {})
     _check_goal(current, goal_voters, goal_learners, told)
     goal = Goal(goal_voters, goal_learners, current.learners)
-    known = {**current.members, **told}
+    known = {**current.members, **_with_stores(told, current.members)}
     if goal.voters == current.voters and goal.learners == current.learners:
         changed = attrs.evolve(current, members={member_id: known[member_id] for member_id in current.ids})
         return None if changed == current else changed
@@ -188,6 +188,14 @@ def begin_change(
         return _without_reached_goal(joined)
     begun = attrs.evolve(current, goal=goal, members=_of(known, current.ids))
     return next_configuration(begun, caught_up) or begun
+
+
+def _with_stores(told: Mapping[str, Member], known: Mapping[str, Member]) -> dict[str, Member]:
+    """What is told of members; where it names no store, with the one that they are known by."""
+    return {
+        member_id: attrs.evolve(member, incarnation=member.incarnation or known.get(member_id, Member()).incarnation)
+        for member_id, member in told.items()
+    }
 
 
 def _check_goal(

@@ -57,6 +57,8 @@ class RaftState:
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
+        incarnation: of this node's store: a configuration that names another one means another node of this id.
+        must_be_named: whether a configuration that names no store does not mean this one either: its files were lost.
         stored_configurations: what the store had of them (see `Recovered.configurations`).
         configurations: those in the log. Change the log by the methods here, which keep them in step with it.
         configuration: the one in force, committed or not (§6). All that follows repeats it.
@@ -86,6 +88,8 @@ class RaftState:
     unsynced_bytes: int = 0
     unsynced_writes: int = 0
     synced_writes: int = 0
+    incarnation: str = ""
+    must_be_named: bool = False
     stored_configurations: tuple[StoredConfiguration, ...] = ()
     parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
     written: HardState = attrs.field(init=False)
@@ -127,9 +131,13 @@ class RaftState:
         self.configuration = configuration = self.configurations.latest.configuration
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
-        self.is_voter = self.node_id in self.voters
+        self.is_voter = self.node_id in self.voters and self._is_meant(configuration.members[self.node_id])
         self.peers = tuple(sorted(configuration.ids - {self.node_id}))
         self.voting_peers = tuple(sorted(self.voters - {self.node_id}))
+
+    def _is_meant(self, member: Member) -> bool:
+        """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""
+        return member.incarnation == self.incarnation or (not member.incarnation and not self.must_be_named)
 
     def append(self, batch: EntryBatch) -> None:
         """Add a batch at the end of the log; a configuration in it takes effect at once."""

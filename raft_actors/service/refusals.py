@@ -14,6 +14,9 @@ from raft_actors.errors import (
 from raft_actors.service.connection import Context
 from raft_actors.service.replies import ErrorReply
 
+REDIS_ADDRESS = "redis"
+"""What a member's metadata say: where it serves Redis clients."""
+
 
 def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:
     """The reply for an error. Its first word tells the client what it may do.
@@ -23,8 +26,8 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
     has no outcome: where one failed, it may be asked again.
     """
     match error:
-        case NotLeader(leader=str() as leader):
-            address = context.config.addresses.get(leader)
+        case NotLeader(leader=str() as leader, metadata=metadata):
+            address = context.config.addresses.get(leader) or metadata.get(REDIS_ADDRESS)
             text = f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else "")
         case NotLeader():
             text = "NOTLEADER no leader is known, try again"

@@ -30,10 +30,14 @@ async def node() -> AsyncIterator[Node[CommandLog]]:
         yield node
 
 
+def operations(node: Node[CommandLog]) -> Operations:
+    return Operations(node, node._supervisor)  # pyright: ignore[reportPrivateUsage]
+
+
 async def asked(node: Node[CommandLog], do: Any, cluster: Any = None, **arguments: Any) -> dict[str, Any]:
     """The reply to a request."""
     request = encode({"cluster": cluster, "do": do, "with": arguments})
-    return decode(await Operations(node).answer(request, "10.0.0.9"))
+    return decode(await operations(node).answer(request, "10.0.0.9"))
 
 
 async def test_it_says_how_it_stands(node: Node[CommandLog]) -> None:
@@ -77,10 +81,10 @@ async def test_what_it_does_not_do(node: Node[CommandLog], do: Any, cluster: Any
 
 
 async def test_arguments_that_are_none(node: Node[CommandLog]) -> None:
-    reply = decode(await Operations(node).answer(encode({"do": "status", "with": [1]}), ""))
+    reply = decode(await operations(node).answer(encode({"do": "status", "with": [1]}), ""))
     assert reply["error"]["kind"] == "ProtocolError"
     assert (await asked(node, "transfer", to=7))["error"]["kind"] == "ProtocolError"
-    assert decode(await Operations(node).answer(b"status", ""))["error"]["kind"] == "ProtocolError"
+    assert decode(await operations(node).answer(b"status", ""))["error"]["kind"] == "ProtocolError"
 
 
 def test_what_changes_something_takes_the_right_to() -> None:

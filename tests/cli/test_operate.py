@@ -1,14 +1,19 @@
-"""`raft-actors status`, `transfer` and `snapshot` against three running processes."""
+"""`raft-actors status`, `members`, `transfer` and so on against running processes."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
-from raft_actors.cli.demo_cluster import Cluster
+from raft_actors.cli.demo_cluster import Cluster, NodeProcess
 from raft_actors.cli.main import main
 from raft_actors.cli.tables import table
+from tests.cli.serving import client, serving
+from tests.transports.support import free_port
 
 
 def addresses(cluster: Cluster, *node_ids: str) -> list[str]:
@@ -60,6 +65,58 @@ def test_looking_at_a_cluster_and_working_on_it(cluster: Cluster, capsys: pytest
     code, _, err = said(capsys, "snapshot", *addresses(cluster, leader), "--timeout-s", "0")
     assert code == 1
     assert "nobody answers" in err
+
+
+def until(capsys: pytest.CaptureFixture[str], cluster: Cluster, member: str, role: str) -> dict[str, Any]:
+    """Wait until a member has a role; return it."""
+    while True:
+        code, out, err = said(capsys, "members", *addresses(cluster, "n1"), "--json")
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)["members"].get(member, {})
+        if found.get("role") == role:
+            return found
+
+
+def test_a_fourth_node_joins_and_leaves(cluster: Cluster, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cluster.start(*cluster.nodes)
+    leader = cluster.wait_leader("n1")
+    with client(cluster.nodes[leader]) as at_leader:
+        for number in range(100):
+            at_leader.set(f"key:{number}", number)
+    with free_port() as raft, free_port() as clients:
+        new = NodeProcess("n4", raft, clients, tmp_path)
+        arguments = [
+            *("serve", "--id=n4", "--cluster=demo", f"--node=n4=127.0.0.1:{raft},127.0.0.1:{clients}"),
+            *(f"--data={tmp_path / 'n4.db'}", f"--join={addresses(cluster, 'n2')[0]}"),
+        ]
+        with serving(arguments):
+            found = until(capsys, cluster, "n4", "voter")
+            assert found["address"] == f"127.0.0.1:{raft}"
+            assert found["metadata"] == {"redis": f"127.0.0.1:{clients}"}
+            assert found["incarnation"]
+            code, out, _ = said(capsys, "members", *addresses(cluster, "n2"))
+            assert code == 0
+            assert [line.split()[0] for line in out.splitlines()[1:]] == ["MEMBER", "n1", "n2", "n3", "n4"]
+
+            code, out, _ = said(capsys, "demote", *addresses(cluster, "n1"), "--id=n4")
+            assert (code, until(capsys, cluster, "n4", "learner")["role"]) == (0, "learner")
+            code, _, err = said(capsys, "add", *addresses(cluster, "n1"), "--id=n4", "--address=127.0.0.1:1")
+            assert code == 1
+            assert "a member already" in err
+            code, _, _ = said(capsys, "promote", *addresses(cluster, "n1"), "--id=n4")
+            assert code == 0
+            until(capsys, cluster, "n4", "voter")
+
+            assert said(capsys, "transfer", *addresses(cluster, "n1"), "--to=n4")[0] == 0
+            moved = f"^NOTLEADER the leader is n4 at 127.0.0.1:{clients}$"
+            with client(cluster.nodes["n1"]) as at_follower, pytest.raises(redis.ResponseError, match=moved):
+                at_follower.set("k", "v")
+            with client(new) as at_leader:
+                assert at_leader.dbsize() == 100
+            code, out, err = said(capsys, "remove", *addresses(cluster, "n1"), "--id=n4")
+            assert code == 0, err
+            assert "n4" not in out
+            assert cluster.wait_leader("n1") != "n4"
 
 
 @pytest.mark.parametrize(

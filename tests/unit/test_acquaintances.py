@@ -6,7 +6,11 @@ import pytest
 
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.raft.membership import Configuration, Member
+from raft_actors.raft.membership_codec import encode_configuration
+from raft_actors.raft.persistent_state import StoredConfiguration
 from raft_actors.transports.greeting import Greeting, Refusal
+from tests.unit.builders import make_state
 
 
 @pytest.fixture
@@ -47,3 +51,41 @@ def test_a_node_that_is_refused_ends_with_the_remedy(known: Acquaintances, failu
     assert isinstance(error, StorageMismatch)
     assert "node 'n2' knows 'n1' by another store than this one (1111)" in str(error)
     assert "Start it on the files that it had" in str(error)
+
+
+# --- with a configuration ------------------------------------------------------------------------------------
+
+
+def in_force(known: Acquaintances, index: int, **incarnations: str) -> None:
+    """Let a configuration that names these members, with these stores, be in force."""
+    members = {member: Member(f"{member}.test:1", incarnation=store) for member, store in incarnations.items()}
+    data = encode_configuration(Configuration(members, members=members))
+    state = make_state([1] * index, stored_configurations=(StoredConfiguration(index, data),))
+    state.incarnation = "1111"
+    known.recovered(state)
+
+
+def test_a_member_is_known_by_the_store_that_the_configuration_names(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222", n3="")
+    assert known.admit(Greeting("n2", "4444")) is not None
+    assert known.admit(Greeting("n2", "2222")) is None
+    assert known.admit(Greeting("n3", "3333")) is None
+    assert known.admit(Greeting("n3", "5555")) is not None
+    assert (known.known("n2"), known.known("n3"), known.known("n9"), known.known("n1")) == ("2222", "3333", "", "1111")
+
+
+def test_who_knows_a_newer_configuration_may_be_right(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    assert known.admit(Greeting("n2", "4444", configuration_index=8)) is None
+    assert known.admit(Greeting("n2", "4444", configuration_index=7)) is not None
+
+
+def test_who_is_a_member_with_this_store_does_not_mind_who_knows_less(
+    known: Acquaintances, failures: list[Exception]
+) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
+    assert failures == []
+    in_force(known, 8, n1="0000", n2="2222")
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
+    assert len(failures) == 1

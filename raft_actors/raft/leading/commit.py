@@ -26,6 +26,10 @@ class Commit:
         """Have these followers from now on. Of a new one nothing is known."""
         self.match_index = {follower: self.match_index.get(follower, 0) for follower in followers}
 
+    def forget(self, follower: str) -> None:
+        """Know nothing of a follower any more."""
+        self.match_index.pop(follower, None)
+
     def record_match(self, follower: str, index: int) -> bool:
         """Note that a follower's disk holds the log up to `index`; return whether that is news.
 

@@ -36,6 +36,10 @@ class Contact:
         self.last_contact = {follower: self.last_contact.get(follower, -math.inf) for follower in followers}
         self.disconnected &= self.last_contact.keys()
 
+    def forget(self, follower: str) -> None:
+        """Take a follower for one that was never heard of."""
+        self.last_contact.pop(follower, None)
+
     def heard_of(self, follower: str, now: float) -> None:
         """Note that a follower has answered. One that was removed may be heard of for a while."""
         if follower in self.last_contact:

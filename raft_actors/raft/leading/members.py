@@ -161,17 +161,25 @@ class Members:
 
     # --- going on ------------------------------------------------------------------------------------------------
 
-    def appended(self, before: Configuration, index: int, now: float) -> None:
-        """Note that a configuration was appended: who the followers are now, and whom to take leave of."""
+    def appended(self, before: Configuration, index: int, now: float) -> frozenset[str]:
+        """Note that a configuration was appended: who the followers are now, and whom to take leave of.
+
+        Returns:
+            Who has come back before its leave was over. Nothing that was known of it counts: it may have another store.
+        """
         state = self._state
         ends_at = now + _FAREWELL * state.config.election_timeout_s[1]
         for gone in before.ids - state.configuration.ids - {state.node_id}:
             self.farewells[gone] = _Farewell(before.members[gone], index, ends_at)
-        for back in state.configuration.ids & self.farewells.keys():
+        returned = state.configuration.ids & self.farewells.keys()
+        for back in returned:
             del self.farewells[back]
+            self._commit.forget(back)
+            self._contact.forget(back)
         self.busy, self._began_at = True, now
         self._marks.clear()
         self._follow()
+        return frozenset(returned)
 
     @property
     def must_hand_over(self) -> bool:

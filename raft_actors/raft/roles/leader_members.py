@@ -66,8 +66,12 @@ class LeaderOfMembers(Role):
         command = encode_configuration(configuration)
         batch = EntryBatch.encode(state.log.last_index + 1, state.term, EntryKind.CONFIGURATION, [command])
         append = self._append([batch])
-        self.members.appended(before, batch.last_index, now)
-        return [ReplicateTo(self.members.followers, next_index=batch.first_index), *append]
+        returned = self.members.appended(before, batch.last_index, now)
+        followers, effects = self.members.followers, list[Effect]()
+        if returned:  # their replicators begin anew
+            staying = tuple(peer for peer in followers if peer not in returned)
+            effects.append(ReplicateTo(staying, next_index=batch.first_index))
+        return [*effects, ReplicateTo(followers, next_index=batch.first_index), *append]
 
     def _go_on_with_members(self, now: float) -> list[Effect]:
         members = self.members

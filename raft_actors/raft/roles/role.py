@@ -324,9 +324,9 @@ class Role(ABC):
         state = self.state
         leader = state.leader
         address = state.address_of(leader) if leader else None
-        if not state.is_member:
-            return NotMember(leader, address, state.term)
-        return NotLeader(leader, address, state.term)
+        member = state.configuration.members.get(leader or "")
+        refusal = NotLeader if state.is_member else NotMember
+        return refusal(leader, address, state.term, member.metadata if member else None)
 
     # --- snapshots: the same decision in every role ---------------------------------------------------------------
 

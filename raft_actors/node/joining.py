@@ -1,0 +1,205 @@
+"""A node that joins a running cluster: it finds the cluster, and asks to be made a member.
+
+All that it has to know is the address of any one member and the cluster's id. The rest it is told: who the cluster
+began with, which is kept in its store from then on, so a later start needs nobody to answer. Once it runs and can be
+reached it asks to be added; the leader adds it as a learner, bound to the incarnation of its store, and makes it a
+voter once it has caught up (`node.member_operations`).
+
+A node that was wiped goes the same way, if it may (`NodeConfig.rejoin_if_wiped`): before it starts on an empty store it
+asks the others whether they know it by another one. If so it has forgotten what it promised, and must not vote before
+the cluster has agreed on the store that it has now.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from raft_actors.config import ClusterConfig
+from raft_actors.errors import ConfigurationError, ProtocolError, StoreReplaced, TransportError
+from raft_actors.node.asking import OperationRefused, ask_cluster
+from raft_actors.node.node_log import NodeLog
+from raft_actors.persistence.abc import StoreIdentity
+from raft_actors.raft.membership import Member
+from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.persistent_state import Recovered
+from raft_actors.transports.abc import Transport
+
+if TYPE_CHECKING:
+    from raft_actors.node.supervisor import Supervisor
+
+_logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 60.0
+"""For how long the members that were named are looked for, before a node that has never run gives up."""
+_WIPED_PATIENCE_S = 1.0
+_RETRY_S = (0.1, 2.0)
+
+
+def _strings(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(sorted(metadata.items()))
+
+
+def _addresses(addresses: Iterable[str]) -> tuple[str, ...]:
+    return (addresses,) if isinstance(addresses, str) else tuple(addresses)
+
+
+@attrs.frozen(kw_only=True)
+class Join:
+    """How a node becomes a member of a running cluster.
+
+    Attributes:
+        addresses: where members are reached; one that answers is enough.
+        address: where the others reach this node.
+        metadata: what is to be known of it beside that: small, and up to the application.
+        voter: whether it is to vote, once it has caught up; else it stays a learner.
+    """
+
+    addresses: tuple[str, ...] = attrs.field(converter=_addresses)
+    address: str
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_strings)
+    voter: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if not self.addresses:
+            raise ConfigurationError("Join: whom is it to ask? Join(addresses=['host:port'], …)")
+        if not self.address:
+            raise ConfigurationError("Join: the others must reach this node: Join(address='host:port')")
+
+
+async def prepare(supervisor: Supervisor) -> None:
+    """Find out how a node starts: from its store, and where that knows nothing, from the cluster.
+
+    Raises:
+        StorageError: its store can't be opened.
+        TransportError: it has to ask, and nobody answered.
+        OperationRefused: who answered is of another cluster, or too old to tell.
+    """
+    cluster, node_id, storage = supervisor.cluster, supervisor.node_id, supervisor.storage
+    may_be_wiped = supervisor.config.rejoin_if_wiped and node_id in cluster.voters
+    if not cluster.voters or may_be_wiped:
+        recovered = await storage.open(StoreIdentity(cluster.cluster_id, node_id), tail_bytes=0)
+        await storage.aclose()
+        if not cluster.voters:
+            voters = await _voters(cluster, recovered, supervisor.transport, supervisor.join)
+            supervisor.cluster = attrs.evolve(cluster, voters=voters)
+        elif _is_empty(recovered) and await _is_known_otherwise(supervisor, recovered.incarnation):
+            others = [address for peer, address in cluster.voters.items() if peer != node_id]
+            supervisor.must_be_named = True
+            supervisor.join = supervisor.join or Join(addresses=others, address=cluster.voters[node_id])
+    if supervisor.join is not None:
+        supervisor.address = supervisor.join.address
+
+
+def _is_empty(recovered: Recovered) -> bool:
+    return not recovered.last_index and recovered.snapshot is None
+
+
+async def _voters(
+    cluster: ClusterConfig, recovered: Recovered, transport: Transport, join: Join | None
+) -> dict[str, str]:
+    """The voters that the cluster began with, and where they are, as far as that is known."""
+    if recovered.initial_voters:
+        stored = recovered.configurations
+        known = decode_configuration(stored[-1].data).members if stored else dict[str, Member]()
+        return {voter: known.get(voter, Member()).address for voter in recovered.initial_voters}
+    if join is None:
+        raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
+    asked = await ask_cluster(
+        transport.ask, join.addresses, "members", cluster_id=cluster.cluster_id, patience_s=_PATIENCE_S
+    )
+    found: Any = asked.reply.get("initial_voters")
+    named: dict[str, Any] = found
+    if type(found) is not dict or not found:
+        raise ProtocolError(f"the node at {asked.address} does not say which voters the cluster began with")
+    return {voter: str(address) for voter, address in named.items()}
+
+
+async def _is_known_otherwise(supervisor: Supervisor, incarnation: str) -> bool:
+    """Whether one of the others knows this node by another store than the empty one that it starts on."""
+    node_id, cluster, ask = supervisor.node_id, supervisor.cluster, supervisor.transport.ask
+    found = False
+
+    async def look(address: str) -> None:
+        nonlocal found
+        try:
+            asked = await ask_cluster(
+                ask, [address], "members", cluster_id=cluster.cluster_id, patience_s=_WIPED_PATIENCE_S
+            )
+        except (OperationRefused, TransportError):
+            return
+        member = asked.reply.get("members", {}).get(node_id, {})
+        found = found or member.get("incarnation", "") not in ("", incarnation)
+
+    async with trio.open_nursery() as nursery:
+        for peer, address in cluster.voters.items():
+            if peer != node_id:
+                nursery.start_soon(look, address)
+    return found
+
+
+# --- once it runs --------------------------------------------------------------------------------------------
+
+
+async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
+    """Ask until this node is a member, of the kind that it is to be.
+
+    Raises:
+        StoreReplaced: its id is in use.
+    """
+    log = NodeLog(_logger, supervisor.node_id)
+    state = supervisor.recovered_state()
+    pause_s, told = _RETRY_S[0], ""
+    while not _is_member(supervisor, join):
+        if state.configurations.was_removed(state.node_id, state.incarnation):
+            log.warning("was removed from the cluster, and does not ask to join it again: its store can be deleted")
+            return
+        try:
+            await _ask(supervisor, join)
+        except OperationRefused as refusal:
+            if refusal.kind == StoreReplaced.__name__:
+                raise StoreReplaced(str(refusal)) from None
+            trouble = str(refusal)
+        except TransportError as error:
+            trouble = str(error)
+        else:
+            pause_s = _RETRY_S[0]
+            await trio.sleep(pause_s)  # until this node's own log says so, too
+            continue
+        if trouble != told:
+            told = trouble
+            log.warning("has not joined yet: %s", trouble)
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _RETRY_S[1])
+    log.info("is a member")
+
+
+def _is_member(supervisor: Supervisor, join: Join) -> bool:
+    state = supervisor.recovered_state()
+    held = state.configurations.latest
+    member = held.configuration.members.get(state.node_id)
+    named = member is not None and member.incarnation == state.incarnation
+    return named and held.index <= state.commit_index and (state.is_voter or not join.voter)
+
+
+async def _ask(supervisor: Supervisor, join: Join) -> dict[str, Any]:
+    state = supervisor.recovered_state()
+    known = [address for peer in state.peers if (address := state.address_of(peer))]
+    asked = await ask_cluster(
+        supervisor.transport.ask,
+        [*join.addresses, *known],
+        "join",
+        cluster_id=supervisor.cluster.cluster_id,
+        patience_s=_RETRY_S[1],
+        id=supervisor.node_id,
+        address=join.address,
+        incarnation=supervisor.acquaintances.incarnation,
+        metadata=dict(join.metadata),
+        voter=join.voter,
+        wiped=supervisor.must_be_named,
+    )
+    return asked.reply
