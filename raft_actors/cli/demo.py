@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """
 Start a cluster of `raft-actors serve` processes in a temporary folder, and write a text into it line by line through
-Redis clients that wait for each reply. Half way, kill the leader with SIGKILL; go on with the next leader; start the
-killed node again, and let it catch up. Then compare what every node holds with the text. Exits with 1 if anything that
-was acknowledged is missing or differs.
+Redis clients that wait for each reply. Half way, kill the leader with SIGKILL; go on with the next leader. Under that
+load let a node join that the cluster did not begin with, and another one leave. Start the killed node again, and let it
+catch up. Then compare what every member holds with the text. Exits with 1 if anything that was acknowledged is missing
+or differs.
 """
 
 _EXTRAS = ("redis", "rich")
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     with (
         terminated_as_interrupted(),
         tempfile.TemporaryDirectory(prefix="raft-actors-demo-") as folder,
-        Cluster(Path(folder), options.nodes, settings) as cluster,
+        Cluster(Path(folder), options.nodes, settings, spare=1) as cluster,
     ):
         return _Demo(cluster, lines, options.connections).run()
 
@@ -92,7 +93,7 @@ class _Demo:
         from raft_actors.cli.demo_report import LinesBar, figures, print_report
 
         cluster, console, total = self._cluster, self._console, len(self._lines)
-        everyone = list(cluster.nodes)
+        *everyone, new = cluster.nodes
         console.print(f"Starting {len(everyone)} nodes …", highlight=False)
         cluster.start(*everyone)
         leader = cluster.wait_leader(everyone[0])
@@ -105,13 +106,20 @@ class _Demo:
             killed = loader.acknowledgements[-1].node_id
             cluster.kill(killed)
             killed_s = time.monotonic()
-            loader.release()
             bar.say(f"Killed {killed} with SIGKILL after {loader.count:,} lines.")
+            alive = [node_id for node_id in everyone if node_id != killed]
+            cluster.join(new, via=alive[0])
+            cluster.wait_voter(new, at=alive[0])
+            bar.say(f"{new} has joined, caught up, and votes, after {loader.count:,} lines.")
+            gone = self._remove_a_follower(alive, new)
+            bar.say(f"{gone} has left, after {loader.count:,} lines.")
+            loader.release()
             self._load(loader, bar, total)
         leader = loader.acknowledgements[-1].node_id
         self._note(leader)
         console.print(f"{leader} led on. Starting {killed} again.", highlight=False)
         cluster.start(killed)
+        everyone = [node_id for node_id in (*everyone, new) if node_id != gone]
         self._catch_up(leader, everyone)
         statuses = {node_id: cluster.status(node_id) for node_id in everyone}
         comparisons = {
@@ -128,6 +136,13 @@ class _Demo:
             highlight=False,
         )
         return 0 if good else 1
+
+    def _remove_a_follower(self, alive: list[str], new: str) -> str:
+        leader = self._cluster.operate(new, "members")["leader"]
+        gone = next(node_id for node_id in alive if node_id != leader)
+        self._cluster.operate(new, "remove", id=gone)
+        self._cluster.end(gone)
+        return gone
 
     def _note(self, leader: str) -> None:
         self._leaders.append((leader, int(self._cluster.status(leader)["term"])))

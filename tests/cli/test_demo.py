@@ -56,6 +56,8 @@ def test_a_whole_run(text: Path, folder: Path) -> None:
     assert f"Every node holds every one of the {lines} acknowledged lines." in done.stdout
     assert done.stdout.count(f"all {lines} lines") == 3
     assert "with SIGKILL after " in done.stdout
+    assert "n4 has joined, caught up, and votes, after " in done.stdout
+    assert " has left, after " in done.stdout
     assert f"{lines} of {lines} lines stored" in done.stdout
     assert "too few lines" not in done.stdout
     assert_nothing_left(folder)
@@ -100,8 +102,8 @@ def test_a_node_that_does_not_start_is_heard(
 ) -> None:
     original = Cluster.__init__
 
-    def init(cluster: Cluster, path: Path, size: int, _options: tuple[str, ...]) -> None:
-        original(cluster, path, size, ("--heartbeat-ms=9999",))
+    def init(cluster: Cluster, path: Path, size: int, _options: tuple[str, ...], *, spare: int) -> None:
+        original(cluster, path, size, ("--heartbeat-ms=9999",), spare=spare)
 
     monkeypatch.setattr(Cluster, "__init__", init)
     assert main(["demo", str(text)]) == 1
