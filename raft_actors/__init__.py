@@ -20,12 +20,15 @@ from raft_actors.errors import (
     LeadershipLost,
     ListenError,
     NodeStopped,
+    NotCommitted,
     NotLeader,
     NotMember,
     Overloaded,
     ProposalError,
     ProtocolError,
     RaftError,
+    ResultLost,
+    SessionExpired,
     StateMachineError,
     StorageCorrupt,
     StorageError,
@@ -63,6 +66,7 @@ from raft_actors.node.members import ChangePhase, MembersStatus, MemberStatus
 from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
+from raft_actors.node.sessions import Session, SessionState
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.raft.membership import Member
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -111,6 +115,7 @@ __all__ = [
     "NodeStatistics",
     "NodeStatus",
     "NodeStopped",
+    "NotCommitted",
     "NotLeader",
     "NotMember",
     "Overloaded",
@@ -121,8 +126,12 @@ __all__ = [
     "ReadLevel",
     "ReadResult",
     "ReadYourWrites",
+    "ResultLost",
     "RoleChanged",
     "RoleName",
+    "Session",
+    "SessionExpired",
+    "SessionState",
     "SnapshotInstalled",
     "SnapshotMetadata",
     "SnapshotTaken",

@@ -71,7 +71,7 @@ class NodeConfig:
             node and of every other: nodes of which one would depose the other for that refuse each other. Shorter: more
             CPU while idle, and sooner known what was lost on the way.
         check_quorum: a leader that has not heard from a majority for the longest election timeout steps down, so
-            that its proposers get an answer instead of waiting for a partition to heal (dissertation §6.2).
+            that readers and new proposers get an answer instead of waiting for a partition to heal (dissertation §6.2).
         pre_vote: before a node raises its term it asks whether it would be elected, so that one that was cut off, or
             hears nothing, deposes no leader that a majority hears (dissertation §9.6); and one whose connection to the
             leader breaks asks at once. Should be the same on every node.

@@ -149,18 +149,76 @@ class TransferFailed(TransferError):
 
 
 class LeadershipLost(ProposalError):
-    """Leadership ended before the outcome was known: the command may still commit, once, or never.
+    """Leadership ended, and the outcome can't be known here: the command may have been committed, once, or never.
+
+    A read that ends with it was not answered.
 
     Attributes:
         term: the term whose leadership ended.
-        index: the log index the command was given, or None for a read.
+        index: the log index the command was given; None for a read, and where it is not known.
+        leader: the member that a command had been handed on to, which did not tell what became of it; else None.
     """
 
-    def __init__(self, term: int, index: int | None) -> None:
+    def __init__(self, term: int, index: int | None, leader: str | None = None) -> None:
         self.term = term
         self.index = index
+        self.leader = leader
         what = "the read" if index is None else f"the command at index {index}"
+        what = what if leader is None else f"the command that was handed on to {leader!r}"
         super().__init__(f"leadership of term {term} was lost: the outcome of {what} is unknown")
+
+
+class NotCommitted(ProposalError):
+    """The command never took effect, and never will: another entry is committed in its place. Propose it again.
+
+    A leader that lost its leadership finds this out by what its successor commits.
+
+    Attributes:
+        term: the term in which it had its place in the log.
+        index: the log index that it had; of several commands proposed together, that of the first without effect.
+        results: of several commands proposed together, the results of the first ones, which did take effect.
+    """
+
+    def __init__(self, term: int, index: int, results: tuple[Any, ...] = ()) -> None:
+        self.term = term
+        self.index = index
+        self.results = results
+        some = f" (the {len(results)} before it that were proposed together with it were applied)" if results else ""
+        super().__init__(
+            f"the command that a leader of term {term} had placed at index {index} is not committed, and never will "
+            f"be{some}: propose it again"
+        )
+
+
+class ResultLost(ProposalError):
+    """The command took effect, once, and its result can't be told any more: do not propose it again.
+
+    This node was brought up to date by a snapshot that covers the command, so it has not applied it itself.
+
+    Attributes:
+        index: the log index of the command.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        super().__init__(f"the command at index {index} took effect, but its result is not known here any more")
+
+
+class SessionExpired(ProposalError):
+    """The cluster has forgotten the session (unused for long, or closed): its command was not carried out now.
+
+    A command that was under way when the session was still known may have been, once. Make a new session.
+
+    Attributes:
+        session: its id.
+    """
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        super().__init__(
+            f"session {session} is not known any more: this command was not carried out now; what was under way before "
+            "may have been, once. Make a new session"
+        )
 
 
 class Overloaded(ProposalError):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from raft_actors.commands import RAW_BYTES, CommandCodec
+from raft_actors.results import PLAIN_RESULTS
 
 CommandT = TypeVar("CommandT")
 ResultT = TypeVar("ResultT")
@@ -27,6 +28,10 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
 
     commands: ClassVar[CommandCodec[Any]] = RAW_BYTES
     """How commands become bytes at `propose` and commands again at `apply`."""
+
+    results: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
+    """How results become bytes, where a session keeps them for the case that an answer is lost: by default None,
+    numbers, text, bytes, and lists, tuples and dicts of these. One that can't be kept is told as `ResultLost` then."""
 
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """What `apply` raises when this replica has failed and not the command (the disk that it keeps its state on, say).

@@ -9,6 +9,7 @@ import attrs
 from raft_actors.raft.messages import (
     AppendEntries,
     ConfirmLeader,
+    ForwardProposals,
     InstallSnapshot,
     RequestLeave,
     RequestPreVote,
@@ -25,6 +26,7 @@ REQUESTS: frozenset[type] = frozenset(
         InstallSnapshot,
         ConfirmLeader,
         RequestReadIndex,
+        ForwardProposals,
         TimeoutNow,
         RequestLeave,
     }

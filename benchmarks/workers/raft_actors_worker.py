@@ -208,7 +208,7 @@ class Worker:
         """Commit one command, as soon as this node leads."""
         while True:
             try:
-                await self.node.propose(b"first")
+                await self.node.propose(b"first", forward=False)
             except (NotLeader, LeadershipLost):
                 await trio.sleep(_RETRY_S)
             else:

@@ -111,16 +111,21 @@ class AppliedLog(Generic[C]):
                 self._skip_to_snapshot()
                 return
         for batch in batches:
-            if batch.kind is EntryKind.COMMAND:
+            if batch.kind in (EntryKind.COMMAND, EntryKind.SESSION):
                 for entry in batch.entries():
-                    if entry.index in self._applier.skipped:
-                        continue
-                    self._ready.append(self._applied(entry))
+                    command = self._command_of(entry)
+                    if entry.index not in self._applier.skipped and command is not None:
+                        self._ready.append(self._applied(entry, command))
             self.next_index = batch.last_index + 1
 
-    def _applied(self, entry: Entry) -> AppliedCommand[C]:
-        command, result = self._codec.decode(entry.command), self._results.take(entry.index)
-        return AppliedCommand(entry.index, entry.term, command, result)
+    def _command_of(self, entry: Entry) -> bytes | None:
+        """What the state machine was given; None where it was given nothing."""
+        if entry.kind is EntryKind.SESSION:
+            return self._applier.sessions.applied_command(entry.index, entry.command)
+        return entry.command
+
+    def _applied(self, entry: Entry, command: bytes) -> AppliedCommand[C]:
+        return AppliedCommand(entry.index, entry.term, self._codec.decode(command), self._results.take(entry.index))
 
     def _skip_to_snapshot(self) -> None:
         snapshot = self._log.snapshot

@@ -23,13 +23,15 @@ from typing_extensions import override
 
 from raft_actors.actors.actor import Actor, ActorStopped, MailboxFull
 from raft_actors.actors.clock import NodeClock
-from raft_actors.config import MIB, NodeConfig
+from raft_actors.config import NodeConfig
 from raft_actors.errors import CommandFailed, InternalError, RaftError, StateMachineError
 from raft_actors.node.applied_reads import AppliedReads
 from raft_actors.node.applier_statistics import ApplierStatistics
+from raft_actors.node.committed_entries import FETCH_BYTES, committed_entries
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
+from raft_actors.node.replicated_sessions import ReplicatedSessions
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.snapshot_schedule import RequestSnapshot, SnapshotSchedule
 from raft_actors.node.snapshotter import SnapshotJob
@@ -39,10 +41,10 @@ from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.sessions import SessionEntry
 from raft_actors.state_machine import StateMachine
 
-#: Entries fetched at a time.
-_FETCH_BYTES = 1 * MIB
+_APPLIED = (EntryKind.COMMAND, EntryKind.SESSION)
 
 #: Commands applied between two looks at the clock, at most.
 _LONGEST_STRIDE = 64
@@ -63,7 +65,7 @@ class Applier(Actor[ApplierMessage]):
     Attributes:
         applied_index: the last entry applied (Figure 2: lastApplied).
         commit_index: how far it may apply.
-        readers: who wants results of what others proposed, too.
+        readers, keep_results: who wants results of what others proposed, too; and who may.
         stopped: whether the node has ended.
         reads: those that wait for no more than an entry to be applied.
     """
@@ -88,6 +90,8 @@ class Applier(Actor[ApplierMessage]):
         self._state_machine = state_machine
         self._decode = state_machine.commands.decode
         self._fatal = fatal_errors(state_machine)
+        self.sessions = ReplicatedSessions(state_machine, self._fatal)
+        self._kind = EntryKind.COMMAND
         self.skipped = SkippedCommands(skipped_commands or {})
         self._log = log
         self._storage = storage
@@ -101,7 +105,7 @@ class Applier(Actor[ApplierMessage]):
         self._stride = 1
         self._moved = trio.lowlevel.ParkingLot()
         self._snapshots = SnapshotSchedule(config)
-        self.readers = self._waiting.readers
+        self.readers, self.keep_results = self._waiting.readers, self._waiting.keep_results
         self._applied_commands = self._failed_commands = self._restored = 0
 
     # --- what it is told -------------------------------------------------------------------------------------
@@ -109,8 +113,11 @@ class Applier(Actor[ApplierMessage]):
     def commit_to(self, apply: Apply) -> None:
         """Let it apply up to `apply.commit_index`, from the next `end_step` on, and answer `apply.outcomes`."""
         self.commit_index = max(self.commit_index, apply.commit_index)
-        # A role gives back what was handed in to it, of which it looks at no more than a `Request` has.
-        self._waiting.add(cast("tuple[PendingOutcome[Any], ...]", apply.outcomes), apply.keep_from)
+        # A role gives back what was handed in to it, of which it knows less.
+        outcomes = cast("tuple[PendingOutcome[Any], ...]", apply.outcomes)
+        self._waiting.add(outcomes, apply.keep_from, apply.commit_index)
+        if outcomes and outcomes[0].last_index <= self.applied_index:  # it turned out late whose they are
+            self._waiting.answer(self.applied_index, self._state_machine)
         self._due = True
 
     def end_step(self) -> None:
@@ -178,7 +185,7 @@ class Applier(Actor[ApplierMessage]):
     async def _apply_committed(self) -> None:
         self._slice_ends = self._now() + self._config.apply_slice_s
         while self.applied_index < self.commit_index:
-            batches = await self._fetch(self.applied_index + 1)
+            batches = await committed_entries(self._log, self._storage, self.applied_index + 1, self.commit_index)
             if not batches:
                 return  # a snapshot replaces what is missing: it will be restored, then applying goes on
             for batch in batches:
@@ -187,36 +194,17 @@ class Applier(Actor[ApplierMessage]):
                 if self._now() >= self._slice_ends:
                     await self._next_slice()
 
-    async def _fetch(self, first_index: int) -> list[EntryBatch]:
-        """Committed entries from `first_index` on; none where a leader's snapshot has replaced them."""
-        log = self._log
-        if first_index < log.first_index:
-            # The storage may still hold the log from before, in which these entries were never committed.
-            return []
-        batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)
-        if batches is not None:
-            return batches
-        last_index = min(self.commit_index, log.durable_index)
-        if last_index < first_index:
-            raise InternalError(f"entry {first_index} is committed, but neither in memory nor on disk")
-        try:
-            return list(await self._storage.read_entries(first_index, last_index, _FETCH_BYTES))
-        except KeyError:
-            if first_index >= log.first_index:
-                raise InternalError(f"entry {first_index} is committed but can't be read") from None
-            return []
-
     def _apply_from_memory(self) -> bool:
         """Apply what is committed without waiting for anything. False: there is more, for a turn of this actor."""
         log, first_index = self._log, self.applied_index + 1
-        in_memory = log.recent(first_index, self.commit_index, _FETCH_BYTES)
+        in_memory = log.recent(first_index, self.commit_index, FETCH_BYTES)
         batches = in_memory if in_memory and first_index >= log.first_index else ()
         self._slice_ends = self._now() + self._config.apply_slice_s
         for batch in batches:
             if self.skipped.within(batch):
                 return False
             self._begin(batch)
-            if batch.kind is EntryKind.COMMAND:
+            if batch.kind in _APPLIED:
                 self._apply_slice(batch.commands(), 0)
             else:
                 self._pass(batch)
@@ -231,7 +219,7 @@ class Applier(Actor[ApplierMessage]):
     async def _apply_batch(self, batch: EntryBatch) -> None:
         self._begin(batch)
         skipped = self.skipped.within(batch)
-        if batch.kind is EntryKind.COMMAND:
+        if batch.kind in _APPLIED:
             commands = batch.commands()
             for index in skipped:
                 position = index - batch.last_index - 1  # counted from the end, of which less and less is left
@@ -249,6 +237,7 @@ class Applier(Actor[ApplierMessage]):
         if batch.first_index != self.applied_index + 1:
             raise InternalError(f"entry {batch.first_index} can't be applied after {self.applied_index}")
         self._waiting.begin(batch.first_index)
+        self._kind = batch.kind
         self._applied_term = batch.term
         self._snapshots.applied_bytes += batch.size
 
@@ -290,7 +279,10 @@ class Applier(Actor[ApplierMessage]):
 
     @trio.lowlevel.disable_ki_protection
     def _apply_each(self, commands: list[bytes]) -> None:
-        apply, decode = self._state_machine.apply, self._decode
+        apply: Callable[[Any], Any] = self._state_machine.apply
+        decode = self._decode
+        if self._kind is EntryKind.SESSION:
+            apply, decode = self._apply_entry, self.sessions.decode
         results = self._waiting.results if self._waiting.want_results else None
         index, result = self.applied_index, None
         for data in commands:
@@ -310,6 +302,9 @@ class Applier(Actor[ApplierMessage]):
             self.applied_index = index
         if is_not_run(result):  # once for many: a machine that does it at all does it always
             raise StateMachineError(f"at index {index}, {not_run(result, 'apply')}")
+
+    def _apply_entry(self, entry: tuple[SessionEntry, Any]) -> Any:
+        return self.sessions.apply(self.applied_index + 1, *entry)
 
     def _unable(self, index: int, data: bytes, why: str) -> StateMachineError:
         return StateMachineError(f"the command at index {index} {why}: {remedy(index, self._applied_term, data)}")
@@ -357,7 +352,7 @@ class Applier(Actor[ApplierMessage]):
         metadata = reader.metadata
         self.reads.is_whole = False
         try:
-            await self._state_machine.restore(SnapshotChunks(reader))
+            await self.sessions.restore(SnapshotChunks(reader), self._state_machine.restore)
         except RaftError:
             raise
         except Exception as error:
@@ -369,7 +364,7 @@ class Applier(Actor[ApplierMessage]):
         self._applied_term = metadata.term
         self.commit_index = max(self.commit_index, metadata.index)
         self._snapshots.restored(metadata.index)
-        self._waiting.give_up(self.applied_index, self._applied_term)
+        self._waiting.give_up(self.applied_index)
         self._answer()
 
     @trio.lowlevel.disable_ki_protection
@@ -381,7 +376,7 @@ class Applier(Actor[ApplierMessage]):
         if not snapshots.begin(metadata):
             return
         try:
-            chunks = iter(self._state_machine.snapshot())
+            chunks = self.sessions.snapshot(self._state_machine.snapshot())
         except Exception as error:
             raise StateMachineError(f"the state machine can't take a snapshot at index {self.applied_index}") from error
         with contextlib.suppress(ActorStopped):  # the node is ending, and its snapshotter was first

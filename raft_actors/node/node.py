@@ -38,6 +38,7 @@ from raft_actors.node.members import MemberCalls
 from raft_actors.node.operating import Operations
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
+from raft_actors.node.sessions import SessionsNode
 from raft_actors.node.snapshot_calls import SnapshotCalls
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission
@@ -55,7 +56,7 @@ T = TypeVar("T")
 M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 
-class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
+class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, SessionsNode[M_co], Generic[M_co]):
     """One member of a Raft cluster. Open it with `open_node` (or `run_node` in a nursery of your own).
 
     Its type names the state machine: a `Node[Accounts]` proposes the commands of `Accounts`, and reads from one.
@@ -179,15 +180,21 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
     # --- proposals -------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def propose(self: Node[StateMachine[C, R]], command: C) -> R:
+    async def propose(self: Node[StateMachine[C, R]], command: C, *, forward: bool = True) -> R:
         """Have a command committed and applied, and return what this node's state machine returned for it.
 
-        Waits for its turn while too much is uncommitted. Cancelling the wait does not take the command back.
+        Where another member leads, the command is handed on to it, at most once (not with `forward=False`); where none
+        is known to, it waits until one is. Waits for its turn, too, while too much is uncommitted. Where leadership
+        ends first, the wait goes on until this node knows what became of the command: for ever, if it is cut off for
+        ever. Cancelling the wait takes the command back only if it was handed to no leader yet.
 
         Raises:
-            NotLeader, CommandTooLarge: it was not proposed.
+            NotLeader, CommandTooLarge: it was not proposed. NotLeader with `forward=False`, or for an older leader.
+            NotCommitted: it never takes effect: another entry was committed in its place. It may be proposed again.
             Overloaded: it was not proposed: the leader's disk or its inbox is too far behind.
-            LeadershipLost, NodeStopped: it may or may not take effect.
+            ResultLost: it took effect, and its result is not known here.
+            LeadershipLost, NodeStopped: it may or may not take effect. LeadershipLost: it was handed on to a leader
+                that ended, or was cut off, before it told where it had placed it.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
             UsageError: this is not a task of the node's Trio run, or the node was never run; it was not proposed.
@@ -200,23 +207,32 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
         if _get_ident() != self._home.ident:
             supervisor.check_caller()
         submission = self._submission
-        proposal: PendingProposal[R] = submission.proposal(command)
+        proposal: PendingProposal[R] = submission.proposal(command, forward=forward)
         if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
             await submission.hand_in_when_room(proposal)
         else:
             supervisor.requested.requests.append(proposal)
-        await proposal.until_done(task)
+        try:
+            await proposal.until_done(task)
+        except trio.Cancelled:
+            submission.withdraw(proposal)
+            raise
         return proposal.result_nowait()
 
     @trio.lowlevel.enable_ki_protection
-    async def propose_many(self: Node[StateMachine[C, R]], commands: Sequence[C]) -> list[R | CommandFailed]:
+    async def propose_many(
+        self: Node[StateMachine[C, R]], commands: Sequence[C], *, forward: bool = True
+    ) -> list[R | CommandFailed]:
         """Propose commands together, for the price of one wait; return their results in order.
 
         They are applied in this order, with nothing between them as long as leadership lasts. The result of a command
-        whose `apply` raised is its `CommandFailed`, so that the others' are not lost.
+        whose `apply` raised is its `CommandFailed`, so that the others' are not lost. They are handed on to the leader
+        as by `propose`, but for more than `NodeConfig.max_inflight_bytes` of them: those are for the leader itself.
 
         Raises:
             NotLeader, CommandTooLarge: none was proposed.
+            NotCommitted: none takes effect, or only the first ones: those whose `results` the error has.
+            ResultLost: all took effect, and their results are not known here.
             LeadershipLost, NodeStopped: each may or may not take effect; those that do, in order.
             TypeError: one is no command of this state machine; none was proposed.
             UsageError: as for `propose`.
@@ -226,13 +242,13 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
-        proposals: PendingProposals[R] = self._submission.proposals(commands)
+        proposals: PendingProposals[R] = self._submission.proposals(commands, forward=forward)
         await self._submission.submit(proposals)
-        return await proposals.wait()
+        return await self._submission.outcome_of(proposals)
 
     @trio.lowlevel.enable_ki_protection
     def propose_nowait(self: Node[StateMachine[C, R]], command: C) -> PendingProposal[R]:
-        """Propose a command without waiting, not even for room; its outcome is `await pending.wait()` (or,
+        """Propose a command here without waiting, not even for room; its outcome is `await pending.wait()` (or,
         once it is `done`, `pending.result_nowait()`).
 
         Commands proposed thus by one task are applied in the order in which they were proposed.
@@ -242,7 +258,7 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
             NotLeader, CommandTooLarge, NodeStopped, TypeError, UsageError: nothing was proposed.
         """
         self._supervisor.check_caller()
-        proposal: PendingProposal[R] = self._submission.proposal(command)
+        proposal: PendingProposal[R] = self._submission.proposal(command, forward=False)
         self._submission.submit_nowait(proposal)
         return proposal
 
@@ -271,8 +287,7 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, Generic[M_co]):
                 except NotLeader as refusal:
                     await node.wait_leader_changed(refusal)
 
-        A program that can reach the other nodes goes to `refusal.leader` instead, and waits with this only where that
-        node refuses, too, or none was named. Raises as `wait_leader` does.
+        Raises as `wait_leader` does.
         """
         # A term has one leader at most: a node that knows it learns nothing new before a later term has one.
         return await self._supervisor.wait_leader(refusal.term if refusal.leader is None else refusal.term + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from raft_actors.actors.pending import Pending
@@ -17,6 +18,7 @@ from raft_actors.raft.effects import (
     Apply,
     ChangeBegun,
     DiscardSnapshot,
+    KeepResults,
     LeaveBehind,
     Persist,
     Refuse,
@@ -26,6 +28,7 @@ from raft_actors.raft.effects import (
     Transferred,
 )
 from raft_actors.raft.membership import Goal
+from raft_actors.raft.messages import ForwardProposals
 from raft_actors.transports.abc import Transport
 
 _logger = logging.getLogger(__name__)
@@ -39,11 +42,17 @@ def performers(
     applier: Applier,
     installer: SnapshotInstaller,
     events: EventHub,
+    not_sent: Callable[[int], None],
 ) -> Performers:
-    """How to perform every effect that is not a leader's own."""
+    """How to perform every effect that is not a leader's own.
+
+    Args:
+        not_sent: called with the number of a parcel of proposals that the transport has refused.
+    """
 
     def send(effect: Send) -> None:
-        transport.send_nowait(effect.to, effect.message)
+        if not transport.send_nowait(effect.to, effect.message) and type(effect.message) is ForwardProposals:
+            not_sent(effect.message.number)
 
     def restore(effect: RestoreSnapshot) -> None:
         applier.tell(effect)
@@ -83,6 +92,7 @@ def performers(
         AnnounceSnapshot: announce,
         Apply: applier.commit_to,
         AnswerReads: applier.reads.answer_when_applied,
+        KeepResults: applier.keep_results,
         Refuse: refuse,
         Transferred: transferred,
         ChangeBegun: change_begun,

@@ -13,8 +13,17 @@ from typing_extensions import override
 
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.pending import Pending, wake
-from raft_actors.errors import CommandFailed, InternalError, NodeStopped, Overloaded
+from raft_actors.errors import (
+    CommandFailed,
+    InternalError,
+    NodeStopped,
+    NotCommitted,
+    Overloaded,
+    ResultLost,
+    SessionExpired,
+)
 from raft_actors.node.machines import is_not_run, not_run
+from raft_actors.raft.entries import EntryKind
 
 R = TypeVar("R")
 
@@ -143,6 +152,8 @@ class PendingOutcome(Pending[R]):
 
     Attributes:
         is_read: whether it is a read.
+        forward: whether it may be handed on to another member, which leads.
+        kind: what its entries are.
         commands: what it proposes; none for a read, nor once it is settled.
         index: log index of its first command once the leader has appended it (for a read: of the entry that must be
             applied before it), else None.
@@ -153,6 +164,8 @@ class PendingOutcome(Pending[R]):
     __slots__ = ("_admission", "commands", "index", "last_index", "size")
 
     is_read: bool = False
+    forward: bool = True
+    kind: EntryKind = EntryKind.COMMAND
 
     def __init__(self, admission: Admission, commands: Sequence[bytes], size: int) -> None:
         # All at once, without `super()`, here and in `_settle`: they run for every proposal.
@@ -186,6 +199,14 @@ class PendingOutcome(Pending[R]):
         self.commands = ()
         self._wake()
 
+    def cut(self, last_index: int, term: int) -> None:
+        """Note that only the commands up to `last_index` are committed: the rest never will be.
+
+        Raises:
+            InternalError: it is a single command, of which there is no part.
+        """
+        raise InternalError(f"a proposal of one command can't be committed as far as index {last_index}")
+
     @abstractmethod
     def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
         """Fill it, now that its last command is applied.
@@ -204,15 +225,27 @@ class PendingProposals(PendingOutcome[list[R | CommandFailed]]):
 
     `wait` raises:
         NotLeader, Overloaded: nothing was proposed.
+        NotCommitted: none took effect, or only the first ones: those whose results it has.
+        ResultLost: all took effect.
         LeadershipLost, NodeStopped: the outcome of each is unknown.
     """
 
-    __slots__ = ()
+    __slots__ = ("_cut_in",)
+
+    @override
+    def cut(self, last_index: int, term: int) -> None:
+        self.last_index = last_index
+        self._cut_in = term
 
     @override
     def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
-        end = self.last_index + 1 - first_index
-        self.resolve(results[end - len(self.commands) : end])
+        if self.done:
+            return
+        own = results[(self.index or 0) - first_index : self.last_index + 1 - first_index]
+        if len(own) == len(self.commands):
+            self.resolve(own)
+        else:
+            self.fail(NotCommitted(self._cut_in, self.last_index + 1, tuple(own)))
 
 
 class PendingProposal(PendingOutcome[R]):
@@ -246,6 +279,38 @@ class Seen:
     as_of: float | None
 
 
+class LocalProposals(PendingProposals[R]):
+    """Commands that are refused where this node does not lead."""
+
+    __slots__ = ()
+
+    forward: bool = False
+
+
+class LocalProposal(PendingProposal[R]):
+    """A command that is refused where this node does not lead."""
+
+    __slots__ = ()
+
+    forward: bool = False
+
+
+class PendingEntry(PendingProposal[R]):
+    """An entry of a session. Its own errors come as results, as they are no refusals of the state machine."""
+
+    __slots__ = ()
+
+    kind: EntryKind = EntryKind.SESSION
+
+    @override
+    def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
+        result = results[self.last_index - first_index]
+        if isinstance(result, (SessionExpired, ResultLost)):
+            self.fail(result)
+        else:
+            super().answer(results, first_index, state_machine)
+
+
 class PendingRead(PendingOutcome[R]):
     """A query to run on the state machine once all that was committed before it has been applied.
 
@@ -260,6 +325,7 @@ class PendingRead(PendingOutcome[R]):
     __slots__ = ("_context", "may_miss", "query", "seen")
 
     is_read: bool = True
+    forward: bool = False
 
     def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
         super().__init__(admission, (), 0)

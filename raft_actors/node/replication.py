@@ -48,8 +48,11 @@ class Replication:
             self._announcing = True
             nursery.start_soon(self._announcer.run, name=f"commit announcer of {self._state.node_id}")
 
-    def announce_commit(self, _effect: AnnounceCommit) -> None:
-        """Have the followers told of a commit, unless the next append does so soon."""
+    def announce_commit(self, effect: AnnounceCommit) -> None:
+        """Have the followers told of a commit, unless the next append does so soon; those who wait for it, at once."""
+        for peer in effect.at_once:
+            if peer in self.replicators:
+                self.replicators[peer].announce_commit()
         self._announcer.wake()
 
     def tell_commit(self, effect: TellCommit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
@@ -11,6 +11,7 @@ from raft_actors.actors.actor import ActorStopped
 from raft_actors.actors.home_thread import current_task
 from raft_actors.errors import NodeStopped
 from raft_actors.node.looking import applier_of
+from raft_actors.node.replicated_sessions import read_table
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.snapshot_schedule import RequestSnapshot
 from raft_actors.node.supervisor import Supervisor
@@ -42,7 +43,7 @@ class SnapshotCalls:
         raise NodeStopped(self._supervisor.node_id) from cause or self._supervisor.crash
 
     @asynccontextmanager
-    async def open_snapshot(self) -> AsyncGenerator[tuple[SnapshotMetadata, SnapshotChunks] | None, None]:
+    async def open_snapshot(self) -> AsyncGenerator[tuple[SnapshotMetadata, AsyncIterator[bytes]] | None, None]:
         """Read the latest snapshot: its metadata, and its chunks to iterate over. None where there is none.
 
         It stays readable while it is open, even when a newer one replaces it.
@@ -55,6 +56,6 @@ class SnapshotCalls:
             yield None
             return
         try:
-            yield reader.metadata, SnapshotChunks(reader)
+            yield reader.metadata, (await read_table(SnapshotChunks(reader)))[1]
         finally:
             reader.close()

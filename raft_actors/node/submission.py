@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+import trio
+
 from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.home_thread import current_task
 from raft_actors.commands import CommandCodec
-from raft_actors.errors import CommandTooLarge, NodeStopped, NotLeader, Overloaded
-from raft_actors.node.proposals import PendingOutcome, PendingProposal, PendingProposals, PendingRead
+from raft_actors.errors import CommandTooLarge, ConfigurationError, InternalError, NodeStopped, NotLeader, Overloaded
+from raft_actors.node.proposals import (
+    LocalProposal,
+    LocalProposals,
+    PendingEntry,
+    PendingOutcome,
+    PendingProposal,
+    PendingProposals,
+    PendingRead,
+)
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
+from raft_actors.raft.features import SESSIONS
 from raft_actors.raft.inputs import Requested
 from raft_actors.raft.roles import Role
 from raft_actors.raft.transitions import RoleName
+
+_WITHDRAWN = InternalError("nobody waits for this proposal any more")
 
 _PROPOSAL_OVERHEAD = BATCH_OVERHEAD + ENTRY_OVERHEAD
 
@@ -31,8 +44,11 @@ class Submission(Generic[C, R]):
         self._encode = codec.encode
         self._limit = supervisor.config.max_command_bytes
 
-    def proposal(self, command: C) -> PendingProposal[R]:
+    def proposal(self, command: C, *, forward: bool) -> PendingProposal[R]:
         """One command, encoded.
+
+        Args:
+            forward: whether it may be handed on to the member that leads.
 
         Raises:
             CommandTooLarge: its bytes are too many.
@@ -41,17 +57,24 @@ class Submission(Generic[C, R]):
         data = self._encode(command)
         if len(data) > self._limit:
             raise CommandTooLarge(len(data), self._limit)
-        return PendingProposal(self._supervisor.admission, [data], _PROPOSAL_OVERHEAD + len(data))
+        size = _PROPOSAL_OVERHEAD + len(data)
+        if forward:
+            return PendingProposal(self._supervisor.admission, [data], size)
+        return LocalProposal(self._supervisor.admission, [data], size)
 
-    def proposals(self, commands: Sequence[C]) -> PendingProposals[R]:
-        """Commands that go together, encoded. Raises as `proposal` does."""
+    def proposals(self, commands: Sequence[C], *, forward: bool) -> PendingProposals[R]:
+        """Commands that go together, encoded. Those that are too many for one parcel are handed on to nobody. Raises
+        as `proposal` does.
+        """
         encoded = [self._encode(command) for command in commands]
         size = BATCH_OVERHEAD
         for data in encoded:
             if len(data) > self._limit:
                 raise CommandTooLarge(len(data), self._limit)
             size += len(data) + ENTRY_OVERHEAD
-        return PendingProposals(self._supervisor.admission, encoded, size)
+        if forward and size <= self._supervisor.config.max_inflight_bytes:
+            return PendingProposals(self._supervisor.admission, encoded, size)
+        return LocalProposals(self._supervisor.admission, encoded, size)
 
     async def read_by_log(self, query: Callable[[Any], T]) -> T:
         """Have a query run once an entry that is appended for it is applied: a read that takes the longest way."""
@@ -72,9 +95,52 @@ class Submission(Generic[C, R]):
 
     async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
         """The same for a caller that has been looked at."""
-        self.check_leader()
+        if not outcome.forward:
+            self.check_leader()
         await self._supervisor.admission.admit(outcome)
         self._hand_in(outcome)
+
+    def encoded(self, command: C) -> bytes:
+        """The command's bytes. Raises as `proposal` does."""
+        data = self._encode(command)
+        if len(data) > self._limit:
+            raise CommandTooLarge(len(data), self._limit)
+        return data
+
+    async def propose_entry(self, entry: bytes) -> Any:
+        """Propose an entry of a session, here or at the member that leads, and wait for what comes of it."""
+        supervisor = self._supervisor
+        supervisor.recovered_state().intake_sorts = True
+        proposal: PendingEntry[Any] = PendingEntry(supervisor.admission, [entry], _PROPOSAL_OVERHEAD + len(entry))
+        await self.submit(proposal)
+        return await self.outcome_of(proposal)
+
+    def check_sessions(self) -> None:
+        """See that no other member is of a version that could not read a session's entries.
+
+        Raises:
+            ConfigurationError: one is.
+        """
+        supervisor = self._supervisor
+        for peer, statistics in supervisor.transport.statistics().peers.items():
+            if statistics.version is not None and SESSIONS not in supervisor.transport.features_of(peer):
+                raise ConfigurationError(
+                    f"node {peer!r} is of a version that knows no sessions, and could not read the log: upgrade it"
+                )
+
+    async def outcome_of(self, outcome: PendingOutcome[T]) -> T:
+        """Wait for it; it is withdrawn where the wait is cancelled."""
+        try:
+            return await outcome.wait()
+        except trio.Cancelled:
+            self.withdraw(outcome)
+            raise
+
+    def withdraw(self, outcome: PendingOutcome[Any]) -> None:
+        """Nobody waits for it any more: if it was not handed on yet, it never is, and its place is free."""
+        state = self._supervisor.state
+        if state is not None and state.outbox.withdraw(outcome):
+            outcome.fail(_WITHDRAWN)
 
     def submit_nowait(self, outcome: PendingOutcome[Any]) -> None:
         """Hand it in now. Raises as `submit` does, and Overloaded where that would wait for room."""

@@ -233,6 +233,7 @@ class Supervisor:
                 applier=applier,
                 installer=self.installer,
                 events=self.events,
+                not_sent=state.outbox.not_sent,
             ),
             end_step=partial(self._end_step, applier),
             observe=self._seen.look if self.observer is None else self._observe,

@@ -36,6 +36,9 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     ConfirmLeader,
     ConfirmLeaderReply,
+    Forwarded,
+    ForwardProposals,
+    ForwardReply,
     InstallSnapshot,
     InstallSnapshotReply,
     ReadIndexReply,
@@ -162,4 +165,10 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     ConfirmLeaderReply: lambda message: f"term {message.term}, read round {message.round}",
     RequestReadIndex: lambda message: f"term {message.term}, reads {message.request}",
     ReadIndexReply: lambda message: f"term {message.term}, reads {message.request} see entry {message.index}",
+    ForwardProposals: lambda message: (
+        f"term {message.term}: parcel {message.number} of {sum(map(len, message.entries))} commands"
+    ),
+    ForwardReply: lambda message: (
+        f"term {message.term}: parcel {message.number} {Forwarded(message.outcome).name.lower()} at {message.index}"
+    ),
 }

@@ -76,7 +76,15 @@ class AnswerReads:
     as_of: float | None
 
 
-Consequence = Send | Apply | RestoreSnapshot | AnnounceSnapshot
+@attrs.frozen
+class Refuse:
+    """Answer a proposal, a read, a transfer or a change of members with an error."""
+
+    outcome: Request | ReadRequest | TransferRequest | ChangeRequest
+    error: Exception
+
+
+Consequence = Send | Apply | Refuse | RestoreSnapshot | AnnounceSnapshot
 """What may wait for a write."""
 
 
@@ -101,14 +109,6 @@ class Persist:
     epoch: int
     last_index: int
     size: int = 0
-
-
-@attrs.frozen
-class Refuse:
-    """Answer a proposal, a read, a transfer or a change of members with an error."""
-
-    outcome: Request | ReadRequest | TransferRequest | ChangeRequest
-    error: Exception
 
 
 @attrs.frozen
@@ -181,7 +181,20 @@ class Beat:
 
 @attrs.frozen
 class AnnounceCommit:
-    """Tell the followers that the commit index has grown, unless the next append, which does, comes soon."""
+    """Tell the followers that the commit index has grown, unless the next append, which does, comes soon.
+
+    Attributes:
+        at_once: followers that have to know at once, as somebody there waits for it.
+    """
+
+    at_once: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class KeepResults:
+    """Have results kept from this index on, whoever may turn out to wait for them; None: not any more."""
+
+    from_index: int | None
 
 
 @attrs.frozen
@@ -244,6 +257,7 @@ Effect = (
     | Beat
     | AnnounceCommit
     | TellCommit
+    | KeepResults
     | LeaveBehind
     | Feed
     | Become

@@ -44,6 +44,8 @@ class EntryKind(enum.IntEnum):
     """Starts a leader's term, or marks a point for a read; never reaches the state machine (Raft paper §8)."""
     COMMAND = 1
     """A command for the state machine."""
+    SESSION = 3
+    """Changes the table of sessions; a session's command reaches the state machine at most once (`raft.sessions`)."""
     CONFIGURATION = 2
     """Who is in the cluster from here on (`membership_codec`); never reaches the state machine (§6)."""
 

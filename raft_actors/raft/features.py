@@ -10,3 +10,9 @@ READ_INDEX = "read-index"
 
 MEMBERSHIP = "membership"
 """It knows entries of kind CONFIGURATION, snapshots that say which one was in force, and `RequestLeave`."""
+
+SESSIONS = "sessions"
+"""It reads entries of kind SESSION, and snapshots with sessions in them."""
+
+FORWARDING = "forwarding"
+"""It answers `ForwardProposals`."""

@@ -7,6 +7,8 @@ the message: the transport, which has authenticated the peer, hands it over besi
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
@@ -219,6 +221,56 @@ class RequestLeave:
     term: int
 
 
+class Forwarded(enum.IntEnum):
+    """What became of a parcel of forwarded proposals. The numbers are the wire's, and keep their meaning for ever."""
+
+    PLACED = 1
+    """It was appended, at the index that the answer names. The log tells the rest."""
+    REFUSED = 2
+    """It was not taken in, and never will be."""
+    OVERLOADED = 3
+    """Nor was it then, for want of room."""
+    UNKNOWN = 4
+    """Who is asked can't say: it does not remember to have led that term."""
+
+
+@attrs.frozen
+class ForwardProposals:
+    """A member hands proposals of its application on to the leader, or asks again what became of them.
+
+    It is meant for the leader of `term`, who takes each parcel in once: it knows it by sender, life and number.
+
+    Attributes:
+        life: drawn at random at the sender's start.
+        number: counts its parcels, from 1.
+        settled_below: parcels with lower numbers are not asked for any more.
+        entries: one batch: the commands in order, encoded as entries from index 1 on.
+    """
+
+    term: int
+    life: int
+    number: int
+    settled_below: int
+    entries: tuple[EntryBatch, ...]
+
+
+@attrs.frozen
+class ForwardReply:
+    """The answer to `ForwardProposals`, sent once the parcel has its place: nothing is durable yet.
+
+    Attributes:
+        life, number: the parcel's.
+        outcome: a `Forwarded`; what a newer node may say beyond these is taken for `UNKNOWN`.
+        index: log index of its first command, in the term for which it was meant; 0 where it was not placed.
+    """
+
+    term: int
+    life: int
+    number: int
+    outcome: int
+    index: int
+
+
 Message = (
     RequestPreVote
     | RequestPreVoteReply
@@ -235,5 +287,7 @@ Message = (
     | ReadIndexReply
     | TimeoutNow
     | RequestLeave
+    | ForwardProposals
+    | ForwardReply
 )
 """Every message that a transport must carry."""

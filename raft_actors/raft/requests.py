@@ -7,6 +7,7 @@ from typing import Protocol
 
 import attrs
 
+from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.membership import Member
 
 
@@ -14,6 +15,8 @@ class Request(Protocol):
     """A proposal or a read. Whoever handed it in waits for its outcome; a decision only says what that is.
 
     Attributes:
+        forward: whether it may be handed on to the leader, where this member is none.
+        kind: what its entries are.
         is_read: whether it proposes nothing, and asks when all is applied that was committed before it came.
         commands: what it proposes, encoded; none for a read.
         index: log index of its first command once the leader has appended it (for a read: of the entry that must be
@@ -22,11 +25,18 @@ class Request(Protocol):
     """
 
     @property
+    def forward(self) -> bool: ...
+    @property
+    def kind(self) -> EntryKind: ...
+    @property
     def is_read(self) -> bool: ...
 
     commands: Sequence[bytes]
     index: int | None
     last_index: int
+
+    def cut(self, last_index: int, term: int) -> None:
+        """Note that only the commands up to `last_index` are committed, of those that had their places in `term`."""
 
 
 class ReadRequest(Request, Protocol):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import InternalError
 from raft_actors.raft.configurations import Configurations
-from raft_actors.raft.effects import Consequence, Persist, Send
+from raft_actors.raft.effects import Apply, Consequence, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.fates import Fates
+from raft_actors.raft.forwarding import Outbox
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.messages import Message
@@ -22,7 +25,10 @@ from raft_actors.raft.persistent_state import (
     SnapshotMetadata,
     StoredConfiguration,
 )
-from raft_actors.raft.requests import Handover
+from raft_actors.raft.requests import Handover, Request
+
+if TYPE_CHECKING:
+    from raft_actors.raft.leading.forwarded import ForwardedParcels
 
 #: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
 _MOST_UNSYNCED_WRITES = 16_384
@@ -56,6 +62,10 @@ class RaftState:
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
+        outbox: proposals on their way to another member, which leads.
+        intake_sorts: whether there may be proposals of other kinds than COMMAND.
+        forwarded: what others had handed on to this node in the last leadership that it had.
+        fates: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
         must_be_named: whether a configuration that names no store does not mean this one either: its files were lost.
@@ -92,6 +102,10 @@ class RaftState:
     must_be_named: bool = False
     stored_configurations: tuple[StoredConfiguration, ...] = ()
     parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
+    outbox: Outbox = attrs.field(init=False)
+    intake_sorts: bool = attrs.field(default=False, init=False)
+    forwarded: ForwardedParcels | None = attrs.field(default=None, init=False)
+    fates: Fates = attrs.field(factory=Fates, init=False)
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
@@ -106,6 +120,7 @@ class RaftState:
     def __attrs_post_init__(self) -> None:
         self.written = self.durable = HardState(self.term, self.voted_for)
         self.noted_commit_index = self.commit_index
+        self.outbox = Outbox(self.config, self.rng)
         self.configurations = Configurations(
             Configuration(self.cluster.voters), self.stored_configurations, snapshot_index=self.log.snapshot_index
         )
@@ -198,6 +213,20 @@ class RaftState:
                 f"the commit index can't go from {self.commit_index} to {index} (last index {self.log.last_index})"
             )
         self.commit_index = index
+
+    def apply(self, index: int, own: tuple[Request, ...] = (), keep_from: int | None = None) -> list[Apply | Refuse]:
+        """What is to be done now that all up to `index` is committed: apply it, and answer those whose fate it decides.
+
+        Args:
+            own: a leader's proposals and reads that are committed by now.
+            keep_from: the first index of one of its proposals that is committed in part.
+        """
+        if not self.fates:
+            return [Apply(index, own, keep_from)]
+        decided = self.fates.decide(self.log, index)
+        kept = [index for index in (keep_from, decided.keep_from) if index is not None]
+        # A leader's own come after those of terms before.
+        return [*decided.refused, Apply(index, (*decided.committed, *own), min(kept, default=None))]
 
     @property
     def disk_is_behind(self) -> bool:

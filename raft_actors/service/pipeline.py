@@ -151,8 +151,8 @@ async def _write(context: Context, run: _Run) -> list[Reply]:
     commands = [part for part in run.parts if isinstance(part, bytes)]
     try:
         if len(commands) == 1:
-            return [await context.node.propose(commands[0])]
-        results = await context.node.propose_many(commands)
+            return [await context.node.propose(commands[0], forward=False)]
+        results = await context.node.propose_many(commands, forward=False)
     except ProposalError as error:
         return [refusal(context, error, reading=only_reads(command)) for command in commands]
     return [refusal(context, item) if isinstance(item, ProposalError) else item for item in results]

@@ -7,9 +7,11 @@ from raft_actors.errors import (
     CommandTooLarge,
     LeadershipLost,
     NodeStopped,
+    NotCommitted,
     NotLeader,
     Overloaded,
     ProposalError,
+    ResultLost,
 )
 from raft_actors.service.connection import Context
 from raft_actors.service.replies import ErrorReply
@@ -22,8 +24,8 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
     """The reply for an error. Its first word tells the client what it may do.
 
     NOTLEADER, OVERLOADED: nothing happened; ask the leader, or later. UNKNOWN: the write may or may not take
-    effect, now or later. SHUTDOWN: this node is going; the outcome of a write under way is unknown. A read
-    has no outcome: where one failed, it may be asked again.
+    effect, now or later, or its reply is lost. SHUTDOWN: this node is going; the outcome of a write under way is
+    unknown. A read has no outcome: where one failed, it may be asked again.
     """
     match error:
         case NotLeader(leader=str() as leader, metadata=metadata):
@@ -35,6 +37,10 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
             text = "NOTLEADER leadership was lost, try again"
         case LeadershipLost(term=term):
             text = f"UNKNOWN the outcome of this write: leadership of term {term} was lost before it was known"
+        case NotCommitted():
+            text = "NOTLEADER this write was not carried out: leadership was lost, try again"
+        case ResultLost():
+            text = "UNKNOWN the reply to this write, which took effect: it was applied on other nodes"
         case Overloaded():
             text = f"OVERLOADED {error}"
         case NodeStopped():

@@ -119,5 +119,5 @@ async def _carry_out(context: Context, parts: Sequence[bytes | Question]) -> lis
     if len(questions) == len(parts):
         return await context.node.read(lambda machine: list(map(machine.query, questions)))
     command = transaction([part if isinstance(part, bytes) else pack(part) for part in parts])
-    results: list[Reply] = await context.node.propose(command)
+    results: list[Reply] = await context.node.propose(command, forward=False)
     return results

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import trio
 
 from raft_actors.actors.pending import Pending
-from raft_actors.errors import CommandFailed, NotLeader, Overloaded, ProposalError, RaftError
+from raft_actors.errors import CommandFailed, NotCommitted, NotLeader, Overloaded, ProposalError, RaftError
 from raft_actors.node.node import Node
+from raft_actors.node.sessions import SessionState
 from raft_actors.testing.linearizability import UNKNOWN
 from raft_actors.testing.recording import RecordingStateMachine
 
@@ -29,6 +30,9 @@ _HOP_S = (0.0001, 0.002)
 _PAUSE_S = (0.01, 0.05)
 _PATIENCE_S = 1.0
 
+#: How many of them let nodes hand their commands on.
+_FORWARDED = 0.5
+
 
 class OutcomeUnknown(RaftError):
     """A client's call was not answered: it may take effect, or have taken effect, or never will."""
@@ -42,6 +46,7 @@ class Client(Generic[C, R]):
         patience_s: how long it waits for a node's answer.
         stubborn: probability that it goes to the same node again after one that did not answer.
         hop_s: how long it takes to or from a node, drawn from this range.
+        forward: whether it lets a node that does not lead hand its commands on, instead of going to the leader itself.
     """
 
     def __init__(self, cluster: Simulation[C, R], name: str) -> None:
@@ -49,9 +54,11 @@ class Client(Generic[C, R]):
         self.patience_s = _PATIENCE_S
         self.stubborn: float = 0.0
         self.hop_s = _HOP_S
+        self.forward = Random(f"{cluster.seed} forwarding {name}").random() < _FORWARDED
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")
         self._target: str | None = None
+        self._session: SessionState | None = None
 
     def go_to(self, node_id: str) -> None:
         """Have it go to this node with its next call."""
@@ -74,11 +81,38 @@ class Client(Generic[C, R]):
 
         async def propose(node: Node[RecordingStateMachine[C, R]]) -> list[Any]:
             try:
-                return [await node.propose(command)]
+                return [await node.propose(command, forward=self.forward)]
             except CommandFailed as failure:
                 return [failure]
 
         (result,) = await self._record([command], propose, retry=retry)
+        if isinstance(result, CommandFailed):
+            raise result
+        answer: R = result
+        return answer
+
+    async def call_once(self, command: C) -> R:
+        """Have a command carried out exactly once, in a session that this client takes from node to node.
+
+        Raises:
+            CommandFailed: it took effect, and the state machine raised.
+        """
+        number = 0
+
+        async def propose(node: Node[RecordingStateMachine[C, R]]) -> list[Any]:
+            nonlocal number
+            async with node.session(self._session, end=False) as session:
+                await session.begin()
+                number = number or session.prepare(command)
+                self._session = session.state()
+                outcome = (await session.outcomes())[number]
+            if isinstance(outcome, ProposalError) and not isinstance(outcome, CommandFailed):
+                raise outcome
+            return [outcome]
+
+        (result,) = await self._record([command], propose, retry=True)
+        if self._session is not None:
+            self._session = SessionState(self._session.session, self._session.next_number)
         if isinstance(result, CommandFailed):
             raise result
         answer: R = result
@@ -93,7 +127,7 @@ class Client(Generic[C, R]):
         Raises:
             OutcomeUnknown: they may or may not take effect, now or later, each by itself.
         """
-        return await self._record(commands, lambda node: node.propose_many(commands), retry=retry)
+        return await self._record(commands, lambda node: node.propose_many(commands, forward=self.forward), retry=retry)
 
     async def read(self, request: Any, query: Callable[[Any], T]) -> T:
         """Have whoever leads answer a linearizable read, trying again until it does.
@@ -180,6 +214,10 @@ class Client(Generic[C, R]):
             except Overloaded:
                 await trio.sleep(self._rng.uniform(*_PAUSE_S))
                 continue
+            except NotCommitted as error:
+                self._cluster.watch.not_committed(error.index, error.term)
+                if not error.results:
+                    continue
             except ProposalError:
                 pass
             if self._rng.random() >= self.stubborn:

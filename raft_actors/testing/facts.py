@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Hashable, Set
 from operator import attrgetter
 
@@ -108,6 +109,8 @@ class Facts:
         history: every command that some node has applied, in order.
         snapshots: what they wrote.
         replaced: nodes whose disk was replaced by another: nothing that they once held or promised binds them.
+        fates: what became of proposals whose leader was deposed before it knew ("committed", "not committed",
+            "unknown"), on nodes that have ended.
     """
 
     disks: dict[str, MemoryDisk] = attrs.field(factory=dict[str, MemoryDisk])
@@ -116,6 +119,7 @@ class Facts:
     history: list[AppliedEntry] = attrs.field(factory=list[AppliedEntry], init=False)
     snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
     replaced: set[str] = attrs.field(factory=set[str], init=False)
+    fates: Counter[str] = attrs.field(factory=Counter[str], init=False)
 
     @staticmethod
     def is_quorum(agreeing: Set[str], configuration: Configuration) -> bool:

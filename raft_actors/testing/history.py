@@ -11,7 +11,14 @@ from typing import Any
 import attrs
 import trio
 
-from raft_actors.errors import CommandFailed, CommandTooLarge, ConfigurationError, NotLeader, Overloaded
+from raft_actors.errors import (
+    CommandFailed,
+    CommandTooLarge,
+    ConfigurationError,
+    NotCommitted,
+    NotLeader,
+    Overloaded,
+)
 from raft_actors.testing.linearizability import UNKNOWN, Operation
 
 
@@ -22,13 +29,15 @@ class Outcome(enum.StrEnum):
     """It is under way, or its outcome will never be known: it may take effect at any time, or not at all."""
     ANSWERED = "answered"
     NOT_PROPOSED = "not proposed"
-    """It has not taken effect and never will: it is no part of the history."""
+    """It has not taken effect and never will (proposed or not): it is no part of the history."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """What an error of `Node.propose` or `Node.read` says of the call that raised it."""
     if isinstance(error, CommandFailed):
         return Outcome.ANSWERED
+    if isinstance(error, NotCommitted) and not error.results:
+        return Outcome.NOT_PROPOSED
     if isinstance(error, NotLeader | Overloaded | CommandTooLarge | TypeError):
         return Outcome.NOT_PROPOSED
     return Outcome.OPEN

@@ -52,6 +52,7 @@ class RecordingStateMachine(StateMachine[C, R]):
         # An attribute of the class in other state machines; this one takes that of the one it wraps.
         vars(self)["commands"] = self._codec
         vars(self)["fatal_errors"] = inner.fatal_errors
+        vars(self)["results"] = inner.results
         self._fatal = fatal_errors(inner)
         self.inner: Any = inner  # whose type only the application knows
         self._watch = watch

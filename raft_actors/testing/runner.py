@@ -72,6 +72,8 @@ class SeedReport:
         cpu_s: how long it took of a processor's.
         messages: sent between nodes.
         calls: made by clients.
+        fates: what became of proposals whose leader was deposed before it knew: "committed", "not committed",
+            "unknown".
         lost_nodes: nodes whose disks were destroyed.
         actions: fault → how often it was brought about.
     """
@@ -87,6 +89,7 @@ class SeedReport:
     cpu_s: float
     messages: int = 0
     calls: int = 0
+    fates: Mapping[str, int] = attrs.field(factory=dict[str, int])
     lost_nodes: int = 0
     actions: Mapping[str, int] = attrs.field(factory=dict[str, int])
 
@@ -157,6 +160,7 @@ def _report(run: _Run, nodes: int, broken: str, text: str, cpu_s: float) -> Seed
         cpu_s=cpu_s,
         messages=cluster.network.statistics().messages if cluster is not None else 0,
         calls=run.load.calls if run.load is not None else 0,
+        fates=dict(cluster.watch.facts.fates) if cluster is not None else {},
         lost_nodes=len(cluster.lost) if cluster is not None else 0,
         actions=dict(run.torment.taken) if run.torment is not None else {},
     )

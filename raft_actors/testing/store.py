@@ -37,6 +37,9 @@ _PADDING = "."
 _ONCE = 0.25
 _SEVERAL = 0.25
 
+#: Of the changes that may be proposed once only, how many are made in sessions instead, which propose them again.
+_IN_SESSION = 0.5
+
 #: Changes of one value of which nobody can tell whether, and when, they were made: the checker must try all orders.
 _MOST_OPEN = 3
 
@@ -205,6 +208,7 @@ class Load:
 
     async def _live(self, name: str, rng: Random) -> None:
         client, plan, count = self._cluster.client(name), self._plan, 0
+        sessions = Random(f"{self._cluster.seed} sessions {name}")
         client.patience_s, client.stubborn = plan.patience_s, plan.stubborn
         if plan.in_step_s:
             client.hop_s = _STEP_HOP_S
@@ -220,7 +224,8 @@ class Load:
                     several = rng.randint(2, 4) if rng.random() < _SEVERAL and self._may_stay_open(key) else 1
                     changes = [self._change(name, count + more, rng, kind, key) for more in range(1, several + 1)]
                     count += several
-                    await self._call(client, changes, once=several > 1 or rng.random() < _ONCE)
+                    once = several > 1 or rng.random() < _ONCE
+                    await self._call(client, changes, once=once, in_session=sessions.random() < _IN_SESSION)
             if scope.cancelled_caught:
                 return
 
@@ -234,8 +239,11 @@ class Load:
         """Whether the outcome of further changes of a value may remain unknown."""
         return self._open[key] < _MOST_OPEN
 
-    async def _call(self, client: Client[Change, str], changes: list[Change], *, once: bool) -> None:
-        """Have changes of one value made; `once`: never propose them again where their outcome is unknown."""
+    async def _call(
+        self, client: Client[Change, str], changes: list[Change], *, once: bool, in_session: bool = False
+    ) -> None:
+        """Have changes of one value made; `once`: never propose them again where their outcome is unknown, but for what
+        is made in a session."""
         key = changes[0].key
         if not once or not self._may_stay_open(key):
             await client.call(changes[0], retry=True)
@@ -243,7 +251,9 @@ class Load:
         changes = [attrs.evolve(change, number=0) for change in changes]
         self._open[key] += len(changes)
         try:
-            if len(changes) == 1:
+            if len(changes) == 1 and in_session:
+                await client.call_once(changes[0])
+            elif len(changes) == 1:
                 await client.call(changes[0])
             else:
                 await client.call_many(changes)

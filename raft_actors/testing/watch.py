@@ -152,6 +152,11 @@ class Watch:
         for tell in self._digested:
             tell(life, index, digest)
 
+    def not_committed(self, index: int, term: int) -> None:
+        """A client was told so of the entry that had its place there in that term."""
+        for witness in self._witnesses:
+            witness.not_committed(index, term)
+
     def disk_replaced(self, node_id: str, disk: MemoryDisk) -> None:
         """To be called when a node that is down is given another disk, or its own with older contents."""
         self.facts.disks[node_id] = disk
@@ -162,6 +167,11 @@ class Watch:
 
     def ended(self, life: Life) -> None:
         """A node has ended."""
+        if life.supervisor is not None:
+            fates = life.state.fates
+            self.facts.fates.update(
+                {"committed": fates.committed, "not committed": fates.not_committed, "unknown": fates.unknown}
+            )
         for tell in self._ended:
             tell(life)
 

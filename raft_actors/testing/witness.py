@@ -43,6 +43,9 @@ class Witness:
     def digested(self, life: Life, index: int, digest: int) -> None:
         """A state machine that has applied all up to `index` wrote a snapshot whose bytes have this digest."""
 
+    def not_committed(self, index: int, term: int) -> None:
+        """A client was told that the entry of `term` that had its place at `index` never will be committed."""
+
     def disk_replaced(self, node_id: str) -> None:
         """A node that is down was given another disk, or an older copy of its own: what it promised is void."""
 

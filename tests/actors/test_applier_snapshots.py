@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.actors.actor import ActorStopped
 from raft_actors.config import NodeConfig
-from raft_actors.errors import LeadershipLost, StateMachineError, StorageCorrupt
+from raft_actors.errors import ResultLost, StateMachineError, StorageCorrupt
 from raft_actors.node.applier import Applier
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.snapshot_schedule import RequestSnapshot
@@ -265,15 +265,16 @@ async def test_wakes_those_who_wait_for_an_entry_that_the_snapshot_covers() -> N
         assert not nursery.child_tasks
 
 
-async def test_proposals_that_a_snapshot_skipped_are_told_that_their_outcome_is_unknown() -> None:
+async def test_proposals_that_a_snapshot_skipped_are_told_that_their_result_is_lost() -> None:
     async with running(make_log([1, 1]), **NEVER) as stage:
         skipped: PendingProposal[Any] = PendingProposal(make_admission(), (b"2",), 0)
         skipped.index = skipped.last_index = 2
         stage.applier._log.reset(INSTALLED)
         await stage.apply(2, skipped)
         await install(stage)
-        with pytest.raises(LeadershipLost):
+        with pytest.raises(ResultLost) as lost:
             await skipped.wait()
+        assert lost.value.index == 2
 
 
 async def test_a_state_machine_that_can_not_be_restored_ends_the_node() -> None:

@@ -65,7 +65,7 @@ async def propose(nodes: list[Node[Sizes]], command: bytes) -> int:
     for node in itertools.cycle(nodes):
         await node.wait_leader()
         with suppress(NotLeader, LeadershipLost):
-            await node.propose(command)
+            await node.propose(command, forward=False)
             return node.status().commit_index
     raise AssertionError("there is always a next node")
 

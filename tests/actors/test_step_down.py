@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 
-from raft_actors import ClusterConfig, LeadershipLost, Node, NodeConfig, NotLeader, RoleName, open_node
+from raft_actors import ClusterConfig, Node, NodeConfig, NotCommitted, NotLeader, RoleName, open_node
 from raft_actors.persistence import MemoryStorage
 from raft_actors.raft.effects import Effect
 from raft_actors.raft.roles import Candidate, Follower, Role
@@ -131,17 +131,19 @@ async def test_its_proposers_are_told_and_its_followers_commit_nothing_of_it(
         old = await wait_leader(nodes)
         assert await old.propose(b"kept") == "result of kept"
         network.disconnect(old.node_id)
-        with pytest.raises(LeadershipLost) as lost:
-            await old.propose(b"lost")
-        assert lost.value.term == old.status().term
+        lost, term = old.propose_nowait(b"lost"), old.status().term
+        await wait_until(lambda: old.status().role is RoleName.FOLLOWER)
         with pytest.raises(NotLeader):
-            await old.propose(b"refused")
+            await old.propose(b"refused", forward=False)
         new = await wait_leader({node_id: node for node_id, node in nodes.items() if node is not old})
         await new.propose(b"next")
         network.connect(old.node_id)
         await old.wait_applied(new.status().commit_index)
         machine: Machine = old._supervisor.state_machine  # type: ignore[assignment]
         assert machine.commands_applied == [b"kept", b"next"]
+        with pytest.raises(NotCommitted) as never:
+            await lost.wait()
+        assert never.value.term == term
 
 
 async def test_no_task_of_a_node_lives_when_it_was_closed(autojump_clock: trio.testing.MockClock) -> None:

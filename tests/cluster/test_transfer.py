@@ -17,7 +17,7 @@ async def propose_on_and_on(cluster: LogCluster, command: bytes, done: list[byte
         one = command + b" %d" % number
         while True:
             try:
-                await cluster.node(name).propose(one)
+                await cluster.node(name).propose(one, forward=False)
             except NotLeader as refusal:
                 name = refusal.leader or await cluster.node(name).wait_leader_changed(refusal)
                 continue

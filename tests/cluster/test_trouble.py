@@ -51,7 +51,7 @@ async def _keep_proposing(cluster: LogCluster, node_id: str) -> None:
     commands = Commands()
     with contextlib.suppress(NotLeader, LeadershipLost):
         while True:
-            await cluster.node(node_id).propose(commands())
+            await cluster.node(node_id).propose(commands(), forward=False)
             await trio.sleep(0.05)
 
 

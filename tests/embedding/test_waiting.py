@@ -19,7 +19,7 @@ async def test_a_loop_that_can_propose_at_one_node_alone_tries_once_for_each_lea
         async def persist() -> None:
             while not done.is_set():
                 try:
-                    await other.propose(b"x")
+                    await other.propose(b"x", forward=False)
                     done.set()
                 except NotLeader as refusal:
                     attempts.append((refusal.term, refusal.leader))
@@ -48,7 +48,7 @@ async def test_the_leader_of_a_refusals_own_term_is_news_only_where_it_named_non
         assert await node.wait_leader_changed(NotLeader(None, None, term)) == leader
         assert await node.wait_leader_changed(NotLeader("n9", None, term - 1)) == leader
         with pytest.raises(NotLeader) as refused:
-            await node.propose(b"x")
+            await node.propose(b"x", forward=False)
         assert (refused.value.leader, refused.value.term) == (leader, term)
         for stale in (refused.value, NotLeader(None, None, term + 1)):
             with trio.move_on_after(5) as patience:

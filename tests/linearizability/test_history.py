@@ -13,8 +13,10 @@ from raft_actors import (
     ConfigurationError,
     LeadershipLost,
     NodeStopped,
+    NotCommitted,
     NotLeader,
     Overloaded,
+    ResultLost,
 )
 from raft_actors.testing import UNKNOWN, History, Outcome, RegisterModel, Verdict, check_history, outcome_of
 from raft_actors.testing.models import Read, Write
@@ -52,6 +54,9 @@ def test_a_call_and_its_answer() -> None:
         (CommandTooLarge(2, 1), Outcome.NOT_PROPOSED),
         (TypeError("no command"), Outcome.NOT_PROPOSED),
         (LeadershipLost(1, 2), Outcome.OPEN),
+        (NotCommitted(1, 2), Outcome.NOT_PROPOSED),
+        (NotCommitted(1, 2, ("a result",)), Outcome.OPEN),
+        (ResultLost(2), Outcome.OPEN),
         (NodeStopped("n1", 3), Outcome.OPEN),
         (NodeStopped("n1"), Outcome.OPEN),
         (KeyboardInterrupt(), Outcome.OPEN),

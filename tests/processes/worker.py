@@ -130,7 +130,7 @@ class Worker:
         while number <= count:
             await self.leads.wait()
             try:
-                total = await self.node.propose(Note(client, number, bytes(padding)))
+                total = await self.node.propose(Note(client, number, bytes(padding)), forward=False)
             except (NotLeader, Overloaded) as error:
                 report("refused", client=client, number=number, error=type(error).__name__)
             except NodeStopped:

@@ -46,13 +46,13 @@ class LoneReplica:
     gate: trio.Event | None = None
     waiting: trio.Event = attrs.field(factory=trio.Event)
 
-    async def propose(self, command: bytes) -> Any:
+    async def propose(self, command: bytes, *, forward: bool = True) -> Any:
         (result,) = await self.propose_many([command])
         if isinstance(result, ProposalError):
             raise result
         return result
 
-    async def propose_many(self, commands: Sequence[bytes]) -> list[Any]:
+    async def propose_many(self, commands: Sequence[bytes], *, forward: bool = True) -> list[Any]:
         self.calls.append(("write", len(commands)))
         await self._pass()
         self.applied += len(commands)

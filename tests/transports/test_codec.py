@@ -14,58 +14,21 @@ from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.messages import (
     SINCE,
     AppendEntries,
-    AppendEntriesAccepted,
-    AppendEntriesRejected,
-    ConfirmLeader,
-    ConfirmLeaderReply,
     InstallSnapshot,
-    InstallSnapshotReply,
     Message,
-    ReadIndexReply,
-    RequestPreVote,
-    RequestPreVoteReply,
-    RequestReadIndex,
     RequestVote,
-    RequestVoteReply,
-    TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.transports.wire.codec import MAX_INT, TAGS, decode, encode, encode_parts, size_bound
-from tests.transports.support import BATCHES, SAMPLES
-
-INTS = st.integers(0, MAX_INT)
-
-
-@st.composite
-def appends(draw: st.DrawFn) -> AppendEntries:
-    terms = sorted(draw(st.lists(st.integers(1, MAX_INT), min_size=2, max_size=6)))
-    previous = index = draw(st.integers(0, 2**40))
-    batches = []
-    for term in terms[1:-1]:
-        commands = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=4))
-        kind = draw(st.sampled_from([EntryKind.NOOP, EntryKind.COMMAND]))  # for the third: test_codec_members
-        batches.append(EntryBatch.encode(index + 1, term, kind, commands))
-        index += len(commands)
-    return AppendEntries(terms[-1], previous, terms[0], draw(INTS), tuple(batches), draw(st.booleans()))
-
-
-SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
-MESSAGES = st.one_of(
-    st.builds(RequestPreVote, INTS, INTS, INTS, INTS),
-    st.builds(RequestPreVoteReply, INTS, INTS, st.booleans()),
-    st.builds(TimeoutNow, INTS),
-    st.builds(ConfirmLeader, INTS, INTS),
-    st.builds(ConfirmLeaderReply, INTS, INTS),
-    st.builds(RequestReadIndex, INTS, INTS),
-    st.builds(ReadIndexReply, INTS, INTS, st.none() | INTS),
-    st.builds(RequestVote, INTS, INTS, INTS, st.booleans()),
-    st.builds(RequestVoteReply, INTS, st.booleans()),
-    appends(),
-    st.builds(AppendEntriesAccepted, INTS, INTS),
-    st.builds(AppendEntriesRejected, INTS, INTS, st.none() | INTS, INTS),
-    st.builds(InstallSnapshot, INTS, SNAPSHOTS, INTS, st.binary(max_size=200), st.booleans()),
-    st.builds(InstallSnapshotReply, INTS, SNAPSHOTS, INTS, st.booleans()),
+from raft_actors.transports.wire.codec import (
+    MAX_INT,
+    TAGS,
+    decode,
+    encode,
+    encode_parts,
+    size_bound,
 )
+from tests.transports.messages import MESSAGES
+from tests.transports.support import BATCHES, SAMPLES
 
 
 def pack(value: object) -> bytes:
@@ -147,6 +110,8 @@ def test_the_wire_format_stays_what_it_is() -> None:
         "ConfirmLeaderReply": "93 0c 04 07".replace(" ", ""),
         "RequestReadIndex": "93 0d 04 09".replace(" ", ""),
         "ReadIndexReply": "94 0e 04 09 0c".replace(" ", ""),
+        "ForwardProposals": "96 10 04 07 03 02 92 c404 0000002d c42d".replace(" ", "") + two,
+        "ForwardReply": "96 11 04 07 03 01 0b".replace(" ", ""),
         "RequestVote": "95 01 04 0b 03 c2".replace(" ", ""),
         "RequestVote of a transfer": "95 01 04 0b 03 c3".replace(" ", ""),
         "RequestVoteReply": "93 02 04 c3".replace(" ", ""),

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from raft_actors.config import MIB, ClusterConfig, NodeConfig
-from raft_actors.node.proposals import Admission, PendingProposal, PendingProposals, PendingRead
+from raft_actors.node.proposals import Admission, LocalProposal, LocalProposals, PendingProposals, PendingRead
 from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
@@ -164,7 +164,7 @@ def make_admission() -> Admission:
 
 def propose(role: Role, *commands: bytes, now: float = 0.0) -> tuple[PendingProposals[Any], list[Effect]]:
     """Have a role decide on a proposal of these commands (not yet on the end of the step)."""
-    kind: Any = PendingProposal if len(commands) == 1 else PendingProposals
+    kind: Any = LocalProposal if len(commands) == 1 else LocalProposals
     proposal = kind(make_admission(), commands, sum(map(len, commands)))
     return proposal, role.handle(Requested([proposal]), now)
 

@@ -16,7 +16,17 @@ from typing import Any
 import pytest
 
 import raft_actors
-from raft_actors import CommandFailed, CommandTooLarge, LeadershipLost, NodeStopped, NotLeader, RaftError
+from raft_actors import (
+    CommandFailed,
+    CommandTooLarge,
+    LeadershipLost,
+    NodeStopped,
+    NotCommitted,
+    NotLeader,
+    RaftError,
+    ResultLost,
+    SessionExpired,
+)
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 
@@ -24,6 +34,9 @@ from raft_actors.transports.tls.failures import TlsFailure, Trouble
 ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
     NotLeader: [("n2", "10.0.0.2:7000", 7), (None,)],
     LeadershipLost: [(3, 7), (3, None)],
+    NotCommitted: [(3, 7), (3, 9, (1, 2))],
+    ResultLost: [(7,)],
+    SessionExpired: [(7,)],
     CommandTooLarge: [(9, 8)],
     CommandFailed: [(5,)],
     NodeStopped: [("n1", 4), ("n1",)],

@@ -42,6 +42,8 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     ConfirmLeader,
     ConfirmLeaderReply,
+    ForwardProposals,
+    ForwardReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -74,6 +76,8 @@ TAGS = MappingProxyType(
         13: RequestReadIndex,
         14: ReadIndexReply,
         15: RequestLeave,
+        16: ForwardProposals,
+        17: ForwardReply,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""
@@ -346,7 +350,7 @@ def _drop_unknown_fields(array: list[Any], surplus: int, counted: PeerStatistics
 
 def size_bound(message: Message) -> int:
     """Return a number of bytes, cheap to find, that the encoded message does not exceed (and comes close to)."""
-    if type(message) is AppendEntries:
+    if isinstance(message, AppendEntries | ForwardProposals):
         size = _ENVELOPE_BYTES
         for batch in message.entries:
             size += len(batch.data) + _LENGTH_BYTES

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 import attrs
 
 from raft_actors.errors import ConfigurationError, ProtocolError
-from raft_actors.raft.features import MEMBERSHIP, READ_INDEX
+from raft_actors.raft.features import FORWARDING, MEMBERSHIP, READ_INDEX, SESSIONS
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.fields import FIELD, Tag, number, pack_fields, short_text, text, unpack_fields
@@ -35,11 +35,14 @@ OLDEST_VERSION = 3
 NEWEST_VERSION = 3
 """What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
 
-FEATURES: frozenset[str] = frozenset({"identity", MEMBERSHIP, READ_INDEX})
+FEATURES: frozenset[str] = frozenset({"identity", MEMBERSHIP, READ_INDEX, FORWARDING, SESSIONS})
 """What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
 same. Lower-case names, which keep their meaning for ever.
 
-identity: a node says the incarnation of its store."""
+identity: a node says the incarnation of its store.
+membership: entries of kind CONFIGURATION, and snapshots that say which one was in force.
+forwarding: ForwardProposals and its answer.
+sessions: entries of kind SESSION, and snapshots with sessions in them."""
 
 MAGIC = b"RAFT"
 

@@ -118,7 +118,8 @@ class Follower(Role):
 
     @override
     def end_of_step(self, now: float) -> list[Effect]:
-        return self.asking.go_on(now) if self.asking.is_waiting else []
+        forwarded = super().end_of_step(now)
+        return [*forwarded, *self.asking.go_on(now)] if self.asking.is_waiting else forwarded
 
     @override
     def on_read_index_reply(self, sender: str, message: ReadIndexReply, now: float) -> list[Effect]:
@@ -149,8 +150,12 @@ class Follower(Role):
         if new:
             # What was committed is applied after the answer, for which the leader's proposers wait.
             accepted = Send(sender, AppendEntriesAccepted(state.term, message.last_index))
-            then = self._commit(commit_index)
-            return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]
+            # Not where somebody here waits for results: they are kept only if that is known before they are there.
+            at_once = bool(state.fates)
+            applied = self._commit(commit_index)
+            then = () if at_once else applied
+            written = state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))
+            return [written, *applied] if at_once else [written]
         effects: list[Effect] = []
         if message.wants_reply:
             # What is on its way to the disk is acknowledged with each write: till then, no more than what is there.
@@ -158,11 +163,11 @@ class Follower(Role):
             effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
         return [*effects, *self._commit(commit_index), *state.note_commit()]
 
-    def _commit(self, index: int) -> list[Apply]:
+    def _commit(self, index: int) -> list[Apply | Refuse]:
         if index <= self.state.commit_index:
             return []
         self.state.commit(index)
-        return [Apply(index)]
+        return self.state.apply(index)
 
     def _has_entry_before(self, message: AppendEntries) -> bool:
         """Whether this log holds the entry before the sent ones. What is committed always matches (§5.4, Figure 3)."""

@@ -32,6 +32,7 @@ from raft_actors.raft.effects import (
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
+from raft_actors.raft.leading.forwarded import ForwardedParcels
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.members import Members
 from raft_actors.raft.leading.own_disk import OwnDisk
@@ -44,6 +45,8 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     ConfirmLeader,
     ConfirmLeaderReply,
+    Forwarded,
+    ForwardProposals,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -71,6 +74,7 @@ class Leader(LeaderOfMembers):
         own_disk: whether its own disk works.
         retention: what followers still need of the log.
         members: the change of members that is under way, if there is one.
+        forwarded: what other members have handed on.
         transfer: the handing over of leadership that is under way, or None.
     """
 
@@ -86,6 +90,7 @@ class Leader(LeaderOfMembers):
         self.own_disk = OwnDisk(state)
         self.retention = Retention(state, self.commit, self.contact)
         self.members = Members(state, self.commit, self.contact)
+        self.forwarded = ForwardedParcels(state)
         self.transfer: Transfer | None = None
 
     def start(self, now: float) -> list[Effect]:
@@ -96,7 +101,9 @@ class Leader(LeaderOfMembers):
         self.contact.begin(now)
         self.own_disk.saw_it_work(now)
         self.members.start(now)
+        self.intake.clock.begin(now)
         replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
+        self.intake.requested += state.outbox.take_all()  # for the next step, behind the entry that begins the term
         return [replicate, *self._append([self.intake.noop()])]
 
     # --- time ------------------------------------------------------------------------------------------------
@@ -163,7 +170,7 @@ class Leader(LeaderOfMembers):
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step, and ask for what is to be read."""
-        effects = self._append(self.intake.batches()) if self.intake.requested else []
+        effects = [*self._append_requested(now), *self.forward(now)]
         return [*effects, *self.reads.begin()] if self.reads.is_due else effects
 
     @override
@@ -201,6 +208,25 @@ class Leader(LeaderOfMembers):
         """Count it for the reads that wait for it; it is no word of the follower's log."""
         self.contact.heard_of(sender, now)
         return self.reads.record_answer(sender, message.round)
+
+    def _append_requested(self, now: float) -> list[Effect]:
+        intake, forwarded = self.intake, self.forwarded
+        if not intake.requested and not forwarded.unplaced:
+            return []
+        intake.handed_on = forwarded.unplaced
+        batches = intake.batches(now)
+        # The answers first: they say which of the entries that follow are whose.
+        return [*forwarded.placed(), *self._append(batches)]
+
+    @override
+    def on_forward_proposals(self, sender: str, message: ForwardProposals, now: float) -> list[Effect]:
+        """Take them in as if they were proposed here."""
+        refusal = None
+        if self.state.disk_is_behind:
+            refusal = Forwarded.OVERLOADED
+        elif self.transfer is not None:
+            refusal = Forwarded.REFUSED
+        return [*self.forwarded.take(sender, message, refusal)]
 
     def _append(self, batches: list[EntryBatch]) -> list[Effect]:
         for batch in batches:
@@ -248,10 +274,14 @@ class Leader(LeaderOfMembers):
         index = self.commit.advance()
         if index is None:
             return []
-        committed: list[Effect] = [self.intake.committed(index), _ANNOUNCE_COMMIT]
+        committed: list[Effect] = [*self.intake.committed(index), self._announcement(index)]
         if self.reads.unread:
             committed += self.reads.release()
         return committed if self.transfer is None else committed + self._tell_when_due()
+
+    def _announcement(self, index: int) -> AnnounceCommit:
+        waiting = self.forwarded.committed(index)
+        return AnnounceCommit(waiting) if waiting else _ANNOUNCE_COMMIT
 
     # --- handing over ----------------------------------------------------------------------------------------
 
@@ -275,12 +305,12 @@ class Leader(LeaderOfMembers):
         self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
         self.transfer.held += self.reads.take_all()
         # What came earlier in this step goes into the log still: it came before.
-        return [] if self.intake.requested else self._tell_when_due()
+        return [] if self.intake.requested or self.forwarded.unplaced else self._tell_when_due()
 
     def _tell_when_due(self) -> list[Effect]:
         """Tell the target to stand, once: when it holds the whole log, all of which is committed."""
         transfer, state = self.transfer, self.state
-        if transfer is None or transfer.told or self.intake.requested:
+        if transfer is None or transfer.told or self.intake.requested or self.forwarded.unplaced:
             return []
         if not self.commit.match_index[transfer.target] == state.log.last_index == state.commit_index:
             return []
@@ -313,13 +343,17 @@ class Leader(LeaderOfMembers):
     # --- the end ---------------------------------------------------------------------------------------------
 
     def leave(self) -> list[Effect]:
-        """Tell every proposer what is known: nothing was proposed, or the outcome is open."""
+        """Answer readers, and who has not proposed yet; who has an entry in the log hears what becomes of it."""
         intake = self.intake
         effects: list[Effect] = [
-            Refuse(outcome, LeadershipLost(self.term, None if outcome.is_read else outcome.index))
-            for outcome in intake.uncommitted
+            Refuse(outcome, LeadershipLost(self.term, None)) for outcome in intake.uncommitted if outcome.is_read
         ]
-        effects += [Refuse(request, self.not_leader()) for request in intake.requested]
+        self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)
+        held = self.transfer.held if self.transfer is not None else []
+        self.state.outbox.take_back(request for request in (*intake.requested, *held) if request.forward)
+        effects += [Refuse(request, self.not_leader()) for request in intake.requested if not request.forward]
+        effects += self.forwarded.leave()
+        self.state.forwarded = self.forwarded
         effects += [Refuse(read, LeadershipLost(self.term, None)) for read in self.reads.take_all()]
         intake.uncommitted.clear()
         intake.requested.clear()
@@ -327,7 +361,8 @@ class Leader(LeaderOfMembers):
             effects.append(Refuse(self.members.waiting, self.not_leader()))
         self.members.leave()
         if self.transfer is not None:
-            self.state.handover = Handover(self.transfer.request, tuple(self.transfer.held))
+            refused = tuple(request for request in held if not request.forward)
+            self.state.handover = Handover(self.transfer.request, refused)
         return effects
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:

@@ -28,6 +28,8 @@ from raft_actors.raft.messages import (
     AppendEntriesRejected,
     ConfirmLeader,
     ConfirmLeaderReply,
+    ForwardProposals,
+    ForwardReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
@@ -41,12 +43,13 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
-from raft_actors.raft.requests import ReadRequest, Request
+from raft_actors.raft.requests import ReadRequest
+from raft_actors.raft.roles.forwarder import Forwarder
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class Role(ABC):
+class Role(Forwarder, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
     name: ClassVar[RoleName]
@@ -59,7 +62,7 @@ class Role(ABC):
             inputs.Received: self._on_received,
             inputs.Durable: self.on_durable,
             inputs.TimerFired: self._on_timer,
-            inputs.PeerDisconnected: self.on_peer_disconnected,
+            inputs.PeerDisconnected: self.peer_disconnected,
             inputs.ChunkStored: self._on_chunk_stored,
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
@@ -84,6 +87,8 @@ class Role(ABC):
             ReadIndexReply: self.on_read_index_reply,
             TimeoutNow: self.on_timeout_now,
             RequestLeave: self.on_request_leave,
+            ForwardProposals: self.on_forward_proposals,
+            ForwardReply: self.on_forward_reply,
         }
 
     @property
@@ -107,7 +112,7 @@ class Role(ABC):
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Decide on what a run of inputs came to together."""
-        return []
+        return self.forward(now)
 
     def leave(self) -> list[Effect]:
         """Decide what to do on leaving the role for another."""
@@ -134,7 +139,7 @@ class Role(ABC):
             if self.name is not RoleName.FOLLOWER:
                 return [Become(RoleName.FOLLOWER, redeliver=item)]
         elif message.term < self.state.term:
-            return self._refuse_stale(sender, message)
+            return self._refuse_stale(sender, message, now)
         return self._message_handlers[type(message)](sender, message, now)
 
     @staticmethod
@@ -155,8 +160,10 @@ class Role(ABC):
         """Whether this node knows of a leader that is alive, and so helps nobody to replace it."""
         return False
 
-    def _refuse_stale(self, sender: str, message: Message) -> list[Effect]:
-        """Answer a request of an older term with this term, so that its sender steps down. Replies are dropped."""
+    def _refuse_stale(self, sender: str, message: Message, now: float) -> list[Effect]:
+        """Answer a request of an older term with this term, so that its sender steps down. Replies are dropped, but for
+        one that tells what a former leader did.
+        """
         term = self.state.term
         match message:
             case RequestVote():
@@ -168,6 +175,10 @@ class Role(ABC):
                 return [self.state.reply(sender, InstallSnapshotReply(term, message.snapshot, 0, installed=False))]
             case ConfirmLeader():
                 return [self.state.reply(sender, ConfirmLeaderReply(term, 0))]
+            case ForwardProposals():
+                return self.answer_late(sender, message)
+            case ForwardReply():
+                return self.on_forward_reply(sender, message, now)
             case _:
                 return []
 
@@ -307,10 +318,6 @@ class Role(ABC):
         item.taken = True
         return self.on_requests(item.requests)
 
-    def on_requests(self, requests: list[Request]) -> list[Effect]:
-        """Decide on proposals and reads: refuse them, naming the leader."""
-        return [Refuse(request, self.not_leader()) for request in requests]
-
     def _on_reads_requested(self, item: inputs.ReadsRequested, now: float) -> list[Effect]:
         item.taken = True
         return self.on_reads(item.reads, now)
@@ -345,16 +352,20 @@ class Role(ABC):
             self.check_snapshot(snapshot)
             return [DiscardSnapshot(item.snapshot_id), state.persist(installed)]
         matches = state.log.term_at(snapshot.index) == snapshot.term
+        decided: list[Effect] = []
         if matches:
+            state.commit(snapshot.index)
+            decided += state.apply(snapshot.index) if state.fates else []
             state.compact(snapshot, snapshot.index + 1)
         elif self.name is RoleName.LEADER:
             raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
             state.reset(snapshot, item.configuration)
-        state.commit(snapshot.index)
+            decided += state.fates.replaced(snapshot)
+            state.commit(snapshot.index)
         configuration = state.configurations.at(snapshot.index).stored
         commit = CommitSnapshot(item.snapshot_id, snapshot.index + 1, not matches, configuration)
-        return [state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]
+        return [*decided, state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]
 
     def check_snapshot(self, snapshot: SnapshotMetadata) -> None:
         """Look at a snapshot of what is committed here before it is acknowledged: a leader counts the answer.

@@ -27,6 +27,7 @@ from raft_actors.testing.invariants.members_change_one_by_one import MembersChan
 from raft_actors.testing.invariants.memory_and_disk import MemoryAndDisk
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
+from raft_actors.testing.invariants.not_committed_is_final import NotCommittedIsFinal
 from raft_actors.testing.invariants.only_voters_stand import OnlyVotersStand
 from raft_actors.testing.invariants.pre_votes_bind_nobody import PreVotesBindNobody
 from raft_actors.testing.invariants.promises_kept import PromisesKept
@@ -58,6 +59,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     DurableBeforeSent,
     MemoryAndDisk,
     EqualResults,
+    NotCommittedIsFinal,
     BoundedQueues,
     NoLeakedTask,
 )
@@ -85,6 +87,7 @@ __all__ = [
     "MemoryAndDisk",
     "Monotonic",
     "NoLeakedTask",
+    "NotCommittedIsFinal",
     "OnlyVotersStand",
     "PreVotesBindNobody",
     "PromisesKept",

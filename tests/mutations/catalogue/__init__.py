@@ -11,6 +11,7 @@ from tests.mutations.catalogue import (
     membership,
     reads,
     replication,
+    sessions,
     snapshots,
 )
 from tests.mutations.mutation import Mutation
@@ -34,6 +35,9 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Configurations": membership.CONFIGURATIONS,
     "Changes of members": membership.CHANGES,
     "Members that come and go": membership.WHO,
+    "Outcomes": sessions.OUTCOMES,
+    "Forwarding": sessions.FORWARDING,
+    "Sessions": sessions.SESSIONS,
 }
 """Heading → its mutations."""
 

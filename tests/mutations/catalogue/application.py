@@ -13,7 +13,7 @@ _WAITING = "node/waiting_outcomes.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
-_END_OF_STEP = "effects = self._append(self.intake.batches()) if self.intake.requested else []"
+_END_OF_STEP = "effects = [*self._append_requested(now), *self.forward(now)]"
 
 APPLIED: tuple[Mutation, ...] = (
     mutation(
@@ -43,16 +43,16 @@ APPLIED: tuple[Mutation, ...] = (
         "only committed entries are applied",
         "Figure 2",
         Edit(
-            _APPLIER,
-            "Applier._fetch",
-            "batches = log.recent(first_index, self.commit_index, _FETCH_BYTES)",
-            "batches = log.recent(first_index, log.last_index, _FETCH_BYTES)",
+            "node/committed_entries.py",
+            "committed_entries",
+            "batches = log.recent(first_index, commit_index, FETCH_BYTES)",
+            "batches = log.recent(first_index, log.last_index, FETCH_BYTES)",
         ),
         Edit(
             _APPLIER,
             "Applier._apply_from_memory",
-            "in_memory = log.recent(first_index, self.commit_index, _FETCH_BYTES)",
-            "in_memory = log.recent(first_index, log.last_index, _FETCH_BYTES)",
+            "in_memory = log.recent(first_index, self.commit_index, FETCH_BYTES)",
+            "in_memory = log.recent(first_index, log.last_index, FETCH_BYTES)",
         ),
     ),
     mutation(
@@ -93,15 +93,18 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _PROPOSALS,
             "PendingProposals.answer",
-            "end = self.last_index + 1 - first_index",
-            "end = min(self.last_index + 2 - first_index, len(results))",
+            "own = results[(self.index or 0) - first_index : self.last_index + 1 - first_index]",
+            """
+            end = min(self.last_index + 2 - first_index, len(results))
+            own = results[end - len(self.commands) : end]
+            """,
         ),
     ),
     mutation(
         "answers-in-the-wrong-order",
         "a proposer gets the result of its own command",
         "§8",
-        Edit(_WAITING, "WaitingOutcomes.answer", "outcomes.popleft().answer(", "outcomes.pop().answer("),
+        Edit(_WAITING, "WaitingOutcomes.answer", "outcome = outcomes.popleft()", "outcome = outcomes.pop()"),
     ),
     mutation(
         "answered-when-appended",
@@ -113,7 +116,7 @@ ANSWERS: tuple[Mutation, ...] = (
             _END_OF_STEP,
             """
             requested = self.intake.requested
-            effects = self._append(self.intake.batches()) if requested else []
+            effects = self._append(self.intake.batches(now)) if requested else []
             for request in requested:
                 if not request.is_read:
                     request.resolve("")
@@ -127,7 +130,7 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _APPLIER,
             "Applier.commit_to",
-            'self._waiting.add(cast("tuple[PendingOutcome[Any], ...]", apply.outcomes), apply.keep_from)',
+            "self._waiting.add(outcomes, apply.keep_from, apply.commit_index)",
             """
             waiting = []
             for outcome in apply.outcomes:
@@ -135,7 +138,7 @@ ANSWERS: tuple[Mutation, ...] = (
                     outcome.answer([], 1, self._state_machine)
                 else:
                     waiting.append(outcome)
-            self._waiting.add(tuple(waiting), apply.keep_from)
+            self._waiting.add(tuple(waiting), apply.keep_from, apply.commit_index)
             """,
         ),
     ),
@@ -157,8 +160,8 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.leave",
-            "Refuse(outcome, LeadershipLost(self.term, None if outcome.is_read else outcome.index))",
-            "Refuse(outcome, self.not_leader())",
+            "self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)",
+            "effects += [Refuse(outcome, self.not_leader()) for outcome in intake.uncommitted if not outcome.is_read]",
         ),
     ),
     mutation(
@@ -182,9 +185,10 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.leave",
-            "for outcome in intake.uncommitted",
-            "for outcome in intake.uncommitted if outcome is None",
+            "self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)",
+            "",
         ),
+        Edit(_LEADER, "Leader.leave", "for outcome in intake.uncommitted if outcome.is_read", "for outcome in ()"),
     ),
     mutation(
         "room-leaked",

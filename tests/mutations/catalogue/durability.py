@@ -45,8 +45,14 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_append_entries",
-            "return [state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))]",
-            "return [state.persist(*then, truncate_from=truncate_from, entries=tuple(new)), accepted]",
+            """
+            written = state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))
+            return [written, *applied] if at_once else [written]
+            """,
+            """
+            written = state.persist(*then, truncate_from=truncate_from, entries=tuple(new))
+            return [written, accepted, *applied] if at_once else [written, accepted]
+            """,
         ),
     ),
     mutation(
@@ -67,8 +73,8 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _ROLE,
             "Role._on_snapshot_received",
-            "return [state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]",
-            "return [state.persist_snapshot(commit, RestoreSnapshot(snapshot)), installed]",
+            "return [*decided, state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]",
+            "return [*decided, state.persist_snapshot(commit, RestoreSnapshot(snapshot)), installed]",
         ),
     ),
     mutation(

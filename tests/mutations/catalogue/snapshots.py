@@ -147,8 +147,8 @@ INSTALLED: tuple[Mutation, ...] = (
         Edit(
             _ROLE,
             "Role._on_snapshot_received",
-            "return [state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]",
-            "return [state.persist_snapshot(commit, installed)]",
+            "return [*decided, state.persist_snapshot(commit, RestoreSnapshot(snapshot), installed)]",
+            "return [*decided, state.persist_snapshot(commit, installed)]",
         ),
     ),
     mutation(
@@ -235,8 +235,8 @@ INSTALLED: tuple[Mutation, ...] = (
         "entries that a leader's snapshot has replaced are not applied: they may never have been committed",
         "Figure 13, step 7",
         Edit(
-            _APPLIER,
-            "Applier._fetch",
+            "node/committed_entries.py",
+            "committed_entries",
             """
             if first_index < log.first_index:
                 # The storage may still hold the log from before, in which these entries were never committed.

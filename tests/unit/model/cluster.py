@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.node.proposals import Admission, PendingProposals
+from raft_actors.node.proposals import Admission, LocalProposals
 from raft_actors.raft.inputs import PeerDisconnected, Received, Requested
 from raft_actors.raft.messages import Message
 from raft_actors.raft.roles import Leader
@@ -138,7 +138,7 @@ class ModelCluster:
         commands = [b"%d" % (self.proposed + offset) for offset in range(count)]
         self.proposed += count
         admission = Admission(node.node_id, max_bytes=10**6, max_count=10**6)
-        node.inbox.append(Requested([PendingProposals(admission, commands, sum(map(len, commands)))]))
+        node.inbox.append(Requested([LocalProposals(admission, commands, sum(map(len, commands)))]))
 
     def crash(self, node: Node) -> None:
         """Cut the power of a node, after some of its writes were carried out, and start it again."""

@@ -218,7 +218,9 @@ class Node:
         self.apply_to = max(self.apply_to, effect.commit_index)
         for outcome in effect.outcomes:
             if isinstance(outcome, PendingProposals) and outcome.index is not None:
-                self._checks.outcome(outcome.index, outcome.commands)
+                # A part of them, where leadership was lost in the middle.
+                committed = outcome.last_index + 1 - outcome.index
+                self._checks.outcome(outcome.index, outcome.commands[:committed])
 
     def _restore(self, effect: RestoreSnapshot) -> None:
         snapshot = self.disk.snapshot

@@ -1,0 +1,160 @@
+"""What other members have handed on to this leader: which parcels it has taken in, and where they stand.
+
+It remembers them for as long as they may be asked for, and after its leadership ends, too: then it still knows, for
+certain, what it took in and what it did not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+
+from raft_actors.raft.effects import Send
+from raft_actors.raft.entries import EntryKind
+from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
+from raft_actors.raft.state import RaftState
+
+#: How many lives of one member are remembered: each restart begins one.
+_MOST_LIVES = 256
+
+
+@attrs.define(eq=False)
+class ForwardedProposal:
+    """A parcel, as a request: whoever sent it hears where it stands, and finds out the rest by its own log."""
+
+    sender: str
+    life: int
+    number: int
+    commands: Sequence[bytes]
+    kind: EntryKind
+    size: int
+    index: int | None = None
+    last_index: int = 0
+    is_read: bool = False
+    forward: bool = False
+
+    def cut(self, last_index: int, term: int) -> None:
+        """Its sender finds that out."""
+
+
+@attrs.define(eq=False)
+class _Life:
+    """The parcels of one member, from one start of it to the next.
+
+    Attributes:
+        floor: parcels of lower numbers are settled, and not asked for any more.
+        placed: number → index of its first entry; 0: taken in, and not appended yet.
+        refused: numbers of those that were not taken in, as their sender was told: a copy that comes late must not be.
+    """
+
+    floor: int = 0
+    placed: dict[int, int] = attrs.field(factory=dict[int, int])
+    refused: set[int] = attrs.field(factory=set[int])
+
+    def settle_below(self, number: int) -> None:
+        """Forget what nobody will ask for any more."""
+        if number > self.floor:
+            self.floor = number
+            for settled in [one for one in self.placed if one < number]:
+                del self.placed[settled]
+            self.refused = {one for one in self.refused if one >= number}
+
+
+class ForwardedParcels:
+    """The parcels of one leadership. See the module's text.
+
+    Attributes:
+        term: whose.
+        unplaced: parcels taken in during this step, in order.
+    """
+
+    def __init__(self, state: RaftState) -> None:
+        self._state = state
+        self.term = state.term
+        self.unplaced: list[ForwardedProposal] = []
+        self._lives: dict[tuple[str, int], _Life] = {}
+        self._uncommitted: deque[ForwardedProposal] = deque()
+        self._bytes = 0
+
+    def take(self, sender: str, message: ForwardProposals, refusal: Forwarded | None = None) -> list[Send]:
+        """Take a parcel in, once; or answer, where it was taken in before, or is refused.
+
+        Args:
+            refusal: why no new one can be taken in now; None: it can, if there is room.
+        """
+        life = self._life_of(sender, message)
+        if message.number < life.floor or len(message.entries) != 1:
+            return []  # a copy that took long on the way: nobody waits for an answer
+        if message.number in life.placed:
+            index = life.placed[message.number]
+            return [self._reply(sender, message, Forwarded.PLACED, index)] if index else []
+        [batch] = message.entries
+        if self._bytes and self._bytes + batch.size > self._state.config.max_uncommitted_bytes:
+            refusal = refusal or Forwarded.OVERLOADED
+        if refusal is not None or message.number in life.refused:
+            life.refused.add(message.number)
+            return [self._reply(sender, message, refusal or Forwarded.REFUSED)]
+        life.placed[message.number] = 0
+        commands = batch.commands()
+        self._state.intake_sorts |= batch.kind is not EntryKind.COMMAND
+        self.unplaced.append(ForwardedProposal(sender, message.life, message.number, commands, batch.kind, batch.size))
+        self._bytes += batch.size
+        return []
+
+    def placed(self) -> list[Send]:
+        """Tell where the parcels of this step stand, now that they have their indexes."""
+        unplaced, self.unplaced = self.unplaced, []
+        told: list[Send] = []
+        for parcel in unplaced:
+            index = parcel.index or 0
+            self._lives[parcel.sender, parcel.life].placed[parcel.number] = index
+            self._uncommitted.append(parcel)
+            reply = ForwardReply(self.term, parcel.life, parcel.number, Forwarded.PLACED, index)
+            told.append(Send(parcel.sender, reply))
+            parcel.commands = []  # the log has them
+        return told
+
+    def committed(self, index: int) -> tuple[str, ...]:
+        """Free the room of what is committed by now; return whose it was, who wait to hear of it."""
+        waiting, senders = self._uncommitted, dict[str, None]()
+        while waiting and waiting[0].last_index <= index:
+            parcel = waiting.popleft()
+            self._bytes -= parcel.size
+            senders[parcel.sender] = None
+        return tuple(senders)
+
+    def leave(self) -> list[Send]:
+        """The leadership is over: what has no place yet will get none."""
+        unplaced, self.unplaced = self.unplaced, []
+        for parcel in unplaced:
+            del self._lives[parcel.sender, parcel.life].placed[parcel.number]
+        self._uncommitted.clear()
+        return [
+            Send(parcel.sender, ForwardReply(self.term, parcel.life, parcel.number, Forwarded.REFUSED, 0))
+            for parcel in unplaced
+        ]
+
+    def answer_late(self, sender: str, message: ForwardProposals) -> ForwardReply | None:
+        """What became of a parcel, now that this leadership is over."""
+        life = self._lives.get((sender, message.life), _Life())
+        if message.number < life.floor:
+            return None
+        index = life.placed.get(message.number)
+        outcome = Forwarded.REFUSED if index is None else Forwarded.PLACED
+        return ForwardReply(self._state.term, message.life, message.number, outcome, index or 0)
+
+    def _reply(self, sender: str, message: ForwardProposals, outcome: Forwarded, index: int = 0) -> Send:
+        return Send(sender, ForwardReply(self.term, message.life, message.number, outcome, index))
+
+    def _life_of(self, sender: str, message: ForwardProposals) -> _Life:
+        key = (sender, message.life)
+        life = self._lives.get(key)
+        if life is None:
+            life = self._lives[key] = _Life()
+            own = [other for other in self._lives if other[0] == sender]
+            if len(own) > _MOST_LIVES:
+                del self._lives[own[0]]
+        life.settle_below(message.settled_below)
+        return life

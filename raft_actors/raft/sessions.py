@@ -1,0 +1,296 @@
+"""Sessions: each numbered command of a client is carried out once, however often it is proposed (dissertation §6.3).
+
+The table of sessions is a part of the replicated state, beside the application's: entries of kind SESSION change it, in
+log order, alike on every replica, and it goes into snapshots. A session begins with an entry of its own, whose index is
+its id, so no id is ever used twice; a command of a session that is not in the table is refused, never carried out. A
+session ends when it is closed, when nobody has used it for `TTL_MS` of *log time*, or when there are too many.
+
+Log time is counted by leaders: the first entry of a batch may say how long the leader has led since it last said so.
+It only grows, goes by no wall clock, and stands still while nobody uses sessions, so nothing is written for it then.
+
+An entry, big-endian:
+
+    tick      0 u8  milliseconds u32
+    register  1 u8
+    command   2 u8  session u48  number u32  window u16  the command
+    close     3 u8  session u48
+
+`window`: how many numbers below this one the client may still want the replies of; older ones are forgotten.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
+
+from raft_actors.errors import SessionExpired, StateMachineError
+
+TICK, REGISTER, COMMAND, CLOSE = range(4)
+WINDOW = 1024
+"""Commands of one session that may be under way at a time."""
+
+TTL_MS = 3_600_000
+MOST_SESSIONS = 131_072
+MOST_REPLY_BYTES = 64 * 1024 * 1024
+"""Of all sessions together: beyond it, those that were used least lately end."""
+
+TICK_MS = 1000
+"""A leader says how much time has passed at most so often."""
+
+_REPLY_OVERHEAD = 128
+_MOST_PASSED = 65_536
+_TICK = struct.Struct(">BI")
+_COMMAND = struct.Struct(">BHIIH")
+_CLOSE = struct.Struct(">BHI")
+COMMAND_OVERHEAD = _COMMAND.size
+_VERSION = 1
+_msgpack: Any = msgpack
+
+
+def tick(milliseconds: int) -> bytes:
+    """The entry that lets log time pass."""
+    return _TICK.pack(TICK, min(milliseconds, 2**32 - 1))
+
+
+def register() -> bytes:
+    """The entry that begins a session."""
+    return bytes([REGISTER])
+
+
+def numbered(session: int, number: int, window: int, command: bytes) -> bytes:
+    """A session's command as an entry."""
+    return _COMMAND.pack(COMMAND, session >> 32, session & 0xFFFFFFFF, number, window) + command
+
+
+def close(session: int) -> bytes:
+    """The entry that ends a session."""
+    return _CLOSE.pack(CLOSE, session >> 32, session & 0xFFFFFFFF)
+
+
+@attrs.frozen
+class SessionEntry:
+    """An entry of kind SESSION, taken apart.
+
+    Attributes:
+        kind: TICK, REGISTER, COMMAND or CLOSE.
+        session: whose, by its id.
+        number: of the command, counted by the client from 1.
+        floor: numbers below are settled.
+        value: the milliseconds of a tick; the command's bytes.
+    """
+
+    kind: int
+    session: int = 0
+    number: int = 0
+    floor: int = 0
+    value: Any = None
+
+    @classmethod
+    def decode(cls, data: bytes) -> SessionEntry:
+        """Take it apart.
+
+        Raises:
+            ValueError: this version knows no such entry.
+        """
+        try:
+            match data[0]:
+                case 0:
+                    return cls(TICK, value=_TICK.unpack(data)[1])
+                case 1:
+                    return cls(REGISTER)
+                case 2:
+                    _, high, low, number, window = _COMMAND.unpack_from(data)
+                    return cls(COMMAND, high << 32 | low, number, number - window, data[_COMMAND.size :])
+                case 3:
+                    _, high, low = _CLOSE.unpack(data)
+                    return cls(CLOSE, high << 32 | low)
+                case other:
+                    raise ValueError(f"kind {other}")
+        except (IndexError, struct.error) as error:
+            raise ValueError(f"no entry of a session: {error}") from error
+
+
+@attrs.define
+class _Session:
+    used_at_ms: int
+    floor: int = 1
+    replies: dict[int, bytes] = attrs.field(factory=dict[int, bytes])
+
+
+class SessionTable:
+    """The sessions of a replicated state machine, as of the entry applied last.
+
+    Attributes:
+        log_time_ms: how much time the leaders have counted.
+    """
+
+    def __init__(self) -> None:
+        self.log_time_ms = 0
+        self._sessions: dict[int, _Session] = {}  # in the order of their last use
+        self._reply_bytes = 0
+        self._passed: dict[int, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def reply_bytes(self) -> int:
+        """About how much room the kept replies take."""
+        return self._reply_bytes
+
+    def was_carried_out(self, index: int) -> bool:
+        """Whether the command in this entry was given to the state machine: not where it was there before, or its
+        session had ended. Of older entries than it remembers, it says that they were.
+        """
+        return index not in self._passed
+
+    def apply(self, index: int, entry: SessionEntry, carry_out: Callable[[], tuple[Any, bytes]]) -> Any:
+        """Apply an entry.
+
+        Args:
+            index: where it stands in the log.
+            entry: the entry.
+            carry_out: gives the command to the state machine; returns what to answer, and what to keep of it. What it
+                raises ends the node.
+
+        Returns:
+            A session's id where one begins; what `carry_out` returned; the reply that was kept, as `bytes` within a
+            `KeptReply`; `SessionExpired` where the session is not there.
+        """
+        match entry.kind:
+            case 0:
+                self.log_time_ms += entry.value
+                self._expire()
+                return None
+            case 1:
+                self._sessions[index] = _Session(self.log_time_ms)
+                self._make_room()
+                return index
+            case 3:
+                self._end(entry.session)
+                return None
+            case _:
+                return self._command(index, entry, carry_out)
+
+    def _command(self, index: int, entry: SessionEntry, carry_out: Callable[[], tuple[Any, bytes]]) -> Any:
+        session = self._sessions.pop(entry.session, None)
+        if session is None:
+            self._pass(index)
+            return SessionExpired(entry.session)
+        self._sessions[entry.session] = session  # the last in the order
+        session.used_at_ms = self.log_time_ms
+        self._settle(session, entry.floor)
+        if entry.number < session.floor:
+            self._pass(index)
+            return KeptReply(None)
+        kept = session.replies.get(entry.number)
+        if kept is not None:
+            self._pass(index)
+            return KeptReply(kept)
+        answer, reply = carry_out()
+        session.replies[entry.number] = reply
+        self._reply_bytes += len(reply) + _REPLY_OVERHEAD
+        self._make_room()
+        return answer
+
+    def _pass(self, index: int) -> None:
+        self._passed[index] = None
+        if len(self._passed) > _MOST_PASSED:
+            del self._passed[next(iter(self._passed))]
+
+    def _settle(self, session: _Session, floor: int) -> None:
+        if floor > session.floor:
+            session.floor = floor
+            for number in [number for number in session.replies if number < floor]:
+                self._reply_bytes -= len(session.replies.pop(number)) + _REPLY_OVERHEAD
+
+    def _end(self, session_id: int) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._reply_bytes -= sum(len(reply) + _REPLY_OVERHEAD for reply in session.replies.values())
+
+    def _expire(self) -> None:
+        while self._sessions:
+            oldest = next(iter(self._sessions))
+            if self.log_time_ms - self._sessions[oldest].used_at_ms < TTL_MS:
+                return
+            self._end(oldest)
+
+    def _make_room(self) -> None:
+        while len(self._sessions) > MOST_SESSIONS or (self._reply_bytes > MOST_REPLY_BYTES and self._sessions):
+            self._end(next(iter(self._sessions)))
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    def encode(self) -> bytes:
+        """The whole table; equal tables have equal bytes. Empty for one that nobody has used."""
+        if not self._sessions and not self.log_time_ms and not self._passed:
+            return b""
+        sessions = [
+            [number, session.used_at_ms, session.floor, list(session.replies.items())]
+            for number, session in self._sessions.items()
+        ]
+        data: bytes = _msgpack.packb([_VERSION, self.log_time_ms, sessions, list(self._passed)])
+        return data
+
+    @classmethod
+    def decode(cls, data: bytes) -> SessionTable:
+        """Open an encoded table.
+
+        Raises:
+            StateMachineError: a newer version wrote it.
+        """
+        table = cls()
+        if not data:
+            return table
+        version, log_time_ms, sessions, passed = _msgpack.unpackb(data, strict_map_key=False)
+        if version != _VERSION:
+            raise StateMachineError(f"the snapshot's sessions are of version {version}: upgrade this node")
+        table.log_time_ms = log_time_ms
+        for number, used_at_ms, floor, replies in sessions:
+            table._sessions[number] = session = _Session(used_at_ms, floor, dict(replies))
+            table._reply_bytes += sum(len(reply) + _REPLY_OVERHEAD for reply in session.replies.values())
+        table._passed = dict.fromkeys(passed)
+        return table
+
+
+@attrs.frozen
+class KeptReply:
+    """A command was carried out before: what was kept of its result; None where the client had said that it has it."""
+
+    data: bytes | None
+
+
+class LogClock:
+    """A leader's: how much time has passed since it last said so in the log."""
+
+    def __init__(self) -> None:
+        self._told_at = 0.0
+
+    def begin(self, now: float) -> None:
+        """The leadership begins."""
+        self._told_at = now
+
+    def tick(self, now: float) -> bytes | None:
+        """The entry to append before entries of sessions, if one is due."""
+        passed_ms = int((now - self._told_at) * 1000)
+        if passed_ms < TICK_MS:
+            return None
+        self._told_at += passed_ms / 1000
+        return tick(passed_ms)
+
+
+__all__ = [
+    "KeptReply",
+    "LogClock",
+    "SessionEntry",
+    "SessionTable",
+    "close",
+    "numbered",
+    "register",
+    "tick",
+]

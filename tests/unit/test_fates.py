@@ -1,0 +1,200 @@
+"""What a commit index says of proposals that a deposed leader had placed in its log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_actors.errors import LeadershipLost, NotCommitted
+from raft_actors.node.proposals import PendingProposals
+from raft_actors.raft.effects import Apply, Refuse
+from raft_actors.raft.fates import Fates
+from raft_actors.raft.inputs import SnapshotReceived
+from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.requests import Request
+from tests.unit.builders import (
+    append,
+    command,
+    make_admission,
+    make_follower,
+    make_leader,
+    make_log,
+    of,
+    propose,
+    receive,
+    step,
+)
+
+
+def placed(index: int, count: int = 1) -> PendingProposals[Any]:
+    """A proposal with its place in the log."""
+    commands = [command(index + offset) for offset in range(count)]
+    made: PendingProposals[Any] = PendingProposals(make_admission(), commands, 0)
+    made.index, made.last_index = index, index + count - 1
+    return made
+
+
+def fates(term: int, *requests: Request) -> Fates:
+    watched = Fates()
+    watched.watch(requests, term)
+    return watched
+
+
+def errors(refused: tuple[Refuse, ...]) -> dict[Any, Any]:
+    return {refuse.outcome: refuse.error for refuse in refused}
+
+
+def test_is_committed_where_the_entry_is_of_its_term() -> None:
+    mine, later = placed(2), placed(3)
+    watched = fates(2, mine, later)
+    decided = watched.decide(make_log([1, 2, 2]), 2)
+    assert (decided.committed, decided.refused) == ((mine,), ())
+    assert watched
+    assert watched.decide(make_log([1, 2, 2]), 3).committed == (later,)
+    assert not watched
+
+
+def test_is_never_committed_where_another_entry_is() -> None:
+    mine = placed(2)
+    decided = fates(2, mine).decide(make_log([1, 3]), 2)
+    assert decided.committed == ()
+    error = errors(decided.refused)[mine]
+    assert isinstance(error, NotCommitted)
+    assert (error.term, error.index) == (2, 2)
+
+
+def test_the_first_commit_of_a_later_term_decides_all_that_lie_beyond_it() -> None:
+    mine = placed(9)
+    watched = fates(2, mine)
+    assert watched.decide(make_log([1, 2]), 2).refused == ()
+    assert list(errors(watched.decide(make_log([1, 2, 3]), 3).refused)) == [mine]
+
+
+def test_an_older_commit_decides_nothing_beyond_it() -> None:
+    watched = fates(2, placed(2))
+    decided = watched.decide(make_log([1, 2]), 1)
+    assert (decided.committed, decided.refused, decided.keep_from) == ((), (), None)
+    assert watched
+
+
+def test_of_several_commands_the_first_ones_may_be_committed() -> None:
+    many = placed(2, count=3)
+    decided = fates(2, many).decide(make_log([1, 2, 3]), 3)
+    assert decided.committed == (many,)
+    assert many.last_index == 2
+    many.answer(["result of 2", "of another's"], 2, None)
+    assert many.done
+    error = many._error
+    assert isinstance(error, NotCommitted)
+    assert (error.index, error.results) == (3, ("result of 2",))
+
+
+def test_results_of_what_is_committed_in_part_are_kept_until_the_rest_is_decided() -> None:
+    many = placed(2, count=3)
+    watched = fates(2, many)
+    decided = watched.decide(make_log([1, 2, 2, 2]), 3)
+    assert (decided.committed, decided.keep_from) == ((), 2)
+    assert watched.decide(make_log([1, 2, 2, 2]), 4).committed == (many,)
+
+
+def test_what_lies_in_a_compacted_part_of_the_log_is_unknown() -> None:
+    mine = placed(2)
+    log = make_log([3], after=SnapshotMetadata(5, 2))
+    assert isinstance(errors(fates(2, mine).decide(log, 6).refused)[mine], LeadershipLost)
+
+
+def test_is_watched_in_log_order_however_it_comes() -> None:
+    first, second, third = placed(2), placed(3), placed(4)
+    watched = fates(2, first, third)
+    watched.watch([second], 2)
+    assert watched.decide(make_log([1, 2, 2, 2]), 4).committed == (first, second, third)
+
+
+def can_be(terms: list[int], first: int, count: int, term: int) -> bool:
+    """Whether a leader of that term can have placed a proposal there: what is of its term holds all before it, too."""
+    own = [terms[index - 1] == term for index in range(first, first + count) if index <= len(terms)]
+    return own == sorted(own, reverse=True)
+
+
+@given(
+    terms=st.lists(st.integers(1, 4), min_size=1, max_size=8).map(sorted),
+    mine=st.lists(st.tuples(st.integers(1, 8), st.integers(1, 3), st.integers(1, 4)), max_size=5),
+    data=st.data(),
+)
+def test_decides_what_one_who_sees_the_whole_log_would(
+    terms: list[int], mine: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    """However the commit index moves, each is decided once, as the entries say, and no sooner than it can be known."""
+    log, watched = make_log(terms), Fates()
+    proposals = {placed(index, count): term for index, count, term in mine if can_be(terms, index, count, term)}
+    for proposal, term in proposals.items():
+        watched.watch([proposal], term)
+    decided: dict[Any, int] = {}
+    meant = {proposal: proposal.last_index for proposal in proposals}
+    commits = sorted(data.draw(st.lists(st.integers(1, len(terms)), max_size=4)))
+    for commit in commits:
+        outcome = watched.decide(log, commit)
+        for committed in outcome.committed:
+            assert committed not in decided
+            decided[committed] = committed.last_index
+        decided.update({refuse.outcome: 0 for refuse in outcome.refused})
+    for mine_now, term in proposals.items():
+        first, last = mine_now.index or 0, meant[mine_now]
+        commit = commits[-1] if commits else 0
+        own = [index for index in range(first, last + 1) if index <= commit and terms[index - 1] == term]
+        settled = bool(commits) and (last <= commit or terms[commit - 1] > term)
+        assert (mine_now in decided) == settled
+        if settled:
+            assert decided[mine_now] == (own[-1] if own else 0)
+
+
+# --- in roles ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_deposed_leader_hears_from_its_successor_what_became_of_its_proposals() -> None:
+    leader = make_leader([1])
+    kept, _ = propose(leader, b"a")
+    lost, _ = propose(leader, b"b")
+    step(leader)
+    assert (kept.index, lost.index) == (3, 4)
+    leader.state.adopt_term(3)
+    leader.leave()
+    follower = make_follower()
+    follower.state = leader.state
+    effects = receive(follower, "n2", append(3, 2, [3], term=3, commit=4))
+    assert [refuse.outcome for refuse in of(Refuse, effects)] == [lost]
+    assert of(Apply, effects) == [Apply(4, (kept,))]  # at once: its results would be lost behind the disk
+
+
+def test_a_leader_that_leads_again_answers_what_it_had_taken_in_before() -> None:
+    leader = make_leader([1])
+    old, _ = propose(leader, b"a")
+    step(leader)
+    leader.state.adopt_term(3)
+    leader.leave()
+    leader.state.commit(3)
+    assert leader.state.apply(3) == [Apply(3, (old,))]
+
+
+def test_a_snapshot_in_the_place_of_another_log_says_what_it_can() -> None:
+    follower = make_follower([1, 2, 2, 2], term=4, commit_index=1)
+    older, newer, beyond = placed(2), placed(3), placed(9)
+    follower.state.fates.watch([older], 2)
+    follower.state.fates.watch([newer], 4)
+    follower.state.fates.watch([beyond], 2)
+    effects = follower.handle(SnapshotReceived(4, "n2", SnapshotMetadata(4, 3), 1, 1), 0.0)
+    told = errors(tuple(of(Refuse, effects)))
+    assert isinstance(told[older], LeadershipLost)
+    assert isinstance(told[newer], NotCommitted)
+    assert beyond not in told
+    assert len(follower.state.fates) == 1
+
+
+def test_a_snapshot_of_the_same_log_decides_as_a_commit_does() -> None:
+    follower = make_follower([1, 2, 2], term=2, commit_index=1)
+    mine = placed(3)
+    follower.state.fates.watch([mine], 2)
+    effects = follower.handle(SnapshotReceived(2, "n2", SnapshotMetadata(3, 2), 1, 1), 0.0)
+    assert of(Apply, effects) == [Apply(3, (mine,))]
