@@ -16,7 +16,7 @@ import trio
 
 from examples.counter.counter import Add, Counter, Member, read_members
 from examples.counter.lines import Lines
-from raft_actors import ClusterConfig, LeadershipLost, Node, NotLeader, open_node
+from raft_actors import ClusterConfig, Node, NotLeader, ProposalError, open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.transports import TcpTransport
 
@@ -37,7 +37,7 @@ async def answer(node: Node[Counter], request: dict[str, Any]) -> dict[str, Any]
             with trio.move_on_after(PATIENCE_S):
                 leader = await node.wait_leader_changed(refusal)
         return {"leader": leader}
-    except LeadershipLost:  # it may be applied, or not: the client repeats it, and Counter sees whether that is new
+    except ProposalError:  # it may be applied, or not: the client repeats it, and Counter sees whether that is new
         return {"leader": None}
 
 

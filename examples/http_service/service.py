@@ -9,7 +9,7 @@ import quart_trio
 import trio
 
 from examples.config_store.store import ConfigStore, Delete, RevisionDiffers, Set
-from raft_actors import CommandFailed, LeadershipLost, Node, NotLeader, Overloaded
+from raft_actors import CommandFailed, Node, NotLeader, Overloaded, ProposalError
 
 PATIENCE_S = 2.0
 """How long a request waits for an election or a commit."""
@@ -20,7 +20,7 @@ Reply = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
 class Service:
     """`GET`, `PUT` and `DELETE /config/KEY`, at any node; and `/health` for a load balancer.
 
-    A node that does not lead sends clients to the one that does (307: the same request again, there).
+    A node that refuses because it does not lead sends clients to the one that does (307: the same request, there).
     """
 
     def __init__(self, node: Node[ConfigStore], addresses: dict[str, str]) -> None:
@@ -51,10 +51,10 @@ class Service:
         except CommandFailed as failure:
             status = 409 if isinstance(failure.__cause__, RevisionDiffers) else 500
             return {"error": str(failure.__cause__)}, status
-        except (LeadershipLost, trio.TooSlowError) as error:
-            return {"error": f"it may have been done, or not: {error}"}, 504
         except Overloaded as error:
             return {"error": str(error)}, 503, {"Retry-After": "1"}
+        except (ProposalError, trio.TooSlowError) as error:
+            return {"error": f"it may have been done, or not: {error}"}, 504
         except (KeyError, TypeError) as error:
             return {"error": f"not a change: {error!r}"}, 400
 

@@ -9,16 +9,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 import attrs
 import trio
 
-from raft_actors import (
-    LeadershipLost,
-    Node,
-    NodeStopped,
-    NotLeader,
-    Overloaded,
-    RoleChanged,
-    StateMachine,
-    attrs_commands,
-)
+from raft_actors import Node, ProposalError, RoleChanged, StateMachine, attrs_commands
 
 
 @attrs.frozen
@@ -107,7 +98,7 @@ async def run_jobs(node: Node[Claims], jobs: Mapping[str, Job], now: Callable[[]
             try:
                 if await node.propose(Claim(name, slot, node.node_id)):
                     await job.run()
-            except (NotLeader, LeadershipLost, Overloaded, NodeStopped):
+            except ProposalError:
                 pass  # somebody else leads, or will: then `while_leader` cancels this; else the next period comes
             await trio.sleep(max(0.0, (slot + 1) * job.period_s - now()))
 
