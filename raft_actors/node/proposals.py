@@ -358,5 +358,9 @@ class PendingRead(PendingOutcome[R]):
             self.resolve(result)
 
     def abandon(self) -> None:
-        """Nobody waits for it any more: free its place. Whoever has it on a list may drop it."""
-        self.fail(_ABANDONED)
+        """Nobody waits for it any more: free its place. Whoever has it on a list may drop it.
+
+        One that waits for an entry in the log stays where it is until that is committed, and keeps its place.
+        """
+        if self.index is None:
+            self.fail(_ABANDONED)

@@ -181,6 +181,19 @@ def test_nobody_is_asked_for_reads_that_were_given_up() -> None:
     assert leader.reads.take_all() == []
 
 
+def test_one_that_was_given_up_keeps_its_place_as_long_as_it_is_in_the_log() -> None:
+    """Else more might wait there than the bound allows: nothing takes it out before its entry is committed."""
+    leader, admission = leader_of(), make_admission()
+    read: PendingRead[Any] = PendingRead(admission, lambda machine: machine)
+    admission.admit_nowait(read)
+    leader.state.features_of = lambda _peer: frozenset()
+    step(leader, ReadsRequested([read]))
+    read.abandon()
+    assert (admission.count, len(leader.intake.uncommitted)) == (1, 1)
+    read.answer([], 1, None)
+    assert admission.count == 0
+
+
 @pytest.mark.parametrize("older", [["n2"], ["n2", "n3"]])
 def test_followers_that_would_not_understand_are_not_asked(older: list[str]) -> None:
     leader = leader_of()
