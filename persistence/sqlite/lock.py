@@ -15,7 +15,7 @@ of its own, and no other's close drops it:
   would meet those of our own connection as well, so that takes none (`vfs=unix-none`; with `locking_mode=EXCLUSIVE` it
   needs no index of the log in shared memory, the other thing that it would lock).
 
-Tried, and what each keeps out once the process has read its own file: SQLite's locks alone, nobody; a second connection
+What each way keeps out once the process has read its own file: SQLite's locks alone, nobody; a second connection
 of SQLite's in this process, nobody (it shares the locks that are lost); `vfs=unix-excl`, nobody (POSIX locks too);
 `flock` alone, nodes but no strangers; both, every node and every SQLite that locks. What is left is who asks SQLite not
 to lock (`immutable=1`, which only reads, or `unix-none` in exclusive mode), who removes files by hand, and outside of

@@ -81,6 +81,11 @@ def _check_methods(machine: StateMachine[Any, Any]) -> None:
             f"{type(machine).__name__}.apply is a generator function, and calling it would carry out nothing: return "
             "the result instead of yielding it"
         )
+    if inspect.isgeneratorfunction(inspect.unwrap(machine.snapshot)):
+        raise ConfigurationError(
+            f"{type(machine).__name__}.snapshot is a generator function: nothing of it would run before later commands "
+            "change the state. Take what it needs in a plain function (a copy, say), and return a generator that has it"
+        )
 
 
 def is_not_run(result: object) -> bool:

@@ -16,11 +16,13 @@ from zlib import crc32
 from typing_extensions import override
 
 from raft_actors.service.operations import (
+    ALL_OPTIONS,
     HIGHEST_INTEGER,
     LOWEST_INTEGER,
     MAX_VALUE_BYTES,
     Operation,
     SetOption,
+    UnknownOperation,
     decode,
     parse_integer,
 )
@@ -55,6 +57,9 @@ class KeyValue(StateMachine[bytes, Reply]):
     A value or a key is limited by the size of a command, and a value that APPEND grows by `MAX_VALUE_BYTES`.
     """
 
+    # A replica of an older version can't carry out what newer ones do: as an outcome it would part ways with them.
+    fatal_errors = (UnknownOperation,)
+
     def __init__(self) -> None:
         self._buckets: list[Bucket] = [{} for _ in range(BUCKETS)]
 
@@ -65,6 +70,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         """Carry out one operation.
 
         Raises:
+            UnknownOperation: it is one of a later version, which ends the node; nothing has changed.
             ValueError, TypeError: the bytes are no command of this machine; nothing has changed.
         """
         number, *arguments = decode(command)
@@ -103,6 +109,8 @@ class KeyValue(StateMachine[bytes, Reply]):
         return OK
 
     def _set_with_options(self, key: bytes, value: bytes, options: int) -> Reply:
+        if options & ~ALL_OPTIONS:
+            raise UnknownOperation(f"no key-value command: options {options} of SET are of a later version")
         bucket = self._bucket(key)
         old = bucket.get(key)
         refused = options & SetOption.IF_ABSENT if old is not None else options & SetOption.IF_PRESENT

@@ -68,9 +68,16 @@ class SetOption(enum.IntFlag):
     RETURN_OLD = 4
 
 
+ALL_OPTIONS = sum(SetOption)
+
+
 _OPERATIONS = len(Operation)
 _READS = frozenset(range(Operation.GET, Operation.TRANSACTION))
 _SET = int(Operation.SET)  # packing an IntEnum member goes through its __index__: slower
+
+
+class UnknownOperation(ValueError):
+    """A command of a later version of this machine, which replicas of that version carry out."""
 
 
 def set_value(key: bytes, value: bytes) -> bytes:
@@ -97,15 +104,17 @@ def decode(command: bytes) -> list[Any]:
     """The operation's number and its arguments (each bytes or an int).
 
     Raises:
+        UnknownOperation: a later version of this machine may know it.
         ValueError: the bytes are no command of this machine.
     """
     try:
         fields: list[Any] = unpack(command)
-        if 0 <= fields[0] < _OPERATIONS:
+        number = fields[0]
+        if 0 <= number < _OPERATIONS:
             return fields
     except (ValueError, TypeError, LookupError, UnpackError) as error:
         raise ValueError(f"no key-value command: {error}") from error
-    raise ValueError(f"no key-value command: operation {fields[0]} is of a later version")
+    raise UnknownOperation(f"no key-value command: operation {number} is of a later version")
 
 
 def only_reads(command: bytes) -> bool:

@@ -40,6 +40,11 @@ class YieldingApply(Machine):
         yield super().apply(command)
 
 
+class YieldingSnapshot(Machine):
+    def snapshot(self) -> Iterable[bytes]:
+        yield from super().snapshot()
+
+
 class WrappedApply(Machine):
     @functools.lru_cache  # noqa: B019
     async def apply(self, command: bytes) -> str:  # type: ignore[override]
@@ -71,6 +76,7 @@ class Slotted(StateMachine[bytes, int]):
         (AsyncChunks, r"AsyncChunks\.snapshot is an async function"),
         (WrappedApply, r"WrappedApply\.apply is an async function"),
         (YieldingApply, r"YieldingApply\.apply is a generator function"),
+        (YieldingSnapshot, r"YieldingSnapshot\.snapshot is a generator function.*return a generator"),
         (dict, "dict is none"),
         ({}, "dict is none"),
     ],

@@ -347,3 +347,24 @@ def test_descriptions() -> None:
     both = transaction([set_value(b"k", b"v"), operation(Operation.GET, b"k")])
     assert describe(both) == "TRANSACTION [SET 'k' 'v'] [GET 'k']"
     assert describe(transaction([operation(Operation.GET, b"k")] * 12)).endswith("… (12 commands)")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pack((len(Operation), b"key")),
+        pack((1000,)),
+        pack((int(Operation.SET_WITH_OPTIONS), b"key", b"value", 8)),
+        pack((int(Operation.TRANSACTION), set_value(b"key", b"value"), pack((len(Operation), b"key")))),
+    ],
+    ids=["the next operation", "a far one", "an option", "in a transaction"],
+)
+def test_what_a_later_version_may_know_ends_the_node_and_changes_nothing(command: bytes) -> None:
+    """Replicas of that version carry it out: taken for the command's outcome, this one would part ways with them."""
+    machine = KeyValue()
+    with pytest.raises(machine.fatal_errors, match="of a later version"):
+        machine.apply(command)
+    assert len(machine) == 0
+    with pytest.raises(ValueError, match="no key-value command") as refused:
+        machine.apply(b"nonsense")
+    assert not isinstance(refused.value, machine.fatal_errors)

@@ -34,6 +34,19 @@ def named(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @attrs.frozen
 class Issuer:
     """A CA, on its own or below another."""
@@ -48,8 +61,9 @@ class Issuer:
         private = key_number(key)
         issuer, signer = (named(name), private) if above is None else (above.certificate.subject, above.key)
         made = (
-            builder(named(name), issuer, private)
+            builder(named(name), issuer, private, signer)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(signer, SHA256())
         )
         return cls(made, private, () if above is None else (made, *above.chain))
@@ -65,7 +79,7 @@ class Issuer:
         key: int = 1,
     ) -> Leaf:
         private = key_number(key)
-        made = builder(named(common_name), self.certificate.subject, private, starts, ends)
+        made = builder(named(common_name), self.certificate.subject, private, self.key, starts, ends)
         names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns)]
         if names:
             made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -102,9 +116,11 @@ def builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
     starts: timedelta = -DAY,
     ends: timedelta = 1000 * DAY,
 ) -> x509.CertificateBuilder:
+    """With what RFC 5280 asks for and, from Python 3.13 on, `ssl.create_default_context` insists on."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -114,6 +130,8 @@ def builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + starts)
         .not_valid_after(now + ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
 
 
