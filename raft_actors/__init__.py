@@ -8,7 +8,7 @@ async with open_node("n1", cluster=…, state_machine=…, storage=…, transpor
 import logging
 
 from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
-from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.config import ClusterConfig, Leases, NodeConfig
 from raft_actors.errors import (
     CertificateError,
     ChangeFailed,
@@ -17,6 +17,7 @@ from raft_actors.errors import (
     CommandTooLarge,
     ConfigurationError,
     InternalError,
+    LeadershipEnded,
     LeadershipLost,
     ListenError,
     NodeStopped,
@@ -27,6 +28,7 @@ from raft_actors.errors import (
     ProposalError,
     ProtocolError,
     RaftError,
+    ReadNotReady,
     ResultLost,
     SessionExpired,
     StateMachineError,
@@ -62,6 +64,7 @@ from raft_actors.node.events import (
 )
 from raft_actors.node.joining import Join
 from raft_actors.node.kept_results import NOT_KEPT
+from raft_actors.node.leadership import Leadership
 from raft_actors.node.members import ChangePhase, MembersStatus, MemberStatus
 from raft_actors.node.node import Node
 from raft_actors.node.opening import open_node, run_node
@@ -71,7 +74,7 @@ from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.raft.membership import Member
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import RoleName
-from raft_actors.read_levels import BoundedStale, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
+from raft_actors.read_levels import BoundedStale, Lease, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
 from raft_actors.state_machine import StateMachine
 
 # What is logged (connections made and lost) is for the application to show, or not.
@@ -101,7 +104,11 @@ __all__ = [
     "InternalError",
     "Join",
     "LeaderChanged",
+    "Leadership",
+    "LeadershipEnded",
     "LeadershipLost",
+    "Lease",
+    "Leases",
     "Linearizable",
     "ListenError",
     "Local",
@@ -124,6 +131,7 @@ __all__ = [
     "ProtocolError",
     "RaftError",
     "ReadLevel",
+    "ReadNotReady",
     "ReadResult",
     "ReadYourWrites",
     "ResultLost",

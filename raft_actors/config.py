@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -18,6 +19,8 @@ message, and to write as one piece."""
 MAX_MESSAGE_BYTES = 2 * MAX_SIZE_BYTES
 """The largest message that a node takes: room for all that goes with the largest thing in it. Not a matter of its own
 settings: a follower has to take whatever the leader has committed, of whatever size it was accepted."""
+
+_MOST_CLOCK_ERROR = 0.2
 
 _SIZES = ("max_command_bytes", "max_append_bytes", "snapshot_chunk_bytes")
 
@@ -37,6 +40,39 @@ def _check_name(what: str, name: object) -> None:
 
 
 @attrs.frozen
+class Leases:
+    """Leases of leaders, for `Lease` reads and `Node.while_leading`. Every node must have the same.
+
+    Attributes:
+        duration_s: how long a leader counts on what it knew last. Writes wait as long after a failover (not after
+            leadership was handed over); reads go on. At least twice the heartbeat interval.
+        clock_error: how much faster or slower than right any node's clock may run, as a share. Real ones are off by
+            some 0.0001; the margin costs little: it lengthens the wait after a failover.
+    """
+
+    duration_s: float = 1.0
+    clock_error: float = 0.01
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 < self.duration_s < math.inf:
+            raise ConfigurationError(f"a lease's duration_s must be positive, not {self.duration_s}")
+        if not 0 <= self.clock_error <= _MOST_CLOCK_ERROR:
+            raise ConfigurationError(
+                f"clock_error is a share from 0 to {_MOST_CLOCK_ERROR}, not {self.clock_error}: with worse clocks than "
+                "that no lease is worth its wait"
+            )
+
+    def __str__(self) -> str:
+        """As nodes say it to each other: equal texts are equal settings."""
+        return f"leases of {self.duration_s!r} s, clocks off by {self.clock_error!r}"
+
+    @property
+    def wait_s(self) -> float:
+        """How long, on a clock that may be too fast, until a lease has ended on one that may be too slow."""
+        return self.duration_s * (1 + self.clock_error) / (1 - self.clock_error)
+
+
+@attrs.frozen
 class ClusterConfig:
     """What all nodes of one cluster share.
 
@@ -45,6 +81,9 @@ class ClusterConfig:
         voters: node id → address, for every voting member. The id is the identity; an address may change between
             runs. The set of ids may not: it is kept in the store, and compared at every start and between nodes. What
             an address looks like is the transport's affair (`host:port` for TCP; unused in memory).
+        leases: whether leaders hold leases, and which; None: they don't. Nodes refuse each other where it differs. To
+            change it, stop all nodes, and start them with the other setting: one that knows nothing of another's lease
+            does not wait for its end.
         skipped_commands: log index → digest of commands that no node carries out, because they would end every one. The
             error that ends a node gives both. Give it to every node before any is started, and only where none has
             applied the command: one that has differs from then on. A node whose log holds another command there ends.
@@ -52,6 +91,7 @@ class ClusterConfig:
 
     cluster_id: str
     voters: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_frozen_addresses)
+    leases: Leases | None = attrs.field(default=None, kw_only=True)
     skipped_commands: Mapping[int, str] = attrs.field(factory=dict[int, str], converter=_sorted_digests, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -159,3 +199,17 @@ class NodeConfig:
                 raise ConfigurationError(f"{field.name} must be at most {MAX_SIZE_BYTES:,} bytes, not {value:,}")
             if value is None or value < 0 or (value == 0 and field.name not in may_be_zero):
                 raise ConfigurationError(f"{field.name} must be positive, not {value}")
+
+
+def check_together(cluster: ClusterConfig, config: NodeConfig) -> None:
+    """Look at settings of a cluster and of one of its nodes that have to fit.
+
+    Raises:
+        ConfigurationError: they don't.
+    """
+    leases = cluster.leases
+    if leases is not None and leases.duration_s < 2 * config.heartbeat_interval_s:
+        raise ConfigurationError(
+            f"a lease of {leases.duration_s} s would run out between two heartbeats: duration_s must be at least twice "
+            f"heartbeat_interval_s ({config.heartbeat_interval_s})"
+        )

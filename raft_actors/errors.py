@@ -221,8 +221,24 @@ class SessionExpired(ProposalError):
         )
 
 
+class LeadershipEnded(ProposalError):
+    """The leadership in which this was to be proposed is over: nothing was proposed. See `Node.while_leading`.
+
+    Attributes:
+        term: its term.
+    """
+
+    def __init__(self, term: int, why: str) -> None:
+        self.term = term
+        super().__init__(f"the leadership of term {term} is over: {why}; nothing was proposed")
+
+
 class Overloaded(ProposalError):
     """Too many bytes or proposals are waiting to commit: nothing was proposed; slow down and retry."""
+
+
+class ReadNotReady(ProposalError):
+    """`read_nowait` can't answer at once, and says why: nothing was read. `read` waits instead."""
 
 
 class CommandTooLarge(ProposalError, ValueError):

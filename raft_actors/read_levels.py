@@ -58,7 +58,16 @@ class Local:
     """What this node has applied, however old. Asks nobody; consecutive reads at one node never go back."""
 
 
-ReadLevel = Linearizable | BoundedStale | ReadYourWrites | Local
+@attrs.frozen
+class Lease:
+    """All that was committed before the call, as long as no clock is more wrong than `Leases.clock_error` says.
+
+    A leader that holds a lease (`ClusterConfig.leases`) answers without asking anybody. Where there is none now, and at
+    other nodes, it is read as `Linearizable` is.
+    """
+
+
+ReadLevel = Linearizable | Lease | BoundedStale | ReadYourWrites | Local
 
 LINEARIZABLE = Linearizable()
 

@@ -7,7 +7,7 @@ the state alone: no clock, no randomness, no I/O, no iteration over a `set` of s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Collection, Hashable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from raft_actors.commands import RAW_BYTES, CommandCodec
@@ -47,6 +47,15 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         before changing anything, or leave the state as you want it. Only `fatal_errors`, MemoryError and RecursionError
         tell of the replica instead, and end it.
         """
+
+    def touches(self, command: CommandT) -> Collection[Hashable] | None:
+        """What a command may read or change, by names of your own; None, the default: anything.
+
+        Only for clusters with leases (`ClusterConfig.leases`): a new leader answers reads before it may commit, if they
+        name what they are about (`Node.read(…, keys=…)`) and no command touches it that may or may not be committed.
+        Name too much rather than too little: what is missing may give a stale answer.
+        """
+        return None
 
     @abstractmethod
     def snapshot(self) -> Iterable[bytes]:

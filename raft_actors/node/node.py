@@ -19,7 +19,7 @@ import trio
 
 from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.home_thread import NOT_IN_TRIO, current_task
-from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.config import ClusterConfig, NodeConfig, check_together
 from raft_actors.errors import (
     ChangeFailed,
     CommandFailed,
@@ -32,6 +32,7 @@ from raft_actors.node.applied_log import AppliedLog
 from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
 from raft_actors.node.joining import Join
+from raft_actors.node.leadership import Leaderships, LeadingNode
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.members import MemberCalls
@@ -56,7 +57,7 @@ T = TypeVar("T")
 M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 
-class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, SessionsNode[M_co], Generic[M_co]):
+class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsNode[M_co], Generic[M_co]):
     """One member of a Raft cluster. Open it with `open_node` (or `run_node` in a nursery of your own).
 
     Its type names the state machine: a `Node[Accounts]` proposes the commands of `Accounts`, and reads from one.
@@ -92,6 +93,7 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, SessionsNode[M_co], Ge
                 f"node {node_id!r} is not among the voters of cluster {cluster.cluster_id!r} "
                 f"({', '.join(cluster.voters)}): is it to join, or has it joined? Then say join=True"
             )
+        check_together(cluster, config or NodeConfig())
         self.node_id = node_id
         self.config = config if config is not None else NodeConfig()
         machine = state_machine_from(state_machine)
@@ -113,6 +115,7 @@ class Node(ReadingNode[M_co], MemberCalls, SnapshotCalls, SessionsNode[M_co], Ge
         self._handoff = Handoff(self._supervisor)
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
         self._reading = Reading(self._supervisor, self._submission)
+        self._leaderships = Leaderships(self._supervisor, self._reading, self._submission)
 
     # --- life ------------------------------------------------------------------------------------------------
 

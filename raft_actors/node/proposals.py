@@ -319,10 +319,11 @@ class PendingRead(PendingOutcome[R]):
     Attributes:
         query: what to run.
         may_miss: of how many of the last entries it does not matter whether they are applied.
+        settled_in: see `ReadRequest`.
         seen: once it is settled, the state that it ran on; None where it did not run, or went through the log.
     """
 
-    __slots__ = ("_context", "may_miss", "query", "seen")
+    __slots__ = ("_context", "may_miss", "query", "seen", "settled_in")
 
     is_read: bool = True
     forward: bool = False
@@ -332,6 +333,7 @@ class PendingRead(PendingOutcome[R]):
         self._context = copy_context()
         self.query = query
         self.may_miss = 0
+        self.settled_in = 0
         self.seen: Seen | None = None
 
     @override

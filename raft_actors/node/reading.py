@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Generic, TypeVar
 
 import trio
 
 from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.home_thread import current_task
-from raft_actors.errors import NodeStopped, NotLeader, Overloaded
+from raft_actors.errors import ConfigurationError, NodeStopped, NotLeader, Overloaded, ReadNotReady
 from raft_actors.node.applier import Applier
+from raft_actors.node.limbo import Limbo
 from raft_actors.node.looking import applier_of
 from raft_actors.node.proposals import PendingRead, Seen
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.raft.inputs import ReadsRequested
+from raft_actors.raft.roles import Leader
 from raft_actors.read_levels import (
     LINEARIZABLE,
     BoundedStale,
+    Lease,
     Linearizable,
     Local,
     ReadLevel,
@@ -38,14 +41,26 @@ class Reading:
         self._supervisor = supervisor
         self._submission = submission
         self._requested = ReadsRequested([], taken=True)  # the item that took in the last read
+        self._limbo = Limbo(supervisor.state_machine)
 
-    async def read(self, query: Callable[[Any], T], level: ReadLevel) -> PendingRead[T]:
+    async def read(
+        self, query: Callable[[Any], T], level: ReadLevel, keys: Collection[Hashable] | None = None
+    ) -> PendingRead[T]:
         """Have a query run where the level allows it; return the read, which is settled. Raises as `Node.read` does."""
         task = current_task()
         supervisor = self._supervisor
         supervisor.check_caller()
         read: PendingRead[T] = PendingRead(supervisor.admission, query)
-        if type(level) is not Linearizable and await self._looked(read, level):
+        if supervisor.cluster.leases is not None and (type(level) is Lease or keys is not None):
+            await trio.lowlevel.checkpoint()
+            if self._inherit(read, keys) and type(level) is Lease and self._by_lease(read) is None:
+                return read
+            if read.done:  # it was answered, and the lease ran out meanwhile: the process was held up
+                again, read = read, PendingRead(supervisor.admission, query)
+                read.settled_in = again.settled_in
+        elif type(level) is Lease:
+            raise ConfigurationError("there are no leases: ClusterConfig(leases=Leases(…)), the same on every node")
+        elif type(level) is not Linearizable and await self._looked(read, level):
             return read
         try:
             if self._requested.taken or not supervisor.admission.admit_if_room(read):
@@ -58,16 +73,57 @@ class Reading:
             raise
         return read
 
-    def read_nowait(self, query: Callable[[Any], T]) -> T:
-        """Have a query run on what is applied."""
+    def read_nowait(self, query: Callable[[Any], T], level: Local | Lease, keys: Collection[Hashable] | None) -> T:
+        """Have a query run on what is applied, or say why not."""
         supervisor = self._supervisor
         supervisor.check_caller()
         read: PendingRead[T] = PendingRead(supervisor.admission, query)
         applier = self._living_applier()
-        if not applier.reads.is_whole:
-            raise Overloaded("a snapshot is being restored: there is no state to look at")
-        applier.reads.look(read)
+        if type(level) is Local:
+            if not applier.reads.is_whole:
+                raise ReadNotReady("a snapshot is being restored: there is no state to look at")
+            applier.reads.look(read)
+            return read.result_nowait()
+        if supervisor.cluster.leases is None:
+            raise ReadNotReady("there are no leases: ClusterConfig(leases=Leases(…))")
+        self._submission.check_leader()
+        if not self._inherit(read, keys):
+            raise ReadNotReady("this new leader can't know yet whether what is read is committed: name keys, or wait")
+        why = self._by_lease(read)
+        if why is not None:
+            raise ReadNotReady(why)
         return read.result_nowait()
+
+    def _inherit(self, read: PendingRead[Any], keys: Collection[Hashable] | None) -> bool:
+        """Note whether it concerns nothing of earlier terms that may or may not be committed. Not at a follower."""
+        leader = self.leader()
+        if leader is None or self._limbo.concerns(leader, keys):
+            return False
+        read.settled_in = leader.term
+        return True
+
+    def _by_lease(self, read: PendingRead[Any]) -> str | None:
+        """Answer by the lease, or say why not. The lease is looked at after the query, too: this process may have been
+        held up in between, and others have gone on.
+        """
+        leader = self.leader()
+        if leader is None:
+            return "this node does not lead"
+        leader.lease.wanted = True
+        reads = self._living_applier().reads
+        if not reads.is_whole or reads.index < leader.state.commit_index:
+            return "what is committed is not applied here yet"
+        if not leader.lease.is_valid:
+            return "no lease runs now: it is renewed with the next heartbeat"
+        reads.look(read)
+        if leader.lease.is_valid and self.leader() is leader:
+            return None
+        return "the lease ran out while it was read"
+
+    def leader(self) -> Leader | None:
+        """The role that leads, if this node does."""
+        role = self._supervisor.role
+        return role if isinstance(role, Leader) and role.state.leader == role.state.node_id else None
 
     def age_s(self, seen: Seen | None) -> float | None:
         """How old the state may be that a read saw."""
@@ -152,7 +208,13 @@ class ReadingNode(Generic[M_co]):
     _reading: Reading
 
     @trio.lowlevel.enable_ki_protection
-    async def read(self, query: Callable[[M_co], T], level: ReadLevel = LINEARIZABLE) -> T:
+    async def read(
+        self,
+        query: Callable[[M_co], T],
+        level: ReadLevel = LINEARIZABLE,
+        *,
+        keys: Collection[Hashable] | None = None,
+    ) -> T:
         """Run `query(state_machine)` on a state that is as new as the level says; by default `Linearizable`: all that
         was committed before this call is in it.
 
@@ -163,16 +225,19 @@ class ReadingNode(Generic[M_co]):
 
         Args:
             query: is given the state machine.
-            level: `Linearizable`, `BoundedStale`, `ReadYourWrites` or `Local`: see docs/guarantees.md.
+            level: `Linearizable`, `Lease`, `BoundedStale`, `ReadYourWrites` or `Local`: see docs/guarantees.md.
+            keys: what the query is about, in the names of `StateMachine.touches`: with leases, a leader that has just
+                been elected may answer it before it may commit. None: anything.
 
         Raises:
+            ConfigurationError: a `Lease` read in a cluster without leases.
             NotLeader: no leader is known, or it has to be asked itself (it is of an older version); nothing was read.
             Overloaded, LeadershipLost, NodeStopped: nothing was read.
             TypeError: the query is an async function.
             UsageError: this is not a task of the node's Trio run, or the node was never run.
             Exception: what the query raised.
         """
-        return (await self._reading.read(query, level)).result_nowait()
+        return (await self._reading.read(query, level, keys)).result_nowait()
 
     @trio.lowlevel.enable_ki_protection
     async def read_result(self, query: Callable[[M_co], T], level: ReadLevel = LINEARIZABLE) -> ReadResult[T]:
@@ -185,17 +250,20 @@ class ReadingNode(Generic[M_co]):
         return ReadResult(value, seen.index, seen.term, self._reading.age_s(seen))
 
     @trio.lowlevel.enable_ki_protection
-    def read_nowait(self, query: Callable[[M_co], T], level: Local) -> T:
-        """Run the query now, on what this node has applied.
+    def read_nowait(
+        self, query: Callable[[M_co], T], level: Local | Lease, *, keys: Collection[Hashable] | None = None
+    ) -> T:
+        """Run the query now, on what this node has applied, or say why the level does not allow that now.
 
         Raises:
-            Overloaded: a snapshot is just being restored.
+            ReadNotReady: it does not; the message says why (no lease runs, say).
+            NotLeader: a `Lease` read at a node that does not lead.
             NodeStopped: the node has ended.
             TypeError: the query is an async function.
             UsageError: this is not the node's thread, or the node has not recovered yet.
             Exception: what the query raised.
         """
-        return self._reading.read_nowait(query)
+        return self._reading.read_nowait(query, level, keys)
 
     def read_token(self) -> int:
         """A token of all that this node has applied, for `ReadYourWrites` at any node: after `await propose(…)`, what

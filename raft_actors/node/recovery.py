@@ -43,6 +43,7 @@ def recover(
         incarnation=recovered.incarnation,
         must_be_named=must_be_named,
         stored_configurations=recovered.configurations,
+        monotonic=clock.now,
         boottime=clock.boottime,
         read_requests=first_read_request(rng, clock),
         features_of=transport.features_of,

@@ -24,6 +24,7 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.actors.timer import DeadlineTimer
 from raft_actors.errors import InternalError
 from raft_actors.node.replication import Replication
+from raft_actors.node.scopes import Scopes
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.effects import (
     AnnounceCommit,
@@ -35,6 +36,7 @@ from raft_actors.raft.effects import (
     ChangeBegun,
     DiscardSnapshot,
     Effect,
+    EndScopes,
     Feed,
     KeepResults,
     LeaveBehind,
@@ -89,6 +91,7 @@ class Services:
         end_step: called when all effects of a step were performed: what was asked for during the step begins.
         observe: called after each input that was decided on, and with the successor once it has started.
         clock: the node's.
+        scopes: what goes on only while it leads.
     """
 
     inbox: Mailbox[Input]
@@ -98,6 +101,7 @@ class Services:
     end_step: Callable[[], None]
     observe: Callable[[Role], None]
     clock: NodeClock = attrs.field(factory=NodeClock)
+    scopes: Scopes = attrs.field(factory=Scopes)
 
     def __attrs_post_init__(self) -> None:
         missing = [effect.__name__ for effect in COMMON_EFFECTS if effect not in self.perform]
@@ -216,7 +220,9 @@ class LeaderActor(RoleActor):
 
     @override
     def performers(self, nursery: trio.Nursery) -> Performers:
-        replication = self.replication
+        replication, leader, services = self.replication, self.role, self.services
+        if isinstance(leader, Leader) and leader.lease.settings is not None:
+            nursery.start_soon(services.scopes.watch, leader, services.clock, name="watch over the lease")
         return {
             **self.services.perform,
             ReplicateTo: lambda effect: replication.replicate_to(effect, nursery),
@@ -224,6 +230,7 @@ class LeaderActor(RoleActor):
             Beat: replication.tell_all,
             AnnounceCommit: replication.announce_commit,
             TellCommit: replication.tell_commit,
+            EndScopes: lambda effect: self.services.scopes.end_all(effect.why),
             Feed: replication.feed,
         }
 

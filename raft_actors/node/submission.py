@@ -82,8 +82,8 @@ class Submission(Generic[C, R]):
         await self.submit(read)
         return await read.wait()
 
-    async def submit(self, outcome: PendingOutcome[Any]) -> None:
-        """Hand it in once there is room for it.
+    async def submit(self, outcome: PendingOutcome[Any], *, term: int = 0) -> None:
+        """Hand it in once there is room for it; to be proposed in this term alone, if one is given.
 
         Raises:
             NotLeader, NodeStopped, Overloaded: it was not handed in.
@@ -91,7 +91,12 @@ class Submission(Generic[C, R]):
         """
         current_task()  # before anything is changed: waiting for the outcome must be possible
         self._supervisor.check_caller()
-        await self.hand_in_when_room(outcome)
+        if not term:
+            await self.hand_in_when_room(outcome)
+            return
+        self.check_leader()
+        await self._supervisor.admission.admit(outcome)
+        self._tell(Requested([outcome], term=term), outcome)
 
     async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
         """The same for a caller that has been looked at."""
@@ -157,6 +162,10 @@ class Submission(Generic[C, R]):
             waiting.requests.append(outcome)
             return
         supervisor.requested = item = Requested([outcome])
+        self._tell(item, outcome)
+
+    def _tell(self, item: Requested, outcome: PendingOutcome[Any]) -> None:
+        supervisor = self._supervisor
         try:
             supervisor.inbox.tell(item)
         except (MailboxFull, ActorStopped) as refusal:

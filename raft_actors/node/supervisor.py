@@ -38,6 +38,7 @@ from raft_actors.node.performer import performers
 from raft_actors.node.proposals import Admission
 from raft_actors.node.recovery import recover
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
+from raft_actors.node.scopes import Scopes
 from raft_actors.node.snapshotter import Snapshotter
 from raft_actors.node.status import NodeState
 from raft_actors.persistence.abc import Storage, StoreIdentity
@@ -74,6 +75,7 @@ class Supervisor:
         ended: set once all of it has ended.
         changed: parks those who wait for another leader, or other members.
         transfers: who waits to hear what came of handing leadership over, or that a change of members has begun.
+        scopes: what goes on only while this node leads.
     """
 
     def __init__(
@@ -96,10 +98,7 @@ class Supervisor:
         self.transport = transport
         self.observer = observer
         self.clock = clock or NodeClock()
-        self.inbox: Mailbox[Input] = Mailbox(
-            name=f"node {node_id}",
-            capacity=config.inbox_capacity,
-        )
+        self.inbox: Mailbox[Input] = Mailbox(name=f"node {node_id}", capacity=config.inbox_capacity)
         self.home = self.inbox.home = HomeThread(f"node {node_id!r}")
         self.requested = Requested([], taken=True)
         self.admission = Admission(
@@ -126,6 +125,7 @@ class Supervisor:
         self.address = ""
         self.must_be_named = False
         self.initial_voters: tuple[str, ...] = ()
+        self.scopes = Scopes()
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
@@ -206,13 +206,8 @@ class Supervisor:
             for actor in (self.persistence, self.snapshotter, self.installer, applier):
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
             await nursery.start(self.transport.run, endpoint_of(self, voters))
-            self._log.info(
-                "runs: term %d, last entry %d, committed %d, applied %d",
-                state.term,
-                state.log.last_index,
-                state.commit_index,
-                applier.applied_index,
-            )
+            at = (state.term, state.log.last_index, state.commit_index, applier.applied_index)
+            self._log.info("runs: term %d, last entry %d, committed %d, applied %d", *at)
             started()
             if self.join is not None:
                 nursery.start_soon(ask_to_join, self, self.join)
@@ -238,6 +233,7 @@ class Supervisor:
             end_step=partial(self._end_step, applier),
             observe=self._seen.look if self.observer is None else self._observe,
             clock=self.clock,
+            scopes=self.scopes,
         )
         actor: RoleActor = FollowerActor(state, services)
         redelivered: Input | None = None
@@ -275,6 +271,7 @@ class Supervisor:
         self.admission.fail_all(stopped)
         for transfer in self.transfers:
             transfer.fail(stopped(None))
+        self.scopes.end_all("the node has stopped")
         self.inbox.close()
         self._seen.end()
         if self.applier is not None:

@@ -205,6 +205,17 @@ class TellCommit:
 
 
 @attrs.frozen
+class EndScopes:
+    """End what may only go on while this node leads, and nobody else can commit anything.
+
+    Attributes:
+        why: as an application is told.
+    """
+
+    why: str
+
+
+@attrs.frozen
 class LeaveBehind:
     """Tell those who care that entries are about to be forgotten which a follower, that is there, still needs.
 
@@ -258,6 +269,7 @@ Effect = (
     | AnnounceCommit
     | TellCommit
     | KeepResults
+    | EndScopes
     | LeaveBehind
     | Feed
     | Become

@@ -79,10 +79,12 @@ class Requested:
     Attributes:
         requests: the proposals and reads, in the order in which they came.
         taken: whether a role has decided on it; what comes later needs an item of its own.
+        term: the only term in which they may be proposed; 0: any.
     """
 
     requests: list[Request]
     taken: bool = False
+    term: int = 0
 
 
 @attrs.define(eq=False)

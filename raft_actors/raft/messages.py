@@ -209,9 +209,15 @@ class ReadIndexReply:
 
 @attrs.frozen
 class TimeoutNow:
-    """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10)."""
+    """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10).
+
+    Attributes:
+        lease_over: whether no lease of any leader up to this term runs any more: if it is elected in the next one, it
+            need not wait for the end of any.
+    """
 
     term: int
+    lease_over: bool = attrs.field(default=False, metadata={SINCE: 3})
 
 
 @attrs.frozen

@@ -44,9 +44,12 @@ class ReadRequest(Request, Protocol):
 
     Attributes:
         done: whether it was answered, or nobody waits for it any more.
+        settled_in: a term in which it concerns nothing that its leader can't know yet to be committed (see
+            `StateMachine.touches`); 0: in none.
     """
 
     done: bool
+    settled_in: int
 
 
 class TransferRequest(Protocol):

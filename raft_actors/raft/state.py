@@ -52,6 +52,8 @@ class RaftState:
         durable: the term and vote on disk.
         boottime: a clock that goes on while the machine is suspended, handed in for what elapsed time decides: leases,
             and how old a read is. Only differences count.
+        monotonic: the clock that timers go by, which may stand still in suspend; for leases, which count on neither.
+        lease_over: whether the leader that told this node to stand holds no lease; the candidate takes it.
         features_of: what a peer and this node both can do (`raft.features`), as the transport knows it now.
         read_requests: the number of the last `RequestReadIndex`. It begins elsewhere in each life of the node.
         leader: the leader of `term` as far as known.
@@ -91,6 +93,8 @@ class RaftState:
     boottime: Callable[[], float] = _no_clock
     features_of: Callable[[str], frozenset[str]] = _nothing
     read_requests: int = 0
+    monotonic: Callable[[], float] = _no_clock
+    lease_over: bool = False
     leader: str | None = None
     leadership_transfer: bool = False
     handover: Handover | None = None

@@ -4,7 +4,7 @@ never hear of some of their calls again. What they called and were told is the c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.errors import CommandFailed, NotCommitted, NotLeader, Overloaded, ProposalError, RaftError
 from raft_actors.node.node import Node
 from raft_actors.node.sessions import SessionState
+from raft_actors.read_levels import LINEARIZABLE, ReadLevel
 from raft_actors.testing.linearizability import UNKNOWN
 from raft_actors.testing.recording import RecordingStateMachine
 
@@ -129,22 +130,37 @@ class Client(Generic[C, R]):
         """
         return await self._record(commands, lambda node: node.propose_many(commands, forward=self.forward), retry=retry)
 
-    async def read(self, request: Any, query: Callable[[Any], T]) -> T:
-        """Have whoever leads answer a linearizable read, trying again until it does.
+    async def read(
+        self,
+        request: Any,
+        query: Callable[[Any], T],
+        level: ReadLevel = LINEARIZABLE,
+        keys: Collection[Hashable] | None = None,
+    ) -> T:
+        """Have some node answer a read, trying again until one does.
 
         Args:
             request: what the history says was asked.
             query: is given the application's state machine, and returns the answer.
+            level: one that promises all that was committed, as the history takes that for granted.
+            keys: see `Node.read`.
         """
 
         async def ask(node: Node[RecordingStateMachine[C, R]]) -> list[T]:
-            return [await node.read(lambda recorder: query(recorder.inner))]
+            return [await node.read(lambda recorder: query(recorder.inner), level, keys=keys)]
 
         (result,) = await self._record([request], ask, retry=True)
         answer: T = result
         return answer
 
-    async def read_once(self, node_id: str, request: Any, query: Callable[[Any], T]) -> T | None:
+    async def read_once(
+        self,
+        node_id: str,
+        request: Any,
+        query: Callable[[Any], T],
+        level: ReadLevel = LINEARIZABLE,
+        keys: Collection[Hashable] | None = None,
+    ) -> T | None:
         """Have this very node answer a linearizable read, within `patience_s`; None if it does not.
 
         It shows a node that answers although it does not lead any more. A read that is not answered leaves no trace in
@@ -159,7 +175,7 @@ class Client(Generic[C, R]):
             suppress(ProposalError),
         ):
             await self._hop(node_id)
-            answer = await node.read(lambda recorder: query(recorder.inner))
+            answer = await node.read(lambda recorder: query(recorder.inner), level, keys=keys)
             await self._hop(node_id)
             call.returned(answer)
             return answer

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
-from raft_actors.config import ClusterConfig, NodeConfig
+from raft_actors.config import ClusterConfig, Leases, NodeConfig
 from raft_actors.errors import NodeStopped, NotLeader, Overloaded, StorageCorrupt
 from raft_actors.node.members import MembersStatus
 from raft_actors.node.node import Node
@@ -75,6 +75,7 @@ class SimulatedCluster(Generic[C, R]):
         joiners: int,
         seed: int,
         config: NodeConfig,
+        leases: Leases | None,
         faults: Faults,
         disk_delay_s: float,
         trace: bool,
@@ -91,7 +92,9 @@ class SimulatedCluster(Generic[C, R]):
         self._make_state_machine = state_machine
         self._nursery = nursery
         names = [f"n{number}" for number in range(1, nodes + joiners + 1)]
-        self._cluster_config = ClusterConfig("simulated", {name: f"{name}.test:1" for name in names[:nodes]})
+        self._cluster_config = ClusterConfig(
+            "simulated", {name: f"{name}.test:1" for name in names[:nodes]}, leases=leases
+        )
         gates = {name: Gate() for name in names}
         disks = {name: self._make_disk(name, gates[name], disk_delay_s) for name in names}
         recorder = TraceRecorder(self.trace, disks)

@@ -12,7 +12,7 @@ from random import Random
 
 import attrs
 
-from raft_actors.config import KIB, MIB, NodeConfig
+from raft_actors.config import KIB, MIB, Leases, NodeConfig
 from raft_actors.testing.actions import ACTIONS
 from raft_actors.testing.profiles import ANYTHING, draw_profile, focus
 from raft_actors.transports.faults import Faults
@@ -44,6 +44,7 @@ class Plan:
         client_crashes: probability that a client dies within a call and another takes its place.
         readers: how many further clients look for leaders that were deposed, to see whether they still answer.
         profile: what it is about; see `profiles`.
+        leases: of leaders; None: they hold none. The clock that goes on in suspend is as wrong then as it may be.
         older: how many of the nodes stand for such of an older version, which know nothing of what was added since.
     """
 
@@ -66,6 +67,7 @@ class Plan:
     client_crashes: float = 0.0
     readers: int = 0
     profile: str = ANYTHING
+    leases: Leases | None = None
     older: int = 0
 
     @classmethod
@@ -83,8 +85,9 @@ class Plan:
         requests = draw_faults(rng)
         replies = draw_faults(rng) if rng.random() < 0.3 else requests
         rates = rng.choice(((1.0, 1.0), (1.0, 1.0), (0.95, 1.05), (0.7, 1.4)))
+        config = draw_config(rng)
         return cls(
-            config=draw_config(rng),
+            config=config,
             requests=requests,
             replies=replies,
             outlive=rng.random() < 0.3,
@@ -103,6 +106,7 @@ class Plan:
             stubborn=rng.choice((0.0, 0.8, 0.95)),
             readers=rng.choice((0, 0, 1)),
             older=rng.choice((0, 0, 0, 1, 2, MOST_NODES)),
+            leases=draw_leases(rng, config),
         )
 
 
@@ -131,6 +135,13 @@ def draw_faults(rng: Random) -> Faults:
         replay=rng.choice((0.0, 0.0, 0.005, 0.03)),
         replay_delay_s=(0.5, rng.choice((2.0, 15.0))),
     )
+
+
+def draw_leases(rng: Random, config: NodeConfig) -> Leases | None:
+    """Draw what leases leaders hold; most often none."""
+    if rng.random() < 0.6:
+        return None
+    return Leases(config.election_timeout_s[0] * rng.choice((1.0, 1.5, 3.0)), rng.choice((0.01, 0.1)))
 
 
 def draw_config(rng: Random) -> NodeConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Hashable, Iterable, Iterator
 from struct import Struct
 from typing import Any, TypeVar
 
@@ -73,6 +73,11 @@ class RecordingStateMachine(StateMachine[C, R]):
             raise
         self._watch.applied(self._life, index, data, comparable(result))
         return result
+
+    @override
+    def touches(self, command: Any) -> Collection[Hashable] | None:
+        keys: Collection[Hashable] | None = self.inner.touches(command)
+        return keys
 
     @override
     def snapshot(self) -> Iterable[bytes]:

@@ -173,7 +173,13 @@ async def _run(run: _Run, nodes: int, plan: Plan) -> None:
     try:
         with trio.fail_after(options.seconds + _HANGS_AFTER_S):
             async with simulate(
-                Store, nodes=nodes, seed=seed, config=plan.config, disk_delay_s=0.0, trace=options.trace
+                Store,
+                nodes=nodes,
+                seed=seed,
+                config=plan.config,
+                leases=plan.leases,
+                disk_delay_s=0.0,
+                trace=options.trace,
             ) as cluster:
                 run.cluster = cluster
                 run.load = load = Load(cluster, plan)

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from raft_actors.actors.one_error import leaves
 from raft_actors.commands import RAW_BYTES
-from raft_actors.config import NodeConfig
+from raft_actors.config import Leases, NodeConfig
 from raft_actors.errors import ConfigurationError, NodeStopped, ProposalError, StorageCorrupt, StorageError
 from raft_actors.node.submission import Submission
 from raft_actors.raft.transitions import RoleName
@@ -35,6 +35,11 @@ R = TypeVar("R")
 
 #: From one entry of `feed` to the next, and how long each waits to be committed.
 _FEED_S, _FED_S = 0.001, 5.0
+
+_REAL_TIME = (
+    "nothing repeats in real time: run Trio with clock=trio.testing.MockClock(autojump_threshold=0), or simulate with "
+    "deterministic=False"
+)
 
 HEALTHY_DISK_S = (0.0, 0.002)
 """How long a write takes on a disk that was healed."""
@@ -311,6 +316,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
     joiners: int = 0,
     seed: int = 0,
     config: NodeConfig | None = None,
+    leases: Leases | None = None,
     faults: Faults = RELIABLE,
     disk_delay_s: float = 0.001,
     deterministic: bool = True,
@@ -326,6 +332,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
         joiners: nodes beside those, which are no members until `Node.change_members` makes them some.
         seed: of the network, the nodes, `SimulatedCluster.rng` and Trio's scheduler.
         config: for every node; its `seed` is replaced by one that follows from the cluster's.
+        leases: of leaders, on clocks of their own (`SimulatedClock.boottime_rate`).
         faults, disk_delay_s: of all messages, and of each write.
         deterministic: insist on a simulated clock, and schedule tasks in an order drawn from the seed.
         trace: keep all events in `cluster.trace`, not only the latest.
@@ -337,10 +344,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
         BaseException: what the block raised, as itself, with a note of the seed.
     """
     if deterministic and not isinstance(trio.lowlevel.current_clock(), (MockClock, SimulationClock)):
-        raise ConfigurationError(
-            "nothing repeats in real time: run Trio with clock=trio.testing.MockClock(autojump_threshold=0), or "
-            "simulate with deterministic=False"
-        )
+        raise ConfigurationError(_REAL_TIME)
     error: BaseException | None = None
     with deterministic_scheduling(seed) if deterministic else nullcontext():
         async with trio.open_nursery() as surroundings, trio.open_nursery() as nursery:
@@ -351,6 +355,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
                 joiners=joiners,
                 seed=seed,
                 config=config or NodeConfig(),
+                leases=leases,
                 faults=faults,
                 disk_delay_s=disk_delay_s,
                 trace=trace,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import AsyncIterable, Hashable, Iterable
+from collections.abc import AsyncIterable, Collection, Hashable, Iterable
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from raft_actors.commands import CommandCodec
 from raft_actors.raft.transitions import RoleName
+from raft_actors.read_levels import LINEARIZABLE, Lease, ReadLevel
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.clients import Client, OutcomeUnknown
 from raft_actors.testing.linearizability import UNKNOWN, Model
@@ -39,6 +40,8 @@ _SEVERAL = 0.25
 
 #: Of the changes that may be proposed once only, how many are made in sessions instead, which propose them again.
 _IN_SESSION = 0.5
+#: Probability that a read goes by the leader's lease, where there are leases.
+_BY_LEASE = 0.7
 
 #: Changes of one value of which nobody can tell whether, and when, they were made: the checker must try all orders.
 _MOST_OPEN = 3
@@ -106,6 +109,10 @@ class Store(StateMachine[Change, str]):
         if command.number:
             self.answered[command.client] = command.number, old
         return old
+
+    @override
+    def touches(self, command: Change) -> Collection[Hashable]:
+        return (command.key,)
 
     @override
     def snapshot(self) -> Iterable[bytes]:
@@ -196,7 +203,7 @@ class Load:
             key = rng.choice(_KEYS)
             client.go_to(leaders[-1][1])
             await client.call(self._change(client.name, count, rng, "put", key), retry=True)
-            await client.read_once(leaders[0][1], Get(key), partial(_value_of, key))
+            await client.read_once(leaders[0][1], Get(key), partial(_value_of, key), self._level(rng), (key,))
 
     async def _work(self, number: int) -> None:
         """One client after the other: when one dies within a call, another takes its place."""
@@ -219,7 +226,7 @@ class Load:
             mortal = rng.random() < plan.client_crashes
             with trio.move_on_after(rng.expovariate(20.0) if mortal else float("inf")) as scope:
                 if kind == "get":
-                    await client.read(Get(key), partial(_value_of, key))
+                    await client.read(Get(key), partial(_value_of, key), self._level(rng), (key,))
                 else:
                     several = rng.randint(2, 4) if rng.random() < _SEVERAL and self._may_stay_open(key) else 1
                     changes = [self._change(name, count + more, rng, kind, key) for more in range(1, several + 1)]
@@ -228,6 +235,10 @@ class Load:
                     await self._call(client, changes, once=once, in_session=sessions.random() < _IN_SESSION)
             if scope.cancelled_caught:
                 return
+
+    def _level(self, rng: Random) -> ReadLevel:
+        """A level that promises all that was committed."""
+        return Lease() if self._plan.leases is not None and rng.random() < _BY_LEASE else LINEARIZABLE
 
     async def _think(self, rng: Random) -> None:
         """Wait until the next call; where clients act in step, until a moment at which others call, too."""

@@ -71,6 +71,9 @@ class Torment:
         for name in cluster.node_ids:
             cluster.disk(name).delay_s = plan.disk_s
             cluster.clock(name).set_rate(self.rng.uniform(*plan.clock_rates))
+            if plan.leases is not None:
+                error = plan.leases.clock_error
+                cluster.clock(name).boottime_rate = self.rng.choice((1 - error, 1.0, 1 + error))
 
     async def _bring_back(self, nursery: trio.Nursery) -> None:
         """Start every node that is down again, some time after."""

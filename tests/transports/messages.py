@@ -49,7 +49,7 @@ SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
 MESSAGES = st.one_of(
     st.builds(RequestPreVote, INTS, INTS, INTS, INTS),
     st.builds(RequestPreVoteReply, INTS, INTS, st.booleans()),
-    st.builds(TimeoutNow, INTS),
+    st.builds(TimeoutNow, INTS, st.booleans()),
     st.builds(ConfirmLeader, INTS, INTS),
     st.builds(ConfirmLeaderReply, INTS, INTS),
     st.builds(RequestReadIndex, INTS, INTS),

@@ -105,7 +105,7 @@ def test_the_wire_format_stays_what_it_is() -> None:
     assert {name: encode(message).hex() for name, message in SAMPLES.items()} == {
         "RequestPreVote": "95 08 04 0b 03 02".replace(" ", ""),
         "RequestPreVoteReply": "94 09 04 02 c3".replace(" ", ""),
-        "TimeoutNow": "92 0a 04".replace(" ", ""),
+        "TimeoutNow": "93 0a 04 c2".replace(" ", ""),
         "ConfirmLeader": "93 0b 04 07".replace(" ", ""),
         "ConfirmLeaderReply": "93 0c 04 07".replace(" ", ""),
         "RequestReadIndex": "93 0d 04 09".replace(" ", ""),

@@ -106,6 +106,7 @@ def make_state(
         voted_for=voted_for,
         commit_index=log.snapshot_index if commit_index is None else commit_index,
         stored_configurations=stored_configurations,
+        monotonic=lambda: 0.0,
         boottime=lambda: 0.0,
         features_of=lambda _peer: FEATURES,
     )

@@ -19,6 +19,7 @@ import raft_actors
 from raft_actors import (
     CommandFailed,
     CommandTooLarge,
+    LeadershipEnded,
     LeadershipLost,
     NodeStopped,
     NotCommitted,
@@ -37,6 +38,7 @@ ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
     NotCommitted: [(3, 7), (3, 9, (1, 2))],
     ResultLost: [(7,)],
     SessionExpired: [(7,)],
+    LeadershipEnded: [(3, "term 4 has begun")],
     CommandTooLarge: [(9, 8)],
     CommandFailed: [(5,)],
     NodeStopped: [("n1", 4), ("n1",)],

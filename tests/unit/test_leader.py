@@ -343,7 +343,7 @@ def test_tells_what_is_known_of_each_proposal_when_its_leadership_ends() -> None
     assert "the read" in str(errors[read])
     for outcome in (late, late_read):
         assert isinstance(errors[outcome], NotLeader)
-    assert leader.leave() == []
+    assert refused(leader.leave()) == []
 
 
 def test_does_not_fail_what_is_committed_when_its_leadership_ends() -> None:
@@ -351,7 +351,7 @@ def test_does_not_fail_what_is_committed_when_its_leadership_ends() -> None:
     proposal, _ = propose(leader, b"a")
     make_durable(leader, step(leader))
     assert of(Apply, receive(leader, "n2", accepted(2))) == [Apply(2, (proposal,))]
-    assert leader.leave() == []
+    assert refused(leader.leave()) == []
 
 
 def test_a_step_with_nothing_to_append_writes_nothing() -> None:

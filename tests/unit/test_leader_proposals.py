@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_actors.errors import Overloaded
+from raft_actors.errors import LeadershipEnded, Overloaded
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.raft.effects import Apply, WakeReplicators
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
@@ -17,6 +17,7 @@ from raft_actors.raft.roles import Leader
 from tests.unit.builders import (
     make_admission,
     make_durable,
+    make_follower,
     make_leader,
     of,
     propose,
@@ -156,3 +157,16 @@ def test_takes_no_proposal_while_its_own_disk_is_too_far_behind() -> None:
     assert refused(propose(leader, b"z")[1]) == []
     assert refused(query(leader)[1]) == []
     assert not big.done
+
+
+def test_what_may_be_proposed_in_one_term_alone_is_proposed_in_no_other_and_handed_on_to_nobody() -> None:
+    """Neither once another term has begun, nor in the rest of its own, where the leader has only stepped down."""
+    leader, proposal = make_leader(), PendingProposals[Any](make_admission(), [b"late"], 4)
+    own = Requested([proposal], term=2)
+    for role in (make_leader(term=3), make_follower((1,), term=2, leader="n2")):
+        [(outcome, error)] = refused(role.handle(own, 0.0))
+        assert outcome is proposal
+        assert isinstance(error, LeadershipEnded)
+        assert not role.state.outbox.waiting
+    assert leader.handle(own, 0.0) == []
+    assert [batch.commands() for batch in appended(leader)] == [[b"late"]]

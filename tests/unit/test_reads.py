@@ -135,7 +135,14 @@ def test_before_its_first_entry_is_committed_a_leader_answers_nothing() -> None:
     assert answered(receive(leader, "n2", ConfirmLeaderReply(2, 1))) == []
     ask(leader)
     assert answered(receive(leader, "n2", ConfirmLeaderReply(2, 2))) == []
-    assert answered(receive(leader, "n2", AppendEntriesAccepted(2, 3))) == [(3, 1), (3, 1)]
+    assert answered(receive(leader, "n2", AppendEntriesAccepted(2, 3))) == [(2, 1), (2, 1)]
+
+
+def test_a_leader_that_knows_all_that_it_inherited_to_be_committed_need_not_wait() -> None:
+    """Whatever its predecessors have committed is among that, so its own first entry need not be committed (§8)."""
+    leader = make_leader((1, 1), commit_index=2)
+    ask(leader)
+    assert answered(receive(leader, "n2", ConfirmLeaderReply(2, 1))) == [(2, 1)]
 
 
 def test_an_answer_does_not_say_that_the_log_matches() -> None:

@@ -24,6 +24,7 @@ class Tag(enum.IntEnum):
     INCARNATION = 9
     ADDRESS = 10
     CONFIGURATION_INDEX = 11
+    LEASES = 12
 
 
 def pack_fields(fields: dict[Tag, bytes]) -> bytes:

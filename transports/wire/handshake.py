@@ -90,6 +90,8 @@ class Verdict(enum.IntEnum):
     """The sender has not shown a certificate of the node that it says to be: none, another node's, or no TLS at all."""
     OTHER_INCARNATION = 10
     """The sender's store is not the one that the receiver knows it by: its files were lost, or its id is used twice."""
+    OTHER_LEASES = 12
+    """Leaders of the two sides hold other leases, or only those of one do: one would not wait for the other's end."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -145,6 +147,7 @@ class Hello:
         initial_voters: digest of the voters that its cluster began with (`voters_digest`); empty: it does not know.
         timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
         incarnation, address, configuration_index: see `Greeting`.
+        leases: what leases its leaders hold; empty: none.
     """
 
     cluster_id: str
@@ -156,6 +159,7 @@ class Hello:
     incarnation: str = ""
     address: str = ""
     configuration_index: int = 0
+    leases: str = ""
 
     @property
     def greeting(self) -> Greeting:
@@ -176,6 +180,7 @@ class Hello:
             endpoint.incarnation,
             endpoint.address,
             endpoint.configuration_index(),
+            endpoint.leases,
         )
 
     def encode(self) -> bytes:
@@ -188,6 +193,8 @@ class Hello:
         more = {Tag.INITIAL_VOTERS: self.initial_voters} if self.initial_voters else {}
         if self.timing_ms != (0, 0):
             more[Tag.TIMING] = _TIMING.pack(*self.timing_ms)
+        if self.leases:
+            more[Tag.LEASES] = self.leases.encode()
         if self.address:
             more[Tag.ADDRESS] = self.address.encode()
         more |= _identity_fields(self.incarnation, self.configuration_index)
@@ -223,6 +230,7 @@ class Hello:
             short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES),
             short_text(fields, Tag.ADDRESS, MAX_ADDRESS_BYTES),
             _configuration_index(fields),
+            short_text(fields, Tag.LEASES, MAX_ADDRESS_BYTES),
         )
 
 
@@ -290,6 +298,8 @@ def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
         verdict, detail = Verdict.OTHER_VOTERS, f"node {endpoint.node_id!r} was started with the voters {names}"
     elif hello.sender not in endpoint.peers:
         verdict = Verdict.UNKNOWN_NODE
+    elif hello.leases != endpoint.leases:
+        verdict, detail = Verdict.OTHER_LEASES, f"this node's cluster has {endpoint.leases or 'no leases'}"
     else:
         detail = _timing_trouble(hello.timing_ms, timing_ms(endpoint))
         verdict = Verdict.OTHER_TIMING if detail else verdict

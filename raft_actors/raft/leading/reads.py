@@ -19,6 +19,7 @@ import attrs
 from raft_actors.errors import InternalError
 from raft_actors.raft.effects import AnswerReads, Effect, Send, TellCommit
 from raft_actors.raft.features import READ_INDEX
+from raft_actors.raft.leading.lease import Lease
 from raft_actors.raft.messages import ConfirmLeader, ReadIndexReply
 from raft_actors.raft.quorum import is_quorum, quorum_value
 from raft_actors.raft.requests import ReadRequest
@@ -57,14 +58,16 @@ class Reads:
         last_round: the number of the last one begun. (term, number) is never used again: a term has one leader, which
             leads it once.
         rounds: those that reads wait for, oldest first.
-        unread: rounds that are confirmed, whose reads wait for this term's first entry to be committed.
+        inherited_index: the last entry of earlier terms: what others have committed lies up to there.
+        unread: rounds that are confirmed, whose reads wait until all of that is known to be committed.
         answered: follower → the last round that it has answered.
     """
 
-    def __init__(self, state: RaftState) -> None:
+    def __init__(self, state: RaftState, lease: Lease) -> None:
         """For a leader that has not appended anything yet."""
         self._state = state
-        self._first_index = state.log.last_index + 1
+        self._lease = lease
+        self.inherited_index = state.log.last_index
         self.requested: list[ReadRequest] = []
         self.asked_by: dict[str, int] = {}
         self.last_round = 0
@@ -98,15 +101,26 @@ class Reads:
         state, reads, asked_by = self._state, self.requested, self.asked_by
         self.requested, self.asked_by = [], {}
         # What earlier leaders have committed lies before this term's first entry, wherever the commit index is (§8).
-        index = max(self._first_index, state.commit_index)
+        index = max(self.inherited_index, state.commit_index)
+        as_of = state.boottime()
         questions = self._ask()
-        self.rounds.append(Round(self.last_round, index, state.boottime(), reads, asked_by))
+        if index > state.commit_index:
+            settled = [read for read in reads if read.settled_in == state.term]
+            if settled:
+                self.rounds.append(Round(self.last_round, state.commit_index, as_of, settled, {}))
+                reads = [read for read in reads if read.settled_in != state.term]
+        self.rounds.append(Round(self.last_round, index, as_of, reads, asked_by))
         return [*questions, *self._settle()]
 
     def _ask(self) -> list[Effect]:
         self.last_round += 1
+        self._lease.asked(self.last_round)
         question = ConfirmLeader(self._state.term, self.last_round)
         return [Send(peer, question) for peer in self._able()]
+
+    def ask_at_start(self) -> list[Effect]:
+        """Ask for a lease as soon as this leadership begins, where there are any."""
+        return [*self._ask(), *self._settle()] if self._lease.settings is not None else []
 
     def ask_again(self) -> list[Effect]:
         """Ask in a new round, whose answers count for the earlier ones too: what was sent may be lost. Who waits no
@@ -116,7 +130,7 @@ class Reads:
             waiting.reads = [read for read in waiting.reads if not read.done]
         self.rounds = deque(waiting for waiting in self.rounds if waiting.reads or waiting.asked_by)
         self.requested = [read for read in self.requested if not read.done]
-        return self._ask() if self.rounds else []
+        return self._ask() if self._lease.is_to_be_renewed() or self.rounds else []
 
     def record_answer(self, follower: str, number: int) -> list[Effect]:
         """Note that a follower was in this term when it was asked in this round; let go whom a majority allows.
@@ -134,27 +148,30 @@ class Reads:
     def _settle(self) -> list[Effect]:
         """Let the reads go whose round a majority has answered; then there is room for another round."""
         state, rounds = self._state, self.rounds
+        confirmed = quorum_value({**self.answered, state.node_id: self.last_round}, *state.voter_sets)
+        self._lease.answered(confirmed)
         if not rounds:
             return []
-        confirmed = quorum_value({**self.answered, state.node_id: self.last_round}, *state.voter_sets)
         while rounds and rounds[0].number <= confirmed:
             self.unread.append(rounds.popleft())
         effects = self.release()
         return [*effects, *self.begin()] if self.is_due else effects
 
     def release(self) -> list[Effect]:
-        """Have confirmed reads answered. Not before this term's first entry is committed: until then it may never be
-        applied, and only a later leader's be, in its place.
+        """Have confirmed reads answered whose entry is committed. Until then it may never be applied, and only a later
+        leader's be, in its place.
         """
-        if not self.unread or self.unread[0].index > self._state.commit_index:
+        if not self.unread:
             return []
         effects: list[Effect] = []
-        for each in self.unread:
+        commit_index = self._state.commit_index
+        ready = [each for each in self.unread if each.index <= commit_index]
+        self.unread = [each for each in self.unread if each.index > commit_index]
+        for each in ready:
             if each.reads:
                 effects.append(AnswerReads(each.index, tuple(each.reads), each.as_of))
             for peer, request in each.asked_by.items():
                 effects += (TellCommit(peer), Send(peer, ReadIndexReply(self._state.term, request, each.index)))
-        self.unread = []
         return effects
 
     def refuse_others(self) -> list[Effect]:

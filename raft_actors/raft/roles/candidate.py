@@ -31,6 +31,7 @@ class Candidate(Role):
         self.began_at = self.ends_at = 0.0
         self.leadership_transfer = state.leadership_transfer
         state.leadership_transfer = False
+        self.lease_over, state.lease_over = state.lease_over, False
 
     def start(self, now: float) -> list[Effect]:
         """Enter a new term, vote for oneself, and ask the others once that is durable."""
@@ -78,6 +79,7 @@ class Candidate(Role):
     def _count(self, voter: str) -> list[Effect]:
         self.votes.add(voter)
         if self.state.node_id in self.votes and is_quorum(self.votes, *self.state.voter_sets):
+            self.state.lease_over = self.lease_over  # for this election alone: another one would be of a later term
             return [Become(RoleName.LEADER)]
         return []
 

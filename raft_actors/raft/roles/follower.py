@@ -104,6 +104,7 @@ class Follower(Role):
         if sender != state.leader or not state.may_stand or not state.is_voter:
             return []  # the leader asks again, or leads on
         state.leadership_transfer = True
+        state.lease_over = message.lease_over
         return [Become(RoleName.CANDIDATE)]
 
     # --- reads -----------------------------------------------------------------------------------------------

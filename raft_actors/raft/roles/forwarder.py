@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from raft_actors.errors import NotLeader
+from raft_actors.errors import NotLeader, NotMember
 from raft_actors.raft.effects import Effect, KeepResults, Refuse
 from raft_actors.raft.features import FORWARDING
 from raft_actors.raft.inputs import PeerDisconnected
@@ -19,10 +19,6 @@ class Forwarder(ABC):
     state: RaftState
 
     @abstractmethod
-    def not_leader(self) -> NotLeader:
-        """The error that names the leader as far as known."""
-
-    @abstractmethod
     def on_peer_disconnected(self, item: PeerDisconnected, now: float) -> list[Effect]:
         """Decide on the end of the connections with a peer."""
 
@@ -35,6 +31,15 @@ class Forwarder(ABC):
         """Decide on proposals and reads: hand them on to the leader, or refuse them, naming it."""
         self.state.outbox.take(request for request in requests if request.forward)
         return [Refuse(request, self.not_leader()) for request in requests if not request.forward]
+
+    def not_leader(self) -> NotLeader:
+        """The error that names the leader as far as known."""
+        state = self.state
+        leader = state.leader
+        address = state.address_of(leader) if leader else None
+        member = state.configuration.members.get(leader or "")
+        refusal = NotLeader if state.is_member else NotMember
+        return refusal(leader, address, state.term, member.metadata if member else None)
 
     def forward(self, now: float) -> list[Effect]:
         """Hand on to the leader what waits for it, and see to what was handed on before."""

@@ -5,24 +5,16 @@ What it keeps account of lies in `leading`, a part for each concern; here is wha
 
 from __future__ import annotations
 
-import contextlib
-from typing import cast
-
 from typing_extensions import override
 
-from raft_actors.errors import (
-    InternalError,
-    LeadershipLost,
-    Overloaded,
-    TransferFailed,
-    TransferRefused,
-)
+from raft_actors.errors import InternalError, LeadershipLost, Overloaded
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceCommit,
     Beat,
     Become,
     Effect,
+    EndScopes,
     Feed,
     Refuse,
     ReplicateTo,
@@ -34,11 +26,12 @@ from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.forwarded import ForwardedParcels
 from raft_actors.raft.leading.intake import Intake
+from raft_actors.raft.leading.lease import Lease
 from raft_actors.raft.leading.members import Members
 from raft_actors.raft.leading.own_disk import OwnDisk
 from raft_actors.raft.leading.reads import Reads
 from raft_actors.raft.leading.retention import Retention
-from raft_actors.raft.leading.transfer import Transfer, choose_target
+from raft_actors.raft.leading.transfer import Transfer
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -52,22 +45,25 @@ from raft_actors.raft.messages import (
     Message,
     ReadIndexReply,
     RequestReadIndex,
-    TimeoutNow,
 )
 from raft_actors.raft.requests import Handover, ReadRequest, Request
-from raft_actors.raft.roles.leader_members import LeaderOfMembers
+from raft_actors.raft.roles.leader_handing_over import LeaderHandingOver
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
+
+#: How soon to look again whether others' leases have ended, at least: a clock may stand still.
+_LEAST_WAIT_S = 0.001
 
 _ANNOUNCE_COMMIT = AnnounceCommit()  # one for all: a busy leader needs thousands a second
 
 
-class Leader(LeaderOfMembers):
+class Leader(LeaderHandingOver):
     """The leader of one term.
 
     Attributes:
         term: the term that it leads; the state's own may be higher already when it leaves.
         intake: what applications ask of it.
+        lease: what may be read without asking, and until when nothing may be committed.
         reads: those that ask the followers, and no log.
         commit: how far a majority holds the log.
         contact: when the followers last answered.
@@ -84,7 +80,8 @@ class Leader(LeaderOfMembers):
         super().__init__(state)
         self.term = state.term
         self.intake = Intake(state)
-        self.reads = Reads(state)
+        self.lease = Lease(state)
+        self.reads = Reads(state, self.lease)
         self.commit = Commit(state)
         self.contact = Contact(state)
         self.own_disk = OwnDisk(state)
@@ -97,14 +94,22 @@ class Leader(LeaderOfMembers):
         """Lead: an entry of this term is needed before anything older can be known to be committed (§5.4.2, §8)."""
         state = self.state
         state.follow(state.node_id)
-        self.deadline = now + state.config.heartbeat_interval_s
+        state.lease_over = False
+        self.deadline = self._next_deadline(now)
         self.contact.begin(now)
         self.own_disk.saw_it_work(now)
         self.members.start(now)
         self.intake.clock.begin(now)
         replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
         self.intake.requested += state.outbox.take_all()  # for the next step, behind the entry that begins the term
-        return [replicate, *self._append([self.intake.noop()])]
+        # Where there are leases, reads need not wait for the first commit, but for one round.
+        questions = self.reads.ask_at_start()
+        return [replicate, *self._append([self.intake.noop()]), *questions]
+
+    def _next_deadline(self, now: float) -> float:
+        """A heartbeat, or the end of the wait for others' leases."""
+        interval_s = self.state.config.heartbeat_interval_s
+        return now + (min(interval_s, max(self.lease.wait_left_s, _LEAST_WAIT_S)) if self.lease.waits else interval_s)
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -115,7 +120,7 @@ class Leader(LeaderOfMembers):
         """
         interval_s = self.state.config.heartbeat_interval_s
         held_up = now - self.deadline > interval_s
-        self.deadline = now + interval_s
+        self.deadline = self._next_deadline(now)
         if held_up:
             self.own_disk.saw_it_work(now)
         elif self.contact.is_lost(now):
@@ -130,18 +135,10 @@ class Leader(LeaderOfMembers):
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
         effects.append(Beat(self.contact.inactive(now) | self.members.awaited))
+        if self.lease.settings is not None:
+            effects += self._advance_commit()  # it may have waited for the end of others' leases
         effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
         return [*effects, *self._go_on_with_members(now), *self.state.note_commit()]
-
-    def _give_way(self, now: float) -> list[Effect]:
-        """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
-        state = self.state
-        effects: list[Effect] = []
-        with contextlib.suppress(TransferRefused):
-            target = choose_target(None, state, self.commit, self.contact, now)
-            effects.append(Send(target, TimeoutNow(state.term)))
-        state.leader = None
-        return [*effects, Become(RoleName.FOLLOWER)]
 
     @override
     def in_touch(self, now: float) -> bool:
@@ -271,6 +268,8 @@ class Leader(LeaderOfMembers):
         return [Feed(sender, message)]
 
     def _advance_commit(self) -> list[Effect]:
+        if not self.lease.may_commit:
+            return []
         index = self.commit.advance()
         if index is None:
             return []
@@ -283,54 +282,11 @@ class Leader(LeaderOfMembers):
         waiting = self.forwarded.committed(index)
         return AnnounceCommit(waiting) if waiting else _ANNOUNCE_COMMIT
 
-    # --- handing over ----------------------------------------------------------------------------------------
-
     @override
     def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
         """Not to be handed leadership, until it is heard of again."""
         self.contact.disconnected.add(item.peer)
         return []
-
-    @override
-    def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:
-        """Choose who is to lead, and hold what is proposed from now on."""
-        request = item.request
-        if self.transfer is not None:
-            under_way = f"leadership is being handed to {self.transfer.target!r} already"
-            return [Refuse(request, TransferRefused(under_way))]
-        try:
-            target = choose_target(request.to, self.state, self.commit, self.contact, now)
-        except TransferRefused as refusal:
-            return [Refuse(request, refusal)]
-        self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
-        self.transfer.held += self.reads.take_all()
-        # What came earlier in this step goes into the log still: it came before.
-        return [] if self.intake.requested or self.forwarded.unplaced else self._tell_when_due()
-
-    def _tell_when_due(self) -> list[Effect]:
-        """Tell the target to stand, once: when it holds the whole log, all of which is committed."""
-        transfer, state = self.transfer, self.state
-        if transfer is None or transfer.told or self.intake.requested or self.forwarded.unplaced:
-            return []
-        if not self.commit.match_index[transfer.target] == state.log.last_index == state.commit_index:
-            return []
-        transfer.told = True
-        return [Send(transfer.target, TimeoutNow(state.term))]
-
-    def _go_on_with_transfer(self, now: float) -> list[Effect]:
-        """Say again what may be lost; give up in the end, and lead on."""
-        transfer = self.transfer
-        if transfer is None:
-            return []
-        if now < transfer.ends_at:
-            return [Send(transfer.target, TimeoutNow(self.term))] if transfer.told else []
-        self.transfer = None
-        self.intake.requested += [request for request in transfer.held if not request.is_read]
-        reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
-        if transfer.request is None:
-            return reads
-        failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
-        return [*reads, Refuse(transfer.request, TransferFailed(failed))]
 
     # --- its log -----------------------------------------------------------------------------------------------
 
@@ -355,6 +311,7 @@ class Leader(LeaderOfMembers):
         effects += self.forwarded.leave()
         self.state.forwarded = self.forwarded
         effects += [Refuse(read, LeadershipLost(self.term, None)) for read in self.reads.take_all()]
+        effects.append(EndScopes(self._why_it_ends()))
         intake.uncommitted.clear()
         intake.requested.clear()
         if self.members.waiting is not None:
@@ -364,6 +321,11 @@ class Leader(LeaderOfMembers):
             refused = tuple(request for request in held if not request.forward)
             self.state.handover = Handover(self.transfer.request, refused)
         return effects
+
+    def _why_it_ends(self) -> str:
+        if self.state.term > self.term:
+            return f"term {self.state.term} has begun"
+        return "a majority has not answered for long, or this node's disk hangs"
 
     def on_append_entries(self, sender: str, message: AppendEntries, now: float) -> list[Effect]:
         """Impossible: a term has one leader (§5.2, Figure 3)."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from raft_actors.errors import InternalError, NotLeader, NotMember, TransferFailed
+from raft_actors.errors import InternalError, LeadershipEnded, TransferFailed
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceSnapshot,
@@ -316,6 +316,9 @@ class Role(Forwarder, ABC):
 
     def _on_requested(self, item: inputs.Requested, now: float) -> list[Effect]:
         item.taken = True
+        if item.term and not (self.name is RoleName.LEADER and item.term == self.state.term):
+            over = "this node does not lead any more"
+            return [Refuse(request, LeadershipEnded(item.term, over)) for request in item.requests]
         return self.on_requests(item.requests)
 
     def _on_reads_requested(self, item: inputs.ReadsRequested, now: float) -> list[Effect]:
@@ -325,15 +328,6 @@ class Role(Forwarder, ABC):
     def on_reads(self, reads: list[ReadRequest], now: float) -> list[Effect]:
         """Decide on reads: refuse them, naming the leader."""
         return [Refuse(read, self.not_leader()) for read in reads]
-
-    def not_leader(self) -> NotLeader:
-        """The error that names the leader as far as known."""
-        state = self.state
-        leader = state.leader
-        address = state.address_of(leader) if leader else None
-        member = state.configuration.members.get(leader or "")
-        refusal = NotLeader if state.is_member else NotMember
-        return refusal(leader, address, state.term, member.metadata if member else None)
 
     # --- snapshots: the same decision in every role ---------------------------------------------------------------
 

@@ -42,8 +42,11 @@ class NoLeakedTask(Invariant):
             self.fail(
                 f"{life} has become {life.role and life.role.name}, and of the role before there still run {leaked}"
             )
-        peers = len(life.state.peers) if isinstance(life.role, Leader) else 0
-        expected = peers + bool(peers)  # a replicator each, and the announcer of commits
+        expected = 0
+        if isinstance(life.role, Leader):
+            peers = len(life.state.peers)
+            watches = life.role.lease.settings is not None
+            expected = peers + bool(peers) + watches  # replicators, the announcer of commits, the watch over the lease
         if len(own) != expected:
             names = sorted(task.name for task in own)
             self.fail(

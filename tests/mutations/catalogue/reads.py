@@ -46,7 +46,7 @@ READ_INDEX: tuple[Mutation, ...] = (
         "read-index-before-own-entry",
         "a leader that has committed nothing yet does not know what is committed",
         "dissertation §6.4; TiKV #9239",
-        Edit(_READS, "Reads.begin", "max(self._first_index, state.commit_index)", "state.commit_index"),
+        Edit(_READS, "Reads.begin", "max(self.inherited_index, state.commit_index)", "state.commit_index"),
     ),
     mutation(
         "confirmed-read-before-apply",
@@ -69,6 +69,11 @@ READ_INDEX: tuple[Mutation, ...] = (
         "lost-question-not-asked-again",
         "what reads wait for is asked again where it may be lost",
         "dissertation §6.4",
-        Edit(_READS, "Reads.ask_again", "return self._ask() if self.rounds else []", "return []"),
+        Edit(
+            _READS,
+            "Reads.ask_again",
+            "return self._ask() if self._lease.is_to_be_renewed() or self.rounds else []",
+            "return []",
+        ),
     ),
 )

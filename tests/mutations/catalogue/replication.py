@@ -6,6 +6,7 @@ from tests.mutations.mutation import Edit, Mutation, mutation
 
 _FOLLOWER = "raft/roles/follower.py"
 _LEADER = "raft/roles/leader.py"
+_START = "return [replicate, *self._append([self.intake.noop()]), *questions]"
 _COMMIT = "raft/leading/commit.py"
 _QUORUM = "raft/quorum.py"
 _LOG = "raft/log.py"
@@ -135,7 +136,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.start",
-            "return [replicate, *self._append([self.intake.noop()])]",
+            _START,
             """
             if state.log.last_index == state.commit_index:
                 return [replicate, *self._append([self.intake.noop()])]
@@ -150,7 +151,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         "no-entry-at-term-start",
         "a leader begins its term with an entry of its own",
         "§8",
-        Edit(_LEADER, "Leader.start", "return [replicate, *self._append([self.intake.noop()])]", "return [replicate]"),
+        Edit(_LEADER, "Leader.start", _START, "return [replicate]"),
     ),
     mutation(
         "match-noted-for-all",

@@ -1,0 +1,160 @@
+"""Leadership as a scope: what an application does only while this node leads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from raft_actors.actors.home_thread import current_task
+from raft_actors.errors import CommandFailed, LeadershipEnded, NodeStopped, ProposalError
+from raft_actors.node.looking import applier_of
+from raft_actors.node.proposals import PendingProposals
+from raft_actors.node.reading import Reading
+from raft_actors.node.scopes import Scopes
+from raft_actors.node.submission import Submission
+from raft_actors.node.supervisor import Supervisor
+from raft_actors.raft.roles import Leader
+from raft_actors.read_levels import LINEARIZABLE
+
+
+class Leadership:
+    """One stay in `Node.while_leading`.
+
+    Attributes:
+        term: the term that this node leads.
+        ended: why the block was cancelled; None as long as it was not.
+    """
+
+    def __init__(self, leader: Leader, reading: Reading, submission: Submission[Any, Any]) -> None:
+        self.term = leader.term
+        self.ended: str | None = None
+        self.leader = leader
+        self.cancel_scope = trio.CancelScope()
+        self._reading = reading
+        self._submission = submission
+
+    @property
+    def holds(self) -> bool:
+        """Whether this node leads by all that it knows, and, with leases, nobody else can have committed anything by
+        now, by the clock. For a last look right before what can't be undone: a block is cancelled where it waits next.
+        """
+        if self.ended is not None or self._reading.leader() is not self.leader:
+            return False
+        lease = self.leader.lease
+        return lease.settings is None or lease.is_valid
+
+    def end(self, why: str) -> None:
+        """Cancel the block."""
+        if self.ended is None:
+            self.ended = why
+            self.cancel_scope.cancel()
+
+    async def propose(self, command: Any) -> Any:
+        """As `Node.propose`, but in this term alone.
+
+        Raises:
+            LeadershipEnded: it is over; nothing was proposed.
+            ProposalError: as `Node.propose`.
+        """
+        (result,) = await self.propose_many([command])
+        if isinstance(result, CommandFailed):
+            raise result
+        return result
+
+    async def propose_many(self, commands: Sequence[Any]) -> list[Any]:
+        """As `Node.propose_many`, but in this term alone. Raises as `propose`; failures of commands are results."""
+        current_task()
+        if not self.holds:
+            raise LeadershipEnded(self.term, self.ended or "its lease has run out")
+        if not commands:
+            await trio.lowlevel.checkpoint()
+            return []
+        # Handed on to nobody: another leader's term is not this one.
+        proposals: PendingProposals[Any] = self._submission.proposals(commands, forward=False)
+        await self._submission.submit(proposals, term=self.term)
+        return await proposals.wait()
+
+
+class Leaderships:
+    """Lets an application in when this node leads."""
+
+    def __init__(self, supervisor: Supervisor, reading: Reading, submission: Submission[Any, Any]) -> None:
+        self._supervisor = supervisor
+        self._reading = reading
+        self._submission = submission
+
+    @property
+    def _scopes(self) -> Scopes:
+        return self._supervisor.scopes
+
+    async def enter(self) -> Leadership:
+        """Wait until this node leads, has applied all that was committed before, and commits by itself.
+
+        Raises:
+            NodeStopped: the node ended first.
+        """
+        current_task()
+        supervisor = self._supervisor
+        supervisor.check_caller()
+        await trio.lowlevel.checkpoint()
+        while True:
+            if supervisor.over:
+                raise NodeStopped(supervisor.node_id) from supervisor.crash
+            leader = self._reading.leader()
+            if leader is None:
+                await supervisor.changed.park()
+            elif await self._has_begun(leader):
+                leadership = Leadership(leader, self._reading, self._submission)
+                self._scopes.add(leadership)
+                return leadership
+            else:
+                await trio.sleep(supervisor.config.heartbeat_interval_s)
+
+    async def _has_begun(self, leader: Leader) -> bool:
+        """Wait for the term's first entry, before which no later leader than the ones before it has committed, and make
+        sure that this one leads still.
+        """
+        try:
+            await applier_of(self._supervisor).wait_applied(leader.reads.inherited_index + 1)
+            await self._reading.read(lambda _state_machine: None, LINEARIZABLE)
+        except ProposalError:
+            return False
+        if self._reading.leader() is not leader or leader.transfer is not None:
+            return False
+        if leader.state.commit_index <= leader.reads.inherited_index:
+            return False
+        return leader.lease.settings is None or leader.lease.is_valid
+
+    def leave(self, leadership: Leadership) -> None:
+        """The block is over."""
+        self._scopes.discard(leadership)
+
+
+class LeadingNode:
+    """What a node offers to those who do something only while it leads."""
+
+    _leaderships: Leaderships
+
+    @asynccontextmanager
+    async def while_leading(self) -> AsyncGenerator[Leadership, None]:
+        """Do something only while this node leads: `async with node.while_leading() as leadership`.
+
+        The block begins once this node leads and has applied all that was committed before. It is cancelled when the
+        leadership ends; then `leadership.ended` says why (None: the block came to its own end). In a cluster with
+        leases it is so before any other node can commit anything, by the clock, also where this one is cut off or was
+        paused; without them, once this node learns that it leads no more. `leadership.propose` refuses what would be
+        proposed in a later term, and `leadership.holds` is for a last look before what can't be undone.
+
+        Raises:
+            NodeStopped: the node ended before it led.
+            UsageError: this is not a task of the node's Trio run, or the node was never run.
+        """
+        leadership = await self._leaderships.enter()
+        try:
+            with leadership.cancel_scope:
+                yield leadership
+        finally:
+            self._leaderships.leave(leadership)

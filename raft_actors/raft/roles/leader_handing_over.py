@@ -1,0 +1,95 @@
+"""The leader's decisions about handing leadership over: whom to tell to stand, when, and what it gives up before."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import cast
+
+from typing_extensions import override
+
+from raft_actors.errors import TransferFailed, TransferRefused
+from raft_actors.raft import inputs
+from raft_actors.raft.effects import Become, Effect, EndScopes, Refuse, Send
+from raft_actors.raft.leading.forwarded import ForwardedParcels
+from raft_actors.raft.leading.intake import Intake
+from raft_actors.raft.leading.lease import Lease
+from raft_actors.raft.leading.reads import Reads
+from raft_actors.raft.leading.transfer import Transfer, choose_target
+from raft_actors.raft.messages import TimeoutNow
+from raft_actors.raft.requests import ReadRequest
+from raft_actors.raft.roles.leader_members import LeaderOfMembers
+from raft_actors.raft.transitions import RoleName
+
+
+class LeaderHandingOver(LeaderOfMembers):
+    """The part of `Leader` that has another node lead."""
+
+    term: int
+    intake: Intake
+    lease: Lease
+    reads: Reads
+    forwarded: ForwardedParcels
+
+    @override
+    def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:
+        """Choose who is to lead, and hold what is proposed from now on."""
+        request = item.request
+        if self.transfer is not None:
+            under_way = f"leadership is being handed to {self.transfer.target!r} already"
+            return [Refuse(request, TransferRefused(under_way))]
+        try:
+            target = choose_target(request.to, self.state, self.commit, self.contact, now)
+        except TransferRefused as refusal:
+            return [Refuse(request, refusal)]
+        self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
+        self.transfer.held += self.reads.take_all()
+        # What came earlier in this step goes into the log still: it came before.
+        return [] if self.intake.requested or self.forwarded.unplaced else self._tell_when_due()
+
+    @override
+    def _tell_when_due(self) -> list[Effect]:
+        """Tell the target to stand, once: when it holds the whole log, all of which is committed."""
+        transfer, state = self.transfer, self.state
+        if transfer is None or transfer.told or self.intake.requested or self.forwarded.unplaced:
+            return []
+        if not self.commit.match_index[transfer.target] == state.log.last_index == state.commit_index:
+            return []
+        transfer.told = True
+        given_up = self._give_lease_up()
+        return [*given_up, Send(transfer.target, TimeoutNow(state.term, self.lease.is_over))]
+
+    def _give_lease_up(self) -> list[Effect]:
+        """Before another one is told to stand: it need not wait for the end of a lease then. For the rest of this term:
+        what was sent may arrive late, and who was told be elected long after this leader has given the transfer up.
+        """
+        if self.lease.settings is not None and self.lease.given_up:
+            return []
+        self.lease.given_up = True
+        return [EndScopes("leadership is handed to another node")]
+
+    def _go_on_with_transfer(self, now: float) -> list[Effect]:
+        """Say again what may be lost; give up in the end, and lead on."""
+        transfer = self.transfer
+        if transfer is None:
+            return []
+        if now < transfer.ends_at:
+            again = TimeoutNow(self.term, self.lease.is_over)
+            return [Send(transfer.target, again)] if transfer.told else []
+        self.transfer = None
+        self.intake.requested += [request for request in transfer.held if not request.is_read]
+        reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
+        if transfer.request is None:
+            return reads
+        failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
+        return [*reads, Refuse(transfer.request, TransferFailed(failed))]
+
+    def _give_way(self, now: float) -> list[Effect]:
+        """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
+        state = self.state
+        effects: list[Effect] = []
+        with contextlib.suppress(TransferRefused):
+            target = choose_target(None, state, self.commit, self.contact, now)
+            effects += self._give_lease_up()
+            effects.append(Send(target, TimeoutNow(state.term, self.lease.is_over)))
+        state.leader = None
+        return [*effects, Become(RoleName.FOLLOWER)]
