@@ -45,7 +45,7 @@ _FILLING_BYTES = 512 * 1024
 SNAPSHOT_CHUNKS: int = _FILLINGS * _FILLING_BYTES // COMPACTING["snapshot_chunk_bytes"]
 
 #: What a proposer or reader may be told when leadership changes.
-NOT_LEADING = {"NotLeader", "LeadershipLost"}
+NOT_LEADING = {"NotLeader", "NotCommitted", "LeadershipLost"}
 
 
 class WorkerGone(Exception):

@@ -56,18 +56,16 @@ async def test_thawed_leader_answers_nothing_stale(tmp_path: Path) -> None:
 
 
 async def test_thawed_leader_steps_down(tmp_path: Path) -> None:
-    """What it had under way gets an answer that says so, unless it was committed; its clients find the new leader."""
+    """What it had under way gets its result, or an answer that says why not; its clients find the new leader."""
     async with open_cluster(tmp_path) as cluster:
         await cluster.start()
         await cluster.started()
         old, new = await _depose(cluster, clients=32)
-        errors = cluster.book.errors.total()
         term = _term(cluster, new)
         cluster.workers[old].send_signal(signal.SIGCONT)
         await cluster.until(lambda: _term(cluster, old) >= term)
         await cluster.acknowledged(50)
         state = await cluster.settle()
-        assert cluster.book.errors.total() > errors
         assert set(cluster.book.errors) <= NOT_LEADING
         assert state["total"] >= cluster.book.acknowledged
 

@@ -28,9 +28,14 @@ class Forwarder(ABC):
         return self.on_peer_disconnected(item, now)
 
     def on_requests(self, requests: list[Request]) -> list[Effect]:
-        """Decide on proposals and reads: hand them on to the leader, or refuse them, naming it."""
-        self.state.outbox.take(request for request in requests if request.forward)
-        return [Refuse(request, self.not_leader()) for request in requests if not request.forward]
+        """Decide on proposals and reads: hand them on to the leader, or refuse them, naming it.
+
+        A node that is no member hands nothing on: the members have parted from it, or are about to, and would leave the
+        proposer without an answer.
+        """
+        may_forward = self.state.is_member
+        self.state.outbox.take(request for request in requests if request.forward and may_forward)
+        return [Refuse(request, self.not_leader()) for request in requests if not (request.forward and may_forward)]
 
     def not_leader(self) -> NotLeader:
         """The error that names the leader as far as known."""
@@ -50,7 +55,7 @@ class Forwarder(ABC):
         known = state.leader != state.node_id and state.durable.term == state.term
         leader = state.leader if known else None
         effects: list[Effect] = []
-        if leader is not None and FORWARDING not in state.features_of(leader):
+        if not state.is_member or (leader is not None and FORWARDING not in state.features_of(leader)):
             effects += outbox.refuse_waiting(self.not_leader())
             leader = None
         kept_from = outbox.keep_from
