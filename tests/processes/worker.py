@@ -177,7 +177,7 @@ class Worker:
 
     async def do_propose(self, order: dict[str, Any]) -> int:
         """One note, tried once."""
-        return await self.node.propose(Note(order["client"], order["number"]))
+        return await self.node.propose(Note(order["client"], order["number"]), forward=False)
 
     async def do_fill(self, order: dict[str, Any]) -> None:
         """Let the state grow."""

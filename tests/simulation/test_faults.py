@@ -243,6 +243,7 @@ async def test_a_hung_disk_answers_once_it_is_mended() -> None:
 async def test_power_lost_in_a_write_leaves_a_prefix(seed: int) -> None:
     async with simulate(CommandLog, seed=seed, disk_delay_s=0.05) as cluster:
         leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"first", 3)
         node, disk = cluster.node(leader), cluster.disk(leader)
         before = disk.state.last_index
         disk.lose_power_at_write(2)
