@@ -355,3 +355,12 @@ def test_a_leader_that_steps_down_hands_on_what_it_had_not_appended() -> None:
     assert became(effects)
     assert of(Refuse, leader.leave()) == []
     assert list(leader.state.outbox.waiting) == [mine]
+
+
+def test_what_comes_back_to_a_leader_is_appended_by_it() -> None:
+    leader = make_leader()
+    mine = proposal(b"a")
+    leader.state.outbox.take_back([mine])  # the leader before this one says late that it did not take it in
+    leader.end_of_step(0.0)
+    assert mine.index == leader.state.log.last_index
+    assert not leader.state.outbox.waiting

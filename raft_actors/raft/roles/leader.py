@@ -167,7 +167,10 @@ class Leader(LeaderHandingOver):
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step, and ask for what is to be read."""
-        effects = [*self._append_requested(now), *self.forward(now)]
+        effects = self.forward(now)
+        if self.state.outbox.waiting:  # taken back from a leader before this one, which had not taken them in
+            effects += self.on_requests(self.state.outbox.take_all())
+        effects += self._append_requested(now)
         return [*effects, *self.reads.begin()] if self.reads.is_due else effects
 
     @override

@@ -13,7 +13,7 @@ _WAITING = "node/waiting_outcomes.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
-_END_OF_STEP = "effects = [*self._append_requested(now), *self.forward(now)]"
+_END_OF_STEP = "effects += self._append_requested(now)"
 
 APPLIED: tuple[Mutation, ...] = (
     mutation(
@@ -116,7 +116,7 @@ ANSWERS: tuple[Mutation, ...] = (
             _END_OF_STEP,
             """
             requested = self.intake.requested
-            effects = self._append(self.intake.batches(now)) if requested else []
+            effects += self._append(self.intake.batches(now)) if requested else []
             for request in requested:
                 if not request.is_read:
                     request.resolve("")
