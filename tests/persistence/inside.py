@@ -33,7 +33,7 @@ async def settle(storage: SqliteStorage) -> None:
     database, thread = session.database, session.thread
     wait_s: float | None = 0.0
     while wait_s is not None:
-        wait_s = await thread.run(lambda: database._idle_after_s(1.0))
+        wait_s = await thread.run(database.idle)  # asked whether it is done, and no more, it would never be idle
 
 
 async def rows(storage: SqliteStorage, table: str) -> int:
