@@ -102,12 +102,10 @@ async def ask_cluster(
                     turn.insert(0, refusal.address)
             except TransportError as trouble:
                 troubles[address] = trouble
-        if trio.current_time() >= deadline:
+        if trio.current_time() + _PAUSE_S >= deadline:
             raise _nobody(troubles)
         await trio.sleep(_PAUSE_S)
-        last, troubles = troubles, {}
-        if trio.current_time() >= deadline:
-            raise _nobody(last)
+        troubles = {}
 
 
 _ELSEWHERE = frozenset({"NotLeader", "NotMember"})

@@ -111,6 +111,7 @@ class Leaderships:
                 self._scopes.add(leadership)
                 return leadership
             else:
+                # For a transfer that may fail, or a lease that may begin: both come with the leader's beats.
                 await trio.sleep(supervisor.config.heartbeat_interval_s)
 
     async def _has_begun(self, leader: Leader) -> bool:

@@ -65,7 +65,7 @@ class Session(Generic[C, R]):
         self._encode = encode
         self._id = state.session if state is not None else 0
         self._next_number = state.next_number if state is not None else 1
-        self._open: dict[int, bytes] = dict(state.open) if state is not None else {}
+        self._open: dict[int, bytes] = dict(sorted(state.open.items())) if state is not None else {}  # lowest first
         self._left = set(self._open)  # by another process: nobody here waits for them yet
         self._beginning = trio.Lock()
         self._room = trio.lowlevel.ParkingLot()
@@ -101,7 +101,7 @@ class Session(Generic[C, R]):
         """
         data = self._encode(command)
         await self.begin()
-        while self._next_number - min(self._open, default=self._next_number) >= WINDOW:
+        while self._next_number - self._floor >= WINDOW:
             await self._room.park()
         number = self._next_number
         self._next_number += 1
@@ -111,8 +111,14 @@ class Session(Generic[C, R]):
     def prepare(self, command: C) -> int:
         """Give a command its number, and leave it open: `state` speaks of it before it is proposed, by `outcomes`. For
         who saves the state before anything can happen.
+
+        Raises:
+            Overloaded: `WINDOW` commands are open.
+            TypeError: it is no command of the state machine.
         """
         number = self._next_number
+        if number - self._floor >= WINDOW:
+            raise Overloaded(f"{WINDOW} commands of this session are open: learn their outcomes first")
         self._open[number] = self._encode(command)
         self._next_number += 1
         self._left.add(number)
@@ -126,6 +132,7 @@ class Session(Generic[C, R]):
         Raises:
             NodeStopped: this node ended; `state` still has what is open.
         """
+        await self.begin()
         outcomes: dict[int, R | ProposalError] = {}
         for number in sorted(self._left):
             try:
@@ -156,8 +163,8 @@ class Session(Generic[C, R]):
     async def _carry_out(self, number: int) -> R:
         known = True
         try:
-            floor = min(self._open)
-            result: R = await self._until_known(numbered(self._id, number, number - floor, self._open[number]))
+            window = number - self._floor
+            result: R = await self._until_known(numbered(self._id, number, window, self._open[number]))
         except SessionExpired:
             self._expired = True
             raise
@@ -166,9 +173,16 @@ class Session(Generic[C, R]):
             raise
         finally:
             if known:
+                floor = self._floor
                 self._open.pop(number, None)
-                self._room.unpark_all()
+                if self._floor > floor:
+                    self._room.unpark_all()
         return result
+
+    @property
+    def _floor(self) -> int:
+        """The lowest number whose outcome is not known."""
+        return next(iter(self._open), self._next_number)
 
     async def _until_known(self, entry: bytes) -> Any:
         """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin."""

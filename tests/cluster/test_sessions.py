@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from raft_actors import CommandFailed, SessionExpired, SessionState
+from raft_actors import CommandFailed, Overloaded, SessionExpired, SessionState
 from raft_actors.raft.sessions import WINDOW
 from raft_actors.testing.cluster import UNRELIABLE
 from tests.cluster.support import CommandLog, LogCluster, follower, open_log, seeds
@@ -122,6 +122,20 @@ async def test_no_more_than_a_window_is_under_way() -> None:
                 await trio.sleep(0.001)
                 assert len(session.state().open) <= WINDOW
         assert len(cluster.facts.history) == WINDOW + 51
+
+
+async def test_no_more_than_a_window_is_prepared_and_what_was_is_proposed_by_outcomes() -> None:
+    async with open_log(1, 0) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        async with cluster.node(leader).session() as session:
+            for _ in range(WINDOW):
+                session.prepare(b"x")
+            with pytest.raises(Overloaded, match="1024 commands of this session are open"):
+                session.prepare(b"x")
+            outcomes = await session.outcomes()
+            assert outcomes == {number: number for number in range(1, WINDOW + 1)}
+            assert session.prepare(b"y") == WINDOW + 1
+            assert await session.outcomes() == {WINDOW + 1: WINDOW + 1}
 
 
 async def test_a_refusal_is_kept_as_well() -> None:

@@ -57,6 +57,19 @@ def test_commands_of_a_window_may_come_in_any_order() -> None:
     assert replica.carried_out == [b"3", b"1", b"2"]
 
 
+@pytest.mark.parametrize("numbers", [(1, 2, 3, 40), (2, 3, 40), (5, 6, 7, 8)])
+def test_replies_below_the_window_make_room_however_far_it_moves(numbers: tuple[int, ...]) -> None:
+    replica = Replica()
+    session = replica.apply(register())
+    before = replica.table.reply_bytes
+    for number in numbers:
+        replica.apply(numbered(session, number, 0, b"x"))  # each says that all before it are settled
+    one = Replica()
+    alone = one.apply(register())
+    one.apply(numbered(alone, numbers[-1], 0, b"x"))
+    assert replica.table.reply_bytes == one.table.reply_bytes > before
+
+
 def test_a_reply_is_forgotten_once_its_client_has_it_and_the_command_never_carried_out_again() -> None:
     replica = Replica()
     session = replica.apply(register())

@@ -101,7 +101,6 @@ class Leader(LeaderHandingOver):
         self.members.start(now)
         self.intake.clock.begin(now)
         replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
-        self.intake.requested += state.outbox.take_all()  # for the next step, behind the entry that begins the term
         # Where there are leases, reads need not wait for the first commit, but for one round.
         questions = self.reads.ask_at_start()
         return [replicate, *self._append([self.intake.noop()]), *questions]
@@ -168,7 +167,7 @@ class Leader(LeaderHandingOver):
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step, and ask for what is to be read."""
         effects = self.forward(now)
-        if self.state.outbox.waiting:  # taken back from a leader before this one, which had not taken them in
+        if self.state.outbox.waiting:  # since before this leadership, or given back now by the leader before
             effects += self.on_requests(self.state.outbox.take_all())
         effects += self._append_requested(now)
         return [*effects, *self.reads.begin()] if self.reads.is_due else effects
