@@ -147,7 +147,7 @@ clean:  ## Remove the environment and everything built or cached
 .venv-smoke/.installed: pyproject.toml setup.py constraints.txt | .venv-smoke/.created $(LINKS)
 	.venv-smoke/bin/$(INSTALL) --constraint constraints.txt setuptools pytest pytest-trio pytest-xdist hypothesis apsw
 	PYTHONWARNINGS=ignore .venv-smoke/bin/$(INSTALL) --constraint constraints.txt --no-build-isolation \
-		--editable '.[cli]'
+		--editable '.[certs,cli]'
 	@touch $@
 
 # An sdist can't hold the links of the repository: it would pack what they lead to a second time.
