@@ -76,7 +76,7 @@ docs: .venv/.installed-docs  ## Build the documentation as a site in build/docs,
 	$(BIN)/python docs/check_site.py build/docs
 	@echo "open build/docs/index.html"
 
-check: ruff mypy pyright flake8-async lint-imports  ## Run every linter and type checker
+check: ruff mypy pyright verifytypes flake8-async lint-imports  ## Run every linter and type checker
 
 ruff: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -93,8 +93,9 @@ verifytypes: .venv/.installed-dev  ## Check that every public name has a known t
 		> "$$(.venv-types/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/libraries.pth"
 	PYTHONWARNINGS=ignore $(BIN)/$(INSTALL) --no-deps --no-build-isolation --upgrade --target \
 		"$$(.venv-types/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" .
-	cd .venv-types && PATH="$$PWD/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
-		../$(BIN)/pyright --verifytypes raft_actors --ignoreexternal
+	@cd .venv-types && report=$$(PATH="$$PWD/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+		../$(BIN)/pyright --verifytypes raft_actors --ignoreexternal) \
+		&& echo "$$report" | grep score || { echo "$$report"; exit 1; }
 
 # Without the setting it asks the network for a newer release of itself.
 pyright: .venv/.installed-dev

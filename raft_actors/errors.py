@@ -108,7 +108,7 @@ class NotLeader(ProposalError):
         self.leader = leader
         self.address = address
         self.term = term
-        self.metadata = dict(metadata or {})
+        self.metadata: dict[str, str] = dict(metadata or {})
         if leader is None:
             text = "not the leader, and no leader is known yet: wait_leader(), then retry"
         else:
@@ -133,7 +133,8 @@ class NotMember(NotLeader):
     ) -> None:
         super().__init__(leader, address, term, metadata)
         leads = "" if leader is None else f", such as {leader!r}, which leads"
-        self.args = (f"not a member of the cluster, as far as this node's log goes: propose at one{leads}",)
+        text = f"not a member of the cluster, as far as this node's log goes: propose at one{leads}"
+        self.args: tuple[str] = (text,)
 
 
 class TransferError(RaftError):

@@ -33,7 +33,7 @@ class Acquaintances:
 
     def __init__(self, node_id: str, fail: Callable[[Exception], None]) -> None:
         """`fail` ends the node with an error."""
-        self.incarnation = ""
+        self.incarnation: str = ""
         self._node_id = node_id
         self._fail = fail
         self._state: RaftState | None = None

@@ -23,9 +23,9 @@ class AppliedReads:
 
     def __init__(self, state_machine: StateMachine[Any, Any]) -> None:
         self._state_machine = state_machine
-        self.index = 0
-        self.term = 0
-        self.is_whole = True
+        self.index: int = 0
+        self.term: int = 0
+        self.is_whole: bool = True
         self.as_of: float | None = None
         self._waiting: list[tuple[int, int, AnswerReads]] = []
         self._count = 0  # keeps equal indexes in order, and the heap from looking at effects

@@ -29,6 +29,7 @@ from raft_actors.node.applied_reads import AppliedReads
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.node.committed_entries import FETCH_BYTES, committed_entries
 from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
+from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.replicated_sessions import ReplicatedSessions
@@ -37,7 +38,7 @@ from raft_actors.node.snapshot_schedule import RequestSnapshot, SnapshotSchedule
 from raft_actors.node.snapshotter import SnapshotJob
 from raft_actors.node.waiting_outcomes import WaitingOutcomes
 from raft_actors.persistence.abc import SnapshotReader, Storage
-from raft_actors.raft.effects import Apply, RestoreSnapshot
+from raft_actors.raft.effects import Apply, KeepResults, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -82,17 +83,17 @@ class Applier(Actor[ApplierMessage]):
         clock: NodeClock | None = None,
     ) -> None:
         super().__init__(name="applier", capacity=_CAPACITY)
-        self.applied_index = 0
-        self.commit_index = 0
-        self.stopped = False
-        self.reads = AppliedReads(state_machine)
+        self.applied_index: int = 0
+        self.commit_index: int = 0
+        self.stopped: bool = False
+        self.reads: AppliedReads = AppliedReads(state_machine)
         self._applied_term = 0
         self._state_machine = state_machine
         self._decode = state_machine.commands.decode
         self._fatal = fatal_errors(state_machine)
-        self.sessions = ReplicatedSessions(state_machine, self._fatal)
+        self.sessions: ReplicatedSessions = ReplicatedSessions(state_machine, self._fatal)
         self._kind = EntryKind.COMMAND
-        self.skipped = SkippedCommands(skipped_commands or {})
+        self.skipped: SkippedCommands = SkippedCommands(skipped_commands or {})
         self._log = log
         self._storage = storage
         self._config = config
@@ -105,7 +106,8 @@ class Applier(Actor[ApplierMessage]):
         self._stride = 1
         self._moved = trio.lowlevel.ParkingLot()
         self._snapshots = SnapshotSchedule(config)
-        self.readers, self.keep_results = self._waiting.readers, self._waiting.keep_results
+        self.readers: ResultReaders = self._waiting.readers
+        self.keep_results: Callable[[KeepResults], None] = self._waiting.keep_results
         self._applied_commands = self._failed_commands = self._restored = 0
 
     # --- what it is told -------------------------------------------------------------------------------------

@@ -29,10 +29,10 @@ class Leadership:
     """
 
     def __init__(self, leader: Leader, reading: Reading, submission: Submission[Any, Any]) -> None:
-        self.term = leader.term
+        self.term: int = leader.term
         self.ended: str | None = None
         self.leader = leader
-        self.cancel_scope = trio.CancelScope()
+        self.cancel_scope: trio.CancelScope = trio.CancelScope()
         self._reading = reading
         self._submission = submission
 

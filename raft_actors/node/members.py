@@ -98,12 +98,12 @@ class PendingChange(Pending[tuple[int, Goal]]):
         cancels: bool = False,
     ) -> None:
         super().__init__()
-        self.voters = _ids(voters)
-        self.learners = _ids(learners)
-        self.members = {**_told(learners), **_told(voters)}
-        self.if_config = if_config
-        self.promote = promote
-        self.cancels = cancels
+        self.voters: frozenset[str] | None = _ids(voters)
+        self.learners: frozenset[str] | None = _ids(learners)
+        self.members: dict[str, Member] = {**_told(learners), **_told(voters)}
+        self.if_config: int | None = if_config
+        self.promote: bool = promote
+        self.cancels: bool = cancels
 
 
 def _ids(given: MemberIds | None) -> frozenset[str] | None:

@@ -95,7 +95,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             )
         check_together(cluster, config or NodeConfig())
         self.node_id = node_id
-        self.config = config if config is not None else NodeConfig()
+        self.config: NodeConfig = config if config is not None else NodeConfig()
         machine = state_machine_from(state_machine)
         self._codec = machine.commands
         self._started = False

@@ -44,11 +44,11 @@ class Admission:
 
     def __init__(self, node_id: str, *, max_bytes: int, max_count: int, home: HomeThread | None = None) -> None:
         self.node_id = node_id
-        self.home = home or HomeThread(f"node {node_id!r}")
+        self.home: HomeThread = home or HomeThread(f"node {node_id!r}")
         self.max_bytes = max_bytes
         self.max_count = max_count
-        self.bytes = 0
-        self.closed = False
+        self.bytes: int = 0
+        self.closed: bool = False
         self.cause: BaseException | None = None
         # Dicts for their order, so that a simulation repeats itself.
         self._admitted: dict[PendingOutcome[Any], None] = {}
@@ -172,10 +172,10 @@ class PendingOutcome(Pending[R]):
         self.done = False
         self._value = self._error = self._task = None
         self._admission = admission
-        self.commands = commands
-        self.size = size
+        self.commands: Sequence[bytes] = commands
+        self.size: int = size
         self.index: int | None = None
-        self.last_index = 0
+        self.last_index: int = 0
 
     @override
     @trio.lowlevel.enable_ki_protection
@@ -331,9 +331,9 @@ class PendingRead(PendingOutcome[R]):
     def __init__(self, admission: Admission, query: Callable[[Any], R]) -> None:
         super().__init__(admission, (), 0)
         self._context = copy_context()
-        self.query = query
-        self.may_miss = 0
-        self.settled_in = 0
+        self.query: Callable[[Any], R] = query
+        self.may_miss: int = 0
+        self.settled_in: int = 0
         self.seen: Seen | None = None
 
     @override

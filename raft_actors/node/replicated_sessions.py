@@ -27,7 +27,7 @@ class ReplicatedSessions:
     """
 
     def __init__(self, state_machine: StateMachine[Any, Any], fatal: tuple[type[BaseException], ...]) -> None:
-        self.table = SessionTable()
+        self.table: SessionTable = SessionTable()
         self._state_machine = state_machine
         self._decode = state_machine.commands.decode
         self._results = state_machine.results

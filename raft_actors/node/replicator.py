@@ -58,7 +58,7 @@ class Replicator(Actor[ReplicatorMessage]):
         config = state.config
         super().__init__(name=f"replicator to {peer}", capacity=config.max_inflight_appends + _SPARE_CAPACITY)
         self.peer = peer
-        self.progress = Progress(
+        self.progress: Progress = Progress(
             next_index=next_index,
             max_inflight=config.max_inflight_appends,
             max_inflight_bytes=config.max_inflight_bytes,

@@ -188,19 +188,19 @@ class RoleActor:
 class FollowerActor(RoleActor):
     """A follower's life: it has nothing but its timer."""
 
-    decides = Follower
+    decides: ClassVar[type[Role]] = Follower
 
 
 class PreCandidateActor(RoleActor):
     """A pre-candidate's life: one round of pre-votes, with nothing but its timer."""
 
-    decides = PreCandidate
+    decides: ClassVar[type[Role]] = PreCandidate
 
 
 class CandidateActor(RoleActor):
     """A candidate's life: one election, with nothing but its timer."""
 
-    decides = Candidate
+    decides: ClassVar[type[Role]] = Candidate
 
 
 class LeaderActor(RoleActor):
@@ -210,11 +210,11 @@ class LeaderActor(RoleActor):
         replication: the replicators; they end with this leadership.
     """
 
-    decides = Leader
+    decides: ClassVar[type[Role]] = Leader
 
     def __init__(self, state: RaftState, services: Services) -> None:
         super().__init__(state, services)
-        self.replication = Replication(
+        self.replication: Replication = Replication(
             state, transport=services.transport, storage=services.storage, clock=services.clock
         )
 

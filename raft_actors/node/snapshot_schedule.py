@@ -26,7 +26,7 @@ class SnapshotSchedule:
 
     def __init__(self, config: NodeConfig) -> None:
         self.requests: list[Pending[SnapshotMetadata]] = []
-        self.applied_bytes = 0
+        self.applied_bytes: int = 0
         self._config = config
         self._index: int = 0
         self._under_way = False

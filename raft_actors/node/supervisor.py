@@ -97,39 +97,40 @@ class Supervisor:
         self.storage = storage
         self.transport = transport
         self.observer = observer
-        self.clock = clock or NodeClock()
+        self.clock: NodeClock = clock or NodeClock()
         self.inbox: Mailbox[Input] = Mailbox(name=f"node {node_id}", capacity=config.inbox_capacity)
-        self.home = self.inbox.home = HomeThread(f"node {node_id!r}")
-        self.requested = Requested([], taken=True)
-        self.admission = Admission(
+        self.home: HomeThread = HomeThread(f"node {node_id!r}")
+        self.inbox.home = self.home
+        self.requested: Requested = Requested([], taken=True)
+        self.admission: Admission = Admission(
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
         )
-        self.events = EventHub(self.home)
-        self.persistence = PersistenceActor[effects.Persist](storage, self._acknowledge)
-        self.snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
-        self.installer = SnapshotInstaller(storage, self.inbox.tell_when_room)
+        self.events: EventHub = EventHub(self.home)
+        self.persistence: PersistenceActor[effects.Persist] = PersistenceActor(storage, self._acknowledge)
+        self.snapshotter: Snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
+        self.installer: SnapshotInstaller = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
         self.applier: Applier | None = None
         self.role: Role | None = None
         self.role_actor: RoleActor | None = None
-        self.elections = 0
-        self.dropped_messages = 0
+        self.elections: int = 0
+        self.dropped_messages: int = 0
         self.crash: BaseException | None = None
         self._log = NodeLog(_logger, node_id)
-        self.over = False
-        self.ended = trio.Event()
-        self.changed = trio.lowlevel.ParkingLot()
+        self.over: bool = False
+        self.ended: trio.Event = trio.Event()
+        self.changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.transfers: set[Pending[Any]] = set()
         self.operate: Operate | None = None
         self.join: Join | None = None
         self.address = ""
         self.must_be_named = False
         self.initial_voters: tuple[str, ...] = ()
-        self.scopes = Scopes()
+        self.scopes: Scopes = Scopes()
         self._opened_storage = False
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
-        self.acquaintances = Acquaintances(node_id, self.fail)
+        self.acquaintances: Acquaintances = Acquaintances(node_id, self.fail)
         self._seen = Observing(self.events, self.changed, self._log, transport)
 
     # --- life ------------------------------------------------------------------------------------------------

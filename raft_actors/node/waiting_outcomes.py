@@ -32,7 +32,7 @@ class WaitingOutcomes:
     """
 
     def __init__(self) -> None:
-        self.readers = ResultReaders()
+        self.readers: ResultReaders = ResultReaders()
         self.results: list[Any] = []
         self.keep_late: int | None = None
         self._results_from = 1

@@ -55,7 +55,7 @@ class Configurations:
         self._held = list(map(_opened, stored))
         if not self._held or self._held[0].index > snapshot_index:
             self._held.insert(0, self._first)
-        self.changes = 0
+        self.changes: int = 0
 
     @property
     def latest(self) -> Held:

@@ -33,10 +33,10 @@ class Log:
 
     def __init__(self, recovered: Recovered, *, cache_bytes: int) -> None:
         self.snapshot: SnapshotMetadata | None = recovered.snapshot
-        self.first_index = recovered.first_index
-        self.last_index = recovered.last_index
-        self.durable_index = recovered.last_index
-        self.epoch = 0
+        self.first_index: int = recovered.first_index
+        self.last_index: int = recovered.last_index
+        self.durable_index: int = recovered.last_index
+        self.epoch: int = 0
         """Counts truncations. A durable ack of an older epoch may speak of entries overwritten since, so it does not
         count (docs/architecture.md, "Durable before sent"); the ack of the write that truncated comes after it and
         does."""

@@ -16,8 +16,8 @@ class LogSizes:
     """
 
     def __init__(self, first_index: int, total: int) -> None:
-        self.total = total
-        self.next_sample = total + _SAMPLE_BYTES
+        self.total: int = total
+        self.next_sample: int = total + _SAMPLE_BYTES
         self._indexes = [first_index]
         self._totals = [0]
 

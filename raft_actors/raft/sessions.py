@@ -129,7 +129,7 @@ class SessionTable:
     """
 
     def __init__(self) -> None:
-        self.log_time_ms = 0
+        self.log_time_ms: int = 0
         self._sessions: dict[int, _Session] = {}  # in the order of their last use
         self._reply_bytes = 0
         self._passed: dict[int, None] = {}

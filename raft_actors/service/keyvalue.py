@@ -58,7 +58,7 @@ class KeyValue(StateMachine[bytes, Reply]):
     """
 
     # A replica of an older version can't carry out what newer ones do: as an outcome it would part ways with them.
-    fatal_errors = (UnknownOperation,)
+    fatal_errors: ClassVar[tuple[type[Exception], ...]] = (UnknownOperation,)
 
     def __init__(self) -> None:
         self._buckets: list[Bucket] = [{} for _ in range(BUCKETS)]

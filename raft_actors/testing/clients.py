@@ -55,7 +55,7 @@ class Client(Generic[C, R]):
         self.patience_s = _PATIENCE_S
         self.stubborn: float = 0.0
         self.hop_s = _HOP_S
-        self.forward = Random(f"{cluster.seed} forwarding {name}").random() < _FORWARDED
+        self.forward: bool = Random(f"{cluster.seed} forwarding {name}").random() < _FORWARDED
         self._cluster = cluster
         self._rng = Random(f"{cluster.seed} client {name}")
         self._target: str | None = None

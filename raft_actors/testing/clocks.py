@@ -25,9 +25,9 @@ class SimulatedClock:
     """
 
     def __init__(self, agenda: Agenda, gate: Gate, told: Callable[..., None]) -> None:
-        self.node_clock = NodeClock(self.now, lambda: SimulatedAlarm(self), self.boottime)
-        self.rate = 1.0
-        self.boottime_rate = 1.0
+        self.node_clock: NodeClock = NodeClock(self.now, lambda: SimulatedAlarm(self), self.boottime)
+        self.rate: float = 1.0
+        self.boottime_rate: float = 1.0
         self._agenda = agenda
         self._gate = gate
         self._told = told  # of faults: kind, text, and more fields of the trace
@@ -109,7 +109,7 @@ class SimulatedAlarm(Alarm):
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
-        self.deadline = math.inf
+        self.deadline: float = math.inf
         self.setting = 0
         self._clock = clock
         self._task: trio.lowlevel.Task | None = None

@@ -98,7 +98,7 @@ class SimulatedCluster(Generic[C, R]):
         gates = {name: Gate() for name in names}
         disks = {name: self._make_disk(name, gates[name], disk_delay_s) for name in names}
         recorder = TraceRecorder(self.trace, disks)
-        self.watch = Watch(disks, [make() for make in invariants], self._report, others=[recorder])
+        self.watch: Watch = Watch(disks, [make() for make in invariants], self._report, others=[recorder])
         self._members: dict[str, Member[C, R]] = {
             name: Member(
                 name,

@@ -41,6 +41,11 @@ class DiskCopy:
     incarnation: str = ""
 
 
+def _put(copy: DiskCopy, disk: MemoryDisk) -> None:
+    disk.identity, disk.state, disk.incarnation = copy.identity, copy.state, copy.incarnation
+    disk.batches, disk.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
+
+
 @attrs.define(eq=False, kw_only=True)
 class SimulatedDisk(MemoryDisk):
     """A disk of a simulated cluster; `cluster.disk("n1")`.
@@ -167,9 +172,8 @@ class SimulatedDisk(MemoryDisk):
         """
         self._check_closed()
         self.told("fault", "is emptied" if copy.identity is None else "is replaced by an older copy", lasts=False)
-        self.identity, self.state, self.commits = copy.identity, copy.state, copy.commits
-        self.incarnation = copy.incarnation
-        self.batches, self.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
+        self.commits = copy.commits
+        _put(copy, self)
         if with_mark:
             self._mark = copy.commits
         self.replaced()

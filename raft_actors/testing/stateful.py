@@ -32,10 +32,10 @@ try:
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
     from hypothesis.strategies import SearchStrategy
-except ImportError as error:
+except ImportError as _error:
     raise ConfigurationError(
         "raft_actors.testing.stateful needs the package hypothesis: pip install hypothesis"
-    ) from error
+    ) from _error
 
 T = TypeVar("T")
 

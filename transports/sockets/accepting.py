@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import trio
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _BATCH = 64
 _FLOOD_PAUSE_S = 0.05

@@ -54,7 +54,7 @@ class TlsStream(DirectStream):
         self._encrypted = memoryview(b"")  # taken from `_outgoing`, and not sent yet
         self._failure: ssl.SSLError | None = None
         self._sending = self._closed = False
-        self.peer_host = tcp.peer_host
+        self.peer_host: str = tcp.peer_host
         self.certificate: dict[str, Any] = {}
 
     async def do_handshake(self) -> None:

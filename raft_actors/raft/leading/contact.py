@@ -21,10 +21,10 @@ class Contact:
 
     def __init__(self, state: RaftState) -> None:
         self._state = state
-        self.began_at = 0.0
+        self.began_at: float = 0.0
         self.last_contact: dict[str, float] = {}
         self.disconnected: set[str] = set()
-        self.quorum_checked_at = 0.0
+        self.quorum_checked_at: float = 0.0
 
     def begin(self, now: float) -> None:
         """Take all for heard of now: they have just voted, or have time to answer from now on."""

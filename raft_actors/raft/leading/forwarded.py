@@ -72,7 +72,7 @@ class ForwardedParcels:
 
     def __init__(self, state: RaftState) -> None:
         self._state = state
-        self.term = state.term
+        self.term: int = state.term
         self.unplaced: list[ForwardedProposal] = []
         self._lives: dict[tuple[str, int], _Life] = {}
         self._uncommitted: deque[ForwardedProposal] = deque()

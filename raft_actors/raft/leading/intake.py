@@ -28,7 +28,7 @@ class Intake:
 
     def __init__(self, state: RaftState) -> None:
         self._state = state
-        self.clock = LogClock()
+        self.clock: LogClock = LogClock()
         self.requested: list[Request] = []
         self.handed_on: list[ForwardedProposal] = []
         self.uncommitted: deque[Request] = deque()

@@ -21,6 +21,7 @@ from collections import deque
 
 import attrs
 
+from raft_actors.config import Leases
 from raft_actors.raft.state import RaftState
 
 #: Rounds under way of which it knows when they began; beyond that, the oldest are of no use.
@@ -58,13 +59,13 @@ class Lease:
     def __init__(self, state: RaftState) -> None:
         """For a leader that was elected just now."""
         self._state = state
-        self.settings = state.cluster.leases
-        self.waits = self.settings is not None and not state.lease_over
+        self.settings: Leases | None = state.cluster.leases
+        self.waits: bool = self.settings is not None and not state.lease_over
         self._elected = self.now()
         self._asked: deque[tuple[int, Moment]] = deque(maxlen=_MOST_ASKED)
         self.confirmed: Moment | None = None
         self.given_up = False
-        self.wanted = False
+        self.wanted: bool = False
         self.held = 0
 
     def now(self) -> Moment:

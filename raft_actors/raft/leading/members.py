@@ -90,7 +90,7 @@ class Members:
         self._state = state
         self._commit = commit
         self._contact = contact
-        self.busy = True
+        self.busy: bool = True
         self.waiting: ChangeRequest | None = None
         self.farewells: dict[str, _Farewell] = {}
         self._began_at = 0.0

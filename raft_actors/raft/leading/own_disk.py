@@ -19,7 +19,7 @@ class OwnDisk:
     def __init__(self, state: RaftState) -> None:
         self._state = state
         self._synced_writes = 0
-        self.seen_at = 0.0
+        self.seen_at: float = 0.0
 
     def saw_it_work(self, now: float) -> None:
         """Be patient again, from now on."""

@@ -67,10 +67,10 @@ class Reads:
         """For a leader that has not appended anything yet."""
         self._state = state
         self._lease = lease
-        self.inherited_index = state.log.last_index
+        self.inherited_index: int = state.log.last_index
         self.requested: list[ReadRequest] = []
         self.asked_by: dict[str, int] = {}
-        self.last_round = 0
+        self.last_round: int = 0
         self.rounds: deque[Round] = deque()
         self.unread: list[Round] = []
         self.answered: dict[str, int] = {}

@@ -28,10 +28,12 @@ class Candidate(Role):
         super().__init__(state)
         self.votes: set[str] = set()
         self.refusals: set[str] = set()
-        self.began_at = self.ends_at = 0.0
-        self.leadership_transfer = state.leadership_transfer
+        self.began_at: float = 0.0
+        self.ends_at: float = 0.0
+        self.leadership_transfer: bool = state.leadership_transfer
         state.leadership_transfer = False
-        self.lease_over, state.lease_over = state.lease_over, False
+        self.lease_over: bool = state.lease_over
+        state.lease_over = False
 
     def start(self, now: float) -> list[Effect]:
         """Enter a new term, vote for oneself, and ask the others once that is durable."""
@@ -50,7 +52,7 @@ class Candidate(Role):
         return [Send(peer, request) for peer in state.voting_peers if peer not in self.votes | self.refusals]
 
     def _wait_on(self, now: float) -> None:
-        self.deadline = min(self.ends_at, now + self.state.config.vote_resend_interval_s)
+        self.deadline: float = min(self.ends_at, now + self.state.config.vote_resend_interval_s)
 
     def on_deadline(self, now: float) -> list[Effect]:
         """Ask again where a request may have been lost; in the end, after a split vote, give up.

@@ -43,8 +43,8 @@ class Follower(Role):
 
     def __init__(self, state: RaftState) -> None:
         super().__init__(state)
-        self.heard_at = float("-inf")
-        self.asking = Asking(state)
+        self.heard_at: float = float("-inf")
+        self.asking: Asking = Asking(state)
 
     @property
     @override
@@ -234,7 +234,7 @@ class Follower(Role):
         state = self.state
         state.follow(sender)
         self.heard_at = now
-        self.deadline = state.election_deadline(now)
+        self.deadline: float = state.election_deadline(now)
         if state.disk_is_behind:
             return []
         if message.snapshot.index <= state.commit_index:

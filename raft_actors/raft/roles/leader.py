@@ -78,16 +78,16 @@ class Leader(LeaderHandingOver):
 
     def __init__(self, state: RaftState) -> None:
         super().__init__(state)
-        self.term = state.term
-        self.intake = Intake(state)
-        self.lease = Lease(state)
-        self.reads = Reads(state, self.lease)
-        self.commit = Commit(state)
-        self.contact = Contact(state)
-        self.own_disk = OwnDisk(state)
-        self.retention = Retention(state, self.commit, self.contact)
-        self.members = Members(state, self.commit, self.contact)
-        self.forwarded = ForwardedParcels(state)
+        self.term: int = state.term
+        self.intake: Intake = Intake(state)
+        self.lease: Lease = Lease(state)
+        self.reads: Reads = Reads(state, self.lease)
+        self.commit: Commit = Commit(state)
+        self.contact: Contact = Contact(state)
+        self.own_disk: OwnDisk = OwnDisk(state)
+        self.retention: Retention = Retention(state, self.commit, self.contact)
+        self.members: Members = Members(state, self.commit, self.contact)
+        self.forwarded: ForwardedParcels = ForwardedParcels(state)
         self.transfer: Transfer | None = None
 
     def start(self, now: float) -> list[Effect]:
@@ -119,7 +119,7 @@ class Leader(LeaderHandingOver):
         """
         interval_s = self.state.config.heartbeat_interval_s
         held_up = now - self.deadline > interval_s
-        self.deadline = self._next_deadline(now)
+        self.deadline: float = self._next_deadline(now)
         if held_up:
             self.own_disk.saw_it_work(now)
         elif self.contact.is_lost(now):

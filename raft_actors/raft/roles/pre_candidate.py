@@ -31,8 +31,8 @@ class PreCandidate(Role):
     def __init__(self, state: RaftState) -> None:
         super().__init__(state)
         self.grants: set[str] = set()
-        self.round = 0
-        self.ends_at = 0.0
+        self.round: int = 0
+        self.ends_at: float = 0.0
 
     def start(self, now: float) -> list[Effect]:
         """Forget the leader, which this node would else hold against others that ask, and ask all others."""
@@ -45,7 +45,7 @@ class PreCandidate(Role):
 
     def _ask(self, now: float) -> list[Effect]:
         state = self.state
-        self.deadline = min(self.ends_at, now + state.config.vote_resend_interval_s)
+        self.deadline: float = min(self.ends_at, now + state.config.vote_resend_interval_s)
         request = RequestPreVote(state.term + 1, state.log.last_index, state.log.last_term, self.round)
         return [Send(peer, request) for peer in state.voting_peers if peer not in self.grants]
 

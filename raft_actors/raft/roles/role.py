@@ -56,7 +56,7 @@ class Role(Forwarder, ABC):
 
     def __init__(self, state: RaftState) -> None:
         self.state = state
-        self.deadline = 0.0
+        self.deadline: float = 0.0
         """When `on_deadline` is due, on the node's clock. `start` and the handlers move it."""
         self._handlers: dict[type[Any], Callable[[Any, float], list[Effect]]] = {
             inputs.Received: self._on_received,
