@@ -56,13 +56,18 @@ def _free_ports(count: int) -> list[int]:
 
 @attrs.define(eq=False)
 class NodeProcess:
-    """One `raft-actors serve`."""
+    """One `raft-actors serve`.
+
+    Attributes:
+        environment: of its next process; None: this one's.
+    """
 
     node_id: str
     raft_port: int
     redis_port: int
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    environment: Mapping[str, str] | None = None
 
     @property
     def data(self) -> Path:
@@ -139,6 +144,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=node.environment,
                 process_group=0,  # Ctrl-C is for the demo, which ends its nodes itself
             )
         output = node.process.stdout
