@@ -8,6 +8,7 @@ from contextlib import suppress
 from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.pending import Pending
 from raft_actors.errors import NodeStopped, NotLeader, TransferError
+from raft_actors.node.node_log import NodeLog
 from raft_actors.node.supervisor import Supervisor
 from raft_actors.raft.inputs import Received, TransferRequested
 from raft_actors.raft.messages import RequestLeave
@@ -31,6 +32,7 @@ class Handoff:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._log = NodeLog(_logger, supervisor.node_id)
 
     async def transfer(self, to: str | None) -> str:
         """Ask the leader to hand over, and wait for who leads then. Raises as `Node.transfer_leadership` does."""
@@ -57,7 +59,7 @@ class Handoff:
             if not state.is_member and state.configurations.latest.index <= state.commit_index:
                 return True
             if not state.voters - {state.node_id}:
-                _logger.warning("%s can't leave its cluster: nobody else has a vote", supervisor.node_id)
+                self._log.warning("can't leave its cluster: nobody else has a vote")
                 return False
             if state.leader == state.node_id:
                 with suppress(MailboxFull):
@@ -75,6 +77,6 @@ class Handoff:
         try:
             leader = await self.transfer(None)
         except (TransferError, NotLeader, NodeStopped) as error:
-            _logger.info("%s stops without having handed leadership over: %s", self._supervisor.node_id, error)
+            self._log.info("stops without having handed leadership over: %s", error)
         else:
-            _logger.info("%s has handed leadership to %s, and stops", self._supervisor.node_id, leader)
+            self._log.info("has handed leadership to %s, and stops", leader)

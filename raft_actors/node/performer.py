@@ -10,6 +10,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken
 from raft_actors.node.installer import SnapshotInstaller
+from raft_actors.node.node_log import NodeLog
 from raft_actors.node.role_actors import Performers
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft.effects import (
@@ -49,6 +50,7 @@ def performers(
     Args:
         not_sent: called with the number of a parcel of proposals that the transport has refused.
     """
+    log = NodeLog(_logger, node_id)
 
     def send(effect: Send) -> None:
         if not transport.send_nowait(effect.to, effect.message) and type(effect.message) is ForwardProposals:
@@ -74,10 +76,9 @@ def performers(
         cast("Pending[tuple[int, Goal]]", effect.request).resolve((effect.index, effect.goal))
 
     def leave_behind(effect: LeaveBehind) -> None:
-        _logger.warning(
-            "%s: %s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
+        log.warning(
+            "%s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
             "max_catch_up_bytes). It gets a newer snapshot",
-            node_id,
             effect.peer,
             effect.needed,
             effect.first_index,

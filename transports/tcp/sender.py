@@ -322,17 +322,17 @@ class PeerSender:
         """
         try:
             said = await _hear(stream)
-            self._note_trouble("it closed the connection" if said is None else self._closing_words(said))
+            if said is None:
+                self._note_trouble("it closed the connection")
+            else:
+                self._count_refusal(said.verdict)
+                self._note_trouble(f"it refused what this node sent: {said.verdict.name}: {said.detail!r}")
         except ProtocolError:
             self.totals.protocol_errors += 1
             self._note_trouble("it spoke out of turn")
         except trio.BrokenResourceError as error:
             self._note_trouble(f"the connection broke: {error.__cause__ or error}")
         connection.cancel()
-
-    def _closing_words(self, answer: Answer) -> str:
-        self._count_refusal(answer.verdict)
-        return f"it refused what this node sent: {answer.verdict.name}: {answer.detail!r}"
 
     def _take(self) -> list[bytes]:
         """Take messages off the queue, as the parts to write next."""
