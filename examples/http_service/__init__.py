@@ -1,1 +1,1 @@
-"""A JSON service over HTTP: Quart on Hypercorn's Trio worker, around a node."""
+"""A JSON service over HTTP: Quart or FastAPI on Hypercorn's Trio worker, around a node."""

@@ -1,76 +1,77 @@
-"""The web application. It is given its node; who opens and closes that is `__main__`'s affair."""
+"""What the service does, whichever framework hands it requests. Its node is opened and closed by `__main__`."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import quart
-import quart_trio
+import attrs
 import trio
 
 from examples.config_store.store import ConfigStore, Delete, RevisionDiffers, Set
-from raft_actors import CommandFailed, Node, NotLeader, Overloaded, ProposalError
+from raft_actors import CommandFailed, Node, NotCommitted, NotLeader, Overloaded, ProposalError
 
 PATIENCE_S = 2.0
 """How long a request waits for an election or a commit."""
+LATER: Mapping[str, str] = {"Retry-After": "1"}
 
-Reply = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
+
+@attrs.frozen
+class Answer:
+    """A status, a body that becomes JSON, and headers."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 class Service:
-    """`GET`, `PUT` and `DELETE /config/KEY`, at any node; and `/health` for a load balancer.
+    """Reads and changes one key, at any node: one that does not lead hands changes on to the leader."""
 
-    A node that refuses because it does not lead sends clients to the one that does (307: the same request, there).
-    """
-
-    def __init__(self, node: Node[ConfigStore], addresses: dict[str, str]) -> None:
-        """`addresses`: node id → where that node's process serves HTTP."""
+    def __init__(self, node: Node[ConfigStore]) -> None:
         self._node = node
-        self._addresses = addresses
 
-    def application(self) -> quart_trio.QuartTrio:
-        """The ASGI application."""
-        app = quart_trio.QuartTrio(__name__)
-        app.add_url_rule("/config/<path:key>", view_func=self.config, methods=["GET", "PUT", "DELETE"])
-        app.add_url_rule("/health", view_func=self.health)
-        return app
+    async def get(self, key: str) -> Answer:
+        """The value with all that was answered with 200 before, by whichever node."""
 
-    async def config(self, key: str) -> Reply:
-        """Read or change one key. What is answered with 200 is durable on a majority."""
-        request = quart.request
-        try:
-            with trio.fail_after(PATIENCE_S):
-                if request.method == "GET":
-                    return await self._get(key)
-                if request.method == "DELETE":
-                    return {"revision": await self._node.propose(Delete(key))}, 200
-                body = await request.get_json()
-                return {"revision": await self._node.propose(Set(key, body["value"], body.get("if_revision")))}, 200
-        except NotLeader as refusal:
-            return self._elsewhere(refusal.leader, request.path)
-        except CommandFailed as failure:
-            status = 409 if isinstance(failure.__cause__, RevisionDiffers) else 500
-            return {"error": str(failure.__cause__)}, status
-        except Overloaded as error:
-            return {"error": str(error)}, 503, {"Retry-After": "1"}
-        except (ProposalError, trio.TooSlowError) as error:
-            return {"error": f"it may have been done, or not: {error}"}, 504
-        except (KeyError, TypeError) as error:
-            return {"error": f"not a change: {error!r}"}, 400
+        async def read() -> Answer:
+            value = await self._node.read(lambda store: store.values.get(key))
+            if value is None:
+                return Answer(404, {"error": f"there is no {key}"})
+            return Answer(200, {"revision": value.revision, "value": value.text})
 
-    async def _get(self, key: str) -> Reply:
-        value = await self._node.read(lambda store: store.values.get(key))
-        if value is None:
-            return {"error": f"there is no {key}"}, 404
-        return {"value": value.text, "revision": value.revision}, 200
+        return await _answer(read)
 
-    def _elsewhere(self, leader: str | None, path: str) -> Reply:
-        if leader is None or leader == self._node.node_id:
-            return {"error": "no leader is known now"}, 503, {"Retry-After": "1"}
-        return {"leader": leader}, 307, {"Location": f"http://{self._addresses[leader]}{path}"}
+    async def put(self, key: str, value: str, if_revision: int | None) -> Answer:
+        """Set it. What is answered with 200 is on the disks of a majority."""
+        return await self._change(Set(key, value, if_revision))
 
-    async def health(self) -> Reply:
-        """200 where a leader is known: this node can answer, or say who does."""
+    async def delete(self, key: str) -> Answer:
+        """Remove it."""
+        return await self._change(Delete(key))
+
+    async def health(self) -> Answer:
+        """200 where a leader is known; for a load balancer."""
         status = self._node.status()
         state = {"role": str(status.role), "leader": status.leader, "applied_index": status.applied_index}
-        return state, 200 if status.leader is not None else 503
+        return Answer(200 if status.leader is not None else 503, state)
+
+    async def _change(self, command: Set | Delete) -> Answer:
+        async def change() -> Answer:
+            return Answer(200, {"revision": await self._node.propose(command)})
+
+        return await _answer(change)
+
+
+async def _answer(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Do it, and say what has become of it where it fails."""
+    try:
+        with trio.fail_after(PATIENCE_S):
+            return await work()
+    except CommandFailed as failure:
+        status = 409 if isinstance(failure.__cause__, RevisionDiffers) else 500
+        return Answer(status, {"error": str(failure.__cause__)})
+    except (NotLeader, NotCommitted, Overloaded) as error:
+        return Answer(503, {"error": f"nothing was changed: {error}"}, LATER)
+    except (ProposalError, trio.TooSlowError) as error:
+        return Answer(504, {"error": f"a change may count, or not: {error!r}"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 import attrs
 import trio
 
-from raft_actors import Node, ProposalError, RoleChanged, StateMachine, attrs_commands
+from raft_actors import Leadership, Node, NodeStopped, ProposalError, StateMachine, attrs_commands
 
 
 @attrs.frozen
@@ -55,56 +56,25 @@ class Job:
     run: Callable[[], Awaitable[None]]
 
 
-async def while_leader(node: Node[Claims], work: Callable[[], Awaitable[None]]) -> None:
-    """Do this work whenever this node leads, and cancel it when it does not any more; return when the node has ended.
-
-    A node may take itself for the leader for a moment after another one was elected. What must not be done twice has to
-    be claimed through the log, as `run_jobs` does.
-    """
-    async with node.events() as events, trio.open_nursery() as nursery:
-        scope, ended = trio.CancelScope(), trio.Event()
-        ended.set()
-
-        async def at_work(scope: trio.CancelScope, ended: trio.Event) -> None:
-            try:
-                with scope:
-                    await work()
-            finally:
-                ended.set()
-
-        if node.status().role == "leader":
-            ended = trio.Event()
-            nursery.start_soon(at_work, scope, ended)
-        async for event in events:
-            if isinstance(event, RoleChanged):
-                scope.cancel()
-                await ended.wait()  # what the work does to end in good order comes before the next work
-                if event.role == "leader":
-                    scope, ended = trio.CancelScope(), trio.Event()
-                    nursery.start_soon(at_work, scope, ended)
-        scope.cancel()
-
-
 async def run_jobs(node: Node[Claims], jobs: Mapping[str, Job], now: Callable[[], float] = time.time) -> None:
-    """Run each job once in each of its periods, as long as this node leads.
+    """Run each job once in each of its periods, as long as this node leads; return when the node has ended.
 
     A run that was claimed and not finished, because the node died, is not made up for: *at most once*. For *at least
     once* have a job say by another command that it is done, and the next leader look for what is not.
     """
 
-    async def one(name: str, job: Job) -> None:
+    async def one(leadership: Leadership, name: str, job: Job) -> None:
         while True:
             slot = int(now() // job.period_s)
             try:
-                if await node.propose(Claim(name, slot, node.node_id)):
+                if await leadership.propose(Claim(name, slot, node.node_id)):
                     await job.run()
             except ProposalError:
-                pass  # somebody else leads, or will: then `while_leader` cancels this; else the next period comes
+                pass  # leadership is over, or will be: then this task is cancelled; else the next period comes
             await trio.sleep(max(0.0, (slot + 1) * job.period_s - now()))
 
-    async def all_of_them() -> None:
-        async with trio.open_nursery() as nursery:
-            for name, job in jobs.items():
-                nursery.start_soon(one, name, job)
-
-    await while_leader(node, all_of_them)
+    with contextlib.suppress(NodeStopped):
+        while True:
+            async with node.while_leading() as leadership, trio.open_nursery() as nursery:
+                for name, job in jobs.items():
+                    nursery.start_soon(one, leadership, name, job)

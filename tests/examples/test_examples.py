@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from examples.config_store.store import ConfigStore, Delete, Set
 from examples.fenced_lock.lock import Acquire, Locks, Release
 from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
-from examples.leader_cron.cron import Claim, Claims, while_leader
+from examples.leader_cron.cron import Claim, Claims, Job, run_jobs
 from examples.three_nodes import leader_of, three_nodes
 from raft_actors import Node, StateMachine
 from raft_actors.testing import check_state_machine
@@ -88,7 +87,7 @@ def test_a_token_is_never_given_twice() -> None:
     assert locks.apply(Acquire("l", "bert")) == locks.apply(Acquire("l", "bert")) > first
 
 
-async def test_work_at_the_leader_ends_with_its_leadership_and_with_its_node(autojump_clock: object) -> None:
+async def test_jobs_end_with_leadership_and_with_their_node(autojump_clock: object) -> None:
     at_work: list[str] = []
 
     async def work(node: Node[Claims]) -> None:
@@ -100,12 +99,12 @@ async def test_work_at_the_leader_ends_with_its_leadership_and_with_its_node(aut
 
     async with trio.open_nursery() as nursery, three_nodes(Claims) as nodes:
         for node in nodes.values():
-            nursery.start_soon(while_leader, node, partial(work, node))
-        await wait_all_tasks_blocked()
+            nursery.start_soon(run_jobs, node, {"job": Job(1.0, partial(work, node))}, trio.current_time)
+        await trio.sleep(3)
         first = leader_of(nodes)
         assert at_work == [first.node_id]
         second = await first.transfer_leadership()
-        await wait_all_tasks_blocked()
+        await trio.sleep(3)
         assert at_work == [second]
         # Nobody cancels them: they end because their nodes did.
     assert at_work == []
