@@ -296,6 +296,10 @@ class ChangeFailed(RaftError):
     """A change of members has begun and come to something else than was asked; the message says to what, and why."""
 
 
+class FeatureMissing(RaftError):
+    """The cluster has come to use what this version of the library can't do: upgrade this node."""
+
+
 # --- storage -------------------------------------------------------------------------------------------------
 
 

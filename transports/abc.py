@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from raft_actors.errors import Unreachable
+from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
 from raft_actors.transports.greeting import Admit, Operate, Refused, anybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
@@ -181,6 +182,10 @@ class Transport(ABC):
         each other with (`raft.features`). None for a transport that does not ask; costs next to nothing.
         """
         return frozenset()
+
+    def own_features(self) -> frozenset[str]:
+        """What this node can do, and greets its peers with."""
+        return FEATURES
 
     @abstractmethod
     def set_peers(self, peers: Mapping[str, str]) -> None:

@@ -22,12 +22,14 @@ class Greeting:
         address: where it says that its peers reach it; "" where it does not say.
         configuration_index: the log index of the newest configuration of the cluster that it knows; 0: of none but the
             one that the cluster began with.
+        features: what it can do (`raft.features`).
     """
 
     sender: str
     incarnation: str = ""
     address: str = ""
     configuration_index: int = 0
+    features: frozenset[str] = frozenset()
 
 
 @attrs.frozen

@@ -19,13 +19,13 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, Unreachable
+from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.links import REQUESTS, LinkStatistics
 from raft_actors.transports.wire.codec import decode, encode, size_bound
-from raft_actors.transports.wire.handshake import FEATURES
 
 
 @attrs.define(eq=False)
@@ -57,7 +57,7 @@ class MemoryNetwork:
         running: node id → the transport that runs for it.
         count_bytes: count encoded sizes also without `encode`. Either costs some microseconds a message.
         older: node id → what this node can do beyond its protocol version, where that is not all that there is: it
-            stands for a node of an older version.
+            stands for a node of an older version (or a newer one). A node learns of it at its start.
     """
 
     seed: int = 0
@@ -259,12 +259,16 @@ class MemoryTransport(Transport):
             counted = self._totals.peers
             self._totals.peers = {peer: counted.get(peer) or PeerStatistics() for peer in peers}
 
+    def own_features(self) -> frozenset[str]:
+        """What this node can do (see `Transport.own_features`)."""
+        return self.network.older.get(self.node_id, FEATURES)
+
     def features_of(self, peer: str) -> frozenset[str]:
         """What both this node and the peer can do (see `Transport.features_of`)."""
         older = self.network.older
         if not older:
             return FEATURES
-        return older.get(self.node_id, FEATURES) & older.get(peer, FEATURES)
+        return self.own_features() & older.get(peer, FEATURES)
 
     async def ask(self, address: str, request: bytes) -> bytes:
         """Have a node do something (see `Transport.ask`). The address is the one that it says, or its id."""
@@ -339,7 +343,8 @@ class MemoryTransport(Transport):
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
         totals = self._totals
-        greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index())
+        can = self.network.older.get(sender, FEATURES)
+        greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index(), can)
         same = is_of_same_cluster(origin, endpoint)
         if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
             totals.refused_handshakes += 1

@@ -15,11 +15,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from raft_actors.errors import StoreReplaced
+from raft_actors.errors import FeatureMissing, StoreReplaced
 from raft_actors.node.node_log import NodeLog
 from raft_actors.raft.membership import Member
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal
+
+LACKS_FEATURE = "LACKS_FEATURE"
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +65,12 @@ class Acquaintances:
     # --- what the transport asks -----------------------------------------------------------------------------
 
     def admit(self, greeting: Greeting) -> Refusal | None:
-        """Say whether this is the peer that has its id; see `Endpoint.admit`."""
+        """Say whether this is the peer that has its id, and can do what the cluster does; see `Endpoint.admit`."""
+        state = self._state
+        lacking = frozenset[str]() if state is None else state.configuration.features - greeting.features
+        if lacking:
+            names = ", ".join(sorted(lacking))
+            return Refusal(LACKS_FEATURE, f"node {greeting.sender!r} can't do what this cluster does: {names}")
         said = greeting.incarnation
         if not said:  # a version that does not say: nothing is known against it
             return None
@@ -89,6 +96,9 @@ class Acquaintances:
 
     def refused(self, peer: str, refusal: Refusal) -> None:
         """A peer does not take this node for the one that has its id; see `Endpoint.refused`."""
+        if refusal.reason == LACKS_FEATURE:
+            self._fail(FeatureMissing(f"node {peer!r} refuses this one: {refusal.detail}. Upgrade raft_actors here"))
+            return
         if self._state is not None and self._state.must_be_named:
             return  # it has lost its files, knows that, and waits to be a new member
         if self._member(self._node_id).incarnation == self.incarnation:

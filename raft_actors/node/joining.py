@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig
-from raft_actors.errors import ConfigurationError, ProtocolError, StoreReplaced, TransportError
+from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
 from raft_actors.node.asking import OperationRefused, ask_cluster
 from raft_actors.node.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
@@ -150,6 +150,7 @@ async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
 
     Raises:
         StoreReplaced: its id is in use.
+        FeatureMissing: it is of an older version than the cluster can do with.
     """
     log = NodeLog(_logger, supervisor.node_id)
     state = supervisor.recovered_state()
@@ -161,8 +162,9 @@ async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
         try:
             await _ask(supervisor, join)
         except OperationRefused as refusal:
-            if refusal.kind == StoreReplaced.__name__:
-                raise StoreReplaced(str(refusal)) from None
+            for final in (StoreReplaced, FeatureMissing):
+                if refusal.kind == final.__name__:
+                    raise final(str(refusal)) from None
             trouble = str(refusal)
         except TransportError as error:
             trouble = str(error)
@@ -200,6 +202,7 @@ async def _ask(supervisor: Supervisor, join: Join) -> dict[str, Any]:
         incarnation=supervisor.acquaintances.incarnation,
         metadata=dict(join.metadata),
         voter=join.voter,
+        features=sorted(state.features),
         wiped=supervisor.must_be_named,
     )
     return asked.reply

@@ -8,6 +8,7 @@ import trio
 
 from raft_actors.errors import ChangeRefused, NotLeader, ProtocolError, StoreReplaced
 from raft_actors.node.members import ChangePhase, MembersStatus
+from raft_actors.raft.features import missing
 from raft_actors.raft.membership import Member
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def told(node: Node[Any], inside: Supervisor, found: MembersStatus) -> dict[str,
         "committed": found.committed,
         "phase": str(found.phase),
         "initial_voters": {voter: state.address_of(voter) or "" for voter in inside.initial_voters},
+        "features": sorted(found.features),
         "goal": {"voters": sorted(found.goal_voters), "learners": sorted(found.goal_learners)},
         "members": {
             member_id: {
                 "address": member.address or "",
                 "metadata": dict(member.metadata),
+                "priority": member.priority,
                 "role": _role(found, member_id),
                 "incarnation": inside.acquaintances.known(member_id),
                 "match_index": member.match_index,
@@ -99,10 +102,14 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
     is removed first, because its vote must not count before it is a new member; unless it is there with its old store.
     """
     member_id, incarnation = _id(arguments), _text(arguments, "incarnation")
-    member = Member(_text(arguments, "address"), _metadata(arguments), incarnation)
+    known_as = inside.recovered_state().configuration.members.get(member_id, Member())
+    member = Member(_text(arguments, "address"), _metadata(arguments), incarnation, known_as.priority)
     voter = arguments.get("voter") is not False
     while True:
         now = await _settled(node, inside)
+        lacking = now.features - _texts(arguments, "features")
+        if lacking:
+            raise missing(lacking)
         if member_id in now.members:
             known = inside.acquaintances.known(member_id)
             if known == incarnation or (not known and not arguments.get("wiped")):
@@ -182,6 +189,14 @@ def _text(arguments: Arguments, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ProtocolError(f"“{name}” is missing, or no text")
     return value
+
+
+def _texts(arguments: Arguments, name: str) -> frozenset[str]:
+    found: Any = arguments.get(name, [])
+    texts: list[Any] = found
+    if type(found) is not list or not all(isinstance(value, str) for value in texts):
+        raise ProtocolError(f"“{name}” is a list of texts")
+    return frozenset(texts)
 
 
 def _metadata(arguments: Arguments) -> dict[str, str]:

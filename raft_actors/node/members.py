@@ -44,6 +44,7 @@ class MemberStatus:
     Attributes:
         address: where nodes reach it; None where that is not known.
         metadata: what the application has said of it.
+        priority: see `Member.priority`.
         is_voter: whether it has a vote: in either half, while the configuration is joint.
         match_index: the last entry known to be on its disk; None for a node that does not lead, of all but itself.
         behind: entries of the leader's log that it lacks; None likewise.
@@ -52,6 +53,7 @@ class MemberStatus:
 
     address: str | None
     metadata: Mapping[str, str]
+    priority: int = 0
     is_voter: bool
     match_index: int | None = None
     behind: int | None = None
@@ -70,6 +72,7 @@ class MembersStatus:
         voters, learners, outgoing: ids, as in `MembershipChanged`.
         goal_voters, goal_learners: what the change under way is to come to; as now where none is.
         members: id → what is known of it.
+        features: what the cluster has come to use, and every member must be able to do (`raft.features`).
     """
 
     config: int
@@ -81,6 +84,7 @@ class MembersStatus:
     goal_voters: frozenset[str]
     goal_learners: frozenset[str]
     members: Mapping[str, MemberStatus]
+    features: frozenset[str] = frozenset()
 
 
 class PendingChange(Pending[tuple[int, Goal]]):
@@ -257,6 +261,7 @@ def members_of(supervisor: Supervisor) -> MembersStatus:
         goal_voters=goal.voters,
         goal_learners=goal.learners,
         members={member_id: _member(supervisor, member_id) for member_id in configuration.members},
+        features=configuration.features,
     )
 
 
@@ -272,6 +277,7 @@ def _member(supervisor: Supervisor, member_id: str) -> MemberStatus:
     return MemberStatus(
         address=state.address_of(member_id),
         metadata=state.configuration.members[member_id].metadata,
+        priority=state.configuration.members[member_id].priority,
         is_voter=member_id in state.voters,
         match_index=match_index,
         behind=None if match_index is None else max(0, last_index - match_index),

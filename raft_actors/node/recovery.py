@@ -7,6 +7,7 @@ import random
 from raft_actors.actors.clock import NodeClock
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.node.read_requests import first_read_request
+from raft_actors.raft import features
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.state import RaftState
@@ -29,7 +30,7 @@ def recover(
     """
     hard_state = recovered.hard_state
     log = Log(recovered, cache_bytes=config.log_cache_bytes)
-    rng = random.Random(config.seed)
+    rng, can = random.Random(config.seed), transport.own_features()
     return RaftState(
         node_id=node_id,
         cluster=cluster,
@@ -46,5 +47,7 @@ def recover(
         monotonic=clock.now,
         boottime=clock.boottime,
         read_requests=first_read_request(rng, clock),
+        features=can,
+        turned_on=can & features.TURNED_ON,
         features_of=transport.features_of,
     )

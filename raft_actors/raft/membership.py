@@ -26,9 +26,11 @@ from types import MappingProxyType
 import attrs
 
 from raft_actors.errors import ChangeRefused, ConfigurationError
+from raft_actors.raft.features import PRIORITY
 
 _MAX_ID = 255
 _MAX_MEMBER = 4096
+_MAX_PRIORITY = 1000
 
 
 def _frozen_ids(ids: Iterable[str]) -> frozenset[str]:
@@ -50,13 +52,17 @@ class Member:
         metadata: what the application wants known of it (its HTTP address, its zone); small.
         incarnation: of the store that it keeps its vote and log in, as it was first heard of; "" where not yet known. A
             member that comes with another one has lost its files, and with them its promises (dissertation §11.2).
+        priority: a leader hands over to a voter with a higher one, as soon as that can take over. 0 to 1,000.
     """
 
     address: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_frozen_metadata, hash=False)
     incarnation: str = ""
+    priority: int = 0
 
     def __attrs_post_init__(self) -> None:
+        if not 0 <= self.priority <= _MAX_PRIORITY:
+            raise ConfigurationError(f"a member's priority is 0 to {_MAX_PRIORITY:,}, not {self.priority}")
         size = (
             len(self.address)
             + len(self.incarnation)
@@ -101,6 +107,7 @@ class Configuration:
         outgoing: who voted before; empty unless joint.
         goal: what the change under way is to come to; None where there is none.
         members: id → what is known of it, for every voter, outgoing voter and learner.
+        features: gates that are open (`raft.features`): what entries from this one on may need. None is ever closed.
     """
 
     voters: frozenset[str] = attrs.field(converter=_frozen_ids)
@@ -108,6 +115,7 @@ class Configuration:
     outgoing: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
     goal: Goal | None = None
     members: Mapping[str, Member] = attrs.field(factory=dict[str, Member], converter=_frozen_members, hash=False)
+    features: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_ids)
 
     def __attrs_post_init__(self) -> None:
         if not self.voters:
@@ -184,7 +192,7 @@ def begin_change(
         return None if changed == current else changed
     newcomers = goal.ids - current.ids
     if newcomers:
-        joined = Configuration(current.voters, current.learners | newcomers, goal=goal, members=known)
+        joined = attrs.evolve(current, learners=current.learners | newcomers, goal=goal, members=known)
         return _without_reached_goal(joined)
     begun = attrs.evolve(current, goal=goal, members=_of(known, current.ids))
     return next_configuration(begun, caught_up) or begun
@@ -230,9 +238,10 @@ def next_configuration(current: Configuration, caught_up: Collection[str]) -> Co
         if not current.newcomers <= frozenset(caught_up):
             return None
         learners = current.ids - goal.voters - current.voters
-        return Configuration(goal.voters, learners, current.voters, goal, current.members)
+        return attrs.evolve(current, voters=goal.voters, learners=learners, outgoing=current.voters)
     staying = current.ids & goal.ids
-    return Configuration(goal.voters, staying - goal.voters, members=_of(current.members, staying))
+    left = staying - goal.voters
+    return attrs.evolve(current, learners=left, goal=None, members=_of(current.members, staying))
 
 
 def cancel_change(current: Configuration) -> Configuration | None:
@@ -246,7 +255,7 @@ def cancel_change(current: Configuration) -> Configuration | None:
         return None
     voters = current.outgoing or current.voters
     learners = goal.learners_before - voters
-    return Configuration(voters, learners, members=_of(current.members, voters | learners))
+    return _settled(current, voters, learners)
 
 
 def settle_change(current: Configuration) -> Configuration | None:
@@ -259,7 +268,25 @@ def settle_change(current: Configuration) -> Configuration | None:
     if goal is None or (goal.voters == current.voters and not current.is_joint):
         return None
     voters = current.outgoing or current.voters
-    return Configuration(voters, current.ids - voters, members=current.members)
+    return _settled(current, voters, current.ids - voters)
+
+
+def _settled(current: Configuration, voters: frozenset[str], learners: frozenset[str]) -> Configuration:
+    members = _of(current.members, voters | learners)
+    return attrs.evolve(current, voters=voters, learners=learners, outgoing=frozenset(), goal=None, members=members)
+
+
+# --- gates -------------------------------------------------------------------------------------------------------
+
+
+def features_needed(configuration: Configuration) -> frozenset[str]:
+    """Gates that must be open for what a configuration says."""
+    return frozenset({PRIORITY}) if any(member.priority for member in configuration.members.values()) else frozenset()
+
+
+def turn_on(current: Configuration, features: frozenset[str]) -> Configuration | None:
+    """The same with these gates open, too; None where all of them are."""
+    return None if features <= current.features else attrs.evolve(current, features=current.features | features)
 
 
 def _left(joint: Configuration) -> Configuration:

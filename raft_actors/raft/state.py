@@ -14,6 +14,7 @@ from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Apply, Consequence, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.fates import Fates
+from raft_actors.raft.features import FEATURES, TURNED_ON, missing
 from raft_actors.raft.forwarding import Outbox
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration, Member
@@ -54,7 +55,9 @@ class RaftState:
             and how old a read is. Only differences count.
         monotonic: the clock that timers go by, which may stand still in suspend; for leases, which count on neither.
         lease_over: whether the leader that told this node to stand holds no lease; the candidate takes it.
-        features_of: what a peer and this node both can do (`raft.features`), as the transport knows it now.
+        features: what this node can do (`raft.features`).
+        features_of: what a peer and this node both can do, as the transport knows it now.
+        turned_on: gates that this node opens as a leader without being asked.
         read_requests: the number of the last `RequestReadIndex`. It begins elsewhere in each life of the node.
         leader: the leader of `term` as far as known.
         leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
@@ -91,7 +94,9 @@ class RaftState:
     voted_for: str | None
     commit_index: int
     boottime: Callable[[], float] = _no_clock
+    features: frozenset[str] = FEATURES
     features_of: Callable[[str], frozenset[str]] = _nothing
+    turned_on: frozenset[str] = TURNED_ON
     read_requests: int = 0
     monotonic: Callable[[], float] = _no_clock
     lease_over: bool = False
@@ -147,7 +152,10 @@ class RaftState:
     # --- the log, and the configurations in it -------------------------------------------------------------------
 
     def _use_latest_configuration(self) -> None:
+        """Have it in force. Nothing that depends on it was written yet, where this raises FeatureMissing."""
         self.configuration = configuration = self.configurations.latest.configuration
+        if not configuration.features <= self.features:
+            raise missing(configuration.features - self.features)
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
         self.is_voter = self.node_id in self.voters and self._is_meant(configuration.members[self.node_id])

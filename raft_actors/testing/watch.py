@@ -211,6 +211,10 @@ class _WatchedTransport(Transport):
         self._inner.set_peers(peers)
 
     @override
+    def own_features(self) -> frozenset[str]:
+        return self._inner.own_features()
+
+    @override
     def features_of(self, peer: str) -> frozenset[str]:
         return self._inner.features_of(peer)
 

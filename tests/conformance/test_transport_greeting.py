@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from raft_actors.raft.features import FEATURES
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.conformance.worlds import World
 from tests.transports.support import numbered, wait_until
@@ -18,7 +19,7 @@ async def test_a_node_is_told_who_greets_it(world: World, nursery: trio.Nursery)
     await a.start(nursery)
     await b.start(nursery)
     await a.exchange(b, numbered(1))
-    assert Greeting("a", "aaaa", "here", 7) in greetings
+    assert Greeting("a", "aaaa", "here", 7, FEATURES) in greetings
     assert b.peer("a").incarnation == "aaaa"
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError, ProtocolError
+from raft_actors.raft.features import FEATURES as ALL_FEATURES
 from raft_actors.transports import Endpoint
 from raft_actors.transports.greeting import Greeting, Refusal
 from raft_actors.transports.wire.handshake import (
@@ -79,7 +80,7 @@ def test_the_longest_ids_fit_and_version_2_can_read_enough_of_them_to_refuse() -
     longest = "\U0001f600" * 255
     data = Hello(longest, longest, longest).encode()
     assert Hello.decode(data).sender == longest
-    assert len(data) <= 6 + 3 * (2 + 4 * 255) + 64  # what version 2 reads, and very little more
+    assert len(data) <= 6 + 3 * (2 + 4 * 255) + 96  # what version 2 reads, and very little more
 
 
 @given(st.sampled_from(Verdict), RANGES, RANGES, st.text(st.characters(codec="utf-8"), max_size=100))
@@ -161,7 +162,7 @@ def test_a_node_has_its_word_on_who_passes_all_else_and_on_nobody_else() -> None
     answer = judge(attrs.evolve(HELLO, incarnation="aaaa", address="there:1"), endpoint, ProtocolRange())
     assert answer == Answer(Verdict.OTHER_INCARNATION, ProtocolRange(), "put its files back", "bbbb", 9)
     assert judge(Hello("stock", "a", "b"), endpoint, ProtocolRange()).verdict is Verdict.OTHER_CLUSTER
-    assert asked == [Greeting("a", "aaaa", "there:1")]
+    assert asked == [Greeting("a", "aaaa", "there:1", features=ALL_FEATURES)]
 
 
 def test_a_set_of_voters_has_one_digest_and_no_other_set_has_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from raft_actors.config import MIB, ClusterConfig, NodeConfig
 from raft_actors.node.proposals import Admission, LocalProposal, LocalProposals, PendingProposals, PendingRead
 from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.features import FEATURES
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntries, Message
@@ -23,7 +24,6 @@ from raft_actors.raft.persistent_state import (
 )
 from raft_actors.raft.roles import Candidate, Follower, Leader, Role
 from raft_actors.raft.state import RaftState
-from raft_actors.transports.wire.handshake import FEATURES
 
 T = TypeVar("T")
 
@@ -92,6 +92,9 @@ def make_state(
     after: SnapshotMetadata | None = None,
     first_index: int | None = None,
     stored_configurations: tuple[StoredConfiguration, ...] = (),
+    features: frozenset[str] = FEATURES,
+    features_of: Callable[[str], frozenset[str]] = lambda _peer: FEATURES,
+    turned_on: frozenset[str] = frozenset(),
     **settings: Any,
 ) -> RaftState:
     """The state of n1 among n1, n2, …: all of it durable."""
@@ -108,7 +111,9 @@ def make_state(
         stored_configurations=stored_configurations,
         monotonic=lambda: 0.0,
         boottime=lambda: 0.0,
-        features_of=lambda _peer: FEATURES,
+        features=features,
+        features_of=features_of,
+        turned_on=turned_on,
     )
 
 

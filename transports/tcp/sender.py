@@ -256,13 +256,14 @@ class PeerSender:
         # The detail comes from elsewhere: it must not pass for lines of this log, nor for anything else in it.
         said = detail if agreement is None else repr(detail)
         self._note_trouble(f"it refused this node: {verdict.name}" + (f": {said}" if detail else ""))
-        if verdict is Verdict.OTHER_INCARNATION:
+        if verdict in (Verdict.OTHER_INCARNATION, Verdict.LACKS_FEATURE):
             self.refused(self.peer, Refusal(verdict.name, detail, answer.configuration_index))
         return False
 
     def _admits(self, answer: Answer) -> bool:
         """Whether this node takes the peer for the one that it knows by that id."""
-        greeting = Greeting(self.peer, answer.incarnation, configuration_index=answer.configuration_index)
+        can = answer.protocol.features
+        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can)
         refusal = self.admit(greeting)
         if refusal is None:
             self.statistics.incarnation = answer.incarnation

@@ -311,6 +311,10 @@ class TcpTransport(Transport):
         sender = self._senders.get(to)
         return sender is not None and sender.send_nowait(message)
 
+    def own_features(self) -> frozenset[str]:
+        """What this node can do (see `Transport.own_features`)."""
+        return self.protocol.features
+
     def features_of(self, peer: str) -> frozenset[str]:
         """What both can do, by the last greeting of either (see `Transport.features_of`)."""
         statistics = self._totals.peers.get(peer)

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 import attrs
 
 from raft_actors.errors import ConfigurationError, ProtocolError
-from raft_actors.raft.features import FORWARDING, MEMBERSHIP, READ_INDEX, SESSIONS
+from raft_actors.raft.features import FEATURES
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.fields import FIELD, Tag, number, pack_fields, short_text, text, unpack_fields
@@ -34,15 +34,6 @@ from raft_actors.transports.wire.fields import FIELD, Tag, number, pack_fields, 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
 """What this version of the library speaks. docs/architecture.md, "The wire", says when either changes."""
-
-FEATURES: frozenset[str] = frozenset({"identity", MEMBERSHIP, READ_INDEX, FORWARDING, SESSIONS})
-"""What this version can do beyond its protocol version: a message or field that a peer may be sent only if it says the
-same. Lower-case names, which keep their meaning for ever.
-
-identity: a node says the incarnation of its store.
-membership: entries of kind CONFIGURATION, and snapshots that say which one was in force.
-forwarding: ForwardProposals and its answer.
-sessions: entries of kind SESSION, and snapshots with sessions in them."""
 
 MAGIC = b"RAFT"
 
@@ -92,6 +83,8 @@ class Verdict(enum.IntEnum):
     """The sender's store is not the one that the receiver knows it by: its files were lost, or its id is used twice."""
     OTHER_LEASES = 12
     """Leaders of the two sides hold other leases, or only those of one do: one would not wait for the other's end."""
+    LACKS_FEATURE = 13
+    """The sender can't do what the receiver's cluster has come to use: it is of an older version."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -164,7 +157,8 @@ class Hello:
     @property
     def greeting(self) -> Greeting:
         """What the sender says of itself."""
-        return Greeting(self.sender, self.incarnation, self.address, self.configuration_index)
+        can = self.protocol.features
+        return Greeting(self.sender, self.incarnation, self.address, self.configuration_index, can)
 
     @classmethod
     def of(cls, endpoint: Endpoint, receiver: str, protocol: ProtocolRange) -> Hello:

@@ -23,6 +23,7 @@ import attrs
 from raft_actors.errors import ChangeRefused
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
+from raft_actors.raft.leading.gates import Gates
 from raft_actors.raft.membership import (
     Configuration,
     Goal,
@@ -84,12 +85,14 @@ class Members:
         busy: whether there is anything to go on with. False at almost all times, and then nothing here costs anything.
         waiting: a change that came before an entry of this term was committed.
         farewells: who was removed lately, and is still replicated to.
+        gates: what may be in the log.
     """
 
     def __init__(self, state: RaftState, commit: Commit, contact: Contact) -> None:
         self._state = state
         self._commit = commit
         self._contact = contact
+        self.gates: Gates = Gates(state, contact)
         self.busy: bool = True
         self.waiting: ChangeRequest | None = None
         self.farewells: dict[str, _Farewell] = {}
@@ -140,6 +143,7 @@ class Members:
             caught_up=self.caught_up(now),
         )
         if changed is not None:
+            changed = self.gates.opened_for(changed, now)
             self._check(request, goal, held.index, changed, now)
         return changed, goal
 
@@ -201,8 +205,9 @@ class Members:
             return None
         current = held.configuration
         if current.goal is None:
-            self.busy = bool(self.farewells) or not state.is_voter
-            return None
+            opened = self.gates.due(now)
+            self.busy = bool(self.farewells or self.gates.closed) or not state.is_voter
+            return opened
         following = next_configuration(current, self.caught_up(now))
         if following is None and self._are_silent(current.newcomers, now):
             return settle_change(current)

@@ -152,8 +152,8 @@ CHANGES: tuple[Mutation, ...] = (
         Edit(
             _MEMBERSHIP,
             "next_configuration",
-            "return Configuration(goal.voters, learners, current.voters, goal, current.members)",
-            "return Configuration(goal.voters, current.ids - goal.voters, frozenset(), goal, current.members)",
+            "return attrs.evolve(current, voters=goal.voters, learners=learners, outgoing=current.voters)",
+            "return attrs.evolve(current, voters=goal.voters, learners=current.ids - goal.voters)",
         ),
     ),
     _of_members(
