@@ -1,1 +1,1 @@
-"""A replicated counter: three processes, and a client that finds the leader."""
+"""A replicated counter: three processes, and a client whose retries count once."""

@@ -1,4 +1,4 @@
-"""A client that finds the leader, and asks until it is answered: `python -m examples.counter.client add 5`."""
+"""A client that asks one node after the other until it is answered: `python -m examples.counter.client add 5`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CounterClient:
 
     def __init__(self, members: Mapping[str, Member]) -> None:
         self._members = dict(members)
-        self._target = next(iter(members))  # the leader, as far as is known
+        self._target = next(iter(members))  # who answered last
         self._name = uuid.uuid4().hex
         self._number = 0
 
@@ -53,11 +53,9 @@ class CounterClient:
                 raise ValueError(reply["error"])
             if reply is not None and "value" in reply:
                 return Answer(reply["value"], node)
-            # A node names the leader, or waited for one in vain, or can't be reached: then ask the next one.
-            leader = reply["leader"] if reply is not None else None
-            self._target = leader if leader in self._members else self._after(node)
-            if reply is None:
-                await trio.sleep(PAUSE_S)
+            # It waited for a leader in vain, or can't be reached: another one may be better off.
+            self._target = self._after(node)
+            await trio.sleep(PAUSE_S)
 
     async def _attempt(self, node: str, request: dict[str, Any]) -> dict[str, Any] | None:
         """What that node answers; None if nothing came back, in which case the request may have been carried out."""

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+PAGES = sorted({*DOCUMENTS, *(ROOT / "docs").rglob("*.md")})
 
 
 def code_blocks(document: Path, language: str) -> list[str]:
@@ -31,7 +32,7 @@ def test_the_embedding_example_runs_as_printed_and_prints_what_the_readme_says(t
     assert finished.returncode == 0
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (document.parent / target).exists()]
@@ -44,7 +45,7 @@ def headings(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_to_a_heading_leads_to_one(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)]+)\)", document.read_text(encoding="utf-8"))
     assert [link for link in links if link[1] not in headings(document.parent / link[0] if link[0] else document)] == []

@@ -1,4 +1,4 @@
-"""examples/counter, as its README has a reader run it: three processes, a client, and a killed leader."""
+"""examples/counter, as its README has a reader run it: three processes, a client, and nodes that are killed."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
             all_of_them.end(name, signal.SIGKILL)
 
 
-def test_the_number_outlives_its_leaders(processes: Processes) -> None:
+def test_the_number_outlives_who_has_answered(processes: Processes) -> None:
     for name in NAMES:
         processes.start(name)
     assert processes.ask("add", "5")[0] == 5
-    value, leader = processes.ask("read")
+    value, first = processes.ask("read")
     assert value == 5
 
-    processes.end(leader, signal.SIGKILL)
+    processes.end(first, signal.SIGKILL)
     value, second = processes.ask("add", "3")
-    assert (value, second != leader) == (8, True)
+    assert (value, second != first) == (8, True)
 
-    processes.start(leader)
+    processes.start(first)
     assert processes.end(second, signal.SIGTERM) == 0
     assert processes.ask("read")[0] == 8
     assert processes.ask("add", "-8")[0] == 0
