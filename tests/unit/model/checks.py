@@ -16,7 +16,7 @@ from raft_actors.raft.messages import (
     RequestVoteReply,
 )
 from raft_actors.raft.persistent_state import HardState
-from raft_actors.raft.quorum import majority
+from raft_actors.raft.quorum import is_quorum
 from raft_actors.raft.state import RaftState
 from tests.unit.model.disk import Disk
 
@@ -91,8 +91,8 @@ class Checks:
             assert self.committed.setdefault(index, term) == term, f"entry {index} is committed twice, differently"
             self.committed_in.setdefault(index, state.term)
             if leads:
-                holders = sum(disk.covers(index, term) for disk in self.disks.values())
-                assert holders >= majority(len(self.disks)), f"entry {index} is committed and on {holders} disks"
+                holders = {node_id for node_id, disk in self.disks.items() if disk.covers(index, term)}
+                assert is_quorum(holders, *state.voter_sets), f"entry {index} is committed and on the disks {holders}"
 
     def applies(self, index: int, digest: int) -> None:
         """All state machines go through the same states (State Machine Safety)."""

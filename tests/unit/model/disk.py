@@ -15,6 +15,7 @@ from raft_actors.raft.persistent_state import (
     LogWrite,
     Recovered,
     SnapshotMetadata,
+    StoredConfiguration,
     TermRun,
     Write,
 )
@@ -65,6 +66,7 @@ class Disk(Storage):
         self.first_index = 1
         self.last_index = 0
         self.commit_index = 0
+        self.snapshot_configuration: StoredConfiguration | None = None
         self._begun: dict[int, tuple[SnapshotMetadata, list[bytes]]] = {}
         self._snapshot_ids = 0
 
@@ -93,6 +95,7 @@ class Disk(Storage):
 
     def _commit_snapshot(self, write: CommitSnapshot) -> None:
         self.snapshot, self.snapshot_chunks = self._begun.pop(write.snapshot_id)
+        self.snapshot_configuration = write.configuration
         index = self.snapshot.index
         self.commit_index = max(self.commit_index, index)
         if write.discard_log or self.last_index < index:
@@ -116,7 +119,27 @@ class Disk(Storage):
                 runs.append(TermRun(term, index))
         tail = self._batches(self.first_index, self.last_index)[-2:]
         first_index, last_index = self.first_index, self.last_index
-        return Recovered(self.hard_state, self.snapshot, first_index, last_index, tuple(runs), tail, self.commit_index)
+        return Recovered(
+            self.hard_state,
+            self.snapshot,
+            first_index,
+            last_index,
+            tuple(runs),
+            tail,
+            self.commit_index,
+            configurations=self._configurations(),
+        )
+
+    def _configurations(self) -> tuple[StoredConfiguration, ...]:
+        """The one that the snapshot ends with, and those of entries behind it."""
+        snapshot_index = self.snapshot.index if self.snapshot else 0
+        found = [self.snapshot_configuration] if self.snapshot_configuration is not None else []
+        found += [
+            StoredConfiguration(index, command)
+            for index, (_, kind, command) in sorted(self.entries.items())
+            if kind is EntryKind.CONFIGURATION and index > snapshot_index
+        ]
+        return tuple(found)
 
     def covers(self, index: int, term: int) -> bool:
         """Whether the entry of that term is here, or in the snapshot."""

@@ -30,6 +30,7 @@ from raft_actors.raft.effects import (
     WakeReplicators,
 )
 from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.features import FEATURES
 from raft_actors.raft.inputs import Durable, Input, Received, SnapshotWritten, TimerFired
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import Message
@@ -79,6 +80,7 @@ class Node:
         disk: Disk,
         checks: Checks,
         send: SendMessage,
+        features_of: Callable[[str], frozenset[str]] = lambda _peer: frozenset(),
     ) -> None:
         self.node_id = node_id
         self.disk = disk
@@ -86,6 +88,9 @@ class Node:
         self._cluster, self._config, self._rng = cluster, config, rng
         self._checks = checks
         self._transport = _Outlet(node_id, send)
+        self._features_of = features_of
+        self.features = FEATURES
+        self.turned_on: frozenset[str] = frozenset()
         self.start()
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -103,6 +108,10 @@ class Node:
             term=recovered.hard_state.term,
             voted_for=recovered.hard_state.voted_for,
             commit_index=log.snapshot_index,
+            stored_configurations=recovered.configurations,
+            features=self.features,
+            features_of=self._features_of,
+            turned_on=self.turned_on,
         )
         self.to_write: deque[Persist] = deque()
         self.inbox: deque[Input] = deque()
@@ -238,14 +247,20 @@ class Node:
         run_now(self.installer.receive([effect]))
 
     def _replicate_to(self, effect: ReplicateTo) -> None:
+        for peer in self.replicators.keys() - {*effect.peers}:
+            del self.replicators[peer]
         for peer in effect.peers:
+            if peer in self.replicators:
+                continue
             replicator = Replicator(
                 peer, self.state, next_index=effect.next_index, transport=self._transport, storage=self.disk
             )
             self.replicators[peer] = (replicator, [])
 
     def _tell_replicators(self, effect: WakeReplicators | Beat) -> None:
-        for _, waiting in self.replicators.values():
+        for peer, (replicator, waiting) in self.replicators.items():
+            if isinstance(effect, Beat):
+                replicator._is_silent = peer in effect.silent  # as `Replicator.notify` has it
             waiting.append(effect)
 
     def _feed(self, effect: Feed) -> None:
