@@ -22,12 +22,16 @@ What every implementation guarantees:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import attrs
+import outcome
 
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, Write
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @attrs.frozen
@@ -81,6 +85,16 @@ class SnapshotReader(ABC):
         """Let go of the snapshot. May be called twice."""
 
 
+class Announced(Awaitable[T_co]):
+    """Work that was asked for, and that either is awaited or calls back: one of the two, once."""
+
+    @abstractmethod
+    def when_done(self, callback: Callable[[outcome.Outcome[T_co]], None]) -> None:
+        """Have `callback` called with what came of it, in Trio's thread and protected from KeyboardInterrupt. Ask for
+        it before giving up control: not where the work has ended already. The callback must not raise.
+        """
+
+
 class Storage(ABC):
     """One node's durable state. See the module's text for the contract."""
 
@@ -107,7 +121,8 @@ class Storage(ABC):
         not of what they replace.
 
         They are asked for by the call itself; await what it returns, once, for when they are durable. Not awaited, they
-        are carried out all the same (by the next call at the latest).
+        are carried out all the same (by the next call at the latest). Where that is an `Announced`, whoever asked may
+        have it call back instead, which spares a task that waits.
 
         Raises:
             StorageError: nothing may be acknowledged, and the storage must not be used again.

@@ -17,14 +17,16 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import outcome
 import trio
+from typing_extensions import override
 
 from raft_actors.actors.pending import wake
 from raft_actors.errors import InternalError, StorageFailed
+from raft_actors.persistence.abc import Announced
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ class Upkeep(Protocol):
 
 
 @attrs.define(eq=False)
-class Call(Generic[T]):
+class Call(Announced[T]):
     """A piece of work that the thread was given: await it for what the work returns or raises, once.
 
     Cancelled, the wait ends at once, and the work is carried out all the same.
@@ -55,7 +57,13 @@ class Call(Generic[T]):
     work: Callable[[], T]
     _result: outcome.Outcome[T] | None = None
     _task: trio.lowlevel.Task | None = None
+    _callback: Callable[[outcome.Outcome[T]], None] | None = None
 
+    @override
+    def when_done(self, callback: Callable[[outcome.Outcome[T]], None]) -> None:
+        self._callback = callback
+
+    @override
     def __await__(self) -> Generator[Any, Any, T]:
         return self._wait().__await__()
 
@@ -71,9 +79,11 @@ class Call(Generic[T]):
         return self._result.unwrap()
 
     def answer(self, result: outcome.Outcome[T]) -> None:
-        """Wake the task that waits, if one does. In Trio's thread."""
+        """Call back, or wake the task that waits, if one does. In Trio's thread."""
         self._result = result
-        if self._task is not None:
+        if self._callback is not None:
+            self._callback(result)
+        elif self._task is not None:
             task, self._task = self._task, None
             wake(task)
 

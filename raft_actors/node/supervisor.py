@@ -106,7 +106,9 @@ class Supervisor:
             node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
         )
         self.events: EventHub = EventHub(self.home)
-        self.persistence: PersistenceActor[effects.Persist] = PersistenceActor(storage, self._acknowledge)
+        self.persistence: PersistenceActor[effects.Persist] = PersistenceActor(
+            storage, self._acknowledge, lambda persist: self.inbox.tell_when_room(Durable(persist))
+        )
         self.snapshotter: Snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer: SnapshotInstaller = SnapshotInstaller(storage, self.inbox.tell_when_room)
         self.state: RaftState | None = None
@@ -301,11 +303,8 @@ class Supervisor:
         with suppress(MailboxFull, ActorStopped):
             self.inbox.tell(PeerDisconnected(peer))
 
-    async def _acknowledge(self, persist: effects.Persist) -> None:
-        try:
-            self.inbox.tell_at_once(Durable(persist))
-        except MailboxFull:
-            await self.inbox.tell_when_room(Durable(persist))
+    def _acknowledge(self, persist: effects.Persist) -> None:
+        self.inbox.tell_at_once(Durable(persist))
 
     # --- what comes out --------------------------------------------------------------------------------------
 

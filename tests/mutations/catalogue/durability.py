@@ -150,10 +150,10 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
-            "await transaction.durable",
+            "await message.durable",
             """
             try:
-                await transaction.durable
+                await message.durable
             except Exception:
                 pass
             """,
@@ -165,25 +165,18 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
         "Figure 2",
         Edit(
             _PERSISTENCE,
-            "PersistenceActor.receive",
-            """
-            for persist in transaction.persists:
-                await self._acknowledge(persist)
-            """,
-            """
-            if transaction.durable is None:
-                for persist in transaction.persists:
-                    await self._acknowledge(persist)
-            """,
+            "PersistenceActor._durable",
+            "for persist in transaction.persists:",
+            "for persist in transaction.persists if transaction.durable is None else []:",
         ),
         Edit(
             _PERSISTENCE,
             "PersistenceActor.receive",
-            "await transaction.durable",
+            "await message.durable",
             """
-            for early in transaction.persists:
-                await self._acknowledge(early)
-            await transaction.durable
+            for early in message.persists:
+                self._acknowledge(early)
+            await message.durable
             """,
         ),
     ),
