@@ -22,8 +22,9 @@ from tests.bugs.history import ROOT, Bug, Fix, bugs, fixes, git
 TIMEOUT_S = 90.0
 HEAD = """# Bugs, each on the commit before its fix
 
-Written by `python -m tests.bugs --table`. `python -m tests.bugs` runs all again; with words of a title, that bug alone. The tests of the
-fixing commit are laid over the commit before it, and run there. [bugs.md](bugs.md) says what each bug was.
+Written by `python -m tests.bugs --table`, with `--new` for the bugs that are not in it. `python -m tests.bugs` runs all again; with words of
+a title, that bug alone. The tests of the fixing commit are laid over the commit before it, and run there. [bugs.md](bugs.md) says what each
+bug was.
 
 Of {all} bugs {shown} are shown in this way. *Can't run there*: the test imports or calls what only the fix brought, so that its
 failure would say nothing of behaviour. *Passes there*: it takes what this machine does not have (another Python, another
@@ -92,11 +93,19 @@ def rows(chosen: list[Bug], folder: Path) -> Iterator[tuple[Bug, str, str]]:
         yield bug, results[best], best
 
 
+def known() -> dict[str, tuple[str, str]]:
+    """The rows of the document: title → subject of the fix, and result."""
+    row = re.compile(r"^\| (.*?) \| `python -m tests\.bugs .*?` \| (.*?) ?\| (.*?) \|$", re.MULTILINE)
+    return {title: (subject, result) for title, subject, result in row.findall(TABLE.read_text(encoding="utf-8"))}
+
+
 def table(lines: list[tuple[Bug, str, str]]) -> str:
-    """The document."""
-    count = sum(result.startswith("shown") for _, _, result in lines)
-    text = HEAD.format(all=len(lines), shown=count).splitlines()
-    for bug, subject, result in lines:
+    """The document: these rows, and of all other bugs the ones that it has."""
+    found = {**known(), **{bug.title: (subject, result) for bug, subject, result in lines}}
+    rows = [(bug, *found[bug.title]) for bug in bugs() if bug.title in found]
+    count = sum(result.startswith("shown") for _, _, result in rows)
+    text = HEAD.format(all=len(rows), shown=count).splitlines()
+    for bug, subject, result in rows:
         text.append(f'| {bug.title} | `python -m tests.bugs "{bug.name}"` | {subject} | {result} |')
     return "\n".join(text) + "\n"
 
@@ -105,9 +114,14 @@ def main() -> int:
     """Run them; 1 if one that is named is not shown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="?", default="", help="only bugs whose title has these words")
-    parser.add_argument("--table", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    parser.add_argument("--new", action="store_true", help="only bugs that the table does not have")
+    parser.add_argument("--table", action="store_true", help=f"write what is found into {TABLE.relative_to(ROOT)}")
     options = parser.parse_args()
-    chosen = [bug for bug in bugs() if options.words.lower() in bug.name]
+    rowed = known() if options.new else {}
+    chosen = [bug for bug in bugs() if options.words.lower() in bug.name and bug.title not in rowed]
+    if not chosen and options.new:
+        print("the table has all bugs")
+        return 0
     if not chosen:
         parser.error(f"no bug is called {options.words!r}")
     lines: list[tuple[Bug, str, str]] = []
