@@ -103,7 +103,7 @@ class _Demo:
         started_s = time.monotonic()
         with LinesBar(console, total).shown() as bar, Loader(ports, self._lines, self._connections) as loader:
             self._load(loader, bar, total // 2)
-            killed = loader.acknowledgements[-1].node_id
+            killed = self._leader(everyone[0])
             cluster.kill(killed)
             killed_s = time.monotonic()
             bar.say(f"Killed {killed} with SIGKILL after {loader.count:,} lines.")
@@ -115,7 +115,7 @@ class _Demo:
             bar.say(f"{gone} has left, after {loader.count:,} lines.")
             loader.release()
             self._load(loader, bar, total)
-        leader = loader.acknowledgements[-1].node_id
+        leader = self._leader(new)
         self._note(leader)
         console.print(f"{leader} led on. Starting {killed} again.", highlight=False)
         cluster.start(killed)
@@ -125,7 +125,7 @@ class _Demo:
         comparisons = {
             node_id: compare(self._lines, loader.acknowledged, cluster.contents(node_id)) for node_id in everyone
         }
-        found = figures(loader.acknowledgements, started_s, killed_s, killed)
+        found = figures(loader.acknowledgements, started_s, killed_s)
         print_report(console, found, self._leaders, loader.retries, statuses, comparisons)
         good = all(one.good for one in comparisons.values())
         console.print(
@@ -138,11 +138,15 @@ class _Demo:
         return 0 if good else 1
 
     def _remove_a_follower(self, alive: list[str], new: str) -> str:
-        leader = self._cluster.operate(new, "members")["leader"]
+        leader = self._leader(new)
         gone = next(node_id for node_id in alive if node_id != leader)
         self._cluster.operate(new, "remove", id=gone)
         self._cluster.end(gone)
         return gone
+
+    def _leader(self, at: str) -> str:
+        leader: str = self._cluster.operate(at, "members")["leader"]
+        return leader
 
     def _note(self, leader: str) -> None:
         self._leaders.append((leader, int(self._cluster.status(leader)["term"])))

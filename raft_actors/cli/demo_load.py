@@ -19,7 +19,7 @@ from raft_actors.cli.demo_cluster import connect
 from raft_actors.cli.demo_text import DemoError, key_of
 
 _RETRY_PAUSE_S = 0.02
-_TEMPORARY = ("NOTLEADER", "UNKNOWN", "OVERLOADED", "SHUTDOWN")
+_TEMPORARY = ("CLUSTERDOWN", "NOTLEADER", "UNKNOWN", "OVERLOADED", "SHUTDOWN")
 _LEADER = re.compile(r"the leader is (\S+)")
 
 
@@ -29,11 +29,11 @@ class Acknowledgement:
 
     Attributes:
         at_s: when, by the monotonic clock.
-        node_id: the node that acknowledged it.
+        began_s: when its client had begun the attempt that it acknowledges.
     """
 
     at_s: float
-    node_id: str
+    began_s: float
 
 
 class Loader:
@@ -119,10 +119,11 @@ class Loader:
 
     def _write(self, writer: _Writer, number: int) -> None:
         while not self._stop.is_set():
+            began_s = time.monotonic()
             if writer.write(key_of(number), self._lines[number]):
                 with self._progress:
                     self.acknowledged[number] = True
-                    self.acknowledgements.append(Acknowledgement(time.monotonic(), writer.node_id))
+                    self.acknowledgements.append(Acknowledgement(time.monotonic(), began_s))
                     if self.count >= self._awaited:
                         self._progress.notify_all()
                 return
@@ -132,7 +133,7 @@ class Loader:
 
 
 class _Writer:
-    """One connection, to the node that is thought to lead."""
+    """One connection, to a node that is thought to be there: any will do, and looks for the leader itself."""
 
     def __init__(self, ports: Mapping[str, int], first: int) -> None:
         self._ports = ports
@@ -143,7 +144,7 @@ class _Writer:
         self._client: redis.Redis | None = None
 
     def write(self, key: bytes, value: bytes) -> bool:
-        """Write once. False: it may or may not be stored; the next attempt goes to where a leader is thought to be.
+        """Write once. False: it may or may not be stored; the next attempt goes to another node.
 
         Raises:
             redis.ResponseError: the service refuses it for good.

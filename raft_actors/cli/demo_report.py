@@ -40,14 +40,14 @@ class Figures:
     failover_s: float | None
 
 
-def figures(acknowledgements: Sequence[Acknowledgement], started_s: float, killed_s: float, killed: str) -> Figures:
+def figures(acknowledgements: Sequence[Acknowledgement], started_s: float, killed_s: float) -> Figures:
     """Work out the figures.
 
-    The failover ends with the first line that a node other than the killed one acknowledges: replies of the killed one
-    may still be on their way when it dies.
+    The failover ends with the acknowledgement of the first line whose write began after the kill: what was committed
+    before may still be on its way to its client.
     """
-    old = [one for one in acknowledgements if one.node_id == killed and one.at_s <= killed_s]
-    new = sorted(one.at_s for one in acknowledgements if one.node_id != killed)
+    old = [one for one in acknowledgements if one.at_s <= killed_s]
+    new = sorted(one.at_s for one in acknowledgements if one.began_s > killed_s)
     first, last = (new[0], new[-1]) if new else (0.0, 0.0)
     return Figures(
         before=len(old) / (killed_s - started_s) if old else None,

@@ -55,8 +55,8 @@ _MEMBERS = 7  # that there may come to be, where not more are named: room is lef
 
 _DESCRIPTION = """
 Run one node of a replicated key-value service that Redis clients can use. Writes are acknowledged once they are on the
-disks of a majority of the nodes; reads see every acknowledged write. Nodes other than the leader answer data commands
-with -NOTLEADER and the leader's address. Without TLS it listens on this machine only, unless it is told otherwise.
+disks of a majority of the nodes; reads see every acknowledged write. Every node serves every command, through changes
+of the leader too. Without TLS it listens on this machine only, unless it is told otherwise.
 
 The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends the process
 at once.

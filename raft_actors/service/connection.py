@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from raft_actors.config import KIB, MIB, NodeConfig
-from raft_actors.node.status import NodeStatus
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.logins import Logins
 from raft_actors.service.memory import FREE_BYTES, ClientMemory
+from raft_actors.service.patience import PatientReplica
+from raft_actors.service.replica import Replica
 from raft_actors.service.resp import Request, RequestLimits
 from raft_actors.service.users import DEFAULT_USER, EVERYBODY, Rights, User
 from raft_actors.transports.sockets.direct import DirectStream
@@ -24,27 +25,14 @@ from raft_actors.transports.tls.credentials import CertificateFiles
 if TYPE_CHECKING:
     from raft_actors.service.command import Command
 
-T = TypeVar("T")
-
-
-class Replica(Protocol):
-    """What the service needs of a node, which is less than a `Node` has."""
-
-    async def propose_many(self, commands: Sequence[bytes], *, forward: bool = True) -> list[Any]: ...
-    async def propose(self, command: bytes, *, forward: bool = True) -> Any: ...
-    async def read(self, query: Callable[[Any], T]) -> T: ...
-    async def wait_leader(self) -> str: ...
-    async def wait_applied(self, index: int) -> None: ...
-    def status(self) -> NodeStatus: ...
-
 
 @attrs.frozen(kw_only=True)
 class ServiceConfig:
     """Settings of one node's service; sizes are bytes, times seconds.
 
     Attributes:
-        addresses: node id → `host:port` where that node serves its clients. A client that asks a follower is
-            told the leader's.
+        addresses: node id → `host:port` where that node serves its clients.
+        patience_s: how long a request may wait for a leader, or for its outcome, before the client is told.
         max_connections: further ones are answered with an error and closed.
         limits: what one client may make the service hold. `max_bulk_bytes` bounds keys and values; what is
             below it and above `max_command_bytes` is refused without closing the connection.
@@ -63,6 +51,7 @@ class ServiceConfig:
     """
 
     addresses: Mapping[str, str]
+    patience_s: float = 10.0
     max_connections: int = 1000
     limits: RequestLimits = attrs.field(factory=RequestLimits)
     max_request_memory_bytes: int = 256 * MIB
@@ -160,6 +149,7 @@ class Context:
         sessions: the connections that are open.
         logins: who may log in.
         memory: room for what clients send.
+        any_node: the node, as clients see it: it does all that the leader does.
         draining: the service is shutting down: finish what was begun, and begin nothing.
     """
 
@@ -172,6 +162,7 @@ class Context:
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
     memory: ClientMemory = attrs.field(init=False)
+    any_node: PatientReplica = attrs.field(init=False)
 
     def default_user(self) -> User | None:
         """Who a client is that has not said so: nobody, where that takes a password."""
@@ -180,6 +171,7 @@ class Context:
 
     def __attrs_post_init__(self) -> None:
         self.memory = ClientMemory(self.config.max_request_memory_bytes, self.config.request_patience_s)
+        self.any_node = PatientReplica(self.node, self.config.patience_s, self.config.max_command_bytes)
 
 
 LARGEST_READ = 1 * MIB

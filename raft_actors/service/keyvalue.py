@@ -15,8 +15,11 @@ from zlib import crc32
 
 from typing_extensions import override
 
+from raft_actors.commands import CommandCodec
+from raft_actors.service.kept import KEPT_REPLIES
 from raft_actors.service.operations import (
     ALL_OPTIONS,
+    HEAVIEST,
     HIGHEST_INTEGER,
     LOWEST_INTEGER,
     MAX_VALUE_BYTES,
@@ -43,6 +46,9 @@ _STRING, _NONE = SimpleString("string"), SimpleString("none")
 
 _SET = int(Operation.SET)
 _APPEND = int(Operation.APPEND)
+_COMPOUND = frozenset({int(Operation.TRANSACTION), int(Operation.PIPELINE)})
+_WEIGHTS = {int(Operation.CLEAR): 1000, int(Operation.COUNT_KEYS): 500}
+_BYTES_PER_WEIGHT = 4096  # copied in about the time of a plain command
 _SNAPSHOT_MARK = b"raft_actors key-value 1"
 _SNAPSHOT_PIECE_BYTES = 64 * 1024
 
@@ -59,6 +65,7 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     # A replica of an older version can't carry out what newer ones do: as an outcome it would part ways with them.
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = (UnknownOperation,)
+    results: ClassVar[CommandCodec[Any]] = KEPT_REPLIES
 
     def __init__(self) -> None:
         self._buckets: list[Bucket] = [{} for _ in range(BUCKETS)]
@@ -90,9 +97,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         What APPEND makes is bounded: a few thousand to one large value would hold up every node for minutes, and the
         replies to reads between them would hold all of its versions in memory.
         """
-        decoded = list(map(decode, commands))
-        if any(number == Operation.TRANSACTION for number, *_ in decoded):
-            raise ValueError("no key-value command: a transaction in a transaction")
+        decoded = _decode_parts(commands)
         replies: list[Reply] = []
         appended = 0
         for number, *arguments in decoded:
@@ -101,6 +106,23 @@ class KeyValue(StateMachine[bytes, Reply]):
                 if appended > MAX_VALUE_BYTES:
                     replies.append(_TOO_MUCH_APPENDED)
                     continue
+            replies.append(self._set(*arguments) if number == _SET else self._operations[number](self, *arguments))
+        return replies
+
+    def _pipeline(self, *commands: bytes) -> Reply:
+        """Carry out one after the other, and end early where that takes long; the reply is the list of theirs.
+
+        Nobody has asked for all or nothing, so whoever proposed it proposes the rest once more. The first one is
+        carried out in any case.
+        """
+        replies: list[Reply] = []
+        weight = 0
+        for number, *arguments in _decode_parts(commands):
+            weight += _WEIGHTS.get(number, 1)
+            if number == _APPEND:
+                weight += (len(self.get(arguments[0]) or b"") + len(arguments[1])) // _BYTES_PER_WEIGHT
+            if weight > HEAVIEST and replies:
+                break
             replies.append(self._set(*arguments) if number == _SET else self._operations[number](self, *arguments))
         return replies
 
@@ -196,6 +218,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         Operation.TYPE: _type,
         Operation.COUNT_KEYS: __len__,
         Operation.TRANSACTION: _transaction,
+        Operation.PIPELINE: _pipeline,
     }
 
     # --- reading all keys, or some of them ---
@@ -251,6 +274,17 @@ class KeyValue(StateMachine[bytes, Reply]):
         if fields or count != expected:
             raise ValueError(f"the snapshot ends early: {count} keys of {expected}")
         self._buckets = buckets
+
+
+def _decode_parts(commands: Iterable[bytes]) -> list[list[Any]]:
+    """The commands within one, of which none has any itself.
+
+    Raises as `decode` does.
+    """
+    decoded = list(map(decode, commands))
+    if any(number in _COMPOUND for number, *_ in decoded):
+        raise ValueError("no key-value command: a transaction in a transaction")
+    return decoded
 
 
 def _encode_snapshot(buckets: list[Bucket]) -> Iterator[bytes]:

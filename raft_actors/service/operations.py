@@ -20,6 +20,9 @@ MAX_VALUE_BYTES = 64 * 1024 * 1024
 Part of the machine's rules, so the same on every node: not a setting.
 """
 
+HEAVIEST = 16_384
+"""Plain commands in one entry: some 20 ms of every node's time. Part of the machine's rules, too."""
+
 LOWEST_INTEGER, HIGHEST_INTEGER = -(2**63), 2**63 - 1
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 
@@ -57,7 +60,9 @@ class Operation(enum.IntEnum):
     COUNT_KEYS = 13
     """(none)"""
     TRANSACTION = 14
-    """command, … (each encoded as it would be by itself, and none a transaction)"""
+    """command, … (each encoded as it would be by itself, and none a transaction or a pipeline)"""
+    PIPELINE = 15
+    """command, … (likewise)"""
 
 
 class SetOption(enum.IntFlag):
@@ -93,6 +98,12 @@ def operation(number: Operation, *arguments: bytes | int) -> bytes:
 def transaction(commands: Sequence[bytes]) -> bytes:
     """The command that carries out others, with nothing in between. None of them may be a transaction itself."""
     return pack((int(Operation.TRANSACTION), *commands))
+
+
+def pipeline(commands: Sequence[bytes]) -> bytes:
+    """The command that carries out others in order, or the first ones of them, where all would take too long. None of
+    them may be a transaction or a pipeline."""
+    return pack((int(Operation.PIPELINE), *commands))
 
 
 def many(number: Operation, arguments: Sequence[bytes]) -> bytes:
@@ -140,7 +151,7 @@ def describe(command: bytes) -> str:
         ValueError: the bytes are no command of this machine.
     """
     number, *arguments = decode(command)
-    inside = number == Operation.TRANSACTION
+    inside = number in (Operation.TRANSACTION, Operation.PIPELINE)
     shown = [f"[{describe(argument)}]" if inside else _show(argument) for argument in arguments[:8]]
     if len(arguments) > len(shown):
         shown.append(f"… ({len(arguments)} {'commands' if inside else 'arguments'})")

@@ -150,12 +150,13 @@ def _prepare_run(context: Context, session: Session, requests: Sequence[Request]
 async def _write(context: Context, run: _Run) -> list[Reply]:
     commands = [part for part in run.parts if isinstance(part, bytes)]
     try:
-        if len(commands) == 1:
-            return [await context.node.propose(commands[0], forward=False)]
-        results = await context.node.propose_many(commands, forward=False)
+        results = await context.any_node.write(commands)
     except ProposalError as error:
-        return [refusal(context, error, reading=only_reads(command)) for command in commands]
-    return [refusal(context, item) if isinstance(item, ProposalError) else item for item in results]
+        results = [error] * len(commands)
+    return [
+        refusal(context, item, reading=only_reads(command)) if isinstance(item, ProposalError) else item
+        for command, item in zip(commands, results, strict=True)
+    ]
 
 
 async def _read(context: Context, run: _Run) -> list[Reply]:
@@ -164,7 +165,7 @@ async def _read(context: Context, run: _Run) -> list[Reply]:
 
     questions = [part for part in run.parts if not isinstance(part, bytes)]
     try:
-        results = await context.node.read(query_all)
+        results = await context.any_node.read(query_all)
     except ProposalError as error:
         return [refusal(context, error, reading=True)] * len(questions)
     return [await item.reply() if isinstance(item, Listing) else item for item in results]

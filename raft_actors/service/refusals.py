@@ -12,8 +12,10 @@ from raft_actors.errors import (
     Overloaded,
     ProposalError,
     ResultLost,
+    SessionExpired,
 )
 from raft_actors.service.connection import Context
+from raft_actors.service.patience import OutcomeUnknown
 from raft_actors.service.replies import ErrorReply
 
 REDIS_ADDRESS = "redis"
@@ -23,22 +25,24 @@ REDIS_ADDRESS = "redis"
 def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:
     """The reply for an error. Its first word tells the client what it may do.
 
-    NOTLEADER, OVERLOADED: nothing happened; ask the leader, or later. UNKNOWN: the write may or may not take
-    effect, now or later, or its reply is lost. SHUTDOWN: this node is going; the outcome of a write under way is
-    unknown. A read has no outcome: where one failed, it may be asked again.
+    CLUSTERDOWN, OVERLOADED: nothing happened; ask later. NOTLEADER: nor did it; ask the node that is named. UNKNOWN:
+    the write may or may not take effect, now or later, or its reply is lost. SHUTDOWN: this node is going; the outcome
+    of a write under way is unknown. A read has no outcome: where one failed, it may be asked again.
     """
     match error:
         case NotLeader(leader=str() as leader, metadata=metadata):
             address = context.config.addresses.get(leader) or metadata.get(REDIS_ADDRESS)
             text = f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else "")
         case NotLeader():
-            text = "NOTLEADER no leader is known, try again"
-        case LeadershipLost() if reading:
-            text = "NOTLEADER leadership was lost, try again"
+            text = "CLUSTERDOWN no leader is known, and nothing was done: try again"
+        case LeadershipLost() | OutcomeUnknown() | SessionExpired() if reading:
+            text = "CLUSTERDOWN leadership was lost, try again"
         case LeadershipLost(term=term):
             text = f"UNKNOWN the outcome of this write: leadership of term {term} was lost before it was known"
+        case OutcomeUnknown() | SessionExpired():
+            text = f"UNKNOWN the outcome of this write: {error}"
         case NotCommitted():
-            text = "NOTLEADER this write was not carried out: leadership was lost, try again"
+            text = "CLUSTERDOWN this write was not carried out: leadership was lost, try again"
         case ResultLost():
             text = "UNKNOWN the reply to this write, which took effect: it was applied on other nodes"
         case Overloaded():

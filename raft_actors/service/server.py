@@ -16,11 +16,12 @@ from itertools import count
 import trio
 
 from raft_actors.errors import ConfigurationError
-from raft_actors.service.connection import LARGEST_READ, SMALLEST_READ, Context, Replica, ServiceConfig, Session
+from raft_actors.service.connection import LARGEST_READ, SMALLEST_READ, Context, ServiceConfig, Session
 from raft_actors.service.door import UNKNOWN_CLIENT_BYTES, Door
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.memory import FREE_BYTES, Claim, GivenUp
 from raft_actors.service.pipeline import answer_run, takes_time
+from raft_actors.service.replica import Replica
 from raft_actors.service.replies import LARGE_BYTES, ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.transports.sockets import listening

@@ -15,14 +15,11 @@ from raft_actors.errors import CommandTooLarge, ProposalError
 from raft_actors.service.command import AfterMulti, Command, Local, Read, Write
 from raft_actors.service.connection import Context, Session, Transaction
 from raft_actors.service.keyvalue import Question
-from raft_actors.service.operations import transaction
+from raft_actors.service.operations import HEAVIEST, transaction
 from raft_actors.service.packing import pack
 from raft_actors.service.refusals import refusal
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
 from raft_actors.service.resp import Request
-
-HEAVIEST = 16_384
-"""Plain commands in one transaction: some 20 ms of every node's time."""
 
 _OVERHEAD_BYTES = 16  # what a queued request takes beside its arguments, at least
 _FAIR_SHARE = 64
@@ -117,7 +114,9 @@ async def _carry_out(context: Context, parts: Sequence[bytes | Question]) -> lis
         return []
     questions = [part for part in parts if not isinstance(part, bytes)]
     if len(questions) == len(parts):
-        return await context.node.read(lambda machine: list(map(machine.query, questions)))
+        return await context.any_node.read(lambda machine: list(map(machine.query, questions)))
     command = transaction([part if isinstance(part, bytes) else pack(part) for part in parts])
-    results: list[Reply] = await context.node.propose(command, forward=False)
-    return results
+    (results,) = await context.any_node.write([command])
+    if isinstance(results, ProposalError):
+        raise results
+    return list(results)

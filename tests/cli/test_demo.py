@@ -197,11 +197,11 @@ def test_compare(
 
 
 def test_figures() -> None:
-    times = [(10.5, "n1"), (11.0, "n1"), (12.01, "n1"), (13.0, "n2"), (13.5, "n2"), (14.0, "n3"), (15.0, "n2")]
-    found = figures([Acknowledgement(*one) for one in times], started_s=10.0, killed_s=12.0, killed="n1")
+    times = [(10.5, 10.4), (11.0, 10.9), (12.01, 11.9), (13.0, 12.1), (13.5, 13.0), (14.0, 13.9), (15.0, 14.1)]
+    found = figures([Acknowledgement(*one) for one in times], started_s=10.0, killed_s=12.0)
     assert (found.before, found.failover_s, found.after) == (1.0, 1.0, 1.5)
-    assert figures([], 10.0, 12.0, "n1") == figures([Acknowledgement(12.5, "n1")], 10.0, 12.0, "n1")
-    assert figures([], 10.0, 12.0, "n1").failover_s is None
+    assert figures([], 10.0, 12.0) == figures([Acknowledgement(12.5, 11.5)], 10.0, 12.0)
+    assert figures([], 10.0, 12.0).failover_s is None
 
 
 def test_an_error_that_trying_again_can_not_help_ends_the_load(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class LoneReplica:
         self.applied += len(commands)
         return [self.machine.apply(command) for command in commands]
 
+    @asynccontextmanager
+    async def session(self, *, end: bool = True) -> AsyncGenerator[LoneReplica]:
+        yield self
+
     async def read(self, query: Callable[[Any], T]) -> T:
         self.calls.append(("read", 1))
         await self._pass()
@@ -100,23 +104,23 @@ class LoneReplica:
 
 @attrs.define
 class Conversation:
-    """One client of a replica, without sockets: requests in, reply bytes out."""
+    """One client of a replica, without sockets: requests in, reply bytes out. It waits for no leader."""
 
     replica: LoneReplica = attrs.field(factory=LoneReplica)
-    config: ServiceConfig = attrs.field(factory=lambda: ServiceConfig(addresses=ADDRESSES))
+    config: ServiceConfig = attrs.field(factory=lambda: ServiceConfig(addresses=ADDRESSES, patience_s=0.05))
     session: Session = attrs.field(factory=lambda: Session(1))
-    _context: Context | None = None
+    context: Context | None = None
 
     async def say(self, asked: bytes) -> bytes:
         """The replies to all requests in `asked`, which must be whole."""
         parser = RequestParser(self.config.limits)
         requests = parser.feed(asked)
         assert parser.error is None
-        if self._context is None:
-            self._context = Context(self.replica, self.replica.machine, self.config)
+        if self.context is None:
+            self.context = Context(self.replica, self.replica.machine, self.config)
         wire, position = b"", 0
         while position < len(requests) and not self.session.closing:
-            replies = await answer_run(self._context, self.session, requests, position)
+            replies = await answer_run(self.context, self.session, requests, position)
             position += len(replies)
             wire += b"".join(piece for reply in replies for piece in encode(reply, self.session.protocol))
         return wire

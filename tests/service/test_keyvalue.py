@@ -23,6 +23,7 @@ from raft_actors.service.operations import (
     many,
     operation,
     parse_integer,
+    pipeline,
     set_value,
     transaction,
 )
@@ -59,7 +60,7 @@ commands = st.one_of(
     ),
     st.just(operation(Operation.COUNT_KEYS)),
 )
-commands = st.one_of(commands, st.builds(transaction, st.lists(commands, max_size=6)))
+commands = st.one_of(commands, *(st.builds(whole, st.lists(commands, max_size=6)) for whole in (transaction, pipeline)))
 
 
 def contents(machine: KeyValue) -> dict[bytes, bytes | None]:
@@ -120,7 +121,7 @@ def model_apply(state: dict[bytes, bytes], command: bytes) -> object:
             return SimpleString("none" if old is None else "string")
         case Operation.COUNT_KEYS:
             return len(state)
-        case Operation.TRANSACTION:
+        case Operation.TRANSACTION | Operation.PIPELINE:
             return [model_apply(state, one) for one in arguments]
 
 

@@ -78,7 +78,7 @@ async def test_a_read_larger_than_a_command_may_be_is_a_run_of_its_own(wire: tup
 async def test_the_outcome_of_a_write_is_unknown_and_of_a_read_beside_it_there_is_none() -> None:
     conversation = Conversation(LoneReplica(error=LeadershipLost(4, 17)))
     replies = await conversation.say(pipeline("GET a", "SET a 1", "GET a"))
-    assert [reply.split()[0] for reply in replies.splitlines()] == [b"-NOTLEADER", b"-UNKNOWN", b"-NOTLEADER"]
+    assert [reply.split()[0] for reply in replies.splitlines()] == [b"-CLUSTERDOWN", b"-UNKNOWN", b"-CLUSTERDOWN"]
 
 
 async def test_mistakes_do_not_end_a_run_and_cost_nothing() -> None:
@@ -111,11 +111,11 @@ async def test_a_command_that_is_too_large_spoils_no_other() -> None:
     [
         (NotLeader("n2", "raft:1"), "NOTLEADER the leader is n2 at 127.0.0.1:6380", None),
         (NotLeader("n9", "raft:1"), "NOTLEADER the leader is n9", None),
-        (NotLeader(None), "NOTLEADER no leader is known, try again", None),
+        (NotLeader(None), "CLUSTERDOWN no leader is known, and nothing was done: try again", None),
         (
             LeadershipLost(4, 17),
             "UNKNOWN the outcome of this write: leadership of term 4 was lost before it was known",
-            "NOTLEADER leadership was lost, try again",
+            "CLUSTERDOWN leadership was lost, try again",
         ),
         (Overloaded("slow down"), "OVERLOADED slow down", None),
         (NodeStopped("n1"), "SHUTDOWN node 'n1' has stopped", None),

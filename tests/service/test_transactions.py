@@ -7,7 +7,7 @@ import pytest
 
 from raft_actors import LeadershipLost, NotLeader
 from raft_actors.service.connection import ServiceConfig
-from raft_actors.service.transactions import HEAVIEST
+from raft_actors.service.operations import HEAVIEST
 from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
 
 ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
@@ -68,7 +68,7 @@ async def test_one_that_fails_says_so_once() -> None:
     assert answer.endswith(b"-NOTLEADER the leader is n2 at 127.0.0.1:6380\r\n")
     conversation.replica.error = LeadershipLost(4, 17)
     assert b"-UNKNOWN the outcome" in await conversation.say(wire("MULTI", "GET a", "SET a 1", "EXEC"))
-    assert b"-NOTLEADER leadership was lost" in await conversation.say(wire("MULTI", "GET a", "EXEC"))
+    assert b"-CLUSTERDOWN leadership was lost" in await conversation.say(wire("MULTI", "GET a", "EXEC"))
     assert await conversation.ask("EXEC") == b"-ERR EXEC without MULTI\r\n"
 
 
