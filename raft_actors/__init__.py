@@ -32,6 +32,7 @@ from raft_actors.errors import (
     ReadNotReady,
     ResultLost,
     SessionExpired,
+    StateDiverged,
     StateMachineError,
     StorageCorrupt,
     StorageError,
@@ -62,6 +63,7 @@ from raft_actors.node.events import (
     RoleChanged,
     SnapshotInstalled,
     SnapshotTaken,
+    StatesDiffer,
 )
 from raft_actors.node.joining import Join
 from raft_actors.node.kept_results import NOT_KEPT
@@ -145,8 +147,10 @@ __all__ = [
     "SnapshotInstalled",
     "SnapshotMetadata",
     "SnapshotTaken",
+    "StateDiverged",
     "StateMachine",
     "StateMachineError",
+    "StatesDiffer",
     "StorageCorrupt",
     "StorageError",
     "StorageFailed",

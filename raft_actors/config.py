@@ -133,6 +133,10 @@ class NodeConfig:
             catching up, by a snapshot under way or by the log. One that needs more is left behind (an event,
             `FollowerLeftBehind`, and a warning in the log say so) and gets a newer snapshot. 0: none is kept. Larger:
             a slower follower, or a larger snapshot, comes to its end under full load.
+        state_check_entries: compare the replicas' states (`StateMachine.state_digest`) wherever the index is a multiple
+            of this; one that a majority of the voters contradicts ends with `StateDiverged`. None: never. Only places
+            that nodes have in common are compared: give all the same. By default a digest costs what a snapshot costs
+            without its writes, so as many as `snapshot_entries` are a good choice.
         snapshot_chunk_bytes: the pieces in which a snapshot is written, synced and sent; a few are in memory at a
             time, on either side. Smaller for slow links: one should cross well within the shortest election timeout.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
@@ -159,6 +163,7 @@ class NodeConfig:
     snapshot_bytes: int | None = 128 * MIB
     trailing_entries: int = 10_000
     max_catch_up_bytes: int = 1024 * MIB
+    state_check_entries: int | None = None
     snapshot_chunk_bytes: int = 1 * MIB
     apply_slice_s: float = 0.005
     shutdown_timeout_s: float = 5.0
@@ -188,7 +193,7 @@ class NodeConfig:
 
     def _check_positive(self) -> None:
         may_be_zero = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
-        may_be_none = {"snapshot_entries", "snapshot_bytes"}
+        may_be_none = {"snapshot_entries", "snapshot_bytes", "state_check_entries"}
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
             if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "rejoin_if_wiped", "seed"):

@@ -363,3 +363,28 @@ class ListenError(TransportError):
 
 class StateMachineError(RaftError):
     """The application's state machine failed to snapshot, restore or decode; the node can't go on."""
+
+
+class StateDiverged(StateMachineError):
+    """This replica came to another state than a majority of the voters by the same commands, or no state has one.
+
+    See `NodeConfig.state_check_entries`.
+
+    Attributes:
+        node_id: the replica's.
+        index: the last entry that had been applied. Which one before it was the cause is not known.
+        digests: node id → digest of its state there, of those that had told.
+    """
+
+    def __init__(self, node_id: str, index: int, digests: Mapping[str, str]) -> None:
+        self.node_id = node_id
+        self.index = index
+        self.digests = dict(digests)
+        same = ", ".join(node for node, digest in digests.items() if digest == digests[node_id])
+        states = "; ".join(f"{node} has {digest}" for node, digest in digests.items())
+        super().__init__(
+            f"the state of node {node_id!r} at index {index} (that of {same}) is not the one of a majority: {states}. "
+            "Make `apply` depend on command and state alone; then have nodes whose state is wrong start without their "
+            "store and join anew, as their snapshots may be wrong, too. Where no state has a majority, compare them "
+            "first, by copies of the stores"
+        )

@@ -65,6 +65,16 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         (a shallow copy of a dict, say) and encode chunk by chunk.
         """
 
+    def state_digest(self) -> bytes | None:
+        """Return what stands for the state as it is at this call: by it replicas are compared, if that is wanted
+        (`NodeConfig.state_check_entries`).
+
+        Equal states need equal bytes on every replica, whatever they were restored from; different states different
+        ones. So say nothing of an order that does not matter. It may be kept up to date by `apply`, which costs least.
+        None, the default: a hash of all bytes of `snapshot` stands for it, made while later commands are applied.
+        """
+        return None
+
     @abstractmethod
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
         """Replace the whole state by a snapshot that some replica's `snapshot` wrote.

@@ -28,7 +28,8 @@ from raft_actors.errors import CommandFailed, InternalError, RaftError, StateMac
 from raft_actors.node.applied_reads import AppliedReads
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.node.committed_entries import FETCH_BYTES, committed_entries
-from raft_actors.node.failures import SkippedCommands, fatal_errors, remedy
+from raft_actors.node.digester import Digester
+from raft_actors.node.failures import SkippedCommands, fatal_errors, unable
 from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
@@ -79,6 +80,7 @@ class Applier(Actor[ApplierMessage]):
         storage: Storage,
         config: NodeConfig,
         begin_snapshot: Callable[[SnapshotJob], None],
+        digester: Digester,
         skipped_commands: Mapping[int, str] | None = None,
         clock: NodeClock | None = None,
     ) -> None:
@@ -97,7 +99,7 @@ class Applier(Actor[ApplierMessage]):
         self._log = log
         self._storage = storage
         self._config = config
-        self._begin_snapshot = begin_snapshot
+        self._begin_snapshot, self._digester = begin_snapshot, digester
         self._now = (clock or NodeClock()).now
         self._told = self._at_work = self._due = False
         self._context: contextvars.Context | None = None
@@ -203,7 +205,7 @@ class Applier(Actor[ApplierMessage]):
         batches = in_memory if in_memory and first_index >= log.first_index else ()
         self._slice_ends = self._now() + self._config.apply_slice_s
         for batch in batches:
-            if self.skipped.within(batch):
+            if self.skipped.within(batch) or self._digester.within(batch):
                 return False
             self._begin(batch)
             if batch.kind in _APPLIED:
@@ -220,19 +222,24 @@ class Applier(Actor[ApplierMessage]):
 
     async def _apply_batch(self, batch: EntryBatch) -> None:
         self._begin(batch)
-        skipped = self.skipped.within(batch)
-        if batch.kind in _APPLIED:
-            commands = batch.commands()
-            for index in skipped:
-                position = index - batch.last_index - 1  # counted from the end, of which less and less is left
-                await self._apply_commands(commands[:position])
-                self._skip(index, commands[position])
-                commands = commands[len(commands) + position + 1 :]
-            await self._apply_commands(commands)
-        else:
-            for index in skipped:
+        skipped, digested = self.skipped.within(batch), self._digester.within(batch)
+        commands = batch.commands() if batch.kind in _APPLIED else None
+        for index in sorted({*skipped, *digested}):
+            if commands is not None:
+                position = index - self.applied_index - 1
+                await self._apply_commands(commands[: position + (index not in skipped)])
+                if index in skipped:
+                    self._skip(index, commands[position])
+                commands = commands[position + 1 :]
+            elif index in skipped:
                 self.skipped.check(index, batch.term, None)
+            self.applied_index = index
+            if index in digested:
+                self._digester.take(index, self.sessions)
+        if commands is None:
             self._pass(batch)
+        else:
+            await self._apply_commands(commands)
         self._answer()
 
     def _begin(self, batch: EntryBatch) -> None:
@@ -292,11 +299,13 @@ class Applier(Actor[ApplierMessage]):
             try:
                 command = decode(data)
             except ValueError as error:
-                raise self._unable(index, data, f"can't be decoded here ({error})") from error
+                raise unable(index, self._applied_term, data, f"can't be decoded here ({error})") from error
             try:
                 result = apply(command)
             except self._fatal as error:
-                raise self._unable(index, data, f"met {type(error).__name__} here, which is no outcome") from error
+                raise unable(
+                    index, self._applied_term, data, f"met {type(error).__name__} here, which is no outcome"
+                ) from error
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
                 result = self._failed(index, error)
             if results is not None:
@@ -307,9 +316,6 @@ class Applier(Actor[ApplierMessage]):
 
     def _apply_entry(self, entry: tuple[SessionEntry, Any]) -> Any:
         return self.sessions.apply(self.applied_index + 1, *entry)
-
-    def _unable(self, index: int, data: bytes, why: str) -> StateMachineError:
-        return StateMachineError(f"the command at index {index} {why}: {remedy(index, self._applied_term, data)}")
 
     def _skip(self, index: int, data: bytes) -> None:
         """Pass a command that no node carries out; whoever proposed it learns that it was not."""

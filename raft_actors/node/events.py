@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import attrs
@@ -72,6 +72,22 @@ class FollowerLeftBehind:
 
 
 @attrs.frozen
+class StatesDiffer:
+    """Replicas have come to different states by the same commands; see `NodeConfig.state_check_entries`.
+
+    One that a majority contradicts ends with `StateDiverged`. Told on the others whenever another one has told its
+    state.
+
+    Attributes:
+        index: the last entry that they had applied.
+        digests: node id → digest of its state there, of those that have told so far.
+    """
+
+    index: int
+    digests: Mapping[str, str] = attrs.field(hash=False)
+
+
+@attrs.frozen
 class CertificateExpiring:
     """The certificate by which peers know this node ends soon, or has ended: told once a day until there is another.
 
@@ -129,6 +145,7 @@ Event = (
     | SnapshotTaken
     | SnapshotInstalled
     | FollowerLeftBehind
+    | StatesDiffer
     | CertificateExpiring
 )
 """What `Node.events` tells: see each class."""

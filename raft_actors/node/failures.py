@@ -61,10 +61,10 @@ class SkippedCommands:
         return index in self._digests
 
 
-def remedy(index: int, term: int, command: bytes) -> str:
-    """What to do about a command that a node could not carry out."""
+def unable(index: int, term: int, command: bytes, why: str) -> StateMachineError:
+    """The error of a node that could not carry out a command, with what to do about it."""
     digest = command_digest(index, term, command)
-    return (
-        "restart the node on a machine, or with a version, that can; if none can, have all leave the command out with "
-        f"ClusterConfig(skipped_commands={{{index}: {digest!r}}})"
+    return StateMachineError(
+        f"the command at index {index} {why}: restart the node on a machine, or with a version, that can; if none can, "
+        f"have all leave the command out with ClusterConfig(skipped_commands={{{index}: {digest!r}}})"
     )

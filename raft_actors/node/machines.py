@@ -14,7 +14,7 @@ from raft_actors.state_machine import StateMachine
 M = TypeVar("M", bound=StateMachine[Any, Any])
 
 #: Methods that are called, not awaited.
-_PLAIN_METHODS = ("apply", "snapshot")
+_PLAIN_METHODS = ("apply", "snapshot", "state_digest")
 
 #: What calls return that have run nothing.
 _NOT_RUN = (CoroutineType, AsyncGeneratorType)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from raft_actors.actors.pending import Pending
 from raft_actors.node.applier import Applier
-from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken
+from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken, StatesDiffer
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.node_log import NodeLog
 from raft_actors.node.role_actors import Performers
@@ -26,6 +27,7 @@ from raft_actors.raft.effects import (
     RestoreSnapshot,
     Send,
     StoreChunk,
+    TellDifference,
     Transferred,
 )
 from raft_actors.raft.membership import Goal
@@ -86,6 +88,7 @@ def performers(
         events.publish(FollowerLeftBehind(effect.peer, effect.needed, effect.first_index))
 
     return {
+        TellDifference: partial(_tell_difference, log, events),
         LeaveBehind: leave_behind,
         Send: send,
         Persist: persistence.persist,
@@ -100,3 +103,13 @@ def performers(
         StoreChunk: installer.notify,
         DiscardSnapshot: installer.notify,
     }
+
+
+def _tell_difference(log: NodeLog, events: EventHub, effect: TellDifference) -> None:
+    difference = effect.difference
+    if difference.error is not None:
+        raise difference.error  # at once: nothing more is answered out of a wrong state
+    digests = {node: digest.hex() for node, digest in difference.digests.items()}
+    states = ", ".join(f"{node} {digest}" for node, digest in digests.items())
+    log.error("sees replicas with different states at index %d: %s", difference.index, states)
+    events.publish(StatesDiffer(difference.index, digests))

@@ -24,11 +24,12 @@ class ReplicatedSessions:
 
     Attributes:
         table: the sessions.
+        state_machine: the application's.
     """
 
     def __init__(self, state_machine: StateMachine[Any, Any], fatal: tuple[type[BaseException], ...]) -> None:
         self.table: SessionTable = SessionTable()
-        self._state_machine = state_machine
+        self.state_machine: StateMachine[Any, Any] = state_machine
         self._decode = state_machine.commands.decode
         self._results = state_machine.results
         self._fatal = fatal
@@ -48,7 +49,7 @@ class ReplicatedSessions:
 
         def carry_out() -> tuple[Any, bytes]:
             try:
-                result = self._state_machine.apply(command)
+                result = self.state_machine.apply(command)
             except self._fatal:
                 raise
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica

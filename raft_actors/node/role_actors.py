@@ -47,6 +47,7 @@ from raft_actors.raft.effects import (
     Send,
     StoreChunk,
     TellCommit,
+    TellDifference,
     Transferred,
     WakeReplicators,
 )
@@ -77,6 +78,7 @@ COMMON_EFFECTS = (
     StoreChunk,
     DiscardSnapshot,
     LeaveBehind,
+    TellDifference,
 )
 
 

@@ -26,6 +26,7 @@ from raft_actors.errors import NodeStopped, UsageError
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.applier import Applier
 from raft_actors.node.closing import closed
+from raft_actors.node.digester import Digester
 from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import EventHub
 from raft_actors.node.genesis import initial_voters
@@ -111,6 +112,7 @@ class Supervisor:
         )
         self.snapshotter: Snapshotter = Snapshotter(storage, config, self.inbox.tell_when_room, self.clock)
         self.installer: SnapshotInstaller = SnapshotInstaller(storage, self.inbox.tell_when_room)
+        self.digester: Digester = Digester(config, self.inbox.tell_when_room, self.clock)
         self.state: RaftState | None = None
         self.applier: Applier | None = None
         self.role: Role | None = None
@@ -201,12 +203,13 @@ class Supervisor:
             storage=self.storage,
             config=self.config,
             begin_snapshot=self.snapshotter.tell,
+            digester=self.digester,
             skipped_commands=self.cluster.skipped_commands,
             clock=self.clock,
         )
         await applier.restore()
         async with trio.open_nursery() as nursery:
-            for actor in (self.persistence, self.snapshotter, self.installer, applier):
+            for actor in (self.persistence, self.snapshotter, self.installer, self.digester, applier):
                 nursery.start_soon(actor.run, name=f"{actor.name} of {self.node_id}")
             await nursery.start(self.transport.run, endpoint_of(self, voters))
             at = (state.term, state.log.last_index, state.commit_index, applier.applied_index)

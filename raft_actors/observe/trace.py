@@ -47,6 +47,7 @@ from raft_actors.raft.messages import (
     RequestReadIndex,
     RequestVote,
     RequestVoteReply,
+    StateDigest,
     TimeoutNow,
 )
 
@@ -171,4 +172,5 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     ForwardReply: lambda message: (
         f"term {message.term}: parcel {message.number} {Forwarded(message.outcome).name.lower()} at {message.index}"
     ),
+    StateDigest: lambda message: f"term {message.term}: state {message.digest.hex()} at {message.index}",
 }

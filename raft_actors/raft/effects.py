@@ -14,6 +14,7 @@ from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
+from raft_actors.raft.state_checks import Difference
 from raft_actors.raft.transitions import RoleName
 
 
@@ -231,6 +232,13 @@ class LeaveBehind:
 
 
 @attrs.frozen
+class TellDifference:
+    """Tell those who care that replicas differ; end this node where it is the one that is wrong."""
+
+    difference: Difference
+
+
+@attrs.frozen
 class Feed:
     """Hand a follower's reply to its replicator."""
 
@@ -271,6 +279,7 @@ Effect = (
     | KeepResults
     | EndScopes
     | LeaveBehind
+    | TellDifference
     | Feed
     | Become
 )

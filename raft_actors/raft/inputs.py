@@ -102,6 +102,14 @@ class ReadsRequested:
 
 
 @attrs.frozen
+class StateDigested:
+    """This node's state was hashed, as it was after the entry at an index."""
+
+    index: int
+    digest: bytes
+
+
+@attrs.frozen
 class TransferRequested:
     """An application wants leadership to go to another member."""
 
@@ -123,6 +131,7 @@ Input = (
     | ChunkStored
     | SnapshotReceived
     | SnapshotWritten
+    | StateDigested
     | Requested
     | ReadsRequested
     | TransferRequested

@@ -277,6 +277,24 @@ class ForwardReply:
     index: int
 
 
+DIGEST_BYTES = 16
+"""What a digest of a state takes; one of another size would be another feature."""
+
+
+@attrs.frozen
+class StateDigest:
+    """What the sender's state came to at an index: see `raft.state_checks`.
+
+    Attributes:
+        index: the last entry applied, which is committed.
+        digest: of the state machine's state there, and of the sessions', in `DIGEST_BYTES` bytes.
+    """
+
+    term: int
+    index: int
+    digest: bytes
+
+
 Message = (
     RequestPreVote
     | RequestPreVoteReply
@@ -295,5 +313,6 @@ Message = (
     | RequestLeave
     | ForwardProposals
     | ForwardReply
+    | StateDigest
 )
 """Every message that a transport must carry."""

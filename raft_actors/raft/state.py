@@ -27,6 +27,7 @@ from raft_actors.raft.persistent_state import (
     StoredConfiguration,
 )
 from raft_actors.raft.requests import Handover, Request
+from raft_actors.raft.state_checks import StateChecks
 
 if TYPE_CHECKING:
     from raft_actors.raft.leading.forwarded import ForwardedParcels
@@ -70,6 +71,7 @@ class RaftState:
         outbox: proposals on their way to another member, which leads.
         intake_sorts: whether there may be proposals of other kinds than COMMAND.
         forwarded: what others had handed on to this node in the last leadership that it had.
+        checks: digests of the replicas' states.
         fates: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
@@ -114,6 +116,7 @@ class RaftState:
     outbox: Outbox = attrs.field(init=False)
     intake_sorts: bool = attrs.field(default=False, init=False)
     forwarded: ForwardedParcels | None = attrs.field(default=None, init=False)
+    checks: StateChecks = attrs.field(init=False)
     fates: Fates = attrs.field(factory=Fates, init=False)
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
@@ -130,6 +133,7 @@ class RaftState:
         self.written = self.durable = HardState(self.term, self.voted_for)
         self.noted_commit_index = self.commit_index
         self.outbox = Outbox(self.config, self.rng)
+        self.checks = StateChecks(self.node_id)
         self.configurations = Configurations(
             Configuration(self.cluster.voters), self.stored_configurations, snapshot_index=self.log.snapshot_index
         )

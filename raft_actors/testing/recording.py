@@ -80,6 +80,11 @@ class RecordingStateMachine(StateMachine[C, R]):
         return keys
 
     @override
+    def state_digest(self) -> bytes | None:
+        own: bytes | None = self.inner.state_digest()
+        return own
+
+    @override
     def snapshot(self) -> Iterable[bytes]:
         """The inner snapshot behind a header."""
         header = _POSITION.pack(self._applied_index(), self._life.applied_count)

@@ -17,7 +17,7 @@ from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.snapshot_schedule import RequestSnapshot
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from tests.actors.applying import Stage, running
+from tests.actors.applying import Stage, no_digests, running
 from tests.actors.doubles import GatedStorage
 from tests.actors.machines import Machine
 from tests.actors.stores import IDENTITY, open_store, store_snapshot
@@ -117,7 +117,12 @@ async def test_a_snapshotter_that_has_ended_before_it_is_no_error_of_its_own() -
 
     config = NodeConfig(snapshot_entries=1)
     applier = Applier(
-        Machine(), log=make_log([1]), storage=await open_store(), config=config, begin_snapshot=begin_snapshot
+        Machine(),
+        log=make_log([1]),
+        storage=await open_store(),
+        config=config,
+        begin_snapshot=begin_snapshot,
+        digester=no_digests(config),
     )
     applier.commit_to(Apply(1))
     applier.end_step()
@@ -248,7 +253,14 @@ async def test_restores_at_the_start_what_the_store_has() -> None:
     machine = Machine()
     log = make_log(after=INSTALLED)
     jobs: list[Any] = []
-    applier = Applier(machine, log=log, storage=storage, config=config, begin_snapshot=jobs.append)
+    applier = Applier(
+        machine,
+        log=log,
+        storage=storage,
+        config=config,
+        begin_snapshot=jobs.append,
+        digester=no_digests(config),
+    )
     await applier.restore()
     assert machine.restores == 0
     await store_snapshot(storage, INSTALLED, b"a", first_index=6)

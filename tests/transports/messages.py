@@ -21,6 +21,7 @@ from raft_actors.raft.messages import (
     RequestReadIndex,
     RequestVote,
     RequestVoteReply,
+    StateDigest,
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -56,6 +57,7 @@ MESSAGES = st.one_of(
     st.builds(ReadIndexReply, INTS, INTS, st.none() | INTS),
     st.builds(ForwardProposals, INTS, INTS, INTS, INTS, st.sampled_from([(), BATCHES[:1], BATCHES])),
     st.builds(ForwardReply, INTS, INTS, INTS, INTS, INTS),
+    st.builds(StateDigest, INTS, INTS, st.binary(min_size=16, max_size=16)),
     st.builds(RequestVote, INTS, INTS, INTS, st.booleans()),
     st.builds(RequestVoteReply, INTS, st.booleans()),
     appends(),

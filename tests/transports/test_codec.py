@@ -112,6 +112,7 @@ def test_the_wire_format_stays_what_it_is() -> None:
         "ReadIndexReply": "94 0e 04 09 0c".replace(" ", ""),
         "ForwardProposals": "96 10 04 07 03 02 92 c404 0000002d c42d".replace(" ", "") + two,
         "ForwardReply": "96 11 04 07 03 01 0b".replace(" ", ""),
+        "StateDigest": "94 12 04 0b c410".replace(" ", "") + bytes(range(16)).hex(),
         "RequestVote": "95 01 04 0b 03 c2".replace(" ", ""),
         "RequestVote of a transfer": "95 01 04 0b 03 c3".replace(" ", ""),
         "RequestVoteReply": "93 02 04 c3".replace(" ", ""),

@@ -13,7 +13,7 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError
 
 MAY_BE_ZERO = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
-MAY_BE_NONE = {"snapshot_entries", "snapshot_bytes", "seed"}
+MAY_BE_NONE = {"snapshot_entries", "snapshot_bytes", "state_check_entries", "seed"}
 NUMBERS = [
     field.name
     for field in attrs.fields(NodeConfig)

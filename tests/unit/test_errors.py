@@ -27,6 +27,7 @@ from raft_actors import (
     RaftError,
     ResultLost,
     SessionExpired,
+    StateDiverged,
 )
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
@@ -42,6 +43,7 @@ ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
     CommandTooLarge: [(9, 8)],
     CommandFailed: [(5,)],
     NodeStopped: [("n1", 4), ("n1",)],
+    StateDiverged: [("n1", 40, {"n1": "aa", "n2": "bb"})],
     CheckFailed: [("text", "what")],
     TlsFailure: [(Trouble.PLAIN,), (Trouble.OTHER_NODE, "n2")],
 }
@@ -75,7 +77,7 @@ def _all_errors() -> list[type[BaseException]]:
 
 
 ERRORS = [
-    pytest.param(cls, arguments, id=f"{cls.__name__}{number or ''}")
+    pytest.param(cls, arguments, id=f"{cls.__module__}.{cls.__name__}{number or ''}")
     for cls in _all_errors()
     for number, arguments in enumerate(ARGUMENTS.get(cls, [("a text",)]))
 ]

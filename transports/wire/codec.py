@@ -36,6 +36,7 @@ from raft_actors.errors import InternalError, ProtocolError
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import (
+    DIGEST_BYTES,
     SINCE,
     AppendEntries,
     AppendEntriesAccepted,
@@ -54,6 +55,7 @@ from raft_actors.raft.messages import (
     RequestReadIndex,
     RequestVote,
     RequestVoteReply,
+    StateDigest,
     TimeoutNow,
 )
 from raft_actors.strict import forbid_coercion
@@ -78,6 +80,7 @@ TAGS = MappingProxyType(
         15: RequestLeave,
         16: ForwardProposals,
         17: ForwardReply,
+        18: StateDigest,
     }
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""
@@ -220,6 +223,8 @@ def _structure_message(converter: MsgpackConverter) -> _Structure:
             _check_entries(message)
         elif cls is InstallSnapshot and message.configuration:
             _check_configuration(message)
+        elif cls is StateDigest and len(message.digest) != DIGEST_BYTES:
+            raise ProtocolError(f"a state digest of {len(message.digest)} bytes")
         return message
 
     return structure

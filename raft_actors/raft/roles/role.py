@@ -40,16 +40,18 @@ from raft_actors.raft.messages import (
     RequestReadIndex,
     RequestVote,
     RequestVoteReply,
+    StateDigest,
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.requests import ReadRequest
+from raft_actors.raft.roles.comparing import Comparer
 from raft_actors.raft.roles.forwarder import Forwarder
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class Role(Forwarder, ABC):
+class Role(Forwarder, Comparer, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
     name: ClassVar[RoleName]
@@ -66,6 +68,7 @@ class Role(Forwarder, ABC):
             inputs.ChunkStored: self._on_chunk_stored,
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
+            inputs.StateDigested: self.on_state_digested,
             inputs.Requested: self._on_requested,
             inputs.ReadsRequested: self._on_reads_requested,
             inputs.TransferRequested: self.on_transfer_requested,
@@ -89,6 +92,7 @@ class Role(Forwarder, ABC):
             RequestLeave: self.on_request_leave,
             ForwardProposals: self.on_forward_proposals,
             ForwardReply: self.on_forward_reply,
+            StateDigest: self.on_state_digest,
         }
 
     @property
