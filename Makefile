@@ -26,7 +26,7 @@ CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
 .NOTPARALLEL:
 
 help:  ## Show this list
-	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-cli  ## See a cluster at work
 	$(BIN)/raft-actors demo

@@ -23,7 +23,8 @@ from benchmarks.questions.base import Option, Parameter, Question, Settings
 from benchmarks.run import answer
 
 _LARGEST = 10**9
-_NARROWEST = 150
+#: A file has room for whole tables.
+_WIDTH_OF_FILES = 150
 
 
 def _list_of(option: Option, text: str) -> tuple[Parameter, ...]:
@@ -152,9 +153,10 @@ def _data_folder(chosen: Path | None) -> Generator[Path]:
 
 
 def _list_questions(console: Console) -> None:
-    table = Table(title="python -m benchmarks <question> [--quick] [--help]", title_justify="left")
-    table.add_column("question", style="bold")
-    table.add_column("what it asks")
+    console.print("python -m benchmarks <question> [--quick] [--help]\n", markup=False, highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
     for question in QUESTIONS.values():
         table.add_row(question.name, question.asks)
     console.print(table)
@@ -164,11 +166,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code: 1 where something could not be measured."""
     parsed = make_parser().parse_args(arguments)
     console = Console()
-    if console.width < _NARROWEST:
-        console = Console(width=_NARROWEST)  # a terminal that folds long lines loses no column; a table does
     if parsed.question is None:
         _list_questions(console)
         return 0
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OF_FILES)
     if parsed.question == "publish":
         for path in publish(parsed.results, parsed.documents, parsed.plots):
             console.print(f"wrote {path}", soft_wrap=True, markup=False, highlight=False)

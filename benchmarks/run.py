@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from benchmarks import machine, tables
 from benchmarks.cluster import WorkerFailed
@@ -79,16 +80,19 @@ async def _measure_all(
     done: list[tuple[Case, Sample]] = []
     failures: dict[str, str] = {}
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
         task = progress.add_task(question.name, total=len(measurements))
         for round_number, case in measurements:
-            progress.update(task, description=f"{question.name} {round_number}/{settings.rounds}: {case}")
+            doing = f"{question.name} {round_number}/{settings.rounds}: {case}"
+            progress.update(task, description=doing)
+            if not console.is_terminal:  # where the bar does not show
+                console.print(doing, soft_wrap=True, markup=False, highlight=False)
             try:
                 done.append((case, await _measure_one(question, settings, case)))
             except WorkerFailed as failure:

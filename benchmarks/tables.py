@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 from rich.box import SIMPLE
+from rich.columns import Columns
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmarks.results import Report, Row
+
+
+_ANY_WIDTH = 1000
 
 
 @attrs.frozen
@@ -72,6 +77,24 @@ def make_table(question: Question, report: Report) -> Table:
             table.add_row(*cells)
         table.add_section()
     return table
+
+
+def make_blocks(question: Question, report: Report) -> Iterator[Padding | Text]:
+    """The same for a terminal that is too narrow for the table: a block for each row."""
+    grid = Grid.of(question, report)
+    yield Text(question.asks, style="italic")
+    for group in grid.groups:
+        for cells in group:
+            named = [
+                Text.assemble((header, "bright_black"), " ", cell)
+                for header, cell in zip(grid.headers, cells, strict=True)
+                if str(cell)
+            ]
+            parameters, engine = named[: grid.engine_column], cells[grid.engine_column]
+            yield Text("  ").join([Text.assemble(engine), *parameters])
+            yield Padding(Columns(named[grid.engine_column + 1 :], padding=(0, 3)), (0, 0, 0, 4))
+    if grid.fixed:
+        yield Text(grid.fixed, style="italic")
 
 
 def markdown(question: Question, report: Report) -> str:
@@ -135,7 +158,11 @@ def _comparison(compare: tuple[str, bool], report: Report, row: Row) -> str:
 def show(console: Console, question: Question, report: Report) -> None:
     """Print the table, and all that one must know to believe it."""
     if report.rows:
-        console.print(make_table(question, report))
+        table = make_table(question, report)
+        # Asked for what it would take if there were room: else it says that it can do with less, and cuts its cells.
+        fits = console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width
+        for part in (table,) if fits else make_blocks(question, report):
+            console.print(part)
     for engine in report.engines:
         console.print(
             Text.assemble((engine["label"], "bold"), f": {engine['durability']}; {engine['settings']} "),

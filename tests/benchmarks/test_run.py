@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from benchmarks.engines import OURS, Engine
 from benchmarks.questions.base import Case, Column, Question, Sample, Settings, decimals, product
 from benchmarks.results import Spread
 from benchmarks.run import answer
+from benchmarks.tables import show
 from benchmarks.workers.wire import describe
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -166,6 +168,13 @@ async def test_rounds_are_interleaved_and_summarized(tmp_path: Path) -> None:
     assert [row.parameters["size"] for row in report.rows] == [1, 1, 2, 2, 3]
     assert first.latency is not None
     assert (first.latency.count, first.latency.percentiles["p50"]) == (3, 6.0)
+    told = console.file.getvalue() if isinstance(console.file, StringIO) else ""
+    assert told.count("order 2/3: ") == len(a_round)  # a file is told what is being done, as it has no bar
+
+    terminal = Console(file=StringIO(), width=50, force_terminal=True, color_system=None)
+    show(terminal, question, report)
+    shown = terminal.file.getvalue() if isinstance(terminal.file, StringIO) else ""
+    assert re.search(r"^raft_actors  size 1\n +length 6\.00  1\.00–10\.0 +p50 ms 6\.00", shown, re.MULTILINE), shown
 
 
 async def test_what_makes_figures_mean_less_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
