@@ -16,10 +16,11 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cases import Option, Parameter, Settings
 from benchmarks.engines import ENGINES, HERE, ROOT
 from benchmarks.publish import publish
 from benchmarks.questions import QUESTIONS
-from benchmarks.questions.base import Option, Parameter, Question, Settings
+from benchmarks.questions.base import Question
 from benchmarks.run import answer
 
 _LARGEST = 10**9

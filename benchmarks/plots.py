@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from benchmarks.cases import Parameter
 from benchmarks.engines import ENGINES
-from benchmarks.questions.base import Parameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
+from benchmarks.cases import Case, Parameter, Sample, Settings
 from benchmarks.engines import Engine
 from benchmarks.latencies import LatencySummary, summarize
-from benchmarks.questions.base import Case, Parameter, Sample, Settings
 
 
 @attrs.frozen

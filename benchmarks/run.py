@@ -11,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from benchmarks import machine, tables
+from benchmarks.cases import Case, Sample, Settings
 from benchmarks.cluster import WorkerFailed
 from benchmarks.engines import ENGINES, Engine, EngineMissing
-from benchmarks.questions.base import Case, Question, Sample, Settings
+from benchmarks.questions.base import Question
 from benchmarks.results import Report, describe_engines, describe_settings, rows_of
 
 #: Load average per core from which on figures are not to be trusted.

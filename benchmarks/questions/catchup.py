@@ -6,23 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, open_cluster
 from benchmarks.engines import OURS, Engine
 from benchmarks.plots import Drawing, bars, short
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    decimals,
-    only_ours,
-    product,
-    seconds_text,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, decimals, only_ours, product, seconds_text, thousands
 from benchmarks.questions.loading import fill
 from benchmarks.results import Report, Row
 

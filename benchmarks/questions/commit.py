@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, curve, fixed_parameters, lines
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    decimals,
-    product,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, decimals, product, thousands
 from benchmarks.questions.loading import Load, measure_load
 from benchmarks.results import Report
 

@@ -9,23 +9,11 @@ import attrs
 import trio
 
 from benchmarks import profiles
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import Cluster, Worker, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, bars, shares
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    decimals,
-    only_ours,
-    percent,
-    product,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, decimals, only_ours, percent, product, thousands
 from benchmarks.questions.loading import Load, load_leader, measure_load
 from benchmarks.results import Report, Row
 

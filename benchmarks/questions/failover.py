@@ -6,21 +6,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import Cluster, Worker, WorkerFailed, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, bars
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    product,
-    seconds_text,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, product, seconds_text, thousands
 from benchmarks.questions.loading import Load, load_leader
 from benchmarks.results import Report
 

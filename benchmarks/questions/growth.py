@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import Cluster, Worker, open_cluster
 from benchmarks.engines import OURS, Engine
 from benchmarks.plots import Drawing, series
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    mebibytes,
-    percent,
-    product,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, mebibytes, percent, product, thousands
 from benchmarks.questions.loading import Load, fill, load_leader
 from benchmarks.results import Report
 

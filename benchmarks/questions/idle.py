@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import trio
 
+from benchmarks.cases import Case, Sample, Settings
 from benchmarks.cluster import open_cluster
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, bars
-from benchmarks.questions.base import Case, Column, Question, Sample, Settings, mebibytes, percent, product
+from benchmarks.questions.base import Column, Question, mebibytes, percent, product
 from benchmarks.questions.loading import fill
 from benchmarks.results import Report
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
+from benchmarks.cases import Case, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, Worker, open_cluster
 from benchmarks.latencies import unpack
-from benchmarks.questions.base import Case, Sample, Settings
 
 _SLOWEST_PER_S = 1000
 

@@ -14,22 +14,11 @@ from pathlib import Path
 
 import trio
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, WorkerFailed, free_ports, tail
 from benchmarks.engines import HERE, Engine
 from benchmarks.plots import Drawing, bars
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    decimals,
-    only_ours,
-    product,
-    thousands,
-)
+from benchmarks.questions.base import Column, Question, decimals, only_ours, product, thousands
 from benchmarks.results import Report, Row
 
 _NODES = 3

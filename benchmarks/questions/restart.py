@@ -6,22 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import open_cluster
 from benchmarks.engines import OURS, Engine
 from benchmarks.plots import Drawing, bars, short
-from benchmarks.questions.base import (
-    Case,
-    Column,
-    Option,
-    Parameter,
-    Question,
-    Sample,
-    Settings,
-    mebibytes,
-    only_ours,
-    product,
-    seconds_text,
-)
+from benchmarks.questions.base import Column, Question, mebibytes, only_ours, product, seconds_text
 from benchmarks.questions.loading import fill
 from benchmarks.results import Report, Row
 

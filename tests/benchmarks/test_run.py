@@ -17,9 +17,10 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.__main__ import main
+from benchmarks.cases import Case, Sample, Settings
 from benchmarks.cluster import Cluster, WorkerFailed, open_cluster
 from benchmarks.engines import OURS, Engine
-from benchmarks.questions.base import Case, Column, Question, Sample, Settings, decimals, product
+from benchmarks.questions.base import Column, Question, decimals, product
 from benchmarks.results import Spread
 from benchmarks.run import answer
 from benchmarks.tables import show
