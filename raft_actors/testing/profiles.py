@@ -131,13 +131,26 @@ PROFILES: dict[str, _Focus] = {
 }
 """Name → what makes a drawn plan one of that profile."""
 
-#: The last one comes only where it is asked for: with it drawn, every seed would be another one than it was.
 _WEIGHTS = (4, 2, 3, 2, 1, 2, 0)
+
+#: The share of seeds that are about members, whatever else they would have been about.
+_MEMBERS_SHARE = 1 / 8
+
+#: How far ahead of a plan's own draws it is drawn whether a seed is one of those.
+_FAR_AHEAD_BYTES = 4096
 
 
 def draw_profile(rng: Random) -> str:
-    """Draw the profile of a seed."""
-    return rng.choices(list(PROFILES), _WEIGHTS)[0]
+    """Draw the profile of a seed.
+
+    Whether it is about members is drawn without moving `rng`: seeds that are not, are what they were before there was
+    such a profile, so that a seed noted somewhere goes on to mean the same.
+    """
+    profile = rng.choices(list(PROFILES), _WEIGHTS)[0]
+    ahead = Random()
+    ahead.setstate(rng.getstate())
+    ahead.randbytes(_FAR_AHEAD_BYTES)
+    return "members" if ahead.random() < _MEMBERS_SHARE else profile
 
 
 def focus(plan: Plan, profile: str, rng: Random) -> Plan:

@@ -14,7 +14,7 @@ from raft_actors.testing import STANDARD_INVARIANTS, Life, Plan, simulate
 from raft_actors.testing.actions import ACTIONS
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.member_actions import MEMBER_ACTIONS
-from raft_actors.testing.profiles import PROFILES
+from raft_actors.testing.profiles import PROFILES, draw_profile
 from raft_actors.testing.torment import Torment
 from tests.cluster.support import CommandLog
 
@@ -162,7 +162,15 @@ def test_a_plan_of_a_profile(profile: str) -> None:
 
 def test_seeds_draw_all_profiles() -> None:
     drawn = [Plan.draw(Random(f"{seed} plan")).profile for seed in range(200)]
-    assert min(map(drawn.count, set(PROFILES) - {"members"})) >= 8  # which comes only where it is asked for
+    assert min(map(drawn.count, PROFILES)) >= 8
+
+
+def test_whether_a_seed_is_about_members_moves_no_other_draw() -> None:
+    for seed in range(20):
+        drawn, other = Random(seed), Random(seed)
+        draw_profile(drawn)
+        other.random()
+        assert drawn.getstate() == other.getstate()
 
 
 def test_an_unknown_profile() -> None:
