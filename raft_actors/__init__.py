@@ -7,7 +7,10 @@ async with open_node("n1", cluster=…, state_machine=…, storage=…, transpor
 
 import logging
 
-from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands
+from raft_actors.client.client import ClientStatus, RaftClient
+from raft_actors.client.errors import NotPermitted, OutcomeUnknown, QueryFailed, Unavailable
+from raft_actors.client.opening import open_client
+from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands, attrs_queries
 from raft_actors.config import ClusterConfig, Leases, NodeConfig
 from raft_actors.errors import (
     CertificateError,
@@ -95,6 +98,7 @@ __all__ = [
     "ChangeFailed",
     "ChangePhase",
     "ChangeRefused",
+    "ClientStatus",
     "ClusterConfig",
     "CommandCodec",
     "CommandFailed",
@@ -129,10 +133,14 @@ __all__ = [
     "NotCommitted",
     "NotLeader",
     "NotMember",
+    "NotPermitted",
+    "OutcomeUnknown",
     "Overloaded",
     "PendingProposal",
     "ProposalError",
     "ProtocolError",
+    "QueryFailed",
+    "RaftClient",
     "RaftError",
     "ReadLevel",
     "ReadNotReady",
@@ -165,9 +173,12 @@ __all__ = [
     "TransferFailed",
     "TransferRefused",
     "TransportError",
+    "Unavailable",
     "Unreachable",
     "UsageError",
     "attrs_commands",
+    "attrs_queries",
+    "open_client",
     "open_node",
     "run_node",
 ]

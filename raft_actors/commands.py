@@ -53,6 +53,22 @@ RAW_BYTES: CommandCodec[bytes] = _RawBytes()
 """The codec of state machines whose commands are raw bytes."""
 
 
+class _NoQueries:
+    """Nothing is asked from afar."""
+
+    def encode(self, command: Any) -> bytes:
+        raise TypeError(
+            f"{type(command).__name__} can't be asked from afar: set StateMachine.queries = attrs_queries(…)"
+        )
+
+    def decode(self, data: bytes) -> Any:
+        raise ValueError("it has no queries: StateMachine.queries is not set")
+
+
+NO_QUERIES: CommandCodec[Any] = _NoQueries()
+"""The codec of state machines that only programs with a node of their own read from."""
+
+
 @attrs.frozen
 class _AttrsCommands(Generic[T]):
     """Commands are attrs classes; a class's name is its tag on the wire."""
@@ -60,11 +76,12 @@ class _AttrsCommands(Generic[T]):
     classes: tuple[type, ...]
     union: Any
     converter: MsgpackConverter
+    noun: str = "command"
 
     def encode(self, command: T) -> bytes:
         if type(command) not in self.classes:
             names = ", ".join(cls.__name__ for cls in self.classes)
-            raise TypeError(f"{type(command).__name__} is no command of this state machine (it takes {names})")
+            raise TypeError(f"{type(command).__name__} is no {self.noun} of this state machine (it takes {names})")
         try:
             data = self.converter.dumps(command, unstructure_as=self.union)
             # A command that commits and then can't be decoded would stop every node, and again at each start; one that
@@ -82,7 +99,7 @@ class _AttrsCommands(Generic[T]):
         try:
             command: T = self.converter.loads(data, self.union, strict_map_key=False)
         except Exception as error:  # cattrs and msgpack raise whatever the bytes provoke
-            raise ValueError(f"no command of this state machine: {error}") from error
+            raise ValueError(f"no {self.noun} of this state machine: {error}") from error
         return command
 
 
@@ -99,6 +116,33 @@ def attrs_commands(commands: Any) -> CommandCodec[Any]:
         ConfigurationError: one of them is no attrs class, two share a name, or a field is declared as what can't
             travel (a complex number, a mapping whose keys are tuples).
     """
+    return _codec(commands, "command")
+
+
+def attrs_queries(queries: Any) -> CommandCodec[Any]:
+    """Make the codec for queries of a state machine, an attrs class or a union of such, as `attrs_commands` does.
+
+        @attrs.frozen
+        class Get:
+            key: str
+            def __call__(self, store: "Store") -> str | None:
+                return store.values.get(self.key)
+
+        class Store(StateMachine[Put, None]):
+            queries = attrs_queries(Get)
+
+    `await client.read(Get("a"))` is then of type `str | None`, as is `await node.read(Get("a"))`.
+
+    Raises:
+        ConfigurationError: as `attrs_commands`; or one of them can't be called.
+    """
+    for cls in get_args(queries) or (queries,):
+        if not any("__call__" in vars(base) for base in getattr(cls, "__mro__", ())):
+            raise ConfigurationError(f"{cls!r} is no query: it needs a method __call__(self, state_machine)")
+    return _codec(queries, "query")
+
+
+def _codec(commands: Any, noun: str) -> CommandCodec[Any]:
     classes = get_args(commands) or (commands,)
     for cls in classes:
         if not (isinstance(cls, type) and attrs.has(cls)):
@@ -109,11 +153,12 @@ def attrs_commands(commands: Any) -> CommandCodec[Any]:
         if reason is not None:
             raise ConfigurationError(f"{reason}: declare another type, or set StateMachine.commands to your own codec")
     if len({cls.__name__ for cls in classes}) != len(classes):
-        raise ConfigurationError("two commands of one state machine can't have the same class name")
+        plural = "commands" if noun == "command" else "queries"
+        raise ConfigurationError(f"two {plural} of one state machine can't have the same class name")
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
     forbid_coercion(converter)
     make_values_travel(converter)
     if len(classes) == 1:
-        return _AttrsCommands(classes, classes[0], converter)
+        return _AttrsCommands(classes, classes[0], converter, noun)
     configure_tagged_union(commands, converter, tag_name="$")
-    return _AttrsCommands(classes, commands, converter)
+    return _AttrsCommands(classes, commands, converter, noun)

@@ -212,10 +212,12 @@ class SessionExpired(ProposalError):
 
     Attributes:
         session: its id.
+        certain: whether it was never under way before, and so was surely not carried out at all.
     """
 
-    def __init__(self, session: int) -> None:
+    def __init__(self, session: int, *, certain: bool = True) -> None:
         self.session = session
+        self.certain = certain
         super().__init__(
             f"session {session} is not known any more: this command was not carried out now; what was under way before "
             "may have been, once. Make a new session"

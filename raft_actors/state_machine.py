@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Collection, Hashable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from raft_actors.commands import RAW_BYTES, CommandCodec
+from raft_actors.commands import NO_QUERIES, RAW_BYTES, CommandCodec
 from raft_actors.results import PLAIN_RESULTS
 
 CommandT = TypeVar("CommandT")
@@ -32,6 +32,13 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
     results: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
     """How results become bytes, where a session keeps them for the case that an answer is lost: by default None,
     numbers, text, bytes, and lists, tuples and dicts of these. One that can't be kept is told as `ResultLost` then."""
+
+    queries: ClassVar[CommandCodec[Any]] = NO_QUERIES
+    """How the queries of a `RaftClient` travel: `attrs_queries(Get | Count)`. A query is an attrs class that is called
+    with the state machine, and returns what is asked for; it is what `Node.read` takes, too."""
+
+    answers: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
+    """How what these return travels: by default as `results` do."""
 
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """What `apply` raises when this replica has failed and not the command (the disk that it keeps its state on, say).

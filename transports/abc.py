@@ -12,6 +12,7 @@ import trio
 from raft_actors.errors import Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
+from raft_actors.transports.conversation import Converse
 from raft_actors.transports.greeting import Admit, Operate, Refused, anybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
 
@@ -71,6 +72,8 @@ class Endpoint:
             side opened it.
         operate: does what operators ask of this node, and nodes that want to join; None: nothing.
         refused: told when a peer will have nothing to do with this node's incarnation.
+        converse: serves a client, which is no member; None: none is served.
+        max_request_bytes: no request of a client is larger.
     """
 
     cluster_id: str
@@ -91,6 +94,8 @@ class Endpoint:
     admit: Admit = anybody
     refused: Refused = never_mind
     operate: Operate | None = None
+    converse: Converse | None = None
+    max_request_bytes: int = 0
 
 
 @attrs.define
@@ -146,6 +151,8 @@ class TransportStatistics:
     refused_by_reason: Counter[str] = attrs.field(factory=Counter[str])
     """Those that were told a reason, and connections closed for what came over them, by the names of
     `handshake.Verdict`, or of `tls.failures.Trouble` where a connection was not secured, whichever side opened it."""
+    clients: int = 0
+    """Connections of clients that are open now."""
     certificate: CertificateStatistics | None = None
     """Of this node's own certificate; None without TLS."""
 

@@ -25,6 +25,7 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, Tran
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.links import REQUESTS, LinkStatistics
+from raft_actors.transports.memory_conversations import FoundNode, MemoryClients, MemoryDialer
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
 
@@ -77,6 +78,18 @@ class MemoryNetwork:
     def transport(self, node_id: str) -> MemoryTransport:
         """Make a transport for this node. A node that starts again takes a new one, or the same once more."""
         return MemoryTransport(self, node_id)
+
+    def dialer(self, name: str) -> MemoryDialer:
+        """Make the way of a client to the nodes. Its links can be cut as those of nodes: by its name."""
+        rng = random.Random(f"{self.seed}:client {name!r}")
+        return MemoryDialer(name, self._find, self.is_open, lambda: rng.uniform(*self.requests.delay_s))
+
+    def _find(self, address: str) -> FoundNode | None:
+        for node_id, transport in self.running.items():
+            endpoint = transport.endpoint
+            if endpoint is not None and address in (node_id, endpoint.address):
+                return FoundNode(node_id, endpoint, transport.clients, self.older.get(node_id, FEATURES))
+        return None
 
     # --- faults ---
 
@@ -204,6 +217,8 @@ class MemoryTransport(Transport):
     _admitted: dict[str, Endpoint] = attrs.field(factory=dict[str, Endpoint], init=False, repr=False)
     """Peers that were greeted, as which they were."""
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
+    clients: MemoryClients = attrs.field(factory=MemoryClients, init=False, repr=False)
+    """Those that are served."""
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -222,10 +237,11 @@ class MemoryTransport(Transport):
         self._endpoint = endpoint
         running[self.node_id] = self
         try:
-            task_status.started()
-            while True:
-                self._deliver_due()
-                await self._wait_due()
+            async with self.clients.serving(endpoint):
+                task_status.started()
+                while True:
+                    self._deliver_due()
+                    await self._wait_due()
         finally:
             del running[self.node_id]
             self.network.hang_up(self.node_id)

@@ -17,6 +17,7 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
     """The node as its transport sees it. Its store is open."""
     cluster, config, node_id = supervisor.cluster, supervisor.config, supervisor.node_id
     acquaintances, state = supervisor.acquaintances, supervisor.recovered_state()
+    clients = supervisor.clients
     return Endpoint(
         cluster.cluster_id,
         node_id,
@@ -36,4 +37,6 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         operate=supervisor.operate,
         admit=acquaintances.admit,
         refused=acquaintances.refused,
+        converse=None if clients is None else clients.converse,
+        max_request_bytes=0 if clients is None else clients.most_request_bytes,
     )

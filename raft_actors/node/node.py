@@ -39,6 +39,7 @@ from raft_actors.node.members import MemberCalls
 from raft_actors.node.operating import Operations
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
+from raft_actors.node.serving import ClientService
 from raft_actors.node.sessions import SessionsNode
 from raft_actors.node.snapshot_calls import SnapshotCalls
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
@@ -116,6 +117,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
         self._reading = Reading(self._supervisor, self._submission)
         self._leaderships = Leaderships(self._supervisor, self._reading, self._submission)
+        self._supervisor.clients = ClientService(self, self._supervisor, self._submission)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -150,6 +152,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         self._home.check()
         supervisor = self._supervisor
         supervisor.admission.close()
+        supervisor.changed.unpark_all()  # clients go elsewhere
         if not self._started:
             self._started = supervisor.over = True
             supervisor.ended.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -50,6 +50,10 @@ class SessionState:
 
 Propose = Callable[[bytes], Awaitable[Any]]
 """Proposes an entry of a session, and returns what came of it."""
+
+
+ProposeMany = Callable[[list[bytes]], Awaitable[list[Any]]]
+"""Proposes entries of a session together, and returns what came of each."""
 
 
 class Session(Generic[C, R]):
@@ -101,12 +105,40 @@ class Session(Generic[C, R]):
         """
         data = self._encode(command)
         await self.begin()
-        while self._next_number - self._floor >= WINDOW:
-            await self._room.park()
+        await self.wait_room()
         number = self._next_number
         self._next_number += 1
         self._open[number] = data
         return await self._carry_out(number)
+
+    async def propose_encoded(self, commands: Sequence[bytes], propose: ProposeMany) -> list[Any]:
+        """Have encoded commands carried out together, once each, in order; there must be room for them.
+
+        Args:
+            commands: what `encode` made of them.
+            propose: proposes entries, and returns what came of each.
+        """
+        self._check()
+        first = self._next_number
+        numbers = range(first, first + len(commands))
+        self._next_number += len(commands)
+        self._open.update(zip(numbers, commands, strict=True))
+        floor = self._floor
+        entries = [
+            numbered(self._id, number, number - floor, data) for number, data in zip(numbers, commands, strict=True)
+        ]
+        try:
+            try:
+                return await propose(entries)
+            except ResultLost:
+                return await propose(entries)  # a snapshot skipped them there: the table has their replies
+        except SessionExpired:
+            self._expired = True
+            raise
+        finally:
+            for number in numbers:
+                self._open.pop(number, None)
+            self._room.unpark_all()
 
     def prepare(self, command: C) -> int:
         """Give a command its number, and leave it open: `state` speaks of it before it is proposed, by `outcomes`. For
@@ -156,9 +188,19 @@ class Session(Generic[C, R]):
             if not self._id:
                 self._id = await self._until_known(register())
 
-    def _check(self) -> None:
+    async def wait_room(self, count: int = 1) -> None:
+        """Wait while there is no room for so many commands: `WINDOW` are under way at most."""
+        while self._next_number + count - self._floor > WINDOW:
+            await self._room.park()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `propose` would begin at once, without waiting for anything else."""
+        return bool(self._id) and self._next_number - self._floor < WINDOW
+
+    def _check(self, *, certain: bool = True) -> None:
         if self._expired:
-            raise SessionExpired(self._id)
+            raise SessionExpired(self._id, certain=certain)
 
     async def _carry_out(self, number: int) -> R:
         known = True
@@ -187,12 +229,20 @@ class Session(Generic[C, R]):
     async def _until_known(self, entry: bytes) -> Any:
         """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin."""
         lost: ResultLost | None = None
+        in_doubt = False
         while True:  # noqa: ASYNC913 - each proposal waits
-            self._check()
+            self._check(certain=not in_doubt)
             try:
                 return await self._propose(entry)
-            except (LeadershipLost, NotCommitted):
+            except NotCommitted:
                 continue
+            except LeadershipLost:
+                in_doubt = True
+            except SessionExpired as expired:
+                if lost is not None:
+                    raise lost from None
+                expired.certain = expired.certain and not in_doubt
+                raise
             except ResultLost as error:
                 if lost is not None:
                     raise

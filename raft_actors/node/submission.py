@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -104,6 +105,26 @@ class Submission(Generic[C, R]):
             self.check_leader()
         await self._supervisor.admission.admit(outcome)
         self._hand_in(outcome)
+
+    def hand_in_if_room(self, outcome: PendingOutcome[Any]) -> bool:
+        """Hand it in now, if there is room and nobody waits for it; return whether it was. If the node takes nothing
+        more it is settled, with the reason.
+        """
+        if not self._supervisor.admission.admit_if_room(outcome):
+            return False
+        with contextlib.suppress(Overloaded, NodeStopped):  # which it was settled with
+            self._hand_in(outcome)
+        return True
+
+    async def hand_in_or_fail(self, outcome: PendingOutcome[Any]) -> None:
+        """Hand it in once there is room, or settle it with the reason why not."""
+        try:
+            await self._supervisor.admission.admit(outcome)
+        except NodeStopped as stopped:
+            outcome.fail(stopped)
+        else:
+            with contextlib.suppress(Overloaded, NodeStopped):
+                self._hand_in(outcome)
 
     def encoded(self, command: C) -> bytes:
         """The command's bytes. Raises as `proposal` does."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -53,6 +53,9 @@ from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
 from raft_actors.transports.greeting import Operate
+
+if TYPE_CHECKING:
+    from raft_actors.node.serving import ClientService
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +129,7 @@ class Supervisor:
         self.changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.transfers: set[Pending[Any]] = set()
         self.operate: Operate | None = None
+        self.clients: ClientService | None = None
         self.join: Join | None = None
         self.address = ""
         self.must_be_named = False

@@ -34,13 +34,18 @@ SESSIONS = "sessions"
 FORWARDING = "forwarding"
 """It answers `ForwardProposals`."""
 
+CLIENTS = "clients"
+"""It serves clients that are no members."""
+
 PRIORITY = "priority"
 """A gate: it keeps the priorities of members (`Member.priority`), and as a leader gives way to higher ones."""
 
 STATE_DIGESTS = "state-digests"
 """It compares `StateDigest` with its own state's."""
 
-FEATURES: frozenset[str] = frozenset({IDENTITY, MEMBERSHIP, READ_INDEX, FORWARDING, SESSIONS, PRIORITY, STATE_DIGESTS})
+FEATURES: frozenset[str] = frozenset(
+    {IDENTITY, MEMBERSHIP, READ_INDEX, FORWARDING, SESSIONS, CLIENTS, PRIORITY, STATE_DIGESTS}
+)
 """All that this version can do."""
 
 TURNED_ON: frozenset[str] = frozenset()

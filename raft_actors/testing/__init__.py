@@ -13,8 +13,9 @@ With pytest: `pytest_plugin`. With Hypothesis: `stateful`. Not imported by `raft
 that needs, but for these two.
 """
 
+from raft_actors.client.errors import OutcomeUnknown
 from raft_actors.observe.trace import Trace
-from raft_actors.testing.clients import Client, OutcomeUnknown
+from raft_actors.testing.clients import Client
 from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts

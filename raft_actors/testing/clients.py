@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import trio
 
 from raft_actors.actors.pending import Pending
-from raft_actors.errors import CommandFailed, NotCommitted, NotLeader, Overloaded, ProposalError, RaftError
+from raft_actors.client.errors import OutcomeUnknown
+from raft_actors.errors import CommandFailed, NotCommitted, NotLeader, Overloaded, ProposalError
 from raft_actors.node.node import Node
 from raft_actors.node.sessions import SessionState
 from raft_actors.read_levels import LINEARIZABLE, ReadLevel
@@ -33,10 +34,6 @@ _PATIENCE_S = 1.0
 
 #: How many of them let nodes hand their commands on.
 _FORWARDED = 0.5
-
-
-class OutcomeUnknown(RaftError):
-    """A client's call was not answered: it may take effect, or have taken effect, or never will."""
 
 
 class Client(Generic[C, R]):

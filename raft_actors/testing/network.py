@@ -229,8 +229,9 @@ class SimulatedTransport(MemoryTransport):
         self._endpoint = endpoint
         running[self.node_id] = self
         try:
-            task_status.started()
-            await trio.sleep_forever()
+            async with self.clients.serving(endpoint):
+                task_status.started()
+                await trio.sleep_forever()
         finally:
             if self.unplug():
                 self.network.hang_up(self.node_id)
@@ -250,6 +251,7 @@ class SimulatedTransport(MemoryTransport):
             hang_up: only its process is, and the operating system ends its connections; else its peers learn nothing.
         """
         self.dead = True
+        self.clients.vanish = not hang_up
         if self.unplug() and hang_up:
             self.network.hang_up(self.node_id)
 

@@ -40,6 +40,26 @@ class _RecordingCodec(CommandCodec[Any]):
         return self._decode(data)
 
 
+class _InnerQueries(CommandCodec[Any]):
+    """Has queries that come from afar run on the application's own state machine."""
+
+    def __init__(self, inner: CommandCodec[Any]) -> None:
+        self._inner = inner
+
+    @override
+    def encode(self, command: Any) -> bytes:
+        return self._inner.encode(command)
+
+    @override
+    def decode(self, data: bytes) -> Any:
+        query = self._inner.decode(data)
+
+        def run(machine: RecordingStateMachine[Any, Any]) -> Any:
+            return query(machine.inner)
+
+        return run
+
+
 class RecordingStateMachine(StateMachine[C, R]):
     """Passes everything on, and tells of it. Its snapshots begin with how many entries and commands they cover.
 
@@ -53,6 +73,8 @@ class RecordingStateMachine(StateMachine[C, R]):
         vars(self)["commands"] = self._codec
         vars(self)["fatal_errors"] = inner.fatal_errors
         vars(self)["results"] = inner.results
+        vars(self)["queries"] = _InnerQueries(inner.queries)
+        vars(self)["answers"] = inner.answers
         self._fatal = fatal_errors(inner)
         self.inner: Any = inner  # whose type only the application knows
         self._watch = watch

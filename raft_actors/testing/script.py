@@ -14,10 +14,11 @@ import attrs
 import trio
 from typing_extensions import override
 
+from raft_actors.client.errors import OutcomeUnknown
 from raft_actors.config import NodeConfig
 from raft_actors.errors import CommandFailed, ConfigurationError
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.clients import Client, OutcomeUnknown
+from raft_actors.testing.clients import Client
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.linearizability import Model, Report

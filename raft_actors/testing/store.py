@@ -14,11 +14,12 @@ import attrs
 import trio
 from typing_extensions import override
 
+from raft_actors.client.errors import OutcomeUnknown
 from raft_actors.commands import CommandCodec
 from raft_actors.raft.transitions import RoleName
 from raft_actors.read_levels import LINEARIZABLE, Lease, ReadLevel
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.clients import Client, OutcomeUnknown
+from raft_actors.testing.clients import Client
 from raft_actors.testing.linearizability import UNKNOWN, Model
 
 if TYPE_CHECKING:

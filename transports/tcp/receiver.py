@@ -19,8 +19,10 @@ import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
+from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tcp.operators import Operators
 from raft_actors.transports.tcp.strangers import Strangers
@@ -53,6 +55,7 @@ class Receiver:
         guard: secures connections, and says whether callers are who they say to be.
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
         operators: answers who is no peer, and asks for something.
+        clients: serves those who are no members.
     """
 
     endpoint: Endpoint
@@ -64,6 +67,7 @@ class Receiver:
     guard: Guard = attrs.field(factory=Guard)
     lost: Callable[[str], None] = _nobody_minds
     operators: Operators | None = None
+    clients: Clients | None = None
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
@@ -88,7 +92,9 @@ class Receiver:
                     first = await self._shake_hands(stream)
                 if isinstance(first, bytes):
                     await self._serve_operator(stream, first)
-                elif first is not None:
+                elif isinstance(first, Caller) and self.clients is not None:
+                    await self.clients.serve(stream, self.endpoint, first)
+                elif isinstance(first, Greeting):
                     sender = first.sender
                     await self._receive(stream, first, connection)
                     self._told.pop(_name(stream, sender), None)
@@ -105,21 +111,19 @@ class Receiver:
         if connection.cancelled_caught and sender is None:
             self.totals.refused_handshakes += 1
 
-    async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | bytes | None:
+    async def _shake_hands(self, stream: trio.abc.Stream) -> Greeting | Caller | bytes | None:
         """Answer the hello; return what the sender says of itself, or None where it was refused or left.
 
-        Where an operator calls, its request is returned.
+        Where a client calls, who that is is returned; where an operator does, its request.
         """
         payload = await self._read_first(stream)
         if payload is None or is_request(payload):
             return payload
         hello = Hello.decode(payload)
+        if hello.client and self.clients is not None:
+            return await self._meet_client(hello, stream, self.clients)
         answer = self._judge(hello, stream)
-        if answer.verdict is not Verdict.ACCEPTED:
-            self.totals.refused_handshakes += 1
-            self.totals.refused_by_reason[answer.verdict.name] += 1
-            self._tell(_name(stream, hello.sender), f"refused a connection: {answer.verdict.name}: {answer.detail}")
-        await stream.send_all(frame(answer.encode(hello.protocol)))
+        await self._answer(stream, hello, answer, _name(stream, hello.sender))
         agreement = self.protocol.agree(hello.protocol)
         statistics = self.peers.get(hello.sender)  # it may be no peer any more since it was answered
         if answer.verdict is not Verdict.ACCEPTED or agreement is None or statistics is None:
@@ -128,6 +132,27 @@ class Receiver:
         statistics.encrypted = isinstance(stream, TlsStream)
         statistics.incarnation = hello.incarnation
         return hello.greeting
+
+    async def _meet_client(self, hello: Hello, stream: trio.abc.Stream, clients: Clients) -> Caller | None:
+        """Answer a client's hello; return who it is, or None where it was refused."""
+        caller = Caller(f"{hello.client!r} at {_host(stream)}")
+        try:
+            caller = self.guard.check_client(stream, hello.client)
+            answer = clients.judge(hello, self.endpoint, self.protocol)
+        except TlsFailure as failure:
+            answer = Answer(Verdict.NOT_PROVEN, self.protocol, str(failure))
+        await self._answer(stream, hello, answer, f"client {caller.name}")
+        agreement = self.protocol.agree(hello.protocol)
+        if answer.verdict is not Verdict.ACCEPTED or agreement is None:
+            return None
+        return attrs.evolve(caller, features=agreement.features)
+
+    async def _answer(self, stream: trio.abc.Stream, hello: Hello, answer: Answer, who: str) -> None:
+        if answer.verdict is not Verdict.ACCEPTED:
+            self.totals.refused_handshakes += 1
+            self.totals.refused_by_reason[answer.verdict.name] += 1
+            self._tell(who, f"refused a connection: {answer.verdict.name}: {answer.detail}")
+        await stream.send_all(frame(answer.encode(hello.protocol)))
 
     def _judge(self, hello: Hello, stream: trio.abc.Stream) -> Answer:
         """Whether to take messages from the one who says this hello."""

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, Unreachable
+from raft_actors.raft.features import CLIENTS
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.greeting import Greeting
@@ -22,6 +23,7 @@ from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard, TlsGuard
 from raft_actors.transports.tcp.operators import Operators, ask, secured_for_asking
 from raft_actors.transports.tcp.receiver import Receiver
@@ -77,6 +79,7 @@ class TcpTransport(Transport):
         dead_peer_timeout_s: a connection on which a peer answers nothing for this long is given up.
         max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
         max_handshakes_per_address: the same from one address.
+        max_clients: connections of clients (`RaftClient`) at a time; further ones are refused.
         max_connects_per_address_s: connections that one address may open in a second, and twice as many at once;
             further ones are closed unheard.
         tls: mutual TLS with certificates for the nodes' ids.
@@ -94,6 +97,7 @@ class TcpTransport(Transport):
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
     max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=_check_positive)
     max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=_check_positive)
+    max_clients: int = attrs.field(default=1_024, kw_only=True, validator=_check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
     protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
@@ -106,6 +110,7 @@ class TcpTransport(Transport):
     """Peer → where it says that it can be reached."""
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
     _strangers: Strangers = attrs.field(factory=lambda: Strangers(0, 0, 0.0), init=False, repr=False)
+    _clients: Clients | None = attrs.field(default=None, init=False, repr=False)
     _budget: AddressBudget = attrs.field(factory=lambda: AddressBudget(0, 0), init=False, repr=False)
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
@@ -172,6 +177,9 @@ class TcpTransport(Transport):
         self._totals, self._senders, self._said = TransportStatistics(), {}, {}
         self._budget = AddressBudget(2 * self.max_connects_per_address_s, self.max_connects_per_address_s)
         self._strangers = Strangers(self.max_handshakes, self.max_handshakes_per_address, self.handshake_timeout_s)
+        self._clients = None
+        if endpoint.converse is not None and CLIENTS in self.protocol.features:
+            self._clients = Clients(self.max_clients, endpoint.max_request_bytes)
         rng = random.Random(self.seed)
 
         def lost(peer: str) -> None:
@@ -194,6 +202,7 @@ class TcpTransport(Transport):
             guard=self._guard,
             lost=lost,
             operators=None if endpoint.operate is None else Operators(endpoint.operate, self.handshake_timeout_s),
+            clients=self._clients,
         )
         self._dial = dial
         for peer, address in endpoint.peers.items():
@@ -327,4 +336,7 @@ class TcpTransport(Transport):
         reasons = self._totals.refused_by_reason + self._strangers.ended
         if self._budget.refused:
             reasons["TOO_MANY"] = self._budget.refused
-        return attrs.evolve(self._totals, peers=peers, refused_by_reason=reasons, certificate=certificate)
+        clients = 0 if self._clients is None else self._clients.serving
+        return attrs.evolve(
+            self._totals, peers=peers, refused_by_reason=reasons, certificate=certificate, clients=clients
+        )

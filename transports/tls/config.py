@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import attrs
 from raft_actors.errors import ConfigurationError
 from raft_actors.transports.tls.credentials import CertificateFiles
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
+from raft_actors.transports.tls.rights import DEFAULT_CLIENTS, ClientRule, client_rules
 from raft_actors.transports.tls.today import DAY_S
 
 Plain = Literal["refused", "accepted", "sent"]
@@ -27,6 +29,10 @@ def _check_positive(_instance: object, attribute: attrs.Attribute[Any], value: f
 
 def _rule(rule: str | NameRule) -> NameRule:
     return rule if isinstance(rule, NameRule) else NameRule.parse(rule)
+
+
+def _clients(clients: Mapping[str, Iterable[str]] | tuple[ClientRule, ...]) -> tuple[ClientRule, ...]:
+    return clients if isinstance(clients, tuple) else client_rules(clients)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +57,10 @@ class TlsConfig:
         names: how a certificate names its node, the same on every node: by default as the URI `raft://CLUSTER/NODE`
             among its subject alternative names. `dns:{node}.raft.example.org` goes by a DNS name, `cn:{node}` by the
             subject's common name; `{cluster}` stands for the cluster's id.
+        clients: which certificates are clients' (`RaftClient`), which are no nodes, and what each may do: name →
+            rights, of "read", "write" and "operate". A name is written as in `names`, whole, or with one `*` for any
+            text; the first that fits counts. By default whose URI is `raft-client://CLUSTER/ANYTHING` may read and
+            write. A certificate that fits none, and is a node's or an operator's, may do all.
         plain: whether connections without TLS are accepted, or even made.
         check_interval_s: how often the files are looked at; new ones are taken when they have not changed for so long.
         warn_before_expiry_s: how long before the certificate's end the node tells of it: as an event, in the log, once
@@ -62,6 +72,7 @@ class TlsConfig:
     ca: Path = attrs.field(converter=Path)
     key_password: str | None = attrs.field(default=None, repr=False)
     names: NameRule = attrs.field(default=NameRule.parse(DEFAULT_RULE), converter=_rule)
+    clients: tuple[ClientRule, ...] = attrs.field(default=client_rules(DEFAULT_CLIENTS), converter=_clients)
     plain: Plain = attrs.field(default="refused", validator=_check_plain)
     check_interval_s: float = attrs.field(default=2.0, validator=_check_positive)
     warn_before_expiry_s: float = attrs.field(default=30 * DAY_S, validator=_check_positive)

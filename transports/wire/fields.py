@@ -25,6 +25,7 @@ class Tag(enum.IntEnum):
     ADDRESS = 10
     CONFIGURATION_INDEX = 11
     LEASES = 12
+    CLIENT = 13
 
 
 def pack_fields(fields: dict[Tag, bytes]) -> bytes:

@@ -141,6 +141,7 @@ class Hello:
         timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
         incarnation, address, configuration_index: see `Greeting`.
         leases: what leases its leaders hold; empty: none.
+        client: of a client, which is no member: what it calls itself. It names neither sender nor receiver.
     """
 
     cluster_id: str
@@ -153,6 +154,7 @@ class Hello:
     address: str = ""
     configuration_index: int = 0
     leases: str = ""
+    client: str = ""
 
     @property
     def greeting(self) -> Greeting:
@@ -191,6 +193,8 @@ class Hello:
             more[Tag.LEASES] = self.leases.encode()
         if self.address:
             more[Tag.ADDRESS] = self.address.encode()
+        if self.client:
+            more[Tag.CLIENT] = self.client.encode()
         more |= _identity_fields(self.incarnation, self.configuration_index)
         return _PREFIX.pack(MAGIC, self.protocol.newest) + pack_fields(
             {**_range_fields(self.protocol), **texts, **more}
@@ -225,6 +229,7 @@ class Hello:
             short_text(fields, Tag.ADDRESS, MAX_ADDRESS_BYTES),
             _configuration_index(fields),
             short_text(fields, Tag.LEASES, MAX_ADDRESS_BYTES),
+            short_text(fields, Tag.CLIENT, MAX_ID_BYTES),
         )
 
 

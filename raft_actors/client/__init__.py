@@ -1,0 +1,1 @@
+"""A client of a cluster, for processes that are no members of it."""

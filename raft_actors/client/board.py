@@ -1,0 +1,336 @@
+"""Who is asked: what a client knows of the nodes, and which of its requests is under way where.
+
+Plain decisions: nothing here waits. A `Line` is a connection as the board sees it: what is to be sent over it lies in
+`outgoing`, and `wake` has its task send it.
+
+Each node says who leads, and in which term, whenever that changes. A request goes to a node that knows the leader of
+the highest term that any node knows: a proposal to the leader itself if it can be reached, a read to whoever has the
+fewest. Where a node falls behind what others know, it is cut off, or will be told soon: after `GRACE_S` its requests
+are taken back and asked elsewhere, which is safe because commands have numbers in a session. While nobody knows a
+leader they wait here, and go on when somebody does: no request is sent in vain, and nothing spins.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+from random import Random
+from typing import Any
+
+import attrs
+
+from raft_actors.client.call import Call, Need
+from raft_actors.client.refusals import Verdict, error_of, verdict_of
+from raft_actors.errors import CommandTooLarge
+from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, Tell, pack, refusal_of, unpack
+
+GRACE_S = 0.1
+"""How long a node may be behind what others know before its requests are taken back."""
+
+_PAUSES_S = (0.01, 0.5)
+_HEAD_BYTES = 16
+
+
+@attrs.define(eq=False)
+class Line:
+    """A connection to a node.
+
+    Attributes:
+        address: where it leads.
+        wake: have `outgoing` sent.
+        notice: what the node said last; None: it has not been heard yet, or the connection is down.
+        calls: number → request, of those that are under way.
+        outgoing: payloads to be sent.
+        behind_since: from when on others have known more; infinite: they don't.
+    """
+
+    address: str
+    wake: Callable[[], None]
+    notice: Notice | None = None
+    calls: dict[int, Call] = attrs.field(factory=dict[int, Call])
+    outgoing: list[bytes] = attrs.field(factory=list[bytes])
+    behind_since: float = math.inf
+    _last_number: int = 0
+
+    def send(self, call: Call) -> None:
+        """Have a request sent."""
+        number = self._last_number % MOST_NUMBER + 1
+        while number in self.calls:  # it has been under way for four billion others
+            number = number % MOST_NUMBER + 1
+        self._last_number = call.number = number
+        call.line = self
+        self.calls[number] = call
+        self.outgoing.append(pack(call.ask, number, call.body))
+        self.wake()
+
+    def cancel(self, call: Call) -> None:
+        """Let go of a request: nobody waits for what this node says of it."""
+        if self.calls.pop(call.number, None) is not None and self.notice is not None:
+            self.outgoing.append(pack(Ask.CANCEL, call.number))
+            self.wake()
+        call.line = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may be under way."""
+        return self.notice is not None and len(self.calls) < self.notice.most_requests
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """How much the node knows: of two, the higher one is the newer."""
+        return (False, -1) if self.notice is None else (self.notice.leader is not None, self.notice.term)
+
+
+class Board:
+    """All lines and all requests of one client.
+
+    Attributes:
+        lines: address → line, of those that are up or tried.
+        open: all requests that are not answered, in the order in which they came, which is that of their deadlines.
+        members: id → address, by the newest configuration that a node has told; empty: none has.
+        leader: who leads, as far as any node knows.
+        term: of that leader.
+        reached: member's id → where it was last reached.
+        troubles: address → why it could not be reached, or does not serve this client.
+        token: all that this client has been told is in the state that this stands for.
+    """
+
+    def __init__(self, rng: Random, alarm: Callable[[float], None], changed: Callable[[], None]) -> None:
+        """Make one.
+
+        Args:
+            rng: for pauses.
+            alarm: called with a time at which `tick` is to be called.
+            changed: called when a leader, a member or a line has come or gone.
+        """
+        self.lines: dict[str, Line] = {}
+        self.open: OrderedDict[Call, None] = OrderedDict()
+        self.members: Mapping[str, str] = {}
+        self.leader: str | None = None
+        self.term = 0
+        self.reached: dict[str, str] = {}
+        self.troubles: dict[str, str] = {}
+        self.token = 0
+        self._config = -1
+        self._best: tuple[bool, int] = (False, -1)
+        self._leader_line: Line | None = None
+        self._rng = rng
+        self._alarm = alarm
+        self._changed = changed
+        self._ready: dict[Need, OrderedDict[Call, None]] = {need: OrderedDict() for need in Need}
+        self._paused: list[tuple[float, int, Call]] = []
+        self._count = count()
+        self._turn = 0
+
+    # --- requests --------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Have a new request answered."""
+        if not self.open:
+            self._alarm(call.deadline)
+        self.open[call] = None
+        ready = self._ready[call.need]
+        if ready or not self._place(call):
+            ready[call] = None
+
+    def forget(self, call: Call) -> None:
+        """It is answered, or nobody waits for it any more."""
+        self.open.pop(call, None)
+        self._ready[call.need].pop(call, None)
+        if call.line is not None:
+            call.line.cancel(call)
+
+    def _place(self, call: Call) -> bool:
+        """Send a request to a node that can answer it, if there is one now."""
+        line = self._line_for(call.need)
+        if line is None:
+            return False
+        most_bytes = line.notice.most_bytes if line.notice is not None else 0
+        if len(call.body) + _HEAD_BYTES > most_bytes:
+            call.fail(CommandTooLarge(len(call.body), most_bytes))
+        else:
+            line.send(call)
+        return True
+
+    def _line_for(self, need: Need) -> Line | None:
+        if need is Need.LEADER and self._leader_line is not None and self._leader_line.has_room:
+            return self._leader_line
+        if need is not Need.NODE and not self._best[0]:
+            return None
+        best: Line | None = None
+        lines = list(self.lines.values())
+        self._turn = turn = (self._turn + 1) % max(1, len(lines))
+        for line in lines[turn:] + lines[:turn]:
+            if line.has_room and line.rank == self._best and (best is None or len(line.calls) < len(best.calls)):
+                best = line
+        return best
+
+    def _place_ready(self) -> None:
+        for ready in self._ready.values():
+            while ready:
+                call = next(iter(ready))
+                if not self._place(call):
+                    break
+                ready.pop(call, None)
+
+    def _again(self, calls: Iterable[Call]) -> None:
+        """Ask these again, before all others: they came first."""
+        for call in reversed(list(calls)):
+            call.line = None
+            ready = self._ready[call.need]
+            ready[call] = None
+            ready.move_to_end(call, last=False)
+
+    # --- what nodes say --------------------------------------------------------------------------------------
+
+    def heard(self, line: Line, payload: bytes, now: float) -> None:
+        """Take in what a node says.
+
+        Raises:
+            ProtocolError: it is nothing that a node may say.
+        """
+        kind, number, body = unpack(payload)
+        if kind == Tell.NOTICE:
+            self._noticed(line, Notice.decode(body), now)
+        elif kind in (Tell.RESULTS, Tell.ANSWER):
+            call = line.calls.pop(number, None)
+            if call is not None:
+                call.line = None
+                call.resolve(bytes(body))
+                if any(self._ready.values()):
+                    self._place_ready()
+        elif kind == Tell.REFUSAL:
+            refusal = refusal_of(body)
+            call = line.calls.pop(number, None)
+            if call is not None:
+                call.line = None
+                self._refused(call, refusal, now)
+
+    def _refused(self, call: Call, refusal: dict[str, Any], now: float) -> None:
+        verdict = verdict_of(refusal)
+        call.refusal = refusal["text"]
+        if verdict is Verdict.FINAL:
+            call.fail(error_of(refusal, proposes=call.ask is Ask.PROPOSE, in_doubt=call.in_doubt))
+            return
+        call.in_doubt |= verdict is Verdict.UNKNOWN
+        shortest, longest = _PAUSES_S
+        pause_s = max(shortest, call.pause_s) * self._rng.uniform(0.5, 1.0)
+        call.pause_s = min(longest, 2 * max(shortest, call.pause_s))
+        heapq.heappush(self._paused, (now + pause_s, next(self._count), call))
+        self._alarm(now + pause_s)
+
+    def _noticed(self, line: Line, notice: Notice, now: float) -> None:
+        line.notice = notice
+        self.troubles.pop(line.address, None)
+        self.reached[notice.node_id] = line.address
+        if notice.config > self._config:
+            self._config, self.members = notice.config, dict(notice.members)
+            self.reached = {member: at for member, at in self.reached.items() if member in self.members}
+        self._look(now)
+
+    def lost(self, line: Line, why: str, now: float) -> None:
+        """A line is down: what was under way there is asked elsewhere."""
+        line.notice = None
+        line.behind_since = math.inf
+        line.outgoing.clear()
+        self.troubles[line.address] = why
+        self._take_back(line)
+        self._look(now)
+
+    def _take_back(self, line: Line) -> None:
+        calls = list(line.calls.values())
+        for call in calls:
+            call.in_doubt = True
+            line.cancel(call)
+        self._again(calls)
+
+    def _look(self, now: float) -> None:
+        """See who knows most, now that something has changed."""
+        up = [line for line in self.lines.values() if line.notice is not None]
+        self._best = max((line.rank for line in up), default=(False, -1))
+        leader, term = self.leader, self.term
+        self.leader = None
+        self._leader_line = None
+        for line in up:
+            notice = line.notice
+            if line.rank < self._best:
+                if line.behind_since == math.inf:
+                    line.behind_since = now
+                    self._alarm(now + GRACE_S)
+                continue
+            line.behind_since = math.inf
+            if notice is not None and notice.leader is not None:
+                self.leader, self.term = notice.leader, notice.term
+        if self.leader is not None:
+            self._leader_line = next(
+                (one for one in up if one.notice and one.notice.node_id == self.leader and one.rank == self._best), None
+            )
+        if (self.leader, self.term) != (leader, term) and self.leader is not None:
+            # Whoever was refused for want of a leader need not wait longer.
+            self._resume(math.inf)
+        self._place_ready()
+        self._changed()
+
+    # --- time ------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what is due, and have the alarm set for what is due next."""
+        while self.open:
+            call = next(iter(self.open))
+            if call.deadline > now:
+                break
+            call.give_up(self.why(call))
+        self._resume(now)
+        for line in self.lines.values():
+            if line.notice is not None and line.behind_since + GRACE_S <= now and line.calls:
+                self._take_back(line)
+        self._place_ready()
+        nexts = [line.behind_since + GRACE_S for line in self.lines.values() if line.calls]
+        nexts += [next(iter(self.open)).deadline] if self.open else []
+        nexts += [self._paused[0][0]] if self._paused else []
+        self._alarm(min(nexts, default=math.inf))
+
+    def _resume(self, now: float) -> None:
+        while self._paused and self._paused[0][0] <= now:
+            call = heapq.heappop(self._paused)[2]
+            if not call.done:
+                self._ready[call.need][call] = None
+
+    def why(self, call: Call | None = None) -> str:
+        """What is known of why nobody answers."""
+        if call is not None and call.refusal:
+            return call.refusal
+        if self.troubles:
+            return "; ".join(f"{address}: {trouble}" for address, trouble in self.troubles.items())
+        if any(line.notice is not None for line in self.lines.values()):
+            return "no leader is known" if self.leader is None else "no answer came"
+        return "no node was reached yet"
+
+    def give_up_all(self, why: str) -> None:
+        """Answer nobody any more."""
+        for call in list(self.open):
+            call.give_up(why)
+
+    # --- lines -----------------------------------------------------------------------------------------------
+
+    def wanted(self, seeds: Iterable[str]) -> dict[str, str | None]:
+        """Where there should be lines to: address → which member is there, where that is known.
+
+        One to each member. To the addresses that the client was given, while no member can be reached.
+        """
+        up = {line.notice.node_id: line.address for line in self.lines.values() if line.notice is not None}
+        wanted: dict[str, str | None] = {}
+        for member, address in self.members.items():
+            if member in up:
+                wanted[up[member]] = member
+            else:
+                wanted |= {at: member for at in (address, self.reached.get(member)) if at}
+        if not up:
+            wanted |= {seed: None for seed in seeds if seed not in wanted}
+        return wanted
+
+
+__all__ = ["GRACE_S", "Board", "Line"]

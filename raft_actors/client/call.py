@@ -1,0 +1,70 @@
+"""A request of a client, until it is answered: by whichever node, however often it has to be sent."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from raft_actors.actors.pending import Pending
+from raft_actors.client.errors import OutcomeUnknown, Unavailable
+from raft_actors.errors import RaftError
+from raft_actors.node.client_messages import Ask
+
+if TYPE_CHECKING:
+    from raft_actors.client.board import Board, Line
+
+
+class Need(enum.Enum):
+    """What a request takes."""
+
+    LEADER = "a leader"
+    """It is proposed. Best at the leader itself."""
+    QUORUM = "a node that knows the leader"
+    """It is read, at any node, which asks the leader."""
+    NODE = "a node"
+    """It is read, at any node, which asks nobody."""
+
+
+class Call(Pending[Any]):
+    """One request. What fills it is the body of the answer.
+
+    Attributes:
+        ask, body: what is sent.
+        need: what it takes.
+        deadline: when it is given up.
+        in_doubt: whether a node has had it that did not say what became of it. Of a read that does not matter.
+        line, number: where it is under way now, and as which request; None: nowhere.
+        pause_s: how long it waits after the next refusal.
+        refusal: the last one, for the text of the error if it is given up.
+    """
+
+    __slots__ = ("_board", "ask", "body", "deadline", "in_doubt", "line", "need", "number", "pause_s", "refusal")
+
+    def __init__(self, board: Board, ask: Ask, body: bytes, need: Need, deadline: float) -> None:
+        super().__init__()
+        self._board = board
+        self.ask = ask
+        self.body = body
+        self.need = need
+        self.deadline = deadline
+        self.in_doubt = False
+        self.line: Line | None = None
+        self.number = 0
+        self.pause_s = 0.0
+        self.refusal = ""
+
+    @override
+    def _settle(self) -> None:
+        self._board.forget(self)
+        super()._settle()
+
+    def give_up(self, why: str) -> None:
+        """Nobody could answer it."""
+        error: RaftError
+        if self.ask is Ask.PROPOSE and (self.in_doubt or self.line is not None):
+            error = OutcomeUnknown(f"the outcome of what was proposed is unknown: {why}")
+        else:
+            error = Unavailable(f"nobody could {'propose' if self.ask is Ask.PROPOSE else 'read'} this: {why}")
+        self.fail(error)

@@ -1,0 +1,22 @@
+"""What a client tells its callers, beside the errors of nodes: each says what became of the request."""
+
+from __future__ import annotations
+
+from raft_actors.errors import ProposalError
+
+
+class Unavailable(ProposalError):
+    """A client found no member in time that could serve it: nothing was proposed, nothing was read."""
+
+
+class OutcomeUnknown(ProposalError):
+    """A client was not told in time what became of a command: it may take effect, once, or have taken effect, or never
+    will. Never raised where that can be known."""
+
+
+class NotPermitted(ProposalError):
+    """A client's certificate does not allow this: nothing was proposed, nothing was read (`TlsConfig.clients`)."""
+
+
+class QueryFailed(ProposalError):
+    """A client's query raised at the node that ran it; the message says what. Or its answer could not travel."""

@@ -1,0 +1,60 @@
+"""What a node's refusal means: ask again, here or elsewhere, or tell who asked."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from raft_actors.client.errors import NotPermitted, OutcomeUnknown, QueryFailed
+from raft_actors.errors import CommandTooLarge, ConfigurationError, ProtocolError, RaftError, ResultLost
+
+
+class Verdict(enum.Enum):
+    """What to do about a refusal."""
+
+    NOTHING_DONE = "nothing was done: ask again"
+    UNKNOWN = "it may have been done: ask again, under the same number"
+    FINAL = "tell who asked"
+
+
+_NOTHING_DONE = frozenset({"NotLeader", "NotMember", "LeadershipEnded", "NotCommitted", "Overloaded", "ReadNotReady"})
+
+
+def verdict_of(refusal: dict[str, Any]) -> Verdict:
+    """What to do."""
+    kind = refusal["kind"]
+    if kind in _NOTHING_DONE:
+        return Verdict.NOTHING_DONE
+    if kind == "LeadershipLost":
+        return Verdict.UNKNOWN
+    if kind == "NodeStopped":
+        return Verdict.NOTHING_DONE if refusal.get("index") is None else Verdict.UNKNOWN
+    return Verdict.FINAL
+
+
+_ERRORS: dict[str, type[RaftError]] = {
+    "NotPermitted": NotPermitted,
+    "QueryFailed": QueryFailed,
+    "ConfigurationError": ConfigurationError,
+    "ProtocolError": ProtocolError,
+}
+
+
+def error_of(refusal: dict[str, Any], *, proposes: bool, in_doubt: bool) -> RaftError:
+    """What to tell who asked.
+
+    Args:
+        refusal: what the node said.
+        proposes: whether it was asked to propose something.
+        in_doubt: another node had it before, and did not say what became of it.
+    """
+    kind, text = refusal["kind"], refusal["text"]
+    match refusal:
+        case {"kind": "ResultLost", "index": int(index)}:
+            return ResultLost(index)
+        case _ if proposes and (in_doubt or kind not in (*_ERRORS, "CommandTooLarge", "UnknownRequest")):
+            return OutcomeUnknown(f"the outcome of what was proposed is unknown; a node says: {kind}: {text}")
+        case {"kind": "CommandTooLarge", "size": int(size), "limit": int(limit)}:
+            return CommandTooLarge(size, limit)
+        case _:
+            return _ERRORS.get(kind, RaftError)(text)

@@ -1,0 +1,396 @@
+"""What a node does for clients, which are no members (`RaftClient`): they propose entries of sessions, and read.
+
+Each connection has three tasks: one takes requests in, one sends what is to be told, one tells when somebody else
+leads, or the members are others. A proposal needs no task of its own: whatever settles it puts the answer among what is
+to be told. A read has one, as its level decides how long it waits.
+
+All is bounded: requests under way by `MOST_REQUESTS` a connection, which the client is told, and which it must keep to;
+one request by `NodeConfig.max_command_bytes`; what is to be told, to a client that does not read it, by
+`MOST_UNTOLD_BYTES`. Who goes beyond is disconnected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+from typing_extensions import override
+
+from raft_actors.errors import (
+    CommandFailed,
+    CommandTooLarge,
+    ConfigurationError,
+    NodeStopped,
+    NotLeader,
+    ProtocolError,
+    RaftError,
+    ResultLost,
+    SessionExpired,
+)
+from raft_actors.node.client_messages import (
+    OVERHEAD_BYTES,
+    Answered,
+    Ask,
+    Fate,
+    Notice,
+    Tell,
+    entries_of,
+    pack,
+    packed,
+    read_of,
+    refusal_body,
+    unpack,
+)
+from raft_actors.node.node_log import NodeLog
+from raft_actors.node.proposals import Admission, PendingProposals
+from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryKind
+from raft_actors.raft.sessions import COMMAND, REGISTER, TICK, SessionEntry
+from raft_actors.transports.conversation import Caller, Conversation, Right
+
+if TYPE_CHECKING:
+    from raft_actors.node.node import Node
+    from raft_actors.node.submission import Submission
+    from raft_actors.node.supervisor import Supervisor
+
+_logger = logging.getLogger(__name__)
+
+MOST_REQUESTS = 2048
+"""Under way at a time, of one connection."""
+
+MOST_UNTOLD_BYTES = 64 * 1024 * 1024
+
+
+class _Refused(RaftError):
+    """A request is not carried out; its kind is what the client is told."""
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        self.kind = kind
+        super().__init__(text)
+
+
+class _Proposal(PendingProposals[Any]):
+    """Entries of a client's session, proposed together. Settling them calls back."""
+
+    __slots__ = ("_settled", "begins", "number")
+
+    kind: EntryKind = EntryKind.SESSION
+
+    def __init__(
+        self, admission: Admission, entries: list[bytes], number: int, settled: Callable[[_Proposal], None]
+    ) -> None:
+        size = BATCH_OVERHEAD + sum(len(entry) + ENTRY_OVERHEAD for entry in entries)
+        super().__init__(admission, entries, size)
+        self.number = number
+        self.begins = entries[0][0] == REGISTER
+        self._settled = settled
+
+    @override
+    @trio.lowlevel.enable_ki_protection
+    def _settle(self) -> None:
+        super()._settle()
+        self._settled(self)
+
+
+class ClientService:
+    """Serves all clients of one node."""
+
+    def __init__(self, node: Node[Any], inside: Supervisor, submission: Submission[Any, Any]) -> None:
+        self.node = node
+        self.inside = inside
+        self.submission = submission
+        self.log = NodeLog(_logger, node.node_id)
+        machine = inside.state_machine
+        self.decode_command = machine.commands.decode
+        self.encode_result = machine.results.encode
+        self.decode_query: Callable[[bytes], Callable[[Any], Any]] = machine.queries.decode
+        self.encode_answer = machine.answers.encode
+        self.most_command_bytes = inside.config.max_command_bytes
+
+    @property
+    def most_request_bytes(self) -> int:
+        """No request is larger."""
+        return self.most_command_bytes + OVERHEAD_BYTES
+
+    async def converse(self, conversation: Conversation, caller: Caller) -> None:
+        """Serve one client until it goes; see `Endpoint.converse`."""
+        self.log.debug("serves client %s, which may %s", caller.name, sorted(right.value for right in caller.rights))
+        served = _ServedClient(self, conversation, caller)
+        try:
+            await served.run()
+        finally:
+            served.leave()
+
+    def notice(self) -> Notice:
+        """How things stand here."""
+        state, inside = self.inside.recovered_state(), self.inside
+        serves = not (inside.over or inside.admission.closed or inside.role is None) and state.is_member
+        configuration = state.configuration
+        members = sorted({*configuration.voters, *configuration.learners})
+        return Notice(
+            node_id=inside.node_id,
+            term=state.term,
+            leader=state.leader if serves else None,
+            config=state.configurations.latest.index,
+            members={member: state.address_of(member) or "" for member in members},
+            most_requests=MOST_REQUESTS,
+            most_bytes=self.most_request_bytes,
+        )
+
+    def check_entries(self, entries: list[bytes]) -> None:
+        """See that entries may be appended: those that can't be applied would end every node.
+
+        Raises:
+            _Refused, CommandTooLarge, ConfigurationError: they may not.
+        """
+        for data in entries:
+            try:
+                entry = SessionEntry.decode(data)
+            except ValueError as error:
+                raise _Refused(str(error), "ProtocolError") from error
+            if entry.kind == TICK or (entry.kind != COMMAND and len(entries) > 1):
+                raise _Refused("commands go together, and no client says how much time has passed", "ProtocolError")
+            if entry.kind == REGISTER:
+                self.submission.check_sessions()
+            elif entry.kind == COMMAND:
+                if len(entry.value) > self.most_command_bytes:
+                    raise CommandTooLarge(len(entry.value), self.most_command_bytes)
+                try:
+                    self.decode_command(entry.value)
+                except ValueError as error:
+                    raise _Refused(
+                        f"node {self.node.node_id!r} can't read this command ({error}): is its state machine of "
+                        "another version?",
+                        "ConfigurationError",
+                    ) from error
+
+
+class _ServedClient:
+    """One connection. See the module's text."""
+
+    def __init__(self, service: ClientService, conversation: Conversation, caller: Caller) -> None:
+        self._service = service
+        self._conversation = conversation
+        self._caller = caller
+        self._untold: list[bytes] = []
+        self._untold_bytes = 0
+        self._told = trio.lowlevel.ParkingLot()
+        self._under_way: dict[int, _Proposal | trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+        self._left = False
+
+    async def run(self) -> None:
+        """Serve it until it goes.
+
+        Raises:
+            Unreachable: the connection broke.
+            ProtocolError: what it said is not what a client may say.
+        """
+        failure: RaftError | None = None
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._notify)
+            nursery.start_soon(self._tell_all, nursery.cancel_scope)
+            try:
+                await self._take_in()
+            except RaftError as error:
+                failure = error  # as itself, and not in a group
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    def leave(self) -> None:
+        """It is gone: what was handed to no leader yet never is."""
+        self._left = True
+        for request in list(self._under_way.values()):
+            if isinstance(request, _Proposal):
+                self._service.submission.withdraw(request)
+        self._under_way.clear()
+
+    # --- what comes ------------------------------------------------------------------------------------------
+
+    async def _take_in(self) -> None:
+        while payloads := await self._conversation.receive():
+            for payload in payloads:
+                self._hear(payload)
+
+    def _hear(self, payload: bytes) -> None:
+        kind, number, body = unpack(payload)
+        if kind == Ask.PING:
+            self._say(Tell.PONG, number)
+            return
+        if kind == Ask.CANCEL:
+            self._cancel(number)
+            return
+        if number in self._under_way or len(self._under_way) >= MOST_REQUESTS:
+            raise ProtocolError(f"more than {MOST_REQUESTS} requests under way, or two of one number")
+        try:
+            if kind == Ask.PROPOSE:
+                self._propose(number, entries_of(body))
+            elif kind == Ask.READ:
+                self._read(number, body)
+            else:
+                raise _Refused(f"node {self._service.node.node_id!r} can't do that: upgrade it", "UnknownRequest")
+        except RaftError as error:
+            if isinstance(error, ProtocolError):
+                raise
+            self._refuse(number, error)
+
+    def _cancel(self, number: int) -> None:
+        request = self._under_way.pop(number, None)
+        if isinstance(request, _Proposal):
+            self._service.submission.withdraw(request)
+        elif request is not None:
+            request.cancel()
+
+    def _demand(self, right: Right) -> None:
+        if right not in self._caller.rights:
+            raise _Refused(f"{self._caller.name} may not {right.value} here", "NotPermitted")
+
+    def _propose(self, number: int, entries: list[bytes]) -> None:
+        self._demand(Right.WRITE)
+        service = self._service
+        service.check_entries(entries)
+        inside = service.inside
+        if inside.admission.closed or inside.over or inside.role is None:
+            raise NodeStopped(inside.node_id)
+        inside.recovered_state().intake_sorts = True
+        proposal = _Proposal(inside.admission, entries, number, self._settled)
+        self._under_way[number] = proposal
+        if not service.submission.hand_in_if_room(proposal):
+            self._start(service.submission.hand_in_or_fail, proposal)
+
+    def _start(self, function: Callable[..., Any], *arguments: Any) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(function, *arguments)
+
+    def _settled(self, proposal: _Proposal) -> None:
+        """Tell what came of a proposal. Called wherever it is settled."""
+        if self._left or self._under_way.pop(proposal.number, None) is None:
+            return
+        try:
+            results = proposal.result_nowait()
+        except Exception as error:  # noqa: BLE001 - whatever it was settled with
+            self._refuse(proposal.number, error)
+            return
+        first = proposal.index or 0
+        if proposal.begins:
+            fates = [[Fate.BEGUN, results[0]]]
+        else:
+            fates = [self._fate(result, first + place) for place, result in enumerate(results)]
+        self._say(Tell.RESULTS, proposal.number, packed([proposal.last_index, *fates]))
+
+    def _fate(self, result: Any, index: int) -> list[Any]:
+        if isinstance(result, SessionExpired):
+            return [Fate.EXPIRED, result.session]
+        if isinstance(result, ResultLost):
+            return [Fate.LOST, index]
+        if isinstance(result, CommandFailed):
+            return [Fate.FAILED, [index, _cause(result)]]
+        try:
+            return [Fate.RESULT, self._service.encode_result(result)]
+        except TypeError:
+            return [Fate.LOST, index]
+
+    # --- reads -----------------------------------------------------------------------------------------------
+
+    def _read(self, number: int, body: memoryview) -> None:
+        self._demand(Right.READ)
+        data, level = read_of(body)
+        try:
+            query = self._service.decode_query(data)
+        except ValueError as error:
+            name = self._service.node.node_id
+            raise _Refused(
+                f"node {name!r} can't read this query ({error}): is its state machine older?", "ConfigurationError"
+            ) from error
+        self._under_way[number] = scope = trio.CancelScope()
+        self._start(self._look, number, scope, query, level)
+
+    async def _look(self, number: int, scope: trio.CancelScope, query: Callable[[Any], Any], level: Any) -> None:
+        with scope:
+            try:
+                seen = await self._service.node.read_result(query, level)
+                try:
+                    value = self._service.encode_answer(seen.value)
+                except TypeError as error:
+                    raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
+                answer = Answered(seen.index, seen.term, seen.age_s, value).encode()
+            except Exception as error:  # noqa: BLE001 - the query's own errors among them
+                if self._under_way.pop(number, None) is not None:
+                    self._refuse(number, error)
+            else:
+                if self._under_way.pop(number, None) is not None:
+                    self._say(Tell.ANSWER, number, answer)
+
+    # --- what is told ----------------------------------------------------------------------------------------
+
+    async def _notify(self) -> None:
+        """Tell who leads and who the members are, now and whenever that changes."""
+        told: Notice | None = None
+        while True:
+            now = self._service.notice()
+            if now != told:
+                told = now
+                self._say(Tell.NOTICE, 0, now.encode())
+            await self._service.inside.changed.park()
+
+    def _refuse(self, number: int, error: Exception) -> None:
+        self._say(Tell.REFUSAL, number, _refusal(error))
+
+    def _say(self, kind: Tell, number: int, body: bytes = b"") -> None:
+        """Have it sent. Never waits; where too much is not taken, the connection ends."""
+        if self._left:
+            return
+        payload = pack(kind, number, body)
+        self._untold.append(payload)
+        self._untold_bytes += len(payload)
+        if self._untold_bytes > MOST_UNTOLD_BYTES + len(payload) and self._nursery is not None:
+            self._service.log.warning("client %s does not read what it asked for", self._caller.name)
+            self._nursery.cancel_scope.cancel()
+        elif self._told:
+            self._told.unpark()
+
+    async def _tell_all(self, serving: trio.CancelScope) -> None:
+        try:
+            while True:
+                while not self._untold:
+                    await self._told.park()
+                untold, self._untold = self._untold, []
+                await self._conversation.send(untold)
+                self._untold_bytes -= sum(map(len, untold))
+        except RaftError:  # it is gone: `receive` meets the same, or the end
+            serving.cancel()
+
+
+def _cause(failure: CommandFailed) -> str:
+    cause = failure.__cause__
+    if type(cause) is RaftError:  # kept by its session, as text
+        return str(cause)
+    return "" if cause is None else f"{type(cause).__name__}: {cause}"
+
+
+def _refusal(error: Exception) -> bytes:
+    """What a client is told of an error."""
+    kind, text = type(error).__name__, str(error)
+    match error:
+        case _Refused():
+            return refusal_body(error.kind, text)
+        case NotLeader():
+            return refusal_body(kind, text, leader=error.leader, term=error.term)
+        case NodeStopped():
+            return refusal_body(kind, text, index=error.index)
+        case CommandTooLarge():
+            return refusal_body(kind, text, size=error.size, limit=error.limit)
+        case ResultLost():
+            return refusal_body(kind, text, index=error.index)
+        case ConfigurationError():
+            return refusal_body("ConfigurationError", text)
+        case RaftError():
+            return refusal_body(kind, text)
+        case _:
+            return refusal_body("QueryFailed", f"{kind}: {text}")
+
+
+__all__ = ["MOST_REQUESTS", "ClientService"]

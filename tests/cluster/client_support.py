@@ -1,0 +1,65 @@
+"""A state machine that clients read from, and clients of a simulated cluster."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+import attrs
+
+from raft_actors import NodeConfig, RaftClient, attrs_queries, open_client
+from raft_actors.testing import SimulatedCluster, open_cluster
+from tests.cluster.support import CommandLog
+
+Cluster = SimulatedCluster[bytes, int]
+
+
+@attrs.frozen
+class Count:
+    """How many commands there are."""
+
+    def __call__(self, log: ReadableLog) -> int:
+        return len(log.commands_applied)
+
+
+@attrs.frozen
+class At:
+    """The command at a place."""
+
+    place: int
+
+    def __call__(self, log: ReadableLog) -> bytes:
+        return log.commands_applied[self.place]
+
+
+class ReadableLog(CommandLog):
+    """A list of commands that clients can look at."""
+
+    queries = attrs_queries(Count | At)
+
+    def apply(self, command: bytes) -> int:
+        """Take a command in, but for one."""
+        if command == b"no":
+            raise ValueError("not that one")
+        return super().apply(command)
+
+
+Client = RaftClient[ReadableLog]
+
+
+def open_readable(seed: int, *, nodes: int = 3, joiners: int = 0) -> AbstractAsyncContextManager[Cluster]:
+    """A cluster of such state machines."""
+    return open_cluster(ReadableLog, nodes=nodes, joiners=joiners, seed=seed, config=NodeConfig())
+
+
+def client_of(
+    cluster: Cluster, *addresses: str, name: str = "client", patience_s: float = 30.0
+) -> AbstractAsyncContextManager[Client]:
+    """A client that is told of these addresses, by default of the first node's."""
+    return open_client(
+        addresses or ("n1.test:1",),
+        ReadableLog,
+        cluster="simulated",
+        dialer=cluster.network.dialer(name),
+        patience_s=patience_s,
+        seed=cluster.seed,
+    )

@@ -1,0 +1,191 @@
+"""Conversations of clients with the nodes of a `MemoryNetwork`: in order, whole, as late as the network is, or cut.
+
+As over TCP nothing is lost between two ends that stay, and a link that is cut delivers nothing and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+from typing_extensions import override
+
+from raft_actors.errors import ProtocolError, TransportError, Unreachable
+from raft_actors.raft.features import CLIENTS
+from raft_actors.transports.abc import Endpoint
+from raft_actors.transports.conversation import ALL_RIGHTS, Caller, Conversation, Converse, Dialer, Right
+
+
+@attrs.define(eq=False)
+class _Pipe:
+    """One direction: what is on its way, by when it is there."""
+
+    due: Callable[[], float | None]
+    """When what is sent now arrives; None: never."""
+    parcels: deque[tuple[float, bytes]] = attrs.field(factory=deque[tuple[float, bytes]])
+    waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+    ended: bool = False
+    stuck: bool = False
+    """What was sent while the link was cut will not arrive, nor anything behind it: the connection is dead."""
+    last_due: float = 0.0
+
+    def put(self, payloads: Sequence[bytes]) -> None:
+        due = self.due()
+        if due is None or self.stuck:
+            self.stuck = True
+            return
+        self.last_due = max(self.last_due, due)
+        self.parcels += [(self.last_due, payload) for payload in payloads]
+        self.waiting.unpark_all()
+
+    def end(self) -> None:
+        if self.due() is not None:  # else nobody learns of it
+            self.ended = True
+            self.waiting.unpark_all()
+
+    async def take(self) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        while True:
+            now = trio.current_time()
+            taken: list[bytes] = []
+            while self.parcels and self.parcels[0][0] <= now:
+                taken.append(self.parcels.popleft()[1])
+            if taken or (self.ended and not self.parcels):
+                return taken
+            with trio.CancelScope(deadline=self.parcels[0][0] if self.parcels else float("inf")):
+                await self.waiting.park()
+
+
+@attrs.define(eq=False)
+class MemoryConversation(Conversation):
+    """One side's view."""
+
+    incoming: _Pipe
+    outgoing: _Pipe
+    closed: bool = False
+
+    @override
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.closed or self.incoming.ended:
+            raise Unreachable("the connection broke")
+        self.outgoing.put(payloads)
+
+    @override
+    async def receive(self) -> list[bytes]:
+        if self.closed:
+            raise Unreachable("the connection broke")
+        return await self.incoming.take()
+
+    def end(self) -> None:
+        """Hang up."""
+        if not self.closed:
+            self.closed = True
+            self.outgoing.end()
+            self.incoming.ended = True
+            self.incoming.waiting.unpark_all()
+
+    @override
+    async def aclose(self) -> None:
+        self.end()
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.define(eq=False)
+class MemoryClients:
+    """Those that one node serves.
+
+    Attributes:
+        vanish: whether they are not told when the node ends: it stands for a machine that has lost its power.
+    """
+
+    vanish: bool = False
+    _nursery: trio.Nursery | None = None
+    _endpoint: Endpoint | None = None
+
+    @asynccontextmanager
+    async def serving(self, endpoint: Endpoint) -> AsyncGenerator[None, None]:
+        """Let clients come for the length of the block."""
+        async with trio.open_nursery() as nursery:
+            self._nursery, self._endpoint, self.vanish = nursery, endpoint, False
+            try:
+                yield
+            finally:
+                self._nursery = self._endpoint = None
+                nursery.cancel_scope.cancel()
+
+    def serve(self, conversation: MemoryConversation, caller: Caller) -> None:
+        """Have the node serve a client. Only dialers call this."""
+        if self._nursery is None or self._endpoint is None or self._endpoint.converse is None:
+            conversation.end()
+        else:
+            self._nursery.start_soon(self._converse, self._endpoint.converse, conversation, caller)
+
+    async def _converse(self, converse: Converse, conversation: MemoryConversation, caller: Caller) -> None:
+        try:
+            with contextlib.suppress(TransportError):
+                await converse(conversation, caller)
+        finally:
+            if not self.vanish:
+                conversation.end()
+
+
+@attrs.frozen
+class FoundNode:
+    """A node that runs on a network."""
+
+    node_id: str
+    endpoint: Endpoint
+    clients: MemoryClients
+    features: frozenset[str]
+
+
+@attrs.define(eq=False)
+class MemoryDialer(Dialer):
+    """A client's way to the nodes of a network; made by `MemoryNetwork.dialer`. Its links are cut like nodes' are, by
+    its name.
+
+    Attributes:
+        name: the client's.
+        find: finds a node by its address or its id.
+        is_open: whether messages from one can reach the other.
+        delay_s: draws how long one is under way now.
+        rights: what nodes let it do.
+        connect_timeout_s: after so long nobody answers.
+    """
+
+    name: str
+    find: Callable[[str], FoundNode | None]
+    is_open: Callable[[str, str], bool]
+    delay_s: Callable[[], float]
+    rights: frozenset[Right] = ALL_RIGHTS
+    connect_timeout_s: float = 2.0
+
+    @override
+    async def dial(self, address: str, cluster_id: str, node_id: str | None = None) -> MemoryConversation:
+        """Connect with a node (see `Dialer.dial`): by its address, or its id."""
+        await trio.lowlevel.checkpoint()
+        found = self.find(address)
+        if found is None:
+            raise Unreachable(f"nobody answers at {address}")
+        name, other, endpoint = self.name, found.node_id, found.endpoint
+        if not (self.is_open(name, other) and self.is_open(other, name)):
+            await trio.sleep(self.connect_timeout_s)
+            raise Unreachable(f"nobody answers at {address}: no connection within {self.connect_timeout_s} s")
+        if endpoint.converse is None or CLIENTS not in found.features:
+            raise ProtocolError(f"{other!r} is of a version that serves no clients: upgrade it")
+        if endpoint.cluster_id != cluster_id or node_id not in (None, other):
+            raise ProtocolError(f"{other!r} of cluster {endpoint.cluster_id!r} answers at {address}")
+        there, back = _Pipe(self._arrival(name, other)), _Pipe(self._arrival(other, name))
+        found.clients.serve(MemoryConversation(there, back), Caller(name, self.rights, found.features))
+        return MemoryConversation(back, there)
+
+    def _arrival(self, sender: str, receiver: str) -> Callable[[], float | None]:
+        def due() -> float | None:
+            return trio.current_time() + self.delay_s() if self.is_open(sender, receiver) else None
+
+        return due

@@ -1,0 +1,96 @@
+"""A client's way to nodes over TCP."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+from typing_extensions import override
+
+from raft_actors.errors import ProtocolError, Unreachable
+from raft_actors.transports.conversation import Conversation, Dialer
+from raft_actors.transports.sockets.addresses import Address
+from raft_actors.transports.sockets.listening import tune
+from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tcp.conversing import StreamConversation
+from raft_actors.transports.tls.config import TlsConfig
+from raft_actors.transports.tls.credentials import Credentials
+from raft_actors.transports.tls.stream import TlsStream
+from raft_actors.transports.wire.client_handshake import check_answer, client_hello
+from raft_actors.transports.wire.frames import frame
+from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, Hello
+
+
+@attrs.define(eq=False, kw_only=True)
+class TcpDialer(Dialer):
+    """Connects with nodes that have a `TcpTransport`.
+
+    Attributes:
+        name: what the client calls itself, for the nodes' logs. With TLS its certificate says who it is.
+        tls: the client's certificate, its key, and the CA of the nodes; None: no TLS. New files are taken by the next
+            connection.
+        connect_timeout_s: limit of one attempt to reach a node, handshake included.
+        dead_peer_timeout_s: a connection on which the node's machine answers nothing for so long is given up.
+        max_reply_bytes: the largest reply that is taken.
+    """
+
+    name: str = "client"
+    tls: TlsConfig | None = None
+    connect_timeout_s: float = 2.0
+    dead_peer_timeout_s: float = 3.0
+    max_reply_bytes: int = 64 * 1024 * 1024
+    _credentials: Credentials | None = attrs.field(default=None, init=False, repr=False)
+    _seen: tuple[object, ...] = attrs.field(default=(), init=False, repr=False)
+
+    @override
+    async def dial(self, address: str, cluster_id: str, node_id: str | None = None) -> Conversation:
+        """Connect with a node (see `Dialer.dial`)."""
+        hello = client_hello(cluster_id, self.name, THIS_VERSION)
+        try:
+            with trio.fail_after(self.connect_timeout_s):
+                return await self._greet(address, hello, cluster_id, node_id)
+        except trio.TooSlowError as error:
+            raise Unreachable(
+                f"nobody answers at {address}: no connection within {self.connect_timeout_s} s"
+            ) from error
+        except ProtocolError as error:
+            raise ProtocolError(f"the node at {address} does not serve this client: {error}") from error
+        except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+            raise Unreachable(f"nobody answers at {address}: {error.__cause__ or error}") from error
+
+    async def _greet(self, address: str, hello: Hello, cluster_id: str, node_id: str | None) -> Conversation:
+        to = Address.parse(address)
+        tcp = await trio.open_tcp_stream(to.host, to.port)
+        tune(tcp, self.dead_peer_timeout_s)
+        plain = TcpStream(tcp)
+        stream: trio.abc.Stream = plain
+        try:
+            stream = await self._secured(plain, cluster_id, node_id)
+            await stream.send_all(frame(hello.encode()))
+            conversation = StreamConversation(stream, self.max_reply_bytes)
+            answer = await conversation.receive_first()
+            if answer is None:
+                raise Unreachable(f"the node at {address} closed the connection: its log tells why")
+            check_answer(Answer.decode(answer), THIS_VERSION)
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return conversation
+
+    async def _secured(self, stream: TcpStream, cluster_id: str, node_id: str | None) -> trio.abc.Stream:
+        if self.tls is None or self.tls.plain == "sent":
+            return stream
+        secured = TlsStream(stream, (await self._load(self.tls)).client, server_side=False)
+        await secured.do_handshake()
+        if node_id is None:
+            self.tls.names.check_cluster(secured.certificate, cluster_id)
+        else:
+            self.tls.names.check(secured.certificate, cluster_id, node_id)
+        return secured
+
+    async def _load(self, tls: TlsConfig) -> Credentials:
+        """What the files hold now."""
+        seen = await trio.to_thread.run_sync(tls.files.look)
+        if self._credentials is None or seen != self._seen:
+            self._credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
+            self._seen = seen
+        return self._credentials
