@@ -381,7 +381,7 @@ class StateDiverged(StateMachineError):
     def __init__(self, node_id: str, index: int, digests: Mapping[str, str]) -> None:
         self.node_id = node_id
         self.index = index
-        self.digests = dict(digests)
+        self.digests: dict[str, str] = dict(digests)
         same = ", ".join(node for node, digest in digests.items() if digest == digests[node_id])
         states = "; ".join(f"{node} has {digest}" for node, digest in digests.items())
         super().__init__(

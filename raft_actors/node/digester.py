@@ -45,7 +45,7 @@ class Digester(Actor[DigestJob]):
     ) -> None:
         super().__init__(name="digester", capacity=1)
         self.every: int = config.state_check_entries or _NEVER
-        self.at_work = False
+        self.at_work: bool = False
         self._slice_s = config.apply_slice_s
         self._report = report
         self._now = (clock or NodeClock()).now

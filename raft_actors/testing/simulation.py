@@ -60,7 +60,7 @@ class Simulation(SimulatedCluster[C, R]):
 
     def __init__(self, *positional: Any, **keywords: Any) -> None:
         super().__init__(*positional, **keywords)
-        self.config = _comparing(self.config, self.watch.invariants)
+        self.config: NodeConfig = _comparing(self.config, self.watch.invariants)
         self.history: History = History()
         self._clients = 0
         self._steps_left: dict[Life, int] = {}
