@@ -3,6 +3,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 PYTEST_ARGS ?=
+SMOKE_VENV ?= .venv-smoke
 BENCH_ARGS ?=
 SECONDS ?=
 SEEDS ?= $(shell date +%s)0000:
@@ -19,11 +20,21 @@ INSTALL := python -m pip --disable-pip-version-check install --quiet
 LINKS := raft_actors/transports raft_actors/persistence
 CODE := $(wildcard raft_actors transports persistence tests benchmarks examples)
 CHECKED_PACKAGES := $(wildcard raft_actors tests benchmarks examples)
+CHECKS := ruff lint-imports flake8-async pyright mypy verifytypes
+
+# Images of containers set it. Hundreds of processes that tests start would each compile the package anew, which takes
+# longer than to import it does.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check ruff mypy pyright verifytypes flake8-async lint-imports format bench trend bugs wheel clean
-# Two installs into one .venv at once would break it.
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check $(CHECKS) format bench trend bugs wheel clean
+# Two installs into one .venv at once would break it: SIDE_BY_SIDE says that whatever is asked for is installed.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
+# JOBS targets at a time, and what one prints in one piece, where make knows how to.
+BESIDE = $(MAKE) --no-print-directory --jobs $(JOBS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	SIDE_BY_SIDE=1
 
 help:  ## Show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +49,16 @@ test-lowest: .venv-lowest/.installed  ## Run all tests with the oldest packages 
 	.venv-lowest/bin/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 # A few minutes' worth of tests on another Python (make smoke PYTHON=python3.13), in an environment of its own.
-smoke: .venv-smoke/.installed  ## Try PYTHON: install, run the quick tests and three nodes
-	.venv-smoke/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SMOKE_TESTS)
+smoke: $(SMOKE_VENV)/.installed  ## Try PYTHON: install, run the quick tests and three nodes
+	$(SMOKE_VENV)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SMOKE_TESTS)
+
+# Versions that pyenv has, each in an environment of its own.
+smoke-%:
+	@$(MAKE) --no-print-directory smoke PYTHON="$$(pyenv root)/versions/$*/bin/python" SMOKE_VENV=.venv-smoke-$*
+
+smoke-venv-%:
+	@$(MAKE) --no-print-directory .venv-smoke-$*/.installed PYTHON="$$(pyenv root)/versions/$*/bin/python" \
+		SMOKE_VENV=.venv-smoke-$*
 
 coverage: .venv/.installed-test  ## Run all tests, and show which lines and branches they miss
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
@@ -76,7 +95,12 @@ docs: .venv/.installed-docs  ## Build the documentation as a site in build/docs,
 	$(BIN)/python docs/check_site.py build/docs
 	@echo "open build/docs/index.html"
 
-check: ruff mypy pyright verifytypes flake8-async lint-imports  ## Run every linter and type checker
+ifdef SIDE_BY_SIDE
+check: $(CHECKS)
+else
+check: .venv/.installed-dev  ## Run every linter and type checker, JOBS (2) at a time
+	@$(BESIDE) check
+endif
 
 ruff: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -101,8 +125,9 @@ verifytypes: .venv/.installed-dev  ## Check that every public name has a known t
 pyright: .venv/.installed-dev
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
+# It has nothing to say of the other half of the files, and is the slowest of all checks.
 flake8-async: .venv/.installed-dev
-	$(BIN)/flake8 $(CODE)
+	$(BIN)/flake8 $$(grep -rlE 'async|trio|anyio' --include='*.py' $(CODE))
 
 lint-imports: .venv/.installed-dev
 	$(BIN)/lint-imports --no-logo
@@ -125,7 +150,7 @@ wheel: .venv/.installed-test  ## Build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## Remove the environment and everything built or cached
-	rm -rf .venv .venv-lowest .venv-smoke .venv-types build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .venv .venv-lowest .venv-smoke* .venv-types build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -145,9 +170,9 @@ clean:  ## Remove the environment and everything built or cached
 	@touch $@
 
 # Not the extras of the whole suite: neither plots nor peers.
-.venv-smoke/.installed: pyproject.toml setup.py constraints.txt | .venv-smoke/.created $(LINKS)
-	.venv-smoke/bin/$(INSTALL) --constraint constraints.txt setuptools pytest pytest-trio pytest-xdist hypothesis apsw
-	PYTHONWARNINGS=ignore .venv-smoke/bin/$(INSTALL) --constraint constraints.txt --no-build-isolation \
+$(SMOKE_VENV)/.installed: pyproject.toml setup.py constraints.txt | $(SMOKE_VENV)/.created $(LINKS)
+	$(SMOKE_VENV)/bin/$(INSTALL) --constraint constraints.txt setuptools pytest pytest-trio pytest-xdist hypothesis apsw
+	PYTHONWARNINGS=ignore $(SMOKE_VENV)/bin/$(INSTALL) --constraint constraints.txt --no-build-isolation \
 		--editable '.[certs,cli]'
 	@touch $@
 
@@ -155,7 +180,7 @@ clean:  ## Remove the environment and everything built or cached
 $(LINKS):
 	ln -s ../$(@F) $@
 
-.venv/.created .venv-lowest/.created .venv-smoke/.created:
+.venv/.created .venv-lowest/.created $(SMOKE_VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; }
