@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from raft_actors.actors.one_error import one_error
-from raft_actors.cli.options import name, node_address, pair, seconds
+from raft_actors.cli.options import count, name, node_address, pair, seconds
 from raft_actors.cli.tables import table
 from raft_actors.errors import ConfigurationError, RaftError, TransportError
 from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
@@ -50,6 +50,9 @@ Make a learner a voter, once it has caught up.
 _DEMOTE = """
 Take a voter's vote; it stays a learner.
 """
+_PRIORITY = """
+Let a voter lead rather than those with a lower priority: whoever leads hands over to it, as soon as it has caught up.
+"""
 _REMOVE = """
 Let a member go: it is told, and serves nobody from then on. Its process and its store can go then, too.
 """
@@ -65,8 +68,10 @@ def add_to(subcommands: Subcommands) -> None:
     add.add_argument("--metadata", action="append", type=pair, metavar="NAME=TEXT", help="what is to be known of it")
     promote = _command(subcommands, "promote", "make a learner a voter", _PROMOTE, _change("promote"))
     demote = _command(subcommands, "demote", "make a voter a learner", _DEMOTE, _change("demote"))
+    priority = _command(subcommands, "priority", "say how gladly a voter is to lead", _PRIORITY, _priority)
+    priority.add_argument("--priority", required=True, type=count, metavar="N", help="0 (as all at first) to 1000")
     remove = _command(subcommands, "remove", "remove a member from a running cluster", _REMOVE, _change("remove"))
-    for parser in (add, promote, demote, remove):
+    for parser in (add, promote, demote, priority, remove):
         parser.add_argument("--id", required=True, type=name, metavar="ID", help="which node")
     transfer = _command(subcommands, "transfer", "hand leadership to another node", _TRANSFER, _transfer)
     transfer.add_argument("--to", type=name, metavar="ID", help="to whom (default: who holds most of the log)")
@@ -196,6 +201,7 @@ def _show_members(options: argparse.Namespace, found: dict[str, Any]) -> None:
             member_id,
             member["role"] + (", leads" if member_id == found["leader"] else ""),
             member["address"],
+            member.get("priority") or None,  # an older node does not say
             member["behind"],
             None if member["silent_s"] is None else f"{member['silent_s']:.1f}",
             member["incarnation"],
@@ -203,7 +209,7 @@ def _show_members(options: argparse.Namespace, found: dict[str, Any]) -> None:
         )
         for member_id, member in sorted(found["members"].items())
     ]
-    heading = ("MEMBER", "ROLE", "ADDRESS", "BEHIND", "SILENT-S", "STORE", "METADATA")
+    heading = ("MEMBER", "ROLE", "ADDRESS", "PRIORITY", "BEHIND", "SILENT-S", "STORE", "METADATA")
     phase = "" if found["phase"] == "stable" else f", a change is under way ({found['phase']})"
     text = f"cluster {found['cluster_id']}, configuration {found['config']}{phase}\n{table(heading, rows)}"
     _show(options, found, text)
@@ -215,6 +221,11 @@ async def _add(ask: Ask, options: argparse.Namespace) -> int:
         ask, options, "add", id=options.id, address=options.address, voter=not options.learner, metadata=metadata
     )
     _show_members(options, found)
+    return 0
+
+
+async def _priority(ask: Ask, options: argparse.Namespace) -> int:
+    _show_members(options, await _ask(ask, options, "priority", id=options.id, priority=options.priority))
     return 0
 
 

@@ -88,6 +88,16 @@ async def demote(node: Node[Any], inside: Supervisor, arguments: Arguments) -> d
     return told(node, inside, changed)
 
 
+async def priority(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dict[str, Any]:
+    """Let the member `id` lead rather than those of a lower `priority`."""
+    member_id, now = _id(arguments), await _settled(node, inside)
+    _check_member(now, member_id)
+    value = arguments.get("priority")
+    if type(value) is not int:
+        raise ProtocolError("“priority” is missing, or no number")
+    return told(node, inside, await node.change_members(priorities={member_id: value}, if_config=now.config))
+
+
 async def remove(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dict[str, Any]:
     """Let the member `id` go."""
     member_id, now = _id(arguments), await _settled(node, inside)

@@ -90,7 +90,7 @@ class MembersStatus:
 class PendingChange(Pending[tuple[int, Goal]]):
     """A change of members whose requester waits to hear that it has begun."""
 
-    __slots__ = ("cancels", "if_config", "learners", "members", "promote", "voters")
+    __slots__ = ("cancels", "if_config", "learners", "members", "priorities", "promote", "voters")
 
     def __init__(
         self,
@@ -99,9 +99,11 @@ class PendingChange(Pending[tuple[int, Goal]]):
         *,
         if_config: int | None,
         promote: bool,
+        priorities: Mapping[str, int] | None = None,
         cancels: bool = False,
     ) -> None:
         super().__init__()
+        self.priorities = dict(priorities or {})
         self.voters: frozenset[str] | None = _ids(voters)
         self.learners: frozenset[str] | None = _ids(learners)
         self.members: dict[str, Member] = {**_told(learners), **_told(voters)}
@@ -136,6 +138,7 @@ class MemberCalls:
         voters: MemberIds | None = None,
         learners: MemberIds | None = None,
         *,
+        priorities: Mapping[str, int] | None = None,
         if_config: int | None = None,
         promote: bool = True,
     ) -> MembersStatus:
@@ -154,6 +157,8 @@ class MemberCalls:
             voters: who shall vote; None: as now. Newcomers come with their addresses, {id: address}, or with metadata
                 too, {id: Member(address, metadata)}; a set of ids is enough for those who are members.
             learners: who shall get the log without a vote; None: as now.
+            priorities: id → 0 to 1,000, for those of whom it changes: a leader hands over to a voter with a higher one
+                than its own, as soon as that one answers and has caught up. All have 0 at first.
             if_config: refuse unless the configuration in force is this one, of `members().config`.
             promote: False refuses newcomers among the voters that are not learners now which hold all that is
                 committed; True lets them catch up, however long that takes.
@@ -165,7 +170,9 @@ class MemberCalls:
             NodeStopped: the node ended first; the change may go on.
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
-        return await self._change(PendingChange(voters, learners, if_config=if_config, promote=promote))
+        return await self._change(
+            PendingChange(voters, learners, if_config=if_config, promote=promote, priorities=priorities)
+        )
 
     @trio.lowlevel.enable_ki_protection
     async def cancel_change(self) -> MembersStatus:

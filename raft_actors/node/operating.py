@@ -133,6 +133,7 @@ OPERATIONS: dict[str, Operation] = {
     "add": Operation(Right.OPERATE, member_operations.add),
     "promote": Operation(Right.OPERATE, member_operations.promote),
     "demote": Operation(Right.OPERATE, member_operations.demote),
+    "priority": Operation(Right.OPERATE, member_operations.priority),
     "remove": Operation(Right.OPERATE, member_operations.remove),
     "join": Operation(Right.JOIN, member_operations.join),
 }

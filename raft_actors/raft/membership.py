@@ -164,6 +164,7 @@ def begin_change(
     voters: Set[str] | None = None,
     learners: Set[str] | None = None,
     members: Mapping[str, Member] | None = None,
+    priorities: Mapping[str, int] | None = None,
     caught_up: Collection[str] = (),
 ) -> Configuration | None:
     """What the first entry of a change holds; None where all is as asked already, so that a retry does nothing.
@@ -173,6 +174,7 @@ def begin_change(
         voters: who shall vote; None: as now.
         learners: who else shall get the log; None: as now, without those who become voters.
         members: id → address and the rest, for newcomers and for those of whom something changes.
+        priorities: id → priority, for those of whom it changes.
         caught_up: see `next_configuration`; where learners that are to vote are not, the first entry only says so.
 
     Raises:
@@ -184,9 +186,10 @@ def begin_change(
     goal_voters = current.voters if voters is None else frozenset(voters)
     goal_learners = current.learners - goal_voters if learners is None else frozenset(learners)
     told = dict(members or {})
-    _check_goal(current, goal_voters, goal_learners, told)
+    _check_goal(current, goal_voters, goal_learners, {**dict(priorities or {}), **told})
     goal = Goal(goal_voters, goal_learners, current.learners)
     known = {**current.members, **_with_stores(told, current.members)}
+    known |= {one: attrs.evolve(known[one], priority=number) for one, number in (priorities or {}).items()}
     if goal.voters == current.voters and goal.learners == current.learners:
         changed = attrs.evolve(current, members={member_id: known[member_id] for member_id in current.ids})
         return None if changed == current else changed
@@ -199,15 +202,19 @@ def begin_change(
 
 
 def _with_stores(told: Mapping[str, Member], known: Mapping[str, Member]) -> dict[str, Member]:
-    """What is told of members; where it names no store, with the one that they are known by."""
+    """What is told of members; where it names no store or no priority, with those that they are known by."""
     return {
-        member_id: attrs.evolve(member, incarnation=member.incarnation or known.get(member_id, Member()).incarnation)
+        member_id: attrs.evolve(
+            member,
+            incarnation=member.incarnation or known.get(member_id, Member()).incarnation,
+            priority=member.priority or known.get(member_id, Member()).priority,
+        )
         for member_id, member in told.items()
     }
 
 
 def _check_goal(
-    current: Configuration, voters: frozenset[str], learners: frozenset[str], told: Mapping[str, Member]
+    current: Configuration, voters: frozenset[str], learners: frozenset[str], told: Mapping[str, object]
 ) -> None:
     if not voters:
         raise ChangeRefused("nobody would vote: a cluster needs at least one voter")

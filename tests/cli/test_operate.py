@@ -111,6 +111,9 @@ def test_a_fourth_node_joins_and_leaves(cluster: Cluster, capsys: pytest.Capture
                 assert at_follower.set("k", "v")
             with client(new) as at_leader:
                 assert at_leader.dbsize() == 101
+            code, out, err = said(capsys, "priority", *addresses(cluster, "n1"), "--id=n4", "--priority=7")
+            assert code == 0, err
+            assert next(line for line in out.splitlines() if line.startswith("n4")).split()[4] == "7"
             code, out, err = said(capsys, "remove", *addresses(cluster, "n1"), "--id=n4")
             assert code == 0, err
             assert "n4" not in out

@@ -73,6 +73,7 @@ class _Leave:
     voters: frozenset[str] | None
     learners: frozenset[str] | None
     members: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
+    priorities: Mapping[str, int] = attrs.field(factory=dict[str, int])
     if_config: int | None = None
     promote: bool = True
     cancels: bool = False
@@ -140,6 +141,7 @@ class Members:
             voters=request.voters,
             learners=request.learners,
             members=request.members,
+            priorities=request.priorities,
             caught_up=self.caught_up(now),
         )
         if changed is not None:
@@ -296,4 +298,7 @@ def _is_under_way(request: ChangeRequest, goal: Goal, current: Configuration) ->
     under_way = current.goal
     if under_way is None or (goal.voters, goal.learners) != (under_way.voters, under_way.learners):
         return False
-    return all(current.members.get(member_id) == member for member_id, member in request.members.items())
+    known = current.members
+    if any(known.get(member_id) != member for member_id, member in request.members.items()):
+        return False
+    return all(known[one].priority == number for one, number in request.priorities.items() if one in known)

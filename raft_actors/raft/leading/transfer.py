@@ -36,7 +36,8 @@ class Transfer:
 
 
 def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact: Contact, now: float) -> str:
-    """Return who is to lead: the wanted follower, or the one that holds most of the log.
+    """Return who is to lead: the wanted follower, or the one that holds most of the log; of those that hold all that is
+    committed, the one with the highest priority.
 
     By match index, not by what was sent: only that is on its disk.
 
@@ -47,7 +48,13 @@ def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact:
         fit = [peer for peer in state.voting_peers if _why_not(peer, state, commit, contact, now) is None]
         if not fit:
             raise TransferRefused("no follower can take leadership over now: each is far behind, or was not heard of")
-        return max(fit, key=lambda peer: (commit.match_index[peer], contact.last_contact[peer], peer))
+        members, match_index = state.configuration.members, commit.match_index
+
+        def rank(peer: str) -> tuple[object, ...]:
+            caught_up = match_index[peer] >= state.commit_index
+            return caught_up, members[peer].priority, match_index[peer], contact.last_contact[peer], peer
+
+        return max(fit, key=rank)
     if wanted == state.node_id:
         raise TransferRefused(f"{wanted!r} leads already")
     if wanted not in state.configuration.voters:
@@ -57,6 +64,11 @@ def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact:
     if reason is not None:
         raise TransferRefused(reason)
     return wanted
+
+
+def can_take_over(peer: str, state: RaftState, commit: Commit, contact: Contact, now: float) -> bool:
+    """Whether leadership could be handed to a follower now."""
+    return _why_not(peer, state, commit, contact, now) is None
 
 
 def _why_not(peer: str, state: RaftState, commit: Commit, contact: Contact, now: float) -> str | None:

@@ -29,6 +29,7 @@ from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.lease import Lease
 from raft_actors.raft.leading.members import Members
 from raft_actors.raft.leading.own_disk import OwnDisk
+from raft_actors.raft.leading.priority import Priority
 from raft_actors.raft.leading.reads import Reads
 from raft_actors.raft.leading.retention import Retention
 from raft_actors.raft.leading.transfer import Transfer
@@ -71,6 +72,7 @@ class Leader(LeaderHandingOver):
         retention: what followers still need of the log.
         members: the change of members that is under way, if there is one.
         forwarded: what other members have handed on.
+        priority: who is to lead rather than this node.
         transfer: the handing over of leadership that is under way, or None.
     """
 
@@ -88,6 +90,7 @@ class Leader(LeaderHandingOver):
         self.retention: Retention = Retention(state, self.commit, self.contact)
         self.members: Members = Members(state, self.commit, self.contact)
         self.forwarded: ForwardedParcels = ForwardedParcels(state)
+        self.priority: Priority = Priority(state, self.commit, self.contact)
         self.transfer: Transfer | None = None
 
     def start(self, now: float) -> list[Effect]:
@@ -99,6 +102,7 @@ class Leader(LeaderHandingOver):
         self.contact.begin(now)
         self.own_disk.saw_it_work(now)
         self.members.start(now)
+        self.priority.begin(now)
         self.intake.clock.begin(now)
         replicate = ReplicateTo(state.peers, next_index=state.log.last_index + 1)
         # Where there are leases, reads need not wait for the first commit, but for one round.
@@ -133,11 +137,12 @@ class Leader(LeaderHandingOver):
         effects: list[Effect] = []
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
-        effects.append(Beat(self.contact.inactive(now) | self.members.awaited))
+        effects.append(Beat(self.contact.inactive(now) | self.members.awaited | self.priority.higher))
         if self.lease.settings is not None:
             effects += self._advance_commit()  # it may have waited for the end of others' leases
         effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
-        return [*effects, *self._go_on_with_members(now), *self.state.note_commit()]
+        effects += [*self._go_on_with_members(now), *self._give_way_to_priority(now)]
+        return [*effects, *self.state.note_commit()]
 
     @override
     def in_touch(self, now: float) -> bool:

@@ -13,10 +13,11 @@ from raft_actors.raft.effects import Become, Effect, EndScopes, Refuse, Send
 from raft_actors.raft.leading.forwarded import ForwardedParcels
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.lease import Lease
+from raft_actors.raft.leading.priority import Priority
 from raft_actors.raft.leading.reads import Reads
 from raft_actors.raft.leading.transfer import Transfer, choose_target
 from raft_actors.raft.messages import TimeoutNow
-from raft_actors.raft.requests import ReadRequest
+from raft_actors.raft.requests import ReadRequest, TransferRequest
 from raft_actors.raft.roles.leader_members import LeaderOfMembers
 from raft_actors.raft.transitions import RoleName
 
@@ -28,6 +29,7 @@ class LeaderHandingOver(LeaderOfMembers):
     intake: Intake
     lease: Lease
     reads: Reads
+    priority: Priority
     forwarded: ForwardedParcels
 
     @override
@@ -41,10 +43,18 @@ class LeaderHandingOver(LeaderOfMembers):
             target = choose_target(request.to, self.state, self.commit, self.contact, now)
         except TransferRefused as refusal:
             return [Refuse(request, refusal)]
+        return self._begin_transfer(request, target, now)
+
+    def _begin_transfer(self, request: TransferRequest | None, target: str, now: float) -> list[Effect]:
         self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
         self.transfer.held += self.reads.take_all()
         # What came earlier in this step goes into the log still: it came before.
         return [] if self.intake.requested or self.forwarded.unplaced else self._tell_when_due()
+
+    def _give_way_to_priority(self, now: float) -> list[Effect]:
+        """Hand over to a voter that is to lead rather, and can."""
+        target = self.priority.target(now) if self.transfer is None else None
+        return [] if target is None else self._begin_transfer(None, target, now)
 
     @override
     def _tell_when_due(self) -> list[Effect]:
@@ -76,6 +86,7 @@ class LeaderHandingOver(LeaderOfMembers):
             again = TimeoutNow(self.term, self.lease.is_over)
             return [Send(transfer.target, again)] if transfer.told else []
         self.transfer = None
+        self.priority.failed(now)
         self.intake.requested += [request for request in transfer.held if not request.is_read]
         reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
         if transfer.request is None:

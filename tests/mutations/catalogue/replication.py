@@ -277,7 +277,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_deadline",
-            "effects.append(Beat(self.contact.inactive(now) | self.members.awaited))",
+            "effects.append(Beat(self.contact.inactive(now) | self.members.awaited | self.priority.higher))",
             "effects.clear()",
         ),
     ),
