@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import trio
@@ -11,7 +12,7 @@ import trio
 from raft_actors.actors.home_thread import current_task
 from raft_actors.errors import CommandFailed, LeadershipEnded, NodeStopped, ProposalError
 from raft_actors.node.looking import applier_of
-from raft_actors.node.proposals import PendingProposals
+from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading
 from raft_actors.node.scopes import Scopes
 from raft_actors.node.submission import Submission
@@ -26,6 +27,7 @@ class Leadership:
     Attributes:
         term: the term that this node leads.
         ended: why the block was cancelled; None as long as it was not.
+        over: whether the block was left.
     """
 
     def __init__(self, leader: Leader, reading: Reading, submission: Submission[Any, Any]) -> None:
@@ -33,6 +35,7 @@ class Leadership:
         self.ended: str | None = None
         self.leader = leader
         self.cancel_scope: trio.CancelScope = trio.CancelScope()
+        self.over: bool = False
         self._reading = reading
         self._submission = submission
 
@@ -41,7 +44,7 @@ class Leadership:
         """Whether this node leads by all that it knows, and, with leases, nobody else can have committed anything by
         now, by the clock. For a last look right before what can't be undone: a block is cancelled where it waits next.
         """
-        if self.ended is not None or self._reading.leader() is not self.leader:
+        if self.ended is not None or self.over or self._reading.leader() is not self.leader:
             return False
         lease = self.leader.lease
         return lease.settings is None or lease.is_valid
@@ -67,8 +70,7 @@ class Leadership:
     async def propose_many(self, commands: Sequence[Any]) -> list[Any]:
         """As `Node.propose_many`, but in this term alone. Raises as `propose`; failures of commands are results."""
         current_task()
-        if not self.holds:
-            raise LeadershipEnded(self.term, self.ended or "its lease has run out")
+        self._check()
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
@@ -76,6 +78,38 @@ class Leadership:
         proposals: PendingProposals[Any] = self._submission.proposals(commands, forward=False)
         await self._submission.submit(proposals, term=self.term)
         return await proposals.wait()
+
+    def propose_nowait(self, command: Any) -> PendingProposal[Any]:
+        """As `Node.propose_nowait`, but in this term alone. Raises as `propose`, and as that one."""
+        self._check()
+        proposal: PendingProposal[Any] = self._submission.proposal(command, forward=False)
+        self._submission.submit_nowait(proposal, term=self.term)
+        return proposal
+
+    def _check(self) -> None:
+        if not self.holds:
+            left = "the block that this belongs to was left" if self.over else "its lease has run out"
+            raise LeadershipEnded(self.term, self.ended or left)
+
+    def belongs_to(self, submission: Submission[Any, Any]) -> bool:
+        """Whether it is one of the node that this is a part of."""
+        return self._submission is submission
+
+
+#: The blocks that a task is in, or was started in, of all nodes of the process; the innermost last.
+entered: ContextVar[tuple[Leadership, ...]] = ContextVar("raft_actors.while_leading", default=())
+
+
+def innermost(submission: Submission[Any, Any]) -> Leadership | None:
+    """The block of the node that this is a part of which the running task is in; None: it is in none.
+
+    A task that was started in one belongs to it, whatever its nursery is: what it does is work of that leadership, and
+    must not be committed by mistake when another one has begun.
+    """
+    for leadership in reversed(entered.get()):
+        if leadership.belongs_to(submission):
+            return leadership
+    return None
 
 
 class Leaderships:
@@ -131,6 +165,7 @@ class Leaderships:
 
     def leave(self, leadership: Leadership) -> None:
         """The block is over."""
+        leadership.over = True
         self._scopes.discard(leadership)
 
 
@@ -146,16 +181,24 @@ class LeadingNode:
         The block begins once this node leads and has applied all that was committed before. It is cancelled when the
         leadership ends; then `leadership.ended` says why (None: the block came to its own end). In a cluster with
         leases it is so before any other node can commit anything, by the clock, also where this one is cut off or was
-        paused; without them, once this node learns that it leads no more. `leadership.propose` refuses what would be
-        proposed in a later term, and `leadership.holds` is for a last look before what can't be undone.
+        paused; without them, once this node learns that it leads no more. `leadership.holds` is for a last look before
+        what can't be undone.
+
+        What is proposed in the block is for this term alone: `propose`, `propose_many` and `propose_nowait`, of the
+        leadership as of the node, raise LeadershipEnded once it is over, and hand nothing on. That holds for tasks that
+        are started in the block, too, also in a nursery around it. (A session is another matter: it carries each
+        command out once, whoever leads.)
 
         Raises:
             NodeStopped: the node ended before it led.
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
         leadership = await self._leaderships.enter()
+        entered.set((*entered.get(), leadership))
         try:
             with leadership.cancel_scope:
                 yield leadership
         finally:
+            # No token: the block may be left in another context than it was entered in.
+            entered.set(tuple(one for one in entered.get() if one is not leadership))
             self._leaderships.leave(leadership)

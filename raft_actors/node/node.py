@@ -32,7 +32,8 @@ from raft_actors.node.applied_log import AppliedLog
 from raft_actors.node.events import EventChannel
 from raft_actors.node.handoff import Handoff
 from raft_actors.node.joining import Join
-from raft_actors.node.leadership import Leaderships, LeadingNode
+from raft_actors.node.leadership import Leaderships, LeadingNode, innermost
+from raft_actors.node.leadership import entered as _entered
 from raft_actors.node.looking import applier_of, statistics_of, status_of
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.members import MemberCalls
@@ -199,6 +200,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             NotCommitted: it never takes effect: another entry was committed in its place. It may be proposed again.
             Overloaded: it was not proposed: the leader's disk or its inbox is too far behind.
             ResultLost: it took effect, and its result is not known here.
+            LeadershipEnded: it was not proposed, for it belongs to a block of `while_leading` that is over.
             LeadershipLost, NodeStopped: it may or may not take effect. LeadershipLost: it was handed on to a leader
                 that ended, or was cut off, before it told where it had placed it.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
@@ -213,6 +215,9 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         if _get_ident() != self._home.ident:
             supervisor.check_caller()
         submission = self._submission
+        if _entered.get() and (leadership := innermost(submission)) is not None:
+            bound: R = await leadership.propose(command)
+            return bound
         proposal: PendingProposal[R] = submission.proposal(command, forward=forward)
         if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
             await submission.hand_in_when_room(proposal)
@@ -245,6 +250,8 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         """
         current_task()
         self._supervisor.check_caller()
+        if (leadership := innermost(self._submission)) is not None:
+            return await leadership.propose_many(commands)
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
@@ -264,6 +271,8 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             NotLeader, CommandTooLarge, NodeStopped, TypeError, UsageError: nothing was proposed.
         """
         self._supervisor.check_caller()
+        if (leadership := innermost(self._submission)) is not None:
+            return leadership.propose_nowait(command)
         proposal: PendingProposal[R] = self._submission.proposal(command, forward=False)
         self._submission.submit_nowait(proposal)
         return proposal

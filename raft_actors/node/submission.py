@@ -168,12 +168,17 @@ class Submission(Generic[C, R]):
         if state is not None and state.outbox.withdraw(outcome):
             outcome.fail(_WITHDRAWN)
 
-    def submit_nowait(self, outcome: PendingOutcome[Any]) -> None:
-        """Hand it in now. Raises as `submit` does, and Overloaded where that would wait for room."""
+    def submit_nowait(self, outcome: PendingOutcome[Any], *, term: int = 0) -> None:
+        """Hand it in now, for this term alone if one is given. Raises as `submit` does, and Overloaded where that would
+        wait for room.
+        """
         self._supervisor.check_caller()
         self.check_leader()
         self._supervisor.admission.admit_nowait(outcome)
-        self._hand_in(outcome)
+        if term:
+            self._tell(Requested([outcome], term=term), outcome)
+        else:
+            self._hand_in(outcome)
 
     def _hand_in(self, outcome: PendingOutcome[Any]) -> None:
         """Put what was admitted into the inbox, or give its place back."""

@@ -19,6 +19,7 @@ from raft_actors import (
     ReadNotReady,
     RoleName,
     TransferError,
+    TransferFailed,
 )
 from raft_actors.node.leadership import Leadership
 from raft_actors.testing import simulate
@@ -277,3 +278,54 @@ async def test_blocks_never_overlap(seed: int) -> None:
                 await trio.sleep(3)
             assert stays.total() >= 5
             nursery.cancel_scope.cancel()
+
+
+@seeds(3)
+async def test_after_a_transfer_that_failed_there_are_leases_again(seed: int) -> None:
+    """Whoever was told may be elected late, and would not wait: so another one leads, in a term of its own."""
+    async with open_leased(seed) as cluster:
+        old = await cluster.wait_for_one_leader()
+        await cluster.node(old).propose(b"x")
+        target = follower(cluster, old)
+        [third] = {*cluster.node_ids} - {old, target}
+        cluster.network.cut(old, target)  # it is caught up, and is never told
+        with pytest.raises(TransferFailed, match=f"'{target}' did not take .* it is handed to '{third}' instead"):
+            await cluster.node(old).transfer_leadership(target)
+        async with cluster.node(third).while_leading() as leadership:
+            assert leadership.term > 1
+            await renew(cluster, third)
+            assert cluster.node(third).read_nowait(lambda log: list(log.inner.commands_applied), Lease()) == [b"x"]
+        cluster.partition()
+        assert await cluster.node(third).propose(b"y") == 2
+
+
+@seeds(2)
+async def test_what_is_proposed_in_a_block_is_for_its_term_alone_however_it_is_proposed(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        name = await cluster.wait_for_one_leader()
+        node, late = cluster.node(name), trio.Event()
+        refused: list[str] = []
+
+        async def outlive() -> None:
+            await late.wait()
+            for propose in (node.propose, lambda command: node.propose_many([command])):
+                with pytest.raises(LeadershipEnded) as error:
+                    await propose(b"late")
+                refused.append(str(error.value))
+            with pytest.raises(LeadershipEnded):
+                node.propose_nowait(b"late")
+
+        async with trio.open_nursery() as nursery:
+            async with node.while_leading():
+                assert await node.propose(b"a") == 1
+                assert await node.propose_many([b"b", b"c"]) == [2, 3]
+                assert await node.propose_nowait(b"d").wait() == 4
+                nursery.start_soon(outlive)  # of the block, though its nursery is not
+                other = cluster.node(follower(cluster, name))
+                assert await other.propose(b"e") == 5  # another node's is no affair of the block
+            assert await node.propose(b"f") == 6  # outside of it nothing is bound
+            await node.transfer_leadership()
+            late.set()
+        left = "the leadership of term 1 is over: the block that this belongs to was left; nothing was proposed"
+        assert refused == [left, left]
+        assert await node.propose(b"g") == 7  # handed on, as ever

@@ -7,6 +7,8 @@ not appended. Nothing that a leader may do by virtue of having been heard lately
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
 from raft_actors.errors import TransferRefused
@@ -26,6 +28,7 @@ class Transfer:
         ends_at: when this leader gives it up and leads on, on the node's clock.
         told: whether the target was told to stand.
         held: proposals and reads that came meanwhile, in order.
+        tried: who was told before, in this leadership's attempts to hand over, and did not take it.
     """
 
     request: TransferRequest | None
@@ -33,19 +36,29 @@ class Transfer:
     ends_at: float
     told: bool = False
     held: list[Request] = attrs.field(factory=list[Request])
+    tried: frozenset[str] = frozenset()
 
 
-def choose_target(wanted: str | None, state: RaftState, commit: Commit, contact: Contact, now: float) -> str:
+def choose_target(
+    wanted: str | None,
+    state: RaftState,
+    commit: Commit,
+    contact: Contact,
+    now: float,
+    *,
+    without: Collection[str] = (),
+) -> str:
     """Return who is to lead: the wanted follower, or the one that holds most of the log; of those that hold all that is
     committed, the one with the highest priority.
 
-    By match index, not by what was sent: only that is on its disk.
+    By match index, not by what was sent: only that is on its disk. Who is `without` is not chosen.
 
     Raises:
         TransferRefused: there is nobody, or the wanted one is unknown, this leader, not heard of, or far behind.
     """
     if wanted is None:
-        fit = [peer for peer in state.voting_peers if _why_not(peer, state, commit, contact, now) is None]
+        others = [peer for peer in state.voting_peers if peer not in without]
+        fit = [peer for peer in others if _why_not(peer, state, commit, contact, now) is None]
         if not fit:
             raise TransferRefused("no follower can take leadership over now: each is far behind, or was not heard of")
         members, match_index = state.configuration.members, commit.match_index

@@ -87,12 +87,33 @@ class LeaderHandingOver(LeaderOfMembers):
             return [Send(transfer.target, again)] if transfer.told else []
         self.transfer = None
         self.priority.failed(now)
+        if transfer.told and self.lease.settings is not None:
+            another = self._hand_over_to_another(transfer, now)
+            if another:
+                return another
         self.intake.requested += [request for request in transfer.held if not request.is_read]
         reads = self.on_reads([cast("ReadRequest", request) for request in transfer.held if request.is_read], now)
         if transfer.request is None:
             return reads
         failed = f"{transfer.target!r} did not take leadership over in time: {self.state.node_id!r} leads on"
         return [*reads, Refuse(transfer.request, TransferFailed(failed))]
+
+    def _hand_over_to_another(self, failed: Transfer, now: float) -> list[Effect]:
+        """Try the next one, with all that waits; nothing where nobody is left.
+
+        This leader has no lease any more, and must not have one in this term: the one that was told may be elected in
+        the next, however late, and would not wait. A leader of the next term can: then nobody else can be elected in
+        it. So it is better that another one leads than that nobody can read by a lease, or enter `while_leading`.
+        """
+        tried = failed.tried | {failed.target}
+        with contextlib.suppress(TransferRefused):
+            target = choose_target(None, self.state, self.commit, self.contact, now, without=tried)
+            ends_at = now + self.state.config.election_timeout_s[1]
+            self.transfer = Transfer(None, target, ends_at, held=failed.held, tried=tried)
+            why = f"{failed.target!r} did not take leadership over in time: it is handed to {target!r} instead"
+            refused = [] if failed.request is None else [Refuse(failed.request, TransferFailed(why))]
+            return [*refused, *self._tell_when_due()]
+        return []
 
     def _give_way(self, now: float) -> list[Effect]:
         """Step down, and let the best follower know at once: the others would wait for the silence of this leader."""
