@@ -85,9 +85,11 @@ class MemoryNetwork:
         return MemoryDialer(name, self._find, self.is_open, lambda: rng.uniform(*self.requests.delay_s))
 
     def _find(self, address: str) -> FoundNode | None:
+        endpoints = [transport.endpoint for transport in self.running.values()]
+        named = {peer for one in endpoints if one for peer, at in one.peers.items() if at == address}
         for node_id, transport in self.running.items():
             endpoint = transport.endpoint
-            if endpoint is not None and address in (node_id, endpoint.address):
+            if endpoint is not None and (address in (node_id, endpoint.address) or node_id in named):
                 return FoundNode(node_id, endpoint, transport.clients, self.older.get(node_id, FEATURES))
         return None
 

@@ -27,8 +27,12 @@ from raft_actors.client.refusals import Verdict, error_of, verdict_of
 from raft_actors.errors import CommandTooLarge
 from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, Tell, pack, refusal_of, unpack
 
-GRACE_S = 0.1
+GRACE_S = 0.03
 """How long a node may be behind what others know before its requests are taken back."""
+
+ATTEMPT_S = 1.5
+"""How long a node may take for what another one could answer as well: a read, or a proposal at one that does not lead.
+It may be that it hears the leader, and the leader does not hear it."""
 
 _PAUSES_S = (0.01, 0.5)
 _HEAD_BYTES = 16
@@ -98,11 +102,14 @@ class Board:
         token: all that this client has been told is in the state that this stands for.
     """
 
-    def __init__(self, rng: Random, alarm: Callable[[float], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, rng: Random, now: Callable[[], float], alarm: Callable[[float], None], changed: Callable[[], None]
+    ) -> None:
         """Make one.
 
         Args:
             rng: for pauses.
+            now: tells the time.
             alarm: called with a time at which `tick` is to be called.
             changed: called when a leader, a member or a line has come or gone.
         """
@@ -118,12 +125,14 @@ class Board:
         self._best: tuple[bool, int] = (False, -1)
         self._leader_line: Line | None = None
         self._rng = rng
+        self._now = now
         self._alarm = alarm
         self._changed = changed
         self._ready: dict[Need, OrderedDict[Call, None]] = {need: OrderedDict() for need in Need}
         self._paused: list[tuple[float, int, Call]] = []
         self._count = count()
         self._turn = 0
+        self._next_check = 0.0
 
     # --- requests --------------------------------------------------------------------------------------------
 
@@ -145,26 +154,37 @@ class Board:
 
     def _place(self, call: Call) -> bool:
         """Send a request to a node that can answer it, if there is one now."""
-        line = self._line_for(call.need)
+        line = self._line_for(call)
         if line is None:
             return False
         most_bytes = line.notice.most_bytes if line.notice is not None else 0
         if len(call.body) + _HEAD_BYTES > most_bytes:
             call.fail(CommandTooLarge(len(call.body), most_bytes))
         else:
+            call.sent_at = self._now()
             line.send(call)
+            if call.sent_at >= self._next_check:
+                self._next_check = call.sent_at + ATTEMPT_S
+                self._alarm(self._next_check)
         return True
 
-    def _line_for(self, need: Need) -> Line | None:
-        if need is Need.LEADER and self._leader_line is not None and self._leader_line.has_room:
-            return self._leader_line
+    def _line_for(self, call: Call) -> Line | None:
+        need, leader = call.need, self._leader_line
+        if need is Need.LEADER and leader is not None and leader.has_room:
+            return leader
         if need is not Need.NODE and not self._best[0]:
             return None
         best: Line | None = None
         lines = list(self.lines.values())
         self._turn = turn = (self._turn + 1) % max(1, len(lines))
         for line in lines[turn:] + lines[:turn]:
-            if line.has_room and line.rank == self._best and (best is None or len(line.calls) < len(best.calls)):
+            if (
+                line.has_room
+                and line.rank == self._best
+                and (
+                    best is None or best is call.avoid or (line is not call.avoid and len(line.calls) < len(best.calls))
+                )
+            ):
                 best = line
         return best
 
@@ -186,7 +206,7 @@ class Board:
 
     # --- what nodes say --------------------------------------------------------------------------------------
 
-    def heard(self, line: Line, payload: bytes, now: float) -> None:
+    def heard(self, line: Line, payload: bytes) -> None:
         """Take in what a node says.
 
         Raises:
@@ -194,7 +214,7 @@ class Board:
         """
         kind, number, body = unpack(payload)
         if kind == Tell.NOTICE:
-            self._noticed(line, Notice.decode(body), now)
+            self._noticed(line, Notice.decode(body))
         elif kind in (Tell.RESULTS, Tell.ANSWER):
             call = line.calls.pop(number, None)
             if call is not None:
@@ -207,9 +227,9 @@ class Board:
             call = line.calls.pop(number, None)
             if call is not None:
                 call.line = None
-                self._refused(call, refusal, now)
+                self._refused(call, refusal)
 
-    def _refused(self, call: Call, refusal: dict[str, Any], now: float) -> None:
+    def _refused(self, call: Call, refusal: dict[str, Any]) -> None:
         verdict = verdict_of(refusal)
         call.refusal = refusal["text"]
         if verdict is Verdict.FINAL:
@@ -217,38 +237,52 @@ class Board:
             return
         call.in_doubt |= verdict is Verdict.UNKNOWN
         shortest, longest = _PAUSES_S
+        now = self._now()
         pause_s = max(shortest, call.pause_s) * self._rng.uniform(0.5, 1.0)
         call.pause_s = min(longest, 2 * max(shortest, call.pause_s))
         heapq.heappush(self._paused, (now + pause_s, next(self._count), call))
         self._alarm(now + pause_s)
 
-    def _noticed(self, line: Line, notice: Notice, now: float) -> None:
+    def _noticed(self, line: Line, notice: Notice) -> None:
         line.notice = notice
         self.troubles.pop(line.address, None)
         self.reached[notice.node_id] = line.address
         if notice.config > self._config:
             self._config, self.members = notice.config, dict(notice.members)
             self.reached = {member: at for member, at in self.reached.items() if member in self.members}
-        self._look(now)
+        self._look()
 
-    def lost(self, line: Line, why: str, now: float) -> None:
+    def lost(self, line: Line, why: str) -> None:
         """A line is down: what was under way there is asked elsewhere."""
         line.notice = None
         line.behind_since = math.inf
         line.outgoing.clear()
         self.troubles[line.address] = why
-        self._take_back(line)
-        self._look(now)
+        self._take_back(line, list(line.calls.values()))
+        self._look()
 
-    def _take_back(self, line: Line) -> None:
-        calls = list(line.calls.values())
+    def _take_back(self, line: Line, calls: list[Call]) -> None:
         for call in calls:
             call.in_doubt = True
+            call.avoid = line
             line.cancel(call)
         self._again(calls)
 
-    def _look(self, now: float) -> None:
+    def _take_back_overdue(self, now: float) -> None:
+        """Ask elsewhere what a node has not answered for long, if there is another one."""
+        able = [line for line in self.lines.values() if line.notice is not None and line.rank == self._best]
+        for line in able if len(able) > 1 else ():
+            is_leader = line is self._leader_line
+            overdue = [
+                call
+                for call in line.calls.values()
+                if now - call.sent_at >= ATTEMPT_S and not (is_leader and call.need is Need.LEADER)
+            ]
+            self._take_back(line, overdue)
+
+    def _look(self) -> None:
         """See who knows most, now that something has changed."""
+        now = self._now()
         up = [line for line in self.lines.values() if line.notice is not None]
         self._best = max((line.rank for line in up), default=(False, -1))
         leader, term = self.leader, self.term
@@ -276,8 +310,9 @@ class Board:
 
     # --- time ------------------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
+    def tick(self) -> None:
         """Do what is due, and have the alarm set for what is due next."""
+        now = self._now()
         while self.open:
             call = next(iter(self.open))
             if call.deadline > now:
@@ -286,9 +321,14 @@ class Board:
         self._resume(now)
         for line in self.lines.values():
             if line.notice is not None and line.behind_since + GRACE_S <= now and line.calls:
-                self._take_back(line)
+                self._take_back(line, list(line.calls.values()))
+        under_way = any(line.calls for line in self.lines.values())
+        if now >= self._next_check and under_way:
+            self._next_check = now + ATTEMPT_S / 2
+            self._take_back_overdue(now)
         self._place_ready()
         nexts = [line.behind_since + GRACE_S for line in self.lines.values() if line.calls]
+        nexts += [self._next_check] if under_way else []
         nexts += [next(iter(self.open)).deadline] if self.open else []
         nexts += [self._paused[0][0]] if self._paused else []
         self._alarm(min(nexts, default=math.inf))

@@ -96,7 +96,7 @@ class RaftClient(Generic[M_co]):
         self._changed = trio.lowlevel.ParkingLot()
         self._alarm_at = float("inf")
         self._asleep: trio.CancelScope | None = None
-        self._board = Board(self._rng, self._alarm, self._wake)
+        self._board = Board(self._rng, trio.current_time, self._alarm, self._wake)
         self._links: dict[str, Link] = {}
         self._session: Session[Any, Any] = self._new_session()
         self._closed = False
@@ -299,7 +299,7 @@ class RaftClient(Generic[M_co]):
     async def _until_done(self, call: Call) -> bytes:
         try:
             body: bytes = await call.wait()
-        except trio.Cancelled:
+        except BaseException:
             call.fail(InternalError("nobody waits for this any more"))
             raise
         return body
@@ -338,7 +338,7 @@ class RaftClient(Generic[M_co]):
     async def _keep_time(self) -> None:
         while True:
             self._alarm_at = float("inf")
-            self._board.tick(trio.current_time())
+            self._board.tick()
             with trio.CancelScope(deadline=self._alarm_at) as self._asleep:
                 await trio.sleep_forever()
             self._asleep = None

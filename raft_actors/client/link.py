@@ -74,7 +74,7 @@ class Link:
             why = str(error)
         finally:
             # First of all: what was under way here goes elsewhere.
-            board.lost(line, why, trio.current_time())
+            board.lost(line, why)
             if conversation is not None:
                 with trio.CancelScope(shield=True):  # it does not wait
                     await conversation.aclose()
@@ -98,9 +98,9 @@ class Link:
 
     async def _receive(self, conversation: Conversation, backoff: Backoff) -> None:
         while payloads := await conversation.receive():
-            self._heard_at = now = trio.current_time()
+            self._heard_at = trio.current_time()
             for payload in payloads:
-                self.board.heard(self.line, payload, now)
+                self.board.heard(self.line, payload)
             backoff.reset()
 
     async def _send(self, conversation: Conversation) -> None:

@@ -57,13 +57,18 @@ async def open_client(  # noqa: PLR0913 - keywords
         UsageError: this is no Trio task.
     """
     current_task()
+    client: RaftClient[M] = RaftClient(
+        addresses,
+        state_machine,
+        cluster=cluster,
+        dialer=dialer or TcpDialer(name=name, tls=tls),
+        patience_s=patience_s,
+        silence_s=silence_s,
+        seed=seed,
+    )
     if dialer is None:
         for address in addresses:
             Address.parse(address)
-        dialer = TcpDialer(name=name, tls=tls)
-    client: RaftClient[M] = RaftClient(
-        addresses, state_machine, cluster=cluster, dialer=dialer, patience_s=patience_s, silence_s=silence_s, seed=seed
-    )
     body_error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:

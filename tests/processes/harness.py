@@ -259,6 +259,11 @@ class Cluster:
         for node_id in node_ids or self.alive():
             await self.ask(node_id, "load", clients=clients, **facts)
 
+    def note(self, event: dict[str, Any]) -> None:
+        """Write down an outcome that somebody else than a worker was told."""
+        self.book.note(event)
+        self._changed.unpark_all()
+
     # --- waiting ---------------------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[], Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, Iterable
 
 import attrs
 
-from raft_actors import StateMachine, attrs_commands
+from raft_actors import StateMachine, attrs_commands, attrs_queries
 
 _PIECE = 64 * 1024
 
@@ -35,10 +35,19 @@ class Fill:
     size: int
 
 
+@attrs.frozen
+class Total:
+    """How many notes there are."""
+
+    def __call__(self, ledger: Ledger) -> int:
+        return ledger.total
+
+
 class Ledger(StateMachine[Note | Fill, int]):
     """Client → numbers applied, as [first, length] ranges in the order in which they were applied."""
 
     commands = attrs_commands(Note | Fill)
+    queries = attrs_queries(Total)
 
     def __init__(self) -> None:
         self.notes: dict[str, list[list[int]]] = {}

@@ -196,6 +196,10 @@ class Worker:
         """Take a snapshot; its index."""
         return (await self.node.take_snapshot()).index
 
+    async def do_transfer(self, order: dict[str, Any]) -> str:
+        """Hand leadership over; who leads then."""
+        return await self.node.transfer_leadership()
+
     async def do_hang(self, order: dict[str, Any]) -> None:
         """Let the disk hang."""
         self.storage.hangs = True
