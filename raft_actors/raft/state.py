@@ -81,7 +81,7 @@ class RaftState:
         configuration: the one in force, committed or not (§6). All that follows repeats it.
         voter_sets: what the functions of `quorum` take: the voters, and while it is joint, those before.
         voters: everybody with a vote, sorted or not, in either half.
-        is_voter: whether this node has one. A node that has none never stands.
+        is_voter: whether this node has one.
         peers: all others that get the log, sorted: voters and learners.
         voting_peers: those of them that vote.
         parting: nodes that are members no more, and that a leader still tells so: id → what was known of it.
@@ -162,9 +162,27 @@ class RaftState:
             raise missing(configuration.features - self.features)
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
-        self.is_voter = self.node_id in self.voters and self._is_meant(configuration.members[self.node_id])
+        self.is_voter = self._has_vote_in(configuration)
         self.peers = tuple(sorted(configuration.ids - {self.node_id}))
         self.voting_peers = tuple(sorted(self.voters - {self.node_id}))
+
+    def _has_vote_in(self, configuration: Configuration) -> bool:
+        """Whether this node has a vote by this configuration: it, not one of the same id whose store was lost."""
+        return self.node_id in configuration.all_voters and self._is_meant(configuration.members[self.node_id])
+
+    @property
+    def may_be_needed(self) -> bool:
+        """Whether the cluster may need this node to lead: it has a vote, or had one before a change that is not
+        committed, as far as it knows.
+
+        A leader that removes itself may be alone with the entry that says so. The others then need its vote, and don't
+        get it, for its log is longer; so it must stand, and leads without a vote of its own until that entry is
+        committed (dissertation §4.2.2).
+        """
+        if self.is_voter or self.configurations.latest.index <= self.commit_index:
+            return self.is_voter
+        held = (self.configurations.at(self.commit_index), *self.configurations.since(self.commit_index))
+        return any(self._has_vote_in(one.configuration) for one in held)
 
     def _is_meant(self, member: Member) -> bool:
         """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""

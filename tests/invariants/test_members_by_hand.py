@@ -113,5 +113,10 @@ def test_only_voters_ask_for_votes(message: RequestVote | RequestPreVote) -> Non
     stage = Stage(OnlyVotersStand())
     stage.send(stage.life("n1", make_follower([1, 1], stored_configurations=(stored(2, JOINT),))), "n2", message)
     assert stage.wrong == []
-    stage.send(stage.life("n1", make_follower([1, 1], stored_configurations=(stored(2, APART),))), "n2", message)
+    follower = make_follower([1, 1], stored_configurations=(stored(2, APART),))
+    life = stage.life("n1", follower)
+    stage.send(life, "n2", message)  # the change may reach nobody but by this node
+    assert stage.wrong == []
+    follower.state.commit(2)
+    stage.send(life, "n2", message)
     assert "has none itself" in stage.wrong[0]

@@ -165,12 +165,39 @@ def test_a_store_gives_back_what_was_in_force_committed_or_not() -> None:
 @pytest.mark.parametrize("pre_vote", [True, False])
 def test_a_node_without_a_vote_never_stands(pre_vote: bool) -> None:
     follower = make_follower([1, 1], stored_configurations=(stored(2, WITHOUT_ME),), pre_vote=pre_vote)
+    follower.state.commit(2)
     for round_ in range(1, 4):
         deadline = follower.deadline
         assert became(follower.handle(TimerFired(), deadline)) == [], round_
         assert follower.deadline > deadline
     follower.state.leader = "n2"
     assert receive(follower, "n2", TimeoutNow(1)) == []
+
+
+@pytest.mark.parametrize(("pre_vote", "role"), [(True, RoleName.PRE_CANDIDATE), (False, RoleName.CANDIDATE)])
+def test_a_node_that_a_change_leaves_without_a_vote_stands_until_that_is_committed(
+    pre_vote: bool, role: RoleName
+) -> None:
+    """It may be alone with that entry, and the others, for whom it still has a vote, get none from it."""
+    follower = make_follower([1, 1, 1], stored_configurations=(stored(2, WITHOUT_ME),), pre_vote=pre_vote)
+    follower.state.commit(1)
+    assert became(follower.handle(TimerFired(), follower.deadline)) == [Become(role)]
+    follower.state.commit(2)
+    assert became(follower.handle(TimerFired(), follower.deadline)) == []
+
+
+def test_a_node_that_never_had_a_vote_does_not_stand_for_that() -> None:
+    held = (stored(1, WITHOUT_ME), stored(2, Configuration({"n2", "n3"}, {"n1"})))
+    follower = make_follower([1, 1], stored_configurations=held)
+    follower.state.commit(1)
+    assert became(follower.handle(TimerFired(), follower.deadline)) == []
+
+
+def test_a_candidate_without_a_vote_counts_itself_for_nothing() -> None:
+    candidate = Candidate(make_state([1, 1], stored_configurations=(stored(2, WITHOUT_ME),)))
+    assert became(make_durable(candidate, candidate.start(0.0))) == []
+    votes = [receive(candidate, voter, RequestVoteReply(2, granted=True)) for voter in ("n2", "n3")]
+    assert [became(effects) for effects in votes] == [[], [Become(RoleName.LEADER)]]
 
 
 def test_a_node_without_a_vote_answers_all_the_same() -> None:

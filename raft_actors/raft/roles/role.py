@@ -299,15 +299,16 @@ class Role(Forwarder, Comparer, ABC):
     def stand(self, now: float) -> list[Effect]:
         """Ask the others first (dissertation §9.6); stand where that is switched off, or nobody is there.
 
-        A node without a vote waits on: nobody could be led by it (§4.2.2 of the dissertation).
+        A node that can't be needed (`RaftState.may_be_needed`) waits on: nobody could be led by it.
         """
         state = self.state
         settled = self._settle_handover()
-        if not state.is_voter:
+        needed = state.may_be_needed
+        if not needed:
             state.leader = None  # it has none any more, and may need to be found by one that it does not know
-        if state.is_voter and state.config.pre_vote and state.voting_peers:
+        if needed and state.config.pre_vote and state.voting_peers:
             return [*settled, Become(RoleName.PRE_CANDIDATE)]
-        if not state.may_stand or not state.is_voter:
+        if not state.may_stand or not needed:
             self.deadline = state.election_deadline(now)
             return settled
         return [*settled, Become(RoleName.CANDIDATE)]

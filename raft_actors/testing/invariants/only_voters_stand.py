@@ -10,7 +10,9 @@ from raft_actors.testing.life import Life
 
 
 class OnlyVotersStand(Invariant):
-    """Who asks for a vote, or whether it would get one, has one itself, by the configuration that it goes by."""
+    """Who asks for a vote, or whether it would get one, has one itself: by the configuration that it goes by, or by one
+    before, as long as it does not know that what took its vote is committed.
+    """
 
     name = "only voters stand"
     source = "Raft dissertation, §4.2.1 and §4.2.2"
@@ -18,8 +20,9 @@ class OnlyVotersStand(Invariant):
     @override
     def sent(self, life: Life, to: str, message: Message) -> None:
         """Look at who asks."""
-        if (
-            isinstance(message, RequestVote | RequestPreVote)
-            and life.node_id not in life.state.configuration.all_voters
-        ):
-            self.fail(f"{life} asks {to!r} for its vote, and has none itself: {life.state.configuration}")
+        if not isinstance(message, RequestVote | RequestPreVote):
+            return
+        state = life.state
+        held = (state.configurations.at(state.commit_index), *state.configurations.since(state.commit_index))
+        if not any(life.node_id in one.configuration.all_voters for one in held):
+            self.fail(f"{life} asks {to!r} for its vote, and has none itself: {state.configuration}")

@@ -104,7 +104,7 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "stands-without-asking",
         "a follower asks before it stands",
         _ASKED,
-        Edit(_ROLE, "Role.stand", "if state.is_voter and state.config.pre_vote and state.voting_peers:", "if False:"),
+        Edit(_ROLE, "Role.stand", "if needed and state.config.pre_vote and state.voting_peers:", "if False:"),
     ),
     mutation(
         "stands-again-without-asking",

@@ -260,8 +260,19 @@ WHO: tuple[Mutation, ...] = (
         Edit(
             _ROLE,
             "Role.stand",
-            "if state.is_voter and state.config.pre_vote and state.voting_peers:",
+            "if needed and state.config.pre_vote and state.voting_peers:",
             "if state.config.pre_vote and state.voting_peers:",
+        ),
+    ),
+    _of_members(
+        "who-removes-itself-never-stands",
+        "a node that an uncommitted change leaves without a vote stands all the same: its log may be the longest",
+        "dissertation §4.2.2",
+        Edit(
+            _STATE,
+            "RaftState.may_be_needed",
+            "if self.is_voter or self.configurations.latest.index <= self.commit_index:",
+            "if True:",
         ),
     ),
     _of_members(
