@@ -31,8 +31,27 @@ class At:
         return log.commands_applied[self.place]
 
 
+class _MostBytes:
+    """Commands are bytes; one that a newer version would know is in no version's tests but those of refusals."""
+
+    def encode(self, command: bytes) -> bytes:
+        """The command itself."""
+        return command
+
+    def decode(self, data: bytes) -> bytes:
+        """The command itself, unless nobody here can read it."""
+        if data == UNREADABLE:
+            raise ValueError("of a newer version")
+        return data
+
+
+UNREADABLE = b"unreadable"
+
+
 class ReadableLog(CommandLog):
     """A list of commands that clients can look at."""
+
+    commands = _MostBytes()
 
     queries = attrs_queries(Count | At)
 

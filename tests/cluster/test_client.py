@@ -36,14 +36,17 @@ async def test_every_command_of_a_client_takes_effect_once_whatever_happens(seed
     async with open_readable(seed) as cluster:
         await cluster.wait_for_one_leader()
         cluster.network.set_faults(UNRELIABLE)
-        rng, results, over = cluster.rng, dict[bytes, int](), trio.Event()
+        rng, results, over = cluster.rng, dict[bytes, object](), trio.Event()
 
         async def propose(client: Client, number: int) -> None:
             for count in itertools.count():
                 if over.is_set():
                     break
-                command = b"%d %d" % (number, count)
-                results[command] = await client.propose(command)
+                commands = [b"%d %d %d" % (number, count, place) for place in range(3)]
+                if count % 2:
+                    results.update(zip(commands, await client.propose_many(commands), strict=True))
+                else:
+                    results[commands[0]] = await client.propose(commands[0])
                 await trio.sleep(rng.uniform(0.0, 0.05))
 
         async def read(client: Client) -> None:
@@ -83,5 +86,5 @@ async def test_every_command_of_a_client_takes_effect_once_whatever_happens(seed
         await cluster.one(b"last", 3)
         applied = [entry.command for entry in cluster.facts.history][:-1]
         assert sorted(applied) == sorted(results)
-        assert all(applied[place - 1] == command for command, place in results.items())
+        assert results == {command: place for place, command in enumerate(applied, 1)}
         assert len(results) > 100

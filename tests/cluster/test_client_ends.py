@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 
 from raft_actors import (
     CommandFailed,
@@ -24,7 +25,7 @@ from raft_actors.node import serving
 from raft_actors.node.client_messages import Ask, Fate, Tell, entries_of, pack, packed, refusal_of, results_of, unpack
 from raft_actors.raft.sessions import close, numbered, register, tick
 from raft_actors.transports.conversation import Conversation
-from tests.cluster.client_support import At, Cluster, Count, ReadableLog, client_of, open_readable
+from tests.cluster.client_support import UNREADABLE, At, Cluster, Count, ReadableLog, client_of, open_readable
 from tests.cluster.support import CommandLog
 
 
@@ -99,6 +100,27 @@ async def test_an_idle_client_whose_session_was_forgotten_begins_a_new_one() -> 
             await submission.propose_entry(close(client._session.session_id or 0))
             assert await client.propose_many([b"c", b"d"])
         assert len(cluster.facts.history) == 7
+
+
+async def test_a_session_that_was_forgotten_with_a_command_under_way_is_told() -> None:
+    """The node carried it out, and its answer was lost; then the session ended: nobody may carry it out once more."""
+    async with open_readable(1) as cluster, client_of(cluster) as client:
+        assert await client.propose(b"a") == 1
+        session = client._session.session_id
+        async with trio.open_nursery() as nursery:
+
+            async def propose() -> None:
+                with pytest.raises(SessionExpired):
+                    await client.propose(b"b")
+
+            nursery.start_soon(propose)
+            await trio.testing.wait_all_tasks_blocked()
+            cluster.partition({"client"}, cluster.node_ids)
+            await trio.sleep(2.0)
+            await cluster.node("n1")._submission.propose_entry(close(session or 0))
+            cluster.heal()
+        assert await client.propose(b"c") == 3
+        assert [entry.command for entry in cluster.facts.history] == [b"a", b"b", b"c"]
 
 
 async def test_a_session_is_taken_up_by_another_client() -> None:
@@ -190,6 +212,7 @@ async def test_what_would_harm_the_cluster_is_refused() -> None:
                 3: (pack(Ask.PROPOSE, 3, packed([b"\7entry"])), "ProtocolError"),
                 4: (pack(Ask.PROPOSE, 4, packed([register(), register()])), "ProtocolError"),
                 5: (pack(Ask.PROPOSE, 5, packed([numbered(session, 1, 0, bytes(9_000_000))])), "CommandTooLarge"),
+                9: (pack(Ask.PROPOSE, 9, packed([numbered(session, 1, 0, UNREADABLE)])), "ConfigurationError"),
                 6: (pack(99, 6, b""), "UnknownRequest"),
                 7: (pack(Ask.READ, 7, packed({"query": b"?", "level": "Local"})), "ConfigurationError"),
             }

@@ -11,6 +11,7 @@ client (the stall). In the end: errors, duplicates and losses by the state of al
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import random
@@ -24,7 +25,9 @@ from typing import Any
 import attrs
 import trio
 
-from raft_actors import ProposalError, RaftClient, open_client
+from raft_actors import ProposalError, ProtocolError, RaftClient, open_client
+from raft_actors.transports.wire.frames import FrameParser
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, Hello
 from tests.processes.harness import Cluster, open_cluster
 from tests.processes.ledger import Ledger, Note, Total
 
@@ -66,20 +69,34 @@ class Links:
             except OSError:
                 return
             async with onward, trio.open_nursery() as nursery:
+                first = await stream.receive_some()
+                nodes = frozenset[str]() if _is_clients(first) else frozenset((one, other))
+                await self._wait_open(nodes)
+                await onward.send_all(first)
                 for source, target in ((stream, onward), (onward, stream)):
-                    nursery.start_soon(self._copy, one, other, source, target, nursery.cancel_scope)
+                    nursery.start_soon(self._copy, nodes, source, target, nursery.cancel_scope)
+
+    async def _wait_open(self, nodes: frozenset[str]) -> None:
+        while nodes & self._held:
+            await self._changed.park()
 
     async def _copy(
-        self, one: str, other: str, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
+        self, nodes: frozenset[str], source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope
     ) -> None:
         try:
             while data := await source.receive_some():
-                while {one, other} & self._held:
-                    await self._changed.park()
+                await self._wait_open(nodes)
                 await target.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         scope.cancel()
+
+
+def _is_clients(first: bytes) -> bool:
+    """Whether a connection is the client's: it is told the same addresses as the nodes, and cut off from none."""
+    with contextlib.suppress(ProtocolError):
+        return any(Hello.decode(payload).client for payload in FrameParser(MAX_HELLO_BYTES).feed(first))
+    return False
 
 
 @asynccontextmanager
