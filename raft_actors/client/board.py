@@ -30,6 +30,10 @@ from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, Tell, pac
 GRACE_S = 0.03
 """How long a node may be behind what others know before its requests are taken back."""
 
+RESEND_S = 0.05
+"""How long after a leader is known what was sent in an earlier term may still be answered, before it is sent once more:
+the node that has it may have handed it on to a leader that is gone, or wait to hear what became of it."""
+
 ATTEMPT_S = 1.5
 """How long a node may take for what another one could answer as well: a read, or a proposal at one that does not lead.
 It may be that it hears the leader, and the leader does not hear it."""
@@ -133,6 +137,7 @@ class Board:
         self._count = count()
         self._turn = 0
         self._next_check = 0.0
+        self._resend_at = math.inf
 
     # --- requests --------------------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class Board:
         line = self._line_for(call)
         if line is None:
             return False
-        most_bytes = line.notice.most_bytes if line.notice is not None else 0
+        call.sent_term, most_bytes = (0, 0) if line.notice is None else (line.notice.term, line.notice.most_bytes)
         if len(call.body) + _HEAD_BYTES > most_bytes:
             call.fail(CommandTooLarge(len(call.body), most_bytes))
         else:
@@ -268,6 +273,12 @@ class Board:
             line.cancel(call)
         self._again(calls)
 
+    def _take_back_older(self) -> None:
+        """Send once more what was sent before this leader was known, and has not been answered since."""
+        for line in self.lines.values():
+            older = [call for call in line.calls.values() if call.sent_term < self.term and call.need is not Need.NODE]
+            self._take_back(line, older)
+
     def _take_back_overdue(self, now: float) -> None:
         """Ask elsewhere what a node has not answered for long, if there is another one."""
         able = [line for line in self.lines.values() if line.notice is not None and line.rank == self._best]
@@ -305,6 +316,8 @@ class Board:
         if (self.leader, self.term) != (leader, term) and self.leader is not None:
             # Whoever was refused for want of a leader need not wait longer.
             self._resume(math.inf)
+            self._resend_at = now + RESEND_S
+            self._alarm(self._resend_at)
         self._place_ready()
         self._changed()
 
@@ -322,6 +335,9 @@ class Board:
         for line in self.lines.values():
             if line.notice is not None and line.behind_since + GRACE_S <= now and line.calls:
                 self._take_back(line, list(line.calls.values()))
+        if now >= self._resend_at:
+            self._resend_at = math.inf
+            self._take_back_older()
         under_way = any(line.calls for line in self.lines.values())
         if now >= self._next_check and under_way:
             self._next_check = now + ATTEMPT_S / 2
@@ -329,6 +345,7 @@ class Board:
         self._place_ready()
         nexts = [line.behind_since + GRACE_S for line in self.lines.values() if line.calls]
         nexts += [self._next_check] if under_way else []
+        nexts.append(self._resend_at)
         nexts += [next(iter(self.open)).deadline] if self.open else []
         nexts += [self._paused[0][0]] if self._paused else []
         self._alarm(min(nexts, default=math.inf))

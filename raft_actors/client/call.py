@@ -36,7 +36,7 @@ class Call(Pending[Any]):
         deadline: when it is given up.
         in_doubt: whether a node has had it that did not say what became of it. Of a read that does not matter.
         avoid: a node that has not answered it; None: all have so far.
-        sent_at: when it was sent last.
+        sent_at, sent_term: when it was sent last, and in which term.
         line, number: where it is under way now, and as which request; None: nowhere.
         pause_s: how long it waits after the next refusal.
         refusal: the last one, for the text of the error if it is given up.
@@ -44,7 +44,7 @@ class Call(Pending[Any]):
 
     __slots__ = (
         *("_board", "ask", "avoid", "body", "deadline", "in_doubt", "line", "need", "number", "pause_s", "refusal"),
-        "sent_at",
+        *("sent_at", "sent_term"),
     )
 
     def __init__(self, board: Board, ask: Ask, body: bytes, need: Need, deadline: float) -> None:
@@ -58,6 +58,7 @@ class Call(Pending[Any]):
         self.line: Line | None = None
         self.avoid: Line | None = None
         self.sent_at = 0.0
+        self.sent_term = 0
         self.number = 0
         self.pause_s = 0.0
         self.refusal = ""

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,10 @@ class Links:
     """What nodes say to each other, on its way through this process.
 
     Attributes:
-        voters: node → the addresses by which it knows all.
-        ports: address of a link → from whom it is, and to whom.
+        voters: the addresses by which nodes know each other, which lead here.
     """
 
-    voters: dict[str, dict[str, str]]
+    voters: dict[str, str] = attrs.field(factory=dict)
     _held: set[str] = attrs.field(factory=set)
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
@@ -60,17 +60,18 @@ class Links:
         self._held.clear()
         self._changed.unpark_all()
 
-    async def carry(self, one: str, other: str, address: str, stream: trio.SocketStream) -> None:
-        """Carry what `one` says to `other`, which listens at the address, and the answers."""
+    async def carry(self, node: str, address: str, stream: trio.SocketStream) -> None:
+        """Carry what somebody says to a node, which listens at the address, and the answers."""
         host, port = address.split(":")
         async with stream:
             try:
-                onward = await trio.open_tcp_stream(host, int(port))
-            except OSError:
-                return
-            async with onward, trio.open_nursery() as nursery:
                 first = await stream.receive_some()
-                nodes = frozenset[str]() if _is_clients(first) else frozenset((one, other))
+                onward = await trio.open_tcp_stream(host, int(port))
+            except (OSError, trio.BrokenResourceError):
+                return
+            sender = _sender(first)
+            nodes = frozenset((node, sender)) if sender else frozenset[str]()
+            async with onward, trio.open_nursery() as nursery:
                 await self._wait_open(nodes)
                 await onward.send_all(first)
                 for source, target in ((stream, onward), (onward, stream)):
@@ -92,24 +93,22 @@ class Links:
         scope.cancel()
 
 
-def _is_clients(first: bytes) -> bool:
-    """Whether a connection is the client's: it is told the same addresses as the nodes, and cut off from none."""
+def _sender(first: bytes) -> str:
+    """Which node has opened a connection, as it says first; "": the client, which is cut off from none."""
     with contextlib.suppress(ProtocolError):
-        return any(Hello.decode(payload).client for payload in FrameParser(MAX_HELLO_BYTES).feed(first))
-    return False
+        for payload in FrameParser(MAX_HELLO_BYTES).feed(first):
+            return Hello.decode(payload).sender
+    return ""
 
 
 @asynccontextmanager
 async def open_links(voters: dict[str, str], nursery: trio.Nursery) -> AsyncGenerator[Links]:
-    """A link from each node to each other one."""
-    links = Links({node: dict(voters) for node in voters})
-    for one, other in itertools.permutations(voters, 2):
+    """A way to each node."""
+    links = Links()
+    for node, address in voters.items():
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        links.voters[one][other] = f"127.0.0.1:{listener.socket.getsockname()[1]}"
-
-        async def serve(stream: trio.SocketStream, one: str = one, other: str = other) -> None:
-            await links.carry(one, other, voters[other], stream)
-
+        links.voters[node] = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        serve = partial(links.carry, node, address)
         nursery.start_soon(trio.serve_listeners, serve, [listener])  # noqa: ASYNC113 - it listens already
     yield links
 
@@ -201,7 +200,7 @@ async def strike(cluster: Cluster, links: Links, rng: random.Random) -> str:
     if fault.startswith("kill"):
         await cluster.kill(victim)
         await trio.sleep(rng.uniform(0.5, 2.0))
-        await cluster.start(victim, load=1, voters=links.voters[victim])
+        await cluster.start(victim, load=1, listen=cluster.voters[victim], voters=links.voters)
         await cluster.started(victim)
     elif fault == "transfer":
         _, error = await cluster.outcome(leader, await cluster.tell(leader, "transfer"))
@@ -223,7 +222,7 @@ async def soak(folder: Path, minutes: float, seed: int) -> int:
         open_links(cluster.voters, cluster.nursery) as links,
     ):
         for node in cluster.voters:
-            await cluster.start(node, load=1, voters=links.voters[node])
+            await cluster.start(node, load=1, listen=cluster.voters[node], voters=links.voters)
         await cluster.started()
         await cluster.wait_leader()
         async with open_client([*cluster.voters.values()], Ledger, cluster="processes") as client:

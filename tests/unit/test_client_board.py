@@ -8,7 +8,7 @@ from random import Random
 import attrs
 import pytest
 
-from raft_actors.client.board import ATTEMPT_S, GRACE_S, Board, Line
+from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S, Board, Line
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
 from raft_actors.errors import CommandTooLarge, RaftError
@@ -137,9 +137,24 @@ def test_who_catches_up_in_time_keeps_what_it_has(world: World) -> None:
     call = world.ask()
     world.says(new, "n2", "n2", 2)
     world.says(old, "n1", "n2", 2)
-    world.wait(1.0)
+    world.wait(GRACE_S)
     assert call.line is old
     assert not call.in_doubt
+
+
+def test_what_was_sent_in_an_earlier_term_is_sent_once_more_also_to_who_has_it(world: World) -> None:
+    """A node hands a proposal on to the leader that it knows. Then that one is gone, and the node leads itself."""
+    node = world.up("n2")
+    call, local = world.ask(), world.ask(Need.NODE)
+    world.says(node, "n2", None, 1)
+    world.says(node, "n2", "n2", 2)
+    world.wait(RESEND_S)
+    assert call.line is node
+    assert call.in_doubt
+    assert [unpack(payload)[0] for payload in node.outgoing] == [Ask.PROPOSE, Ask.READ, Ask.CANCEL, Ask.PROPOSE]
+    assert local.line is node
+    world.wait(RESEND_S)
+    assert len(node.outgoing) == 4
 
 
 def test_one_that_leads_is_believed_before_one_of_a_higher_term_that_knows_no_leader(world: World) -> None:
