@@ -80,7 +80,7 @@ async def open_client(  # noqa: PLR0913 - keywords
                 body_error = error
             nursery.cancel_scope.cancel()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is not raised here is raised below
-        if body_error is None:
+        if body_error is None or isinstance(body_error, trio.Cancelled):  # which a crash of the client may have caused
             raise one_error(error) from None  # noqa: ASYNC104 - the error itself
     if body_error is not None:
         raise body_error

@@ -158,7 +158,7 @@ class ClientService:
                     raise CommandTooLarge(len(entry.value), self.most_command_bytes)
                 try:
                     self.decode_command(entry.value)
-                except ValueError as error:
+                except Exception as error:  # the application's codec, on bytes from afar
                     raise _Refused(
                         f"node {self.node.node_id!r} can't read this command ({error}): is its state machine of "
                         "another version?",
@@ -290,7 +290,7 @@ class _ServedClient:
             return [Fate.FAILED, [index, _cause(result)]]
         try:
             return [Fate.RESULT, self._service.encode_result(result)]
-        except TypeError:
+        except Exception:  # noqa: BLE001 - what can't travel, for whatever reason, must not end the node
             return [Fate.LOST, index]
 
     # --- reads -----------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ class _ServedClient:
         data, level = read_of(body)
         try:
             query = self._service.decode_query(data)
-        except ValueError as error:
+        except Exception as error:  # the application's codec, on bytes from afar
             name = self._service.node.node_id
             raise _Refused(
                 f"node {name!r} can't read this query ({error}): is its state machine older?", "ConfigurationError"

@@ -41,7 +41,7 @@ class _MostBytes:
     def decode(self, data: bytes) -> bytes:
         """The command itself, unless nobody here can read it."""
         if data == UNREADABLE:
-            raise ValueError("of a newer version")
+            raise KeyError("of a newer version")
         return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ import trio.testing
 from raft_actors import (
     CommandFailed,
     ConfigurationError,
+    InternalError,
     OutcomeUnknown,
     QueryFailed,
     RaftClient,
@@ -151,7 +153,10 @@ async def test_a_call_that_is_cancelled_leaves_no_trace_in_the_client() -> None:
         assert await client.propose(b"c") >= 2
 
 
-async def test_a_closed_client_says_so() -> None:
+async def test_a_closed_client_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise InternalError("ours")
+
     async with open_readable(1) as cluster:
         async with client_of(cluster) as client:
             await client.wait_ready()
@@ -160,6 +165,18 @@ async def test_a_closed_client_says_so() -> None:
         with pytest.raises(ZeroDivisionError):
             async with client_of(cluster) as client:
                 _ = 1 // 0
+    crashes: list[InternalError] = []
+    async with open_readable(1) as cluster:
+        try:
+            async with client_of(cluster) as client:
+                monkeypatch.setattr(client._board, "tick", fail)
+                with contextlib.suppress(Unavailable):
+                    await client.propose(b"a")
+                await trio.sleep_forever()
+        except InternalError as crash:
+            crashes.append(crash)
+        finally:  # a cancellation that got out instead would end the test, as if it had passed
+            assert len(crashes) == 1
     nobody: list[str] = []
     for addresses in (nobody, "n1:1"):
         with pytest.raises(ConfigurationError, match="needs the address of a member"):
