@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from raft_actors import ConfigurationError
-from raft_actors.testing import Plan, determinism, run_seed, simulate
+from raft_actors.testing import Options, Plan, determinism, run_seed, simulate
 from raft_actors.testing.profiles import PROFILES
 from tests.cluster.support import CommandLog
 
@@ -31,7 +31,7 @@ FIRST_OF: dict[str, int] = {}
 for _seed in range(100):
     FIRST_OF.setdefault(Plan.draw(Random(f"{_seed} plan")).profile, _seed)
 
-SEEDS = [str(seed) for seed in (*FIRST_OF.values(), *range(2000, 2007))]
+SEEDS = [str(seed) for seed in (*FIRST_OF.values(), *range(2000, 2002))]
 
 
 def trace_of(seeds: list[str], hash_seed: str, program: str = PROGRAM) -> bytes:
@@ -62,7 +62,9 @@ def test_what_was_run_before_does_not_matter() -> None:
 
 
 def test_other_seeds_differ() -> None:
-    assert trace_of(["2004"], "0") != trace_of(["2005"], "0")
+    one, other = (run_seed(seed, Options(seconds=2.0, nodes=3, trace=True)).events for seed in (2004, 2005))
+    assert len(one) > 100
+    assert list(one) != list(other)
 
 
 def test_no_run_without_a_seeded_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,10 @@ class Roster(StateMachine[bytes, str]):
 async def test_roster(simulate):
     async with simulate(Roster, config=OFTEN_SNAPSHOTS) as cluster:
         client = cluster.client()
-        for name in "zoe yan xia wim val uma tom sal rex pia".split():
-            await client.call(name.encode())
-            if name in ("wim", "sal"):
+        # So many that it shows with nearly every hash seed: with ten names it did with one in six.
+        for number in range(40):
+            await client.call(f"{number * 37 % 40}".encode())
+            if number in (15, 30):
                 await cluster.restart("n1")  # from a snapshot, whose names come in another order
         await cluster.check_liveness()
 """
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def output(folder: Path) -> str:
     """What a sweep over a few hash seeds prints."""
-    return run_pytest(folder, "--raft-hash-seeds", "1:7")
+    return run_pytest(folder, "--raft-hash-seeds", "1:4")
 
 
 def failures(output: str) -> dict[str, str]:
@@ -63,7 +64,7 @@ def failures(output: str) -> dict[str, str]:
 
 
 def test_a_sweep_over_hash_seeds_finds_it_and_names_the_one(output: str) -> None:
-    assert re.findall(r"^PYTHONHASHSEED=(\d+)$", output, re.MULTILINE) == list("123456")
+    assert re.findall(r"^PYTHONHASHSEED=(\d+)$", output, re.MULTILINE) == list("123")
     assert failures(output), output
     for text in failures(output).values():
         assert re.search("equal results on all replicas .* where others got .*; n. had restored", text)

@@ -31,6 +31,7 @@ from raft_actors import (
 )
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
+from tests.unit.failing import OfAnApplication, fail
 
 #: Those that do not simply take a text.
 ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
@@ -81,21 +82,6 @@ ERRORS = [
     for cls in _all_errors()
     for number, arguments in enumerate(ARGUMENTS.get(cls, [("a text",)]))
 ]
-
-
-class OfAnApplication(NotLeader):
-    """A subclass with an `__init__` of its own."""
-
-    def __init__(self, *, request: str) -> None:
-        super().__init__("n2")
-        self.request = request
-
-
-def fail(what: str) -> None:
-    """Raise in a worker process."""
-    if what == "application":
-        raise OfAnApplication(request="r1")
-    raise CommandFailed(5) from ValueError("a refusal")
 
 
 @pytest.mark.parametrize("way", WAYS)
