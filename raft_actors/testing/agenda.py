@@ -151,3 +151,13 @@ class SimulationClock(trio.abc.Clock):
             yield
         finally:
             self._agenda = None
+
+
+def is_simulated(clock: trio.abc.Clock) -> bool:
+    """Whether what goes by a clock repeats itself."""
+    if isinstance(clock, SimulationClock):
+        return True
+    # Not at the top: it imports pytest, where there is one, and every process of a sweep would wait for that.
+    from trio.testing import MockClock  # noqa: PLC0415
+
+    return isinstance(clock, MockClock)

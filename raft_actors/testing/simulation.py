@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import attrs
 import trio
-from trio.testing import MockClock
 
 from raft_actors.actors.one_error import leaves
 from raft_actors.commands import RAW_BYTES
@@ -18,7 +17,7 @@ from raft_actors.errors import ConfigurationError, NodeStopped, ProposalError, S
 from raft_actors.node.submission import Submission
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.agenda import Gate, SimulationClock
+from raft_actors.testing.agenda import Gate, is_simulated
 from raft_actors.testing.clients import Client
 from raft_actors.testing.cluster import RELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
@@ -355,7 +354,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
         CheckFailed: a node crashed, or the nodes contradict each other.
         BaseException: what the block raised, as itself, with a note of the seed.
     """
-    if deterministic and not isinstance(trio.lowlevel.current_clock(), (MockClock, SimulationClock)):
+    if deterministic and not is_simulated(trio.lowlevel.current_clock()):
         raise ConfigurationError(_REAL_TIME)
     error: BaseException | None = None
     with deterministic_scheduling(seed) if deterministic else nullcontext():

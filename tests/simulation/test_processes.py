@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -40,6 +42,11 @@ def test_a_process_that_dies() -> None:
         for _ in reports:
             pass
     assert not multiprocessing.active_children()
+
+
+def test_a_process_does_not_wait_for_pytest() -> None:
+    program = "import sys; import raft_actors.testing; sys.exit('pytest' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_each_process_hashes_by_a_seed_of_its_own_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
