@@ -11,8 +11,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
-from importlib import metadata
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from typing_extensions import override
 
@@ -31,10 +30,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"raft-actors: {message}; see {self.prog} --help\n")
 
 
+class _Version(argparse.Action):
+    """Looks it up when it is asked for: every start of a node would wait for the modules that read metadata."""
+
+    @override
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: Any, **_keywords: Any) -> NoReturn:
+        from importlib import metadata
+
+        print(f"raft-actors {metadata.version('raft-actors')}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all subcommands. `options.run(options)` runs the chosen one and returns its exit code."""
     parser = _Parser(prog="raft-actors", description=cli.__doc__)
-    parser.add_argument("--version", action="version", version=f"raft-actors {metadata.version('raft-actors')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     subcommands = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
     for module in (serve, operate, inspect, certs, users, demo, simulate, diagram):
         module.add_to(subcommands)

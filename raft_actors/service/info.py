@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
 
 import trio
 
@@ -30,6 +29,9 @@ def info_text(context: Context, wanted: set[str]) -> str:
 
 
 def _server(context: Context) -> _Lines:
+    # Not at the top: every start of a node would wait for the modules that read metadata.
+    from importlib import metadata  # noqa: PLC0415
+
     yield "redis_version", REDIS_VERSION
     yield "redis_mode", "standalone"
     yield "raft_actors_version", metadata.version("raft-actors")
