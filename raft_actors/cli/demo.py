@@ -145,8 +145,7 @@ class _Demo:
         return gone
 
     def _leader(self, at: str) -> str:
-        leader: str = self._cluster.operate(at, "members")["leader"]
-        return leader
+        return str(self._cluster.status(at)["leader"])
 
     def _note(self, leader: str) -> None:
         self._leaders.append((leader, int(self._cluster.status(leader)["term"])))

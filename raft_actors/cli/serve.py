@@ -138,6 +138,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--max-connections", type=positive, default=1000, metavar="N", help="clients at a time (default 1000)"
     )
     parser.add_argument(
+        "--moved",
+        action="store_true",
+        help="send clients to the leader (MOVED) instead of serving them at every node; for clients in cluster mode",
+    )
+    parser.add_argument(
         "--max-command-bytes",
         type=command_bytes,
         default=defaults.max_command_bytes,
@@ -187,6 +192,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             users=security.users,
             max_connections_per_address=security.max_connections_per_address,
             addresses={node_id: str(one.redis) for node_id, one in members.items()},
+            moved=options.moved,
             max_connections=options.max_connections,
             max_command_bytes=node.max_command_bytes,
             # What is somewhat too large gets an answer that says so; what is far too large ends the connection.

@@ -18,6 +18,7 @@ from raft_actors.service.keyvalue import NOT_AN_INTEGER
 from raft_actors.service.operations import parse_integer
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString, Text
 from raft_actors.service.resp import Request
+from raft_actors.service.topology import master_of
 
 T = TypeVar("T")
 
@@ -77,6 +78,8 @@ async def reset(context: Context, session: Session, _request: Request) -> Reply:
     session.protocol = 2
     session.name = b""
     session.transaction = None
+    session.reads_anywhere = False
+    session.want_moved(context.config.moved)
     return SimpleString("RESET")
 
 
@@ -124,8 +127,8 @@ async def hello(context: Context, session: Session, request: Request) -> Reply:
         b"version": REDIS_VERSION.encode(),
         b"proto": protocol,
         b"id": session.number,
-        b"mode": b"standalone",
-        b"role": b"master" if context.node.status().role == "leader" else b"replica",
+        b"mode": b"cluster",
+        b"role": b"master" if master_of(context) == context.node.status().node_id else b"replica",
         b"modules": [],
     }
 

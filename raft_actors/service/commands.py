@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
 
-from raft_actors.service import admin, authentication, data, transactions
+from raft_actors.service import admin, authentication, cluster, data, transactions
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.keyvalue import Question
@@ -109,6 +109,12 @@ def _command_table() -> dict[str, Command]:
         _local("exec", -1, "Carry out what was queued, all of it or nothing", transactions.exec_, at_once, waits=True),
         _local("discard", 1, "Forget what was queued", transactions.discard, at_once),
         _local("watch", -2, "Not supported", transactions.watch, refused),
+        _local("cluster", -2, "Who serves clients, and where", cluster.cluster, weight=100),
+        _local("role", 1, "Whether this node is the master, and who is", cluster.role, weight=100),
+        _local("readonly", 1, "Read here, wherever else writes are sent", cluster.readonly),
+        _local("readwrite", 1, "The opposite", cluster.readwrite),
+        _local("asking", 1, "The next command is meant for this node", cluster.asking),
+        _local("raft.moved", 2, "ON: send this client to the leader; OFF: serve it here", cluster.raft_moved, at_once),
         attrs.evolve(
             _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local, refused),
             right=Rights.READ,

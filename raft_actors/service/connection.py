@@ -47,6 +47,7 @@ class ServiceConfig:
         users: the file of users (see `users`). None: whoever reaches the service may do all.
         max_connections_per_address: the same for one address. None: as many as there may be.
         login_timeout_s: how long a client may take to say who it is, TLS included, where it has to.
+        moved: send clients to the leader by MOVED, where they don't say otherwise (RAFT.MOVED, READONLY).
         drain_timeout_s: how long a shutdown waits for requests under way.
     """
 
@@ -63,6 +64,7 @@ class ServiceConfig:
     users: Path | None = None
     max_connections_per_address: int | None = None
     login_timeout_s: float = 10.0
+    moved: bool = False
     drain_timeout_s: float = 5.0
 
 
@@ -112,7 +114,9 @@ class Session:
         transaction: what was queued since MULTI; None outside of a transaction.
         user: who it is; None until it has said so, where it has to.
         rights: what it may do.
-        trusted: it may do all.
+        moved: whether it is to be sent to the leader, where this node does not lead.
+        reads_anywhere: not for reads.
+        trusted: it may do all, here: nothing needs to be looked at.
         life: ends the connection; its deadline is for those who have yet to say who they are.
     """
 
@@ -123,6 +127,8 @@ class Session:
     transaction: Transaction | None = None
     user: User | None = EVERYBODY[DEFAULT_USER]
     rights: Rights = Rights.ALL
+    moved: bool = False
+    reads_anywhere: bool = False
     trusted: bool = True
     life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
@@ -130,9 +136,14 @@ class Session:
         """Be this user from now on, and in no hurry any more; None: be nobody."""
         self.user = user
         self.rights = Rights.NONE if user is None else user.rights
-        self.trusted = self.rights == Rights.ALL
+        self.want_moved(self.moved)
         if user is not None:
             self.life.deadline = inf
+
+    def want_moved(self, wanted: bool) -> None:
+        """Be sent to the leader from now on, or be served here."""
+        self.moved = wanted
+        self.trusted = self.rights == Rights.ALL and not wanted
 
     def queued_bound_bytes(self, max_command_bytes: int) -> int:
         """How much MULTI may come to hold for it, as far as can be told by now."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import trio
 
 from raft_actors.service.connection import Context
+from raft_actors.service.refusals import client_address
+from raft_actors.service.topology import master_of, places
 
 REDIS_VERSION = "7.0.0"
 """The version of Redis whose commands and errors this service follows."""
@@ -33,7 +35,7 @@ def _server(context: Context) -> _Lines:
     from importlib import metadata  # noqa: PLC0415
 
     yield "redis_version", REDIS_VERSION
-    yield "redis_mode", "standalone"
+    yield "redis_mode", "cluster"
     yield "raft_actors_version", metadata.version("raft-actors")
     yield "python_version", platform.python_version()
     yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"
@@ -60,18 +62,36 @@ def _stats(context: Context) -> _Lines:
 
 
 def _replication(context: Context) -> _Lines:
-    yield "role", "master" if context.node.status().role == "leader" else "slave"
+    found = places(context)
+    replicas = [place for place in found if not place.is_master]
+    if master_of(context) == context.node.status().node_id:
+        yield "role", "master"
+        yield "connected_slaves", len(replicas)
+        for number, place in enumerate(replicas):
+            state = "online" if place.lives else "offline"
+            host = place.host.decode()
+            yield f"slave{number}", f"ip={host},port={place.port},state={state},offset={place.applied},lag=0"
+    else:
+        yield "role", "slave"
+        yield "master_host", found[0].host.decode()
+        yield "master_port", found[0].port
+        yield "master_link_status", "up" if found[0].is_master else "down"
+        yield "connected_slaves", 0
+
+
+def _cluster(_context: Context) -> _Lines:
+    yield "cluster_enabled", 1
 
 
 def _raft(context: Context) -> _Lines:
     status = context.node.status()
     yield "cluster_id", status.cluster_id
     yield "node_id", status.node_id
-    yield "node_ids", " ".join(sorted(context.config.addresses))
+    yield "node_ids", " ".join(sorted(context.node.members().members))
     yield "raft_role", status.role  # clients read INFO as one table, and `role` is Replication's
     yield "term", status.term
     yield "leader", status.leader or ""
-    yield "leader_redis", context.config.addresses.get(status.leader or "", "")
+    yield "leader_redis", client_address(context, status.leader or "") or ""
     for name in (
         "commit_index",
         "applied_index",
@@ -94,6 +114,7 @@ _SECTIONS: dict[str, Callable[[Context], _Lines]] = {
     "Clients": _clients,
     "Stats": _stats,
     "Replication": _replication,
+    "Cluster": _cluster,
     "Raft": _raft,
     "Keyspace": _keyspace,
 }

@@ -23,6 +23,7 @@ from raft_actors.service.packing import pack
 from raft_actors.service.refusals import refusal
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
+from raft_actors.service.topology import moved
 from raft_actors.service.transactions import queue
 
 LONGEST_RUN = 1024
@@ -40,7 +41,7 @@ def takes_time(session: Session, request: Request) -> bool:
 async def answer_run(context: Context, session: Session, requests: Sequence[Request], start: int) -> list[Reply]:
     """Carry out as many of `requests` from `start` on as go together (at least one), and return their replies."""
     request = requests[start]
-    command = _find(session, request)
+    command = _find(context, session, request)
     if session.transaction is not None and (
         isinstance(command, ErrorReply) or command.after_multi is not AfterMulti.AT_ONCE
     ):
@@ -59,9 +60,16 @@ async def answer_run(context: Context, session: Session, requests: Sequence[Requ
     return [next(results) if isinstance(reply, _Waiting) else reply for reply in run.replies]
 
 
-def _find(session: Session, request: Request) -> Command | ErrorReply:
-    """The command, if this client may have it; else the error to answer with."""
-    return find(request) if session.trusted else find_allowed(session, request)
+def _find(context: Context, session: Session, request: Request) -> Command | ErrorReply:
+    """The command, if this client may have it, and here; else the error to answer with."""
+    if session.trusted:
+        return find(request)
+    command = find_allowed(session, request)
+    sent_away = session.moved and isinstance(command, Write if session.reads_anywhere else Write | Read)
+    if not sent_away or isinstance(command, ErrorReply) or not command.keys[0]:
+        return command
+    elsewhere = moved(context, request[command.keys[0]])
+    return command if elsewhere is None else ErrorReply(elsewhere)
 
 
 def _count_denied(context: Context, error: ErrorReply) -> None:
@@ -129,7 +137,7 @@ def _prepare_run(context: Context, session: Session, requests: Sequence[Request]
     run = _Run()
     limit = context.config.max_command_bytes
     for request in requests:
-        command = _find(session, request)
+        command = _find(context, session, request)
         if isinstance(command, ErrorReply):
             _count_denied(context, command)
             run.replies.append(command)

@@ -22,6 +22,13 @@ REDIS_ADDRESS = "redis"
 """What a member's metadata say: where it serves Redis clients."""
 
 
+def client_address(context: Context, node_id: str) -> str | None:
+    """Where a member serves Redis clients, by what the cluster knows of it, or what this node was told at its start."""
+    member = context.node.members().members.get(node_id)
+    known = member.metadata.get(REDIS_ADDRESS) if member is not None else None
+    return known or context.config.addresses.get(node_id)
+
+
 def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:
     """The reply for an error. Its first word tells the client what it may do.
 
@@ -31,7 +38,7 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
     """
     match error:
         case NotLeader(leader=str() as leader, metadata=metadata):
-            address = context.config.addresses.get(leader) or metadata.get(REDIS_ADDRESS)
+            address = client_address(context, leader) or metadata.get(REDIS_ADDRESS)
             text = f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else "")
         case NotLeader():
             text = "CLUSTERDOWN no leader is known, and nothing was done: try again"

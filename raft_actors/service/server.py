@@ -131,6 +131,7 @@ class Service:
         """
         door = self._door
         session = Session(next(self._numbers))
+        session.want_moved(self.context.config.moved)
         self.context.statistics.accepted_connections += 1
         async with stream:
             try:

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from raft_actors import NodeState, NodeStatus, ProposalError, RoleName
+from raft_actors.node.members import ChangePhase, MembersStatus, MemberStatus
 from raft_actors.service.connection import Context, ServiceConfig, Session
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.pipeline import answer_run
@@ -43,6 +44,7 @@ class LoneReplica:
     error: Exception | None = None
     calls: list[tuple[str, int]] = attrs.field(factory=list)
     applied: int = 0
+    leader: str | None = "n1"
     gate: trio.Event | None = None
     waiting: trio.Event = attrs.field(factory=trio.Event)
 
@@ -82,15 +84,31 @@ class LoneReplica:
     async def wait_applied(self, index: int) -> None:
         await self._pass()
 
+    def members(self) -> MembersStatus:
+        return MembersStatus(
+            config=0,
+            committed=True,
+            phase=ChangePhase.STABLE,
+            voters=frozenset(ADDRESSES),
+            learners=frozenset(),
+            outgoing=frozenset(),
+            goal_voters=frozenset(ADDRESSES),
+            goal_learners=frozenset(),
+            members={
+                node_id: MemberStatus(address=None, metadata={}, is_voter=True, match_index=self.applied)
+                for node_id in ADDRESSES
+            },
+        )
+
     def status(self) -> NodeStatus:
         return NodeStatus(
             node_id="n1",
             cluster_id="kv",
             state=NodeState.RUNNING,
-            role=RoleName.LEADER,
+            role=RoleName.LEADER if self.leader == "n1" else RoleName.FOLLOWER,
             term=3,
             voted_for="n1",
-            leader="n1",
+            leader=self.leader,
             voters=("n1", "n2"),
             commit_index=self.applied,
             applied_index=self.applied,

@@ -179,7 +179,9 @@ async def test_info_names_the_leader_and_the_indexes() -> None:
     ]
     whole = await conversation.ask("INFO")
     sections = [line for line in whole.splitlines() if line.startswith(b"#")]
-    assert sections == [b"# Server", b"# Clients", b"# Stats", b"# Replication", b"# Raft", b"# Keyspace"]
+    assert sections == [
+        *(b"# Server", b"# Clients", b"# Stats", b"# Replication", b"# Cluster", b"# Raft", b"# Keyspace")
+    ]
     assert await conversation.ask("INFO", "everything") != await conversation.ask("INFO", "stats")
     assert await conversation.ask("INFO", "nosuch") == b"$0\r\n\r\n"
 

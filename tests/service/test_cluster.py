@@ -1,0 +1,93 @@
+"""What clients in cluster mode are told, and MOVED for those who want it."""
+
+from __future__ import annotations
+
+import pytest
+from redis.crc import key_slot
+
+from raft_actors.service.connection import ServiceConfig
+from raft_actors.service.topology import slot_of
+from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
+
+
+async def replies(conversation: Conversation, *asked: str) -> list[str]:
+    return [(await conversation.ask(*one.split())).decode() for one in asked]
+
+
+@pytest.mark.parametrize(
+    ("leader", "master", "role"), [("n1", "n1", "master"), ("n2", "n2", "slave"), (None, "n1", "master")]
+)
+async def test_all_that_tells_of_the_cluster_agrees(leader: str | None, master: str, role: str) -> None:
+    conversation = Conversation(LoneReplica(leader=leader))
+    nodes, slots, shards, roles, hello, info, state = await replies(
+        conversation,
+        *("CLUSTER NODES", "CLUSTER SLOTS", "CLUSTER SHARDS", "ROLE", "HELLO", "INFO replication", "CLUSTER INFO"),
+    )
+    port, other = ADDRESSES[master].rpartition(":")[2], "6380" if master == "n1" else "6379"
+    first, second = (line.split() for line in nodes.splitlines()[1:-1])
+    assert first[1:3] == [f"127.0.0.1:{port}@1{port}", "myself,master" if role == "master" else "master"]
+    assert first[3:] == ["-", "0", "0", "3", "connected", "0-16383"]
+    assert second[1:4] == [f"127.0.0.1:{other}@1{other}", "slave" if role == "master" else "myself,slave", first[0]]
+    assert slots.startswith(
+        f"*1\r\n*4\r\n:0\r\n:16383\r\n*4\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$40\r\n{first[0]}\r\n*0\r\n"
+    )
+    assert slots.endswith(f":{other}\r\n$40\r\n{second[0]}\r\n*0\r\n")
+    assert shards.index("master") < shards.index("replica")
+    assert f"$4\r\nport\r\n:{port}" in shards
+    assert roles.splitlines()[2] == role
+    assert (f"127.0.0.1\r\n:{port}\r\n" in roles) == (role == "slave")
+    assert (
+        f"$4\r\nrole\r\n${len(role) if role == 'master' else 7}\r\n{'master' if role == 'master' else 'replica'}"
+        in hello
+    )
+    assert "$7\r\ncluster\r\n" in hello
+    assert f"\r\nrole:{role}\r\n" in info
+    assert (f"\r\nmaster_port:{port}\r\n" in info) == (role == "slave")
+    assert f"cluster_state:{'fail' if leader is None else 'ok'}" in state
+    me = first[0] if role == "master" else second[0]
+    assert (await conversation.ask("CLUSTER", "MYID")).decode() == f"$40\r\n{me}\r\n"
+
+
+async def test_subcommands_that_are_none() -> None:
+    conversation = Conversation()
+    assert await replies(conversation, "CLUSTER FAILOVER", "CLUSTER SLOTS x", "RAFT.MOVED maybe") == [
+        "-ERR unknown subcommand 'FAILOVER'. Try CLUSTER HELP.\r\n",
+        "-ERR wrong number of arguments for 'cluster|slots' command\r\n",
+        "-ERR syntax error\r\n",
+    ]
+    assert await replies(conversation, "READONLY", "READWRITE", "ASKING") == ["+OK\r\n"] * 3
+
+
+@pytest.mark.parametrize("key", [b"", b"foo", b"{user1}.a", b"a{}b", b"a{b", b"{{x}}", b"}{y}"])
+async def test_slots_are_those_of_redis_clients(key: bytes) -> None:
+    assert slot_of(key) == key_slot(key)
+    assert await Conversation().ask("CLUSTER", "KEYSLOT", key) == b":%d\r\n" % slot_of(key)
+
+
+async def test_who_wants_moved_gets_it() -> None:
+    conversation = Conversation(LoneReplica(leader="n2"))
+    assert await replies(conversation, "SET foo 1", "RAFT.MOVED ON", "SET foo 2", "GET {foo}x", "PING", "DBSIZE") == [
+        *("+OK\r\n", "+OK\r\n", "-MOVED 12182 127.0.0.1:6380\r\n", "-MOVED 12182 127.0.0.1:6380\r\n"),
+        *("+PONG\r\n", ":1\r\n"),
+    ]
+    assert await replies(conversation, "READONLY", "GET foo", "SET foo 2", "READWRITE", "GET foo") == [
+        *("+OK\r\n", "$1\r\n1\r\n", "-MOVED 12182 127.0.0.1:6380\r\n", "+OK\r\n", "-MOVED 12182 127.0.0.1:6380\r\n")
+    ]
+    assert await replies(conversation, "MULTI", "SET foo 2", "EXEC") == [
+        *("+OK\r\n", "-MOVED 12182 127.0.0.1:6380\r\n"),
+        "-EXECABORT Transaction discarded because of previous errors.\r\n",
+    ]
+    for leader in ("n1", None):  # it is served here, and waits where nobody leads
+        conversation.replica.leader = leader
+        assert await conversation.ask("SET", "foo", "2") == b"+OK\r\n"
+    conversation.replica.leader = "n2"
+    assert await replies(conversation, "RAFT.MOVED OFF", "SET foo 3") == ["+OK\r\n"] * 2
+
+
+async def test_moved_as_a_setting() -> None:
+    conversation = Conversation(LoneReplica(leader="n2"), ServiceConfig(addresses=ADDRESSES, moved=True))
+    conversation.session.want_moved(True)  # as the service does
+    await conversation.ask("RAFT.MOVED", "OFF")
+    assert await conversation.say(request("SET", "foo", "1") + request("RESET") + request("SET", "foo", "2")) == (
+        b"+OK\r\n+RESET\r\n-MOVED 12182 127.0.0.1:6380\r\n"
+    )
