@@ -64,6 +64,16 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         """
         return None
 
+    def pass_time(self, now_ms: int) -> None:
+        """Take note that log time has come to this: the milliseconds that the leaders have counted. Does nothing here.
+
+        For commands whose effect depends on time, such as keys that expire: it is the same on every replica, since it
+        is part of the log, never goes back, and is no wall clock. It comes before a session's command (`Node.session`),
+        where at least a millisecond has passed, and not with other commands; time during which nobody leads is not
+        counted. Called between two commands, as `apply` is, and after `restore`; there perhaps with a time that the
+        restored state knows already.
+        """
+
     @abstractmethod
     def snapshot(self) -> Iterable[bytes]:
         """Return the state as it is at this call, as chunks of bytes of any size.

@@ -343,7 +343,7 @@ async def serve_node(settings: Settings, stopping: trio.Event) -> None:
     Raises:
         RaftError: what kept the node from starting, or ended it.
     """
-    machine = KeyValue()
+    machine = KeyValue(clock=trio.current_time)
     me = settings.me
     async with contextlib.AsyncExitStack() as stack:
         # First of all: a node that no client can reach should not become its cluster's leader. Clients that connect

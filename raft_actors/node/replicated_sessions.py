@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import Any
 
 from raft_actors.errors import CommandFailed, RaftError, ResultLost, StateMachineError
-from raft_actors.raft.sessions import COMMAND, KeptReply, SessionEntry, SessionTable
+from raft_actors.raft.sessions import COMMAND, TICK, KeptReply, SessionEntry, SessionTable
 from raft_actors.state_machine import StateMachine
 
 #: What a snapshot begins with that holds a table. One without is all the state machine's, as were older ones.
@@ -61,6 +61,8 @@ class ReplicatedSessions:
                 return result, _NOT_KEPT
 
         answer = self.table.apply(index, entry, carry_out)
+        if entry.kind == TICK:
+            self.state_machine.pass_time(self.table.log_time_ms)
         if raised:
             raise raised[0]
         return self._opened(index, answer.data) if isinstance(answer, KeptReply) else answer
@@ -102,6 +104,8 @@ class ReplicatedSessions:
             raise StateMachineError("the sessions in the snapshot can't be read") from error
         await restore(rest)
         self.table = table
+        if table.log_time_ms:
+            self.state_machine.pass_time(table.log_time_ms)
 
 
 def _prefixed(table: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

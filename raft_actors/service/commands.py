@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
 
-from raft_actors.service import admin, authentication, cluster, data, transactions
+from raft_actors.service import admin, authentication, cluster, data, timed, transactions
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.keyvalue import Question
@@ -75,22 +75,35 @@ def _local(
 def _command_table() -> dict[str, Command]:
     at_once, refused = AfterMulti.AT_ONCE, AfterMulti.REFUSED
     entries: Iterable[Command] = (
-        _write("set", -3, "Set a key to a value [NX | XX] [GET]", data.prepare_set),
+        _write("set", -3, "Set a key to a value [NX | XX] [GET] [EX | PX | EXAT | PXAT | KEEPTTL]", timed.prepare_set),
         _write("setnx", 3, "Set a key that does not exist yet", data.prepare_setnx),
         _write("getset", 3, "Set a key and return its old value", data.prepare_getset),
+        _write("setex", 4, "Set a key for some seconds", timed.prepare_setex),
+        _write("psetex", 4, "Set a key for some milliseconds", timed.prepare_psetex),
+        _write("getdel", 2, "Return the value of a key, and delete it", data.prepare_getdel),
+        _write("getex", -2, "Return the value of a key, and have it expire, or not", timed.prepare_getex),
+        _write("expire", -3, "Have a key expire in some seconds", timed.prepare_expire),
+        _write("pexpire", -3, "Have a key expire in some milliseconds", timed.prepare_pexpire),
+        _write("expireat", -3, "Have a key expire at a time in seconds", timed.prepare_expireat),
+        _write("pexpireat", -3, "Have a key expire at a time in milliseconds", timed.prepare_pexpireat),
+        _write("persist", 2, "Have a key expire no more", timed.prepare_persist),
         _write("mset", -3, "Set many keys at once", data.prepare_mset, _PAIRS),
         _write("del", -2, "Delete keys", data.prepare_del, _ALL),
+        _write("unlink", -2, "Delete keys", data.prepare_del, _ALL),
         _write("incr", 2, "Add one to an integer", data.prepare_incr),
         _write("incrby", 3, "Add to an integer", data.prepare_incrby),
         _write("decr", 2, "Subtract one from an integer", data.prepare_decr),
         _write("decrby", 3, "Subtract from an integer", data.prepare_decrby),
         _write("append", 3, "Append to a value", data.prepare_append, appends=True),
         _write("flushall", -1, "Delete all keys", data.prepare_flushall, _NO_KEYS, weight=1000),
+        _write("flushdb", -1, "Delete all keys", data.prepare_flushall, _NO_KEYS, weight=1000),
         _read("get", 2, "The value of a key", data.prepare_get),
         _read("mget", -2, "The values of many keys", data.prepare_mget, _ALL),
         _read("exists", -2, "How many of the keys exist", data.prepare_exists, _ALL),
         _read("strlen", 2, "The length of a value", data.prepare_strlen),
         _read("type", 2, "The type of a value: string or none", data.prepare_type),
+        _read("ttl", 2, "How many seconds a key has left", timed.prepare_ttl),
+        _read("pttl", 2, "How many milliseconds a key has left", timed.prepare_pttl),
         _read("dbsize", 1, "How many keys there are", data.prepare_dbsize, _NO_KEYS, weight=500),
         _walk("keys", 2, "All keys that match a pattern", data.prepare_keys),
         _walk("scan", -2, "Some of the keys, from a cursor on", data.prepare_scan),

@@ -22,7 +22,6 @@ from raft_actors.service.operations import (
     many,
     operation,
     parse_integer,
-    set_value,
 )
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
@@ -56,27 +55,6 @@ _CURSOR = re.compile(rb"([+-]?)0*([0-9]{1,20})|")
 _CURSORS = 2**64
 
 # --- writes ---
-
-_SET_OPTIONS = {b"NX": SetOption.IF_ABSENT, b"XX": SetOption.IF_PRESENT, b"GET": SetOption.RETURN_OLD}
-_EXPIRY_OPTIONS = frozenset({b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL"})
-
-
-def prepare_set(request: Request) -> bytes | ErrorReply:
-    """SET key value [NX | XX] [GET]"""
-    key, value = request[1], request[2]
-    if len(request) == 3:
-        return set_value(key, value)
-    options = SetOption(0)
-    for word in request[3:]:
-        name = word.upper()
-        if name in _EXPIRY_OPTIONS:
-            return ErrorReply(f"ERR SET with {name.decode()} is not supported: keys of this service do not expire")
-        if name not in _SET_OPTIONS:
-            return SYNTAX_ERROR
-        options |= _SET_OPTIONS[name]
-    if SetOption.IF_ABSENT in options and SetOption.IF_PRESENT in options:
-        return SYNTAX_ERROR
-    return operation(Operation.SET_WITH_OPTIONS, key, value, int(options))
 
 
 def prepare_setnx(request: Request) -> bytes:
@@ -132,8 +110,13 @@ def prepare_append(request: Request) -> bytes:
     return operation(Operation.APPEND, request[1], request[2])
 
 
+def prepare_getdel(request: Request) -> bytes:
+    """GETDEL key"""
+    return operation(Operation.GET_AND_DELETE, request[1])
+
+
 def prepare_flushall(request: Request) -> bytes | ErrorReply:
-    """FLUSHALL [ASYNC | SYNC]"""
+    """FLUSHALL [ASYNC | SYNC], and FLUSHDB: there is one database."""
     if len(request) > 2 or (len(request) == 2 and request[1].upper() not in (b"ASYNC", b"SYNC")):
         return SYNTAX_ERROR
     return operation(Operation.CLEAR)

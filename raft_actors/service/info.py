@@ -106,7 +106,7 @@ def _raft(context: Context) -> _Lines:
 def _keyspace(context: Context) -> _Lines:
     """This node's own copy, which may be stale."""
     if keys := len(context.machine):
-        yield "db0", f"keys={keys},expires=0,avg_ttl=0"
+        yield "db0", f"keys={keys},expires={len(context.machine.deadlines.at)},avg_ttl=0"
 
 
 _SECTIONS: dict[str, Callable[[Context], _Lines]] = {

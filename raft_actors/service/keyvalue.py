@@ -8,7 +8,7 @@ bucket. The price is about 0.1 µs for each access.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from itertools import chain
 from typing import Any, ClassVar
 from zlib import crc32
@@ -16,21 +16,24 @@ from zlib import crc32
 from typing_extensions import override
 
 from raft_actors.commands import CommandCodec
+from raft_actors.service.deadlines import Deadlines
 from raft_actors.service.kept import KEPT_REPLIES
 from raft_actors.service.operations import (
+    ALL_EXPIRE_OPTIONS,
     ALL_OPTIONS,
     HEAVIEST,
     HIGHEST_INTEGER,
     LOWEST_INTEGER,
     MAX_VALUE_BYTES,
+    ExpireOption,
     Operation,
     SetOption,
     UnknownOperation,
     decode,
     parse_integer,
 )
-from raft_actors.service.packing import open_packer, open_unpacker
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
+from raft_actors.service.snapshots import encode_snapshot, read_snapshot
 from raft_actors.state_machine import StateMachine
 
 BUCKETS = 1 << 14
@@ -49,8 +52,7 @@ _APPEND = int(Operation.APPEND)
 _COMPOUND = frozenset({int(Operation.TRANSACTION), int(Operation.PIPELINE)})
 _WEIGHTS = {int(Operation.CLEAR): 1000, int(Operation.COUNT_KEYS): 500}
 _BYTES_PER_WEIGHT = 4096  # copied in about the time of a plain command
-_SNAPSHOT_MARK = b"raft_actors key-value 1"
-_SNAPSHOT_PIECE_BYTES = 64 * 1024
+_TIME_LEFT = int(Operation.TIME_LEFT)
 
 Bucket = dict[bytes, bytes]
 Question = tuple[Any, ...]
@@ -67,8 +69,10 @@ class KeyValue(StateMachine[bytes, Reply]):
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = (UnknownOperation,)
     results: ClassVar[CommandCodec[Any]] = KEPT_REPLIES
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        """Begin empty. `clock`: seconds, for how much time a key has left between two entries of the log."""
         self._buckets: list[Bucket] = [{} for _ in range(BUCKETS)]
+        self.deadlines: Deadlines = Deadlines(clock)
 
     # --- the replicated operations ---
 
@@ -84,11 +88,20 @@ class KeyValue(StateMachine[bytes, Reply]):
         if number == _SET:
             key, value = arguments
             self._buckets[crc32(key) % BUCKETS][key] = value
+            if self.deadlines.at:
+                self.deadlines.at.pop(key, None)
             return OK
         return self._operations[number](self, *arguments)
 
+    @override
+    def pass_time(self, now_ms: int) -> None:
+        for key in self.deadlines.pass_time(now_ms):
+            del self._bucket(key)[key]
+
     def query(self, question: Question) -> Reply:
         """Answer one of the operations that read."""
+        if question[0] == _TIME_LEFT:
+            return self._time_left(*question[1:], passed_ms=self.deadlines.passed_ms())
         return self._operations[question[0]](self, *question[1:])
 
     def _transaction(self, *commands: bytes) -> Reply:
@@ -128,6 +141,7 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     def _set(self, key: bytes, value: bytes) -> Reply:
         self._bucket(key)[key] = value
+        self.deadlines.at.pop(key, None)
         return OK
 
     def _set_with_options(self, key: bytes, value: bytes, options: int) -> Reply:
@@ -138,6 +152,8 @@ class KeyValue(StateMachine[bytes, Reply]):
         refused = options & SetOption.IF_ABSENT if old is not None else options & SetOption.IF_PRESENT
         if not refused:
             bucket[key] = value
+            if not options & SetOption.KEEP_DEADLINE:
+                self.deadlines.at.pop(key, None)
         if options & SetOption.RETURN_OLD:
             return old
         return None if refused else OK
@@ -151,11 +167,15 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     def _set_many(self, *pairs: bytes) -> Reply:
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            self._bucket(key)[key] = value
+            self._set(key, value)
         return OK
 
     def _delete(self, *keys: bytes) -> Reply:
-        return sum(self._bucket(key).pop(key, None) is not None for key in keys)
+        return sum(self._pop(key) is not None for key in keys)
+
+    def _pop(self, key: bytes) -> bytes | None:
+        self.deadlines.at.pop(key, None)
+        return self._bucket(key).pop(key, None)
 
     def _increment(self, key: bytes, amount: int) -> Reply:
         bucket = self._bucket(key)
@@ -178,7 +198,64 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     def _clear(self) -> Reply:
         self._buckets = [{} for _ in range(BUCKETS)]
+        self.deadlines.replace(self.deadlines.now_ms, {})
         return OK
+
+    # --- time ---
+
+    def _set_for(self, key: bytes, value: bytes, options: int, left_ms: int) -> Reply:
+        before = self.get(key) is not None
+        reply = self._set_with_options(key, value, options)
+        if not options & (SetOption.IF_PRESENT if not before else SetOption.IF_ABSENT):
+            self._expire_in(key, left_ms)
+        return reply
+
+    def _expire_in(self, key: bytes, left_ms: int) -> None:
+        if left_ms > 0:
+            self.deadlines.set(key, self.deadlines.now_ms + left_ms)
+        else:
+            self._pop(key)
+
+    def _expire(self, key: bytes, left_ms: int, options: int) -> Reply:
+        if options & ~ALL_EXPIRE_OPTIONS:
+            raise UnknownOperation(f"no key-value command: options {options} of EXPIRE are of a later version")
+        if self.get(key) is None:
+            return 0
+        before_ms = self.deadlines.left_ms(key)
+        never = before_ms < 0
+        if (
+            (options & ExpireOption.IF_NONE and not never)
+            or (options & (ExpireOption.IF_ANY | ExpireOption.IF_LATER) and never)
+            or (options & ExpireOption.IF_LATER and left_ms <= before_ms)
+            or (options & ExpireOption.IF_SOONER and not never and left_ms >= before_ms)
+        ):
+            return 0
+        self._expire_in(key, left_ms)
+        return 1
+
+    def _persist(self, key: bytes) -> Reply:
+        return int(self.deadlines.at.pop(key, None) is not None)
+
+    def _get_and_expire(self, key: bytes, left_ms: int) -> Reply:
+        value = self.get(key)
+        if value is not None:
+            self._expire_in(key, left_ms)
+        return value
+
+    def _get_and_persist(self, key: bytes) -> Reply:
+        self._persist(key)
+        return self.get(key)
+
+    def _time_left(self, key: bytes, unit_ms: int, *, passed_ms: int = 0) -> Reply:
+        if self.get(key) is None:
+            return -2
+        left_ms = self.deadlines.left_ms(key, passed_ms)
+        return left_ms if left_ms < 0 else (left_ms + unit_ms // 2) // unit_ms
+
+    def _time_passed(self) -> Reply:
+        return OK
+
+    # --- reading ---
 
     def _get_many(self, *keys: bytes) -> Reply:
         return list(map(self.get, keys))
@@ -219,6 +296,14 @@ class KeyValue(StateMachine[bytes, Reply]):
         Operation.COUNT_KEYS: __len__,
         Operation.TRANSACTION: _transaction,
         Operation.PIPELINE: _pipeline,
+        Operation.GET_AND_DELETE: _pop,
+        Operation.SET_FOR: _set_for,
+        Operation.EXPIRE: _expire,
+        Operation.PERSIST: _persist,
+        Operation.GET_AND_EXPIRE: _get_and_expire,
+        Operation.GET_AND_PERSIST: _get_and_persist,
+        Operation.TIME_LEFT: _time_left,
+        Operation.PASS_TIME: _time_passed,
     }
 
     # --- reading all keys, or some of them ---
@@ -244,7 +329,8 @@ class KeyValue(StateMachine[bytes, Reply]):
 
         Copies references at once (a million keys: 80 ms), and encodes while it is drawn from.
         """
-        return _encode_snapshot([bucket.copy() for bucket in self._buckets if bucket])
+        buckets = [bucket.copy() for bucket in self._buckets if bucket]
+        return encode_snapshot(buckets, self.deadlines.now_ms, self.deadlines.at.copy())
 
     @override
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
@@ -254,26 +340,13 @@ class KeyValue(StateMachine[bytes, Reply]):
             ValueError: the bytes are no snapshot of this machine, or end early.
         """
         buckets: list[Bucket] = [{} for _ in range(BUCKETS)]
-        unpacker = open_unpacker()
-        expected, count = None, 0
-        fields: list[Any] = []
-        async for chunk in chunks:
-            unpacker.feed(chunk)
-            fields.extend(unpacker)
-            if expected is None and len(fields) >= 2:
-                mark, expected = fields[:2]
-                if mark != _SNAPSHOT_MARK or type(expected) is not int:
-                    raise ValueError("no snapshot of a key-value machine, or one of a later version")
-                del fields[:2]
-            if expected is not None:
-                whole = len(fields) // 2 * 2
-                for key, value in zip(fields[0:whole:2], fields[1:whole:2], strict=True):
-                    buckets[crc32(key) % BUCKETS][key] = value
-                del fields[:whole]
-                count += whole // 2
-        if fields or count != expected:
-            raise ValueError(f"the snapshot ends early: {count} keys of {expected}")
+
+        def put(key: bytes, value: bytes) -> None:
+            buckets[crc32(key) % BUCKETS][key] = value
+
+        now_ms, at = await read_snapshot(chunks, put)
         self._buckets = buckets
+        self.deadlines.replace(now_ms, at)
 
 
 def _decode_parts(commands: Iterable[bytes]) -> list[list[Any]]:
@@ -285,25 +358,3 @@ def _decode_parts(commands: Iterable[bytes]) -> list[list[Any]]:
     if any(number in _COMPOUND for number, *_ in decoded):
         raise ValueError("no key-value command: a transaction in a transaction")
     return decoded
-
-
-def _encode_snapshot(buckets: list[Bucket]) -> Iterator[bytes]:
-    """A mark, the number of keys, then key and value by turns, each as msgpack."""
-    packer = open_packer()
-    packer.pack(_SNAPSHOT_MARK)
-    packer.pack(sum(map(len, buckets)))
-    buckets.reverse()
-    while buckets:
-        for key, value in buckets.pop().items():  # what is encoded need not be kept alive any longer
-            packer.pack(key)
-            if len(value) < _SNAPSHOT_PIECE_BYTES:
-                packer.pack(value)
-            else:
-                # The header by hand and then the value itself: a large value is never copied.
-                yield packer.bytes() + b"\xc6" + len(value).to_bytes(4, "big")
-                packer.reset()
-                yield value
-        if len(packer.getbuffer()) >= _SNAPSHOT_PIECE_BYTES:
-            yield packer.bytes()
-            packer.reset()
-    yield packer.bytes()

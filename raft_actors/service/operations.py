@@ -63,6 +63,22 @@ class Operation(enum.IntEnum):
     """command, … (each encoded as it would be by itself, and none a transaction or a pipeline)"""
     PIPELINE = 15
     """command, … (likewise)"""
+    GET_AND_DELETE = 16
+    """key"""
+    SET_FOR = 17
+    """key, value, sum of `SetOption`, milliseconds until it expires"""
+    EXPIRE = 18
+    """key, milliseconds until it expires (0 or less: now), sum of `ExpireOption`"""
+    PERSIST = 19
+    """key"""
+    GET_AND_EXPIRE = 20
+    """key, milliseconds until it expires (0 or less: now)"""
+    GET_AND_PERSIST = 21
+    """key"""
+    TIME_LEFT = 22
+    """key, milliseconds of the unit that the answer is in"""
+    PASS_TIME = 23
+    """(none; it is the time that comes with it that is wanted)"""
 
 
 class SetOption(enum.IntFlag):
@@ -71,13 +87,25 @@ class SetOption(enum.IntFlag):
     IF_ABSENT = 1
     IF_PRESENT = 2
     RETURN_OLD = 4
+    KEEP_DEADLINE = 8
+
+
+class ExpireOption(enum.IntFlag):
+    """Options of EXPIRE: only where the key has no deadline, has one, has a sooner one, or a later one or none."""
+
+    IF_NONE = 1
+    IF_ANY = 2
+    IF_LATER = 4
+    IF_SOONER = 8
 
 
 ALL_OPTIONS = sum(SetOption)
+ALL_EXPIRE_OPTIONS = sum(ExpireOption)
 
 
 _OPERATIONS = len(Operation)
-_READS = frozenset(range(Operation.GET, Operation.TRANSACTION))
+_READS = frozenset({*range(Operation.GET, Operation.TRANSACTION), int(Operation.TIME_LEFT)})
+_TIMED = frozenset(map(int, (Operation.SET_FOR, Operation.EXPIRE, Operation.GET_AND_EXPIRE, Operation.TIME_LEFT)))
 _SET = int(Operation.SET)  # packing an IntEnum member goes through its __index__: slower
 
 
@@ -131,6 +159,11 @@ def decode(command: bytes) -> list[Any]:
 def only_reads(command: bytes) -> bool:
     """Whether a command (and no transaction) changes nothing."""
     return decode(command)[0] in _READS
+
+
+def is_timed(command: bytes) -> bool:
+    """Whether what a command does depends on log time, so that the time has to come with it."""
+    return command[0] & 0xF0 == 0x90 and command[1] in _TIMED  # a short array, as theirs are, and the number
 
 
 def parse_integer(digits: bytes) -> int | None:

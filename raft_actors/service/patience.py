@@ -68,24 +68,26 @@ class PatientReplica:
 
     # --- writes ----------------------------------------------------------------------------------------------
 
-    async def write(self, commands: Sequence[bytes]) -> list[Any]:
+    async def write(self, commands: Sequence[bytes], *, timed: bool = False) -> list[Any]:
         """Have commands carried out in order, with nothing between them as long as leadership lasts; return their
-        results. The result of one that failed is its `ProposalError`.
+        results. The result of one that failed is its `ProposalError`. Where one is `timed`, log time comes with them,
+        as with all that goes by way of a session.
 
         Raises:
             ProposalError: it holds of each of them.
         """
         done: list[Any] = []
-        try:
-            if len(commands) == 1:
-                return [await self._node.propose(commands[0], forward=False)]
-            return await self._node.propose_many(commands, forward=False)
-        except NotMember:
-            raise
-        except NotLeader:
-            pass
-        except NotCommitted as error:
-            done += error.results
+        if not timed:
+            try:
+                if len(commands) == 1:
+                    return [await self._node.propose(commands[0], forward=False)]
+                return await self._node.propose_many(commands, forward=False)
+            except NotMember:
+                raise
+            except NotLeader:
+                pass
+            except NotCommitted as error:
+                done += error.results
         while len(done) < len(commands):
             some = self._fitting(commands[len(done) :])
             try:

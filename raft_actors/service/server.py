@@ -24,6 +24,7 @@ from raft_actors.service.pipeline import answer_run, takes_time
 from raft_actors.service.replica import Replica
 from raft_actors.service.replies import LARGE_BYTES, ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
+from raft_actors.service.timekeeping import keep_time
 from raft_actors.transports.sockets import listening
 from raft_actors.transports.sockets.direct import DirectStream
 from raft_actors.transports.sockets.stream import TcpStream
@@ -85,6 +86,7 @@ class Service:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(self._door.watch)
+                accepting.start_soon(keep_time, self.context)
                 # Listeners close as soon as nothing more is accepted: other nodes' clients then see it at
                 # once.
                 with self._accepting:

@@ -15,7 +15,7 @@ from raft_actors.errors import CommandTooLarge, ProposalError
 from raft_actors.service.command import AfterMulti, Command, Local, Read, Write
 from raft_actors.service.connection import Context, Session, Transaction
 from raft_actors.service.keyvalue import Question
-from raft_actors.service.operations import HEAVIEST, transaction
+from raft_actors.service.operations import HEAVIEST, is_timed, transaction
 from raft_actors.service.packing import pack
 from raft_actors.service.refusals import refusal
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
@@ -115,8 +115,8 @@ async def _carry_out(context: Context, parts: Sequence[bytes | Question]) -> lis
     questions = [part for part in parts if not isinstance(part, bytes)]
     if len(questions) == len(parts):
         return await context.any_node.read(lambda machine: list(map(machine.query, questions)))
-    command = transaction([part if isinstance(part, bytes) else pack(part) for part in parts])
-    (results,) = await context.any_node.write([command])
+    commands = [part if isinstance(part, bytes) else pack(part) for part in parts]
+    (results,) = await context.any_node.write([transaction(commands)], timed=any(map(is_timed, commands)))
     if isinstance(results, ProposalError):
         raise results
     return list(results)

@@ -97,6 +97,10 @@ class RecordingStateMachine(StateMachine[C, R]):
         return result
 
     @override
+    def pass_time(self, now_ms: int) -> None:
+        self.inner.pass_time(now_ms)
+
+    @override
     def touches(self, command: Any) -> Collection[Hashable] | None:
         keys: Collection[Hashable] | None = self.inner.touches(command)
         return keys

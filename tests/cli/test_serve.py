@@ -125,7 +125,7 @@ async def test_leadership_goes_before_slow_clients_have_their_replies(
         yield node
 
     monkeypatch.setattr(serve, "open_node", open_node)
-    monkeypatch.setattr(serve, "KeyValue", lambda: node.machine)
+    monkeypatch.setattr(serve, "KeyValue", lambda **_: node.machine)
     monkeypatch.setattr(serve, "_announce", lambda _: served.set())
     settings = serve.settings_of(make_parser().parse_args(command(cluster)))
     stopping = trio.Event()

@@ -45,6 +45,7 @@ class LoneReplica:
     calls: list[tuple[str, int]] = attrs.field(factory=list)
     applied: int = 0
     leader: str | None = "n1"
+    numbered: int = 0
     gate: trio.Event | None = None
     waiting: trio.Event = attrs.field(factory=trio.Event)
 
@@ -61,8 +62,8 @@ class LoneReplica:
         return [self.machine.apply(command) for command in commands]
 
     @asynccontextmanager
-    async def session(self, *, end: bool = True) -> AsyncGenerator[LoneReplica]:
-        yield self
+    async def session(self, *, end: bool = True) -> AsyncGenerator[LoneSession]:
+        yield LoneSession(self)
 
     async def read(self, query: Callable[[Any], T]) -> T:
         self.calls.append(("read", 1))
@@ -118,6 +119,17 @@ class LoneReplica:
             snapshot_index=0,
             snapshot_term=0,
         )
+
+
+@attrs.frozen
+class LoneSession:
+    """Counts what is proposed by way of it."""
+
+    replica: LoneReplica
+
+    async def propose(self, command: bytes) -> Any:
+        self.replica.numbered += 1
+        return await self.replica.propose(command)
 
 
 @attrs.define

@@ -21,7 +21,7 @@ from raft_actors.service.patience import OutcomeUnknown, PatientReplica
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
 from raft_actors.testing import SimulatedCluster, open_cluster
 from raft_actors.testing.cluster import UNRELIABLE
-from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
+from tests.service.support import ADDRESSES, Conversation, LoneReplica, LoneSession, request
 
 T = TypeVar("T")
 
@@ -145,10 +145,10 @@ class Elsewhere(LoneReplica):
 
     @override
     @asynccontextmanager
-    async def session(self, *, end: bool = True) -> AsyncGenerator[LoneReplica]:
+    async def session(self, *, end: bool = True) -> AsyncGenerator[LoneSession]:
         if not self.sessions:
             raise ConfigurationError("node 'n2' is of a version that knows no sessions")
-        yield self
+        yield LoneSession(self)
 
 
 INCREMENT = operation(Operation.INCREMENT, b"k", 1)

@@ -3,85 +3,15 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
-import attrs
 import pytest
 import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raft_actors.service.resp import Request, RequestParser
-from tests.service.support import Conversation, request, tool
-
-
-@attrs.define
-class Redis:
-    """One connection to a real Redis."""
-
-    address: Path
-    connection: socket.socket
-    asked: int = 0
-
-    def say(self, wire: bytes) -> bytes:
-        """The replies to all requests in `wire`. A request that Redis answers with a unique text marks their end."""
-        self.asked += 1
-        mark = b"end %d" % self.asked
-        self.connection.sendall(wire + request(b"ECHO", mark))
-        tail = b"$%d\r\n%b\r\n" % (len(mark), mark)
-        received = b""
-        while not received.endswith(tail):
-            data = self.connection.recv(1 << 20)
-            assert data, f"Redis closed the connection after {received!r}"
-            received += data
-        return received[: -len(tail)]
-
-    def say_in_transaction(self, wire: bytes) -> bytes:
-        """The reply to one request, where nothing else may be asked behind it: it would be queued."""
-        self.connection.sendall(wire)
-        received = b""
-        while end_of_reply(received, 0) is None:
-            data = self.connection.recv(1 << 20)
-            assert data, f"Redis closed the connection after {received!r}"
-            received += data
-        return received
-
-
-def end_of_reply(wire: bytes, start: int) -> int | None:
-    """Where the RESP2 reply that begins at `start` ends; None where it is not there yet."""
-    line_end = wire.find(b"\r\n", start)
-    if line_end < 0:
-        return None
-    mark, position = wire[start : start + 1], line_end + 2
-    count = int(wire[start + 1 : line_end]) if mark in (b"$", b"*") else 0
-    if mark == b"$":
-        position += count + 2 if count >= 0 else 0
-        return position if position <= len(wire) else None
-    for _ in range(max(0, count)):
-        following = end_of_reply(wire, position)
-        if following is None:
-            return None
-        position = following
-    return position
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    folder: Path = tmp_path_factory.mktemp("redis")
-    arguments = ["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no", "--databases", "1"]
-    with subprocess.Popen([tool("redis-server"), *arguments], cwd=folder, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if b"ready to accept connections" in line.lower():
-                break
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(folder / "s"))
-            yield Redis(folder / "s", connection)
-        process.terminate()
-        process.communicate()
-
+from tests.service.real_redis import Redis
+from tests.service.support import Conversation, request
 
 keys = st.sampled_from([b"a", b"b", b"key:1", b"key:2", b"", b"h[x]*"])
 edges = [b"9223372036854775807", b"-9223372036854775808", b"9223372036854775806", b"-9223372036854775807"]
@@ -116,13 +46,16 @@ good = st.one_of(
     set_with_options,
     fixed("setnx", keys, values),
     fixed("getset", keys, values),
+    fixed("getdel", keys),
     repeated("mset", values),
     repeated("del", keys),
+    repeated("unlink", keys),
     *(fixed(name, keys) for name in ("incr", "decr", "get", "strlen", "type")),
     *(fixed(name, keys, values) for name in ("incrby", "decrby", "append")),
     *(repeated(name, keys) for name in ("mget", "exists")),
     fixed("dbsize"),
     fixed("flushall"),
+    fixed("flushdb"),
     fixed("flushall", st.sampled_from([b"sync", b"ASYNC", b"oops"])),
     fixed("echo", values),
     fixed("ping"),
@@ -133,6 +66,7 @@ good = st.one_of(
 names = spelt(
     *("set", "setnx", "getset", "mset", "del", "incr", "incrby", "decr", "decrby", "append", "flushall"),
     *("get", "mget", "exists", "strlen", "type", "dbsize", "ping", "echo", "select", "nosuch"),
+    *("getdel", "unlink", "flushdb", "persist", "ttl", "pttl", "getex", "setex", "psetex"),
 )
 # RESET, QUIT, HELLO, CLIENT and CONFIG differ from Redis on purpose; INFO and COMMAND in what they tell.
 mistaken = st.tuples(names, st.lists(words, max_size=4)).map(lambda both: [both[0], *both[1]])

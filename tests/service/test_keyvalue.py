@@ -123,6 +123,8 @@ def model_apply(state: dict[bytes, bytes], command: bytes) -> object:
             return len(state)
         case Operation.TRANSACTION | Operation.PIPELINE:
             return [model_apply(state, one) for one in arguments]
+        case _:
+            raise AssertionError(f"{describe(command)}: test_expiry.py has a model of it")
 
 
 @example(
@@ -355,10 +357,11 @@ def test_descriptions() -> None:
     [
         pack((len(Operation), b"key")),
         pack((1000,)),
-        pack((int(Operation.SET_WITH_OPTIONS), b"key", b"value", 8)),
+        pack((int(Operation.SET_WITH_OPTIONS), b"key", b"value", 16)),
+        pack((int(Operation.EXPIRE), b"key", 10, 16)),
         pack((int(Operation.TRANSACTION), set_value(b"key", b"value"), pack((len(Operation), b"key")))),
     ],
-    ids=["the next operation", "a far one", "an option", "in a transaction"],
+    ids=["the next operation", "a far one", "an option", "an option of EXPIRE", "in a transaction"],
 )
 def test_what_a_later_version_may_know_ends_the_node_and_changes_nothing(command: bytes) -> None:
     """Replicas of that version carry it out: taken for the command's outcome, this one would part ways with them."""

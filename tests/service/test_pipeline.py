@@ -241,16 +241,6 @@ async def test_clients_introduce_themselves() -> None:
     assert (await conversation.ask("CLIENT", "LIST")).startswith(b"-ERR unknown subcommand 'LIST'")
 
 
-async def test_expiry_is_refused() -> None:
-    conversation = Conversation()
-    for option in ("EX", "px", "EXAT", "PXAT", "KEEPTTL"):
-        reply = await conversation.ask("SET", "k", "v", option, "10")
-        assert (
-            reply == f"-ERR SET with {option.upper()} is not supported: keys of this service do not expire\r\n".encode()
-        )
-    assert conversation.replica.calls == []
-
-
 async def test_long_patterns_are_refused() -> None:
     conversation = Conversation()
     for words in (["KEYS", "a" * 1025], ["SCAN", "0", "MATCH", "a" * 1025]):

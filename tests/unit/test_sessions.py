@@ -157,8 +157,8 @@ def test_what_is_no_entry_of_a_session_is_refused(data: bytes) -> None:
 def test_a_leader_says_how_much_time_has_passed_and_loses_none_of_it() -> None:
     clock = LogClock()
     clock.begin(100.0)
-    assert clock.tick(100.5) is None
-    told = [clock.tick(now) for now in (101.25, 102.0, 102.5, 105.0)]
+    assert clock.tick(100.0005) is None
+    told = [clock.tick(now) for now in (101.25, 101.2505, 102.5, 105.0)]
     passed = [SessionEntry.decode(entry).value for entry in told if entry is not None]
     assert sum(passed) == 5000
     assert len(passed) == 3
