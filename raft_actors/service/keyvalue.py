@@ -52,6 +52,7 @@ _APPEND = int(Operation.APPEND)
 _COMPOUND = frozenset({int(Operation.TRANSACTION), int(Operation.PIPELINE)})
 _WEIGHTS = {int(Operation.CLEAR): 1000, int(Operation.COUNT_KEYS): 500}
 _BYTES_PER_WEIGHT = 4096  # copied in about the time of a plain command
+_GET = int(Operation.GET)
 _TIME_LEFT = int(Operation.TIME_LEFT)
 
 Bucket = dict[bytes, bytes]
@@ -100,9 +101,13 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     def query(self, question: Question) -> Reply:
         """Answer one of the operations that read."""
-        if question[0] == _TIME_LEFT:
+        number = question[0]
+        if number == _GET:
+            key = question[1]
+            return self._buckets[crc32(key) % BUCKETS].get(key)
+        if number == _TIME_LEFT:
             return self._time_left(*question[1:], passed_ms=self.deadlines.passed_ms())
-        return self._operations[question[0]](self, *question[1:])
+        return self._operations[number](self, *question[1:])
 
     def _transaction(self, *commands: bytes) -> Reply:
         """Carry out one after the other; the reply is the list of theirs.

@@ -9,6 +9,7 @@ changes nothing: it sees the writes before it and none after.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -56,8 +57,11 @@ async def answer_run(context: Context, session: Session, requests: Sequence[Requ
     run = _prepare_run(context, session, requests[start : start + LONGEST_RUN])
     if not run.parts:
         return [reply for reply in run.replies if not isinstance(reply, _Waiting)]
-    results = iter(await (_write(context, run) if run.writes else _read(context, run)))
-    return [next(results) if isinstance(reply, _Waiting) else reply for reply in run.replies]
+    results = await (_write(context, run) if run.writes else _read(context, run))
+    if len(results) == len(run.replies):
+        return results
+    rest = iter(results)
+    return [next(rest) if isinstance(reply, _Waiting) else reply for reply in run.replies]
 
 
 def _find(context: Context, session: Session, request: Request) -> Command | ErrorReply:
@@ -146,8 +150,16 @@ def _prepare_run(context: Context, session: Session, requests: Sequence[Request]
             _count_denied(context, command)
             run.replies.append(command)
             continue
-        if not isinstance(command, Write | Read | KeyWalk):
+        if not isinstance(command, (Read, Write, KeyWalk)):
             break
+        if isinstance(command, Read) and not run.writes:  # the same, without looking at what it is not
+            question = command.prepare(request)
+            if isinstance(question, ErrorReply):
+                run.replies.append(question)
+            else:
+                run.parts.append(question)
+                run.replies.append(_WAITING)
+            continue
         part = command.prepare(request)
         if isinstance(part, ErrorReply):
             run.replies.append(part)
@@ -172,12 +184,15 @@ async def _write(context: Context, run: _Run) -> list[Reply]:
 
 
 async def _read(context: Context, run: _Run) -> list[Reply]:
-    def query_all(machine: KeyValue) -> list[Reply | Listing]:
-        return [part(machine) if callable(part) else machine.query(part) for part in questions]
+    def query_all(machine: KeyValue) -> list[Any]:
+        query = machine.query
+        return [part(machine) if callable(part) else query(part) for part in questions]
 
     questions = [part for part in run.parts if not isinstance(part, bytes)]
     try:
         results = await context.any_node.read(query_all)
     except ProposalError as error:
         return [refusal(context, error, reading=True)] * len(questions)
+    if not run.walks:
+        return results
     return [await item.reply() if isinstance(item, Listing) else item for item in results]

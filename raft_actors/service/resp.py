@@ -31,6 +31,13 @@ _SMALL_NUMBERS = {b"%d" % number: number for number in range(2048)}
 _NUMBER = re.compile(rb"0|-?[1-9][0-9]{0,17}")
 """As Redis reads numbers: no plus sign, blanks or leading zeros."""
 
+_SHORT_BYTES = 999
+_SHORT = re.compile(
+    rb"\*([23])\r\n\$(\d{1,3})\r\n([^\r]{0,999})\r\n\$(\d{1,3})\r\n([^\r]{0,999})\r\n"
+    rb"(?:\$(\d{1,3})\r\n([^\r]{0,999})\r\n)?"
+)
+"""Most requests there are: two or three short arguments without a line break, as if their lengths were no matter."""
+
 
 @attrs.frozen
 class RequestLimits:
@@ -56,6 +63,17 @@ def _number(digits: bytes) -> int | None:
     return int(digits) if _NUMBER.fullmatch(digits) else None
 
 
+def _short_request(found: re.Match[bytes]) -> Request | None:
+    """The request, if it is what it looks like to `_SHORT`: a length decides where an argument ends."""
+    count, size, name, other_size, argument, last_size, last = found.groups()
+    number = _SMALL_NUMBERS.get
+    if number(size) != len(name) or number(other_size) != len(argument):
+        return None
+    if last is None:
+        return [name, argument] if count == b"2" else None
+    return [name, argument, last] if count == b"3" and number(last_size) == len(last) else None
+
+
 class RequestParser:
     """Collects bytes and hands out requests.
 
@@ -66,6 +84,11 @@ class RequestParser:
     def __init__(self, limits: RequestLimits | None = None) -> None:
         self.error: ProtocolError | None = None
         self._limits = limits or RequestLimits()
+        self._takes_short = (
+            self._limits.max_arguments >= 3
+            and self._limits.max_bulk_bytes >= _SHORT_BYTES
+            and self._limits.max_request_bytes >= 4 * _SHORT_BYTES
+        )
         self._pending = bytearray()
         self._wanted = 0  # how long `pending` must get before looking at it again is worth while
         # The request under way: its arguments so far, how many are missing, how many of its bytes were
@@ -111,10 +134,14 @@ class RequestParser:
 
     def _take(self, data: bytes, requests: list[Request]) -> int:
         """Move complete requests from `data` to `requests`; return where the incomplete rest starts."""
-        position, end = 0, len(data)
+        position, end, takes_short = 0, len(data), self._takes_short
         self._wanted = 0
         while position < end:
             if not self._missing:
+                if takes_short and (short := _SHORT.match(data, position)) and (request := _short_request(short)):
+                    requests.append(request)
+                    position = short.end()
+                    continue
                 start = position
                 if data[position] == _ASTERISK:
                     position = self._take_header(data, position)

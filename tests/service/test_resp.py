@@ -75,6 +75,28 @@ def test_garbage_gives_the_same_requests_and_error_for_any_cut(wire: bytes, cuts
     whole = parse([wire])
     assert parse(cut(wire, cuts)) == whole
     assert parse([wire[i : i + 1] for i in range(len(wire))]) == whole
+    # Short requests that come in one piece are taken apart by another way, if the limits have room for any.
+    roomy = RequestLimits()
+    assert parse([wire[i : i + 1] for i in range(len(wire))], roomy) == parse([wire], roomy)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        *(
+            b"*2\r\n$1\r\na\r\n$%b\r\nbb\r\n*1\r\n$4\r\nPING\r\n" % length
+            for length in (b"1", b"2", b"3", b"02", b"-2", b"x")
+        ),
+        b"*3\r\n$1\r\na\r\n$1\r\nb\r\n" + request(b"PING"),
+        *(b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$%b\r\ncc\r\n" % size + request(b"PING") for size in (b"1", b"2", b"3")),
+        b"*2\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n",
+        *(request(b"SET", b"k", b"v" * size) for size in (0, 998, 999, 1000, 1001)),
+        request(b"GET", b"a\r\nb") + request(b"SET", b"k", b"\r") + request(b"GET", b"\n"),
+    ],
+)
+def test_short_requests_are_the_same_in_one_piece_and_in_many(wire: bytes) -> None:
+    roomy = RequestLimits()
+    assert parse([wire], roomy) == parse([wire[i : i + 1] for i in range(len(wire))], roomy)
 
 
 @pytest.mark.parametrize(
