@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -22,6 +23,9 @@ settings: a follower has to take whatever the leader has committed, of whatever 
 
 _MOST_CLOCK_ERROR = 0.2
 
+#: Nodes say them to each other when they greet, in a message of a bounded size.
+_MOST_SKIPPED = 64
+
 _SIZES = ("max_command_bytes", "max_append_bytes", "snapshot_chunk_bytes")
 
 
@@ -30,6 +34,14 @@ def _frozen_addresses(voters: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _sorted_digests(digests: Mapping[int, str]) -> Mapping[int, str]:
+    for index, digest in digests.items():
+        if type(index) is not int or index < 1 or re.fullmatch("[0-9a-f]{16}", str(digest)) is None:
+            raise ConfigurationError(
+                "skipped_commands maps log indexes to digests, as the error that ended a node names them, not "
+                f"{index!r} to {digest!r}"
+            )
+    if len(digests) > _MOST_SKIPPED:
+        raise ConfigurationError(f"skipped_commands may name {_MOST_SKIPPED} commands, not {len(digests)}")
     return dict(sorted(digests.items()))
 
 
@@ -86,7 +98,8 @@ class ClusterConfig:
             does not wait for its end.
         skipped_commands: log index → digest of commands that no node carries out, because they would end every one. The
             error that ends a node gives both. Give it to every node before any is started, and only where none has
-            applied the command: one that has differs from then on. A node whose log holds another command there ends.
+            applied the command: one that has differs from then on. A node whose log holds another command there ends,
+            and nodes with other lists refuse each other.
     """
 
     cluster_id: str
@@ -98,6 +111,11 @@ class ClusterConfig:
         _check_name("cluster_id", self.cluster_id)
         for node_id in self.voters:
             _check_name("a node's id", node_id)
+
+    @property
+    def skipped_text(self) -> str:
+        """`skipped_commands` as nodes say them to each other: equal texts are equal lists; empty for none."""
+        return ", ".join(f"{index}: {digest}" for index, digest in self.skipped_commands.items())
 
 
 @attrs.frozen(kw_only=True)

@@ -63,6 +63,7 @@ class Endpoint:
             follower that hears none asks for votes. A peer with which this node would not keep a leader is refused; 0:
             not compared.
         leases: what leases leaders hold (`config.Leases`); empty: none. A peer that says otherwise is refused.
+        skipped_commands: which commands this node leaves out (`ClusterConfig.skipped_text`); likewise.
         certificate_expiring: told once a day, from some time before it on, when this node's certificate ends, in
             seconds since 1970. Never blocks.
         incarnation: of this node's store; peers are told. "": nothing is said of it.
@@ -87,6 +88,7 @@ class Endpoint:
     election_timeout_s: float = 0.0
     stranger: Stranger = _keep_out
     leases: str = ""
+    skipped_commands: str = ""
     certificate_expiring: Callable[[float], None] = _no_matter_when
     incarnation: str = ""
     address: str = ""

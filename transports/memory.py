@@ -385,7 +385,13 @@ class MemoryTransport(Transport):
 
 
 def is_of_same_cluster(one: Endpoint, other: Endpoint) -> bool:
-    """Whether two nodes' clusters have the same id and leases, and began with the same voters, where both know them."""
+    """Whether two nodes' clusters have the same id, leases and skipped commands, and began with the same voters, where
+    both know them.
+    """
     if one.initial_voters != other.initial_voters and one.initial_voters and other.initial_voters:
         return False
-    return one.cluster_id == other.cluster_id and one.leases == other.leases
+    return (one.cluster_id, one.leases, one.skipped_commands) == (
+        other.cluster_id,
+        other.leases,
+        other.skipped_commands,
+    )

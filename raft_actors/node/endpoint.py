@@ -29,6 +29,7 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         heartbeat_interval_s=config.heartbeat_interval_s,
         election_timeout_s=config.election_timeout_s[0],
         leases=str(cluster.leases or ""),
+        skipped_commands=cluster.skipped_text,
         certificate_expiring=lambda expires_at: supervisor.events.publish(CertificateExpiring(expires_at)),
         incarnation=acquaintances.incarnation,
         address=supervisor.address or state.address_of(node_id) or "",

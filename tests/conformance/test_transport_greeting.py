@@ -50,6 +50,25 @@ async def test_who_is_not_admitted_reaches_nobody_and_is_told(world: World, nurs
     assert b.received == [("c", numbered(2))]
 
 
+async def test_nodes_that_leave_out_other_commands_hear_nothing_of_each_other(
+    world: World, nursery: trio.Nursery
+) -> None:
+    a = world.member("a", skipped_commands="7: 0123456789abcdef")
+    b = world.member("b", skipped_commands="7: 0123456789abcdef")
+    c = world.member("c")
+    for member in (a, b, c):
+        await member.start(nursery)
+    await a.exchange(b, numbered(1))
+
+    def both_refused() -> bool:
+        a.transport.send_nowait("c", numbered(2))
+        c.transport.send_nowait("a", numbered(3))
+        return all(one.transport.statistics().refused_handshakes for one in (a, c))
+
+    await wait_until(both_refused)
+    assert (a.received, c.received) == ([], [])
+
+
 async def test_what_a_node_says_may_change_while_it_runs(world: World, nursery: trio.Nursery) -> None:
     index = 3
     greetings: list[Greeting] = []

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES as ALL_FEATURES
 from raft_actors.transports import Endpoint
@@ -22,8 +23,8 @@ from raft_actors.transports.wire.handshake import (
     ProtocolRange,
     Verdict,
     judge,
-    voters_digest,
 )
+from raft_actors.transports.wire.settings import voters_digest
 
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=255)
 FEATURES = st.frozensets(st.from_regex(r"[a-z][a-z-]{0,20}", fullmatch=True), max_size=5)
@@ -231,6 +232,46 @@ def test_a_node_of_version_2_that_calls_is_refused_in_words_that_it_reads() -> N
 @pytest.mark.parametrize("data", ANSWERS_2, ids=repr)
 def test_a_node_of_version_2_that_is_called_refuses(data: bytes) -> None:
     assert Answer.decode(data) == Answer(Verdict.OTHER_VERSION, protocol(2, 2))
+
+
+SKIPPED = ("7: 0123456789abcdef", "9: fedcba9876543210")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "detail"),
+    [
+        ((), (), None),
+        (SKIPPED, SKIPPED, None),
+        ((), SKIPPED, f"this node leaves out {SKIPPED[0]}, {SKIPPED[1]} more"),
+        (SKIPPED, SKIPPED[:1], f"the other one leaves out {SKIPPED[1]} more"),
+        (
+            SKIPPED[:1],
+            SKIPPED[1:],
+            f"the other one leaves out {SKIPPED[0]} more; this node leaves out {SKIPPED[1]} more",
+        ),
+    ],
+    ids=str,
+)
+def test_nodes_that_leave_out_other_commands_refuse_each_other(
+    theirs: tuple[str, ...], ours: tuple[str, ...], detail: str | None
+) -> None:
+    hello = attrs.evolve(HELLO, skipped_commands=", ".join(theirs))
+    answer = judge(
+        Hello.decode(hello.encode()), attrs.evolve(ENDPOINT, skipped_commands=", ".join(ours)), ProtocolRange()
+    )
+    if detail is None:
+        assert answer.verdict is Verdict.ACCEPTED
+    else:
+        remedy = "stop all nodes, and start them with the same skipped_commands"
+        assert (answer.verdict, answer.detail) == (Verdict.OTHER_SKIPPED_COMMANDS, f"{remedy}: {detail}")
+
+
+def test_the_longest_list_of_skipped_commands_fits() -> None:
+    longest = "\U0001f600" * 255
+    cluster = ClusterConfig(longest, skipped_commands={2**62 + n: "0123456789abcdef" for n in range(64)})
+    hello = Hello(longest, longest, longest, address="x" * 512, skipped_commands=cluster.skipped_text)
+    assert len(hello.encode()) <= MAX_HELLO_BYTES
+    assert Hello.decode(hello.encode()) == hello
 
 
 # --- verdicts ------------------------------------------------------------------------------------------------

@@ -113,3 +113,16 @@ def test_a_bad_node_id_is_named(node_id: Any) -> None:
         match=re.escape(f"a node's id must be a string of 1 to 255 printable characters, not {node_id!r}"),
     ):
         ClusterConfig("c", {node_id: "a"})
+
+
+@pytest.mark.parametrize(
+    "skipped", [{0: "0123456789abcdef"}, {"7": "0123456789abcdef"}, {7: "0123"}, {7: b"x"}, {7: None}]
+)
+def test_skipped_commands_are_named_as_the_error_names_them(skipped: Any) -> None:
+    with pytest.raises(ConfigurationError, match="skipped_commands maps log indexes to digests"):
+        ClusterConfig("c", skipped_commands=skipped)
+
+
+def test_skipped_commands_are_bounded() -> None:
+    with pytest.raises(ConfigurationError, match="may name 64 commands, not 65"):
+        ClusterConfig("c", skipped_commands=dict.fromkeys(range(1, 66), "0123456789abcdef"))

@@ -26,6 +26,7 @@ class Tag(enum.IntEnum):
     CONFIGURATION_INDEX = 11
     LEASES = 12
     CLIENT = 13
+    SKIPPED_COMMANDS = 14
 
 
 def pack_fields(fields: dict[Tag, bytes]) -> bytes:

@@ -19,9 +19,7 @@ taken for.
 from __future__ import annotations
 
 import enum
-import hashlib
 import struct
-from collections.abc import Iterable
 
 import attrs
 
@@ -29,7 +27,8 @@ from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
-from raft_actors.transports.wire.fields import FIELD, Tag, number, pack_fields, short_text, text, unpack_fields
+from raft_actors.transports.wire.fields import Tag, number, pack_fields, short_text, text, unpack_fields
+from raft_actors.transports.wire.settings import differ, skipped_trouble, timing_ms, timing_trouble, voters_digest
 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
@@ -43,6 +42,7 @@ MAX_ANSWER_BYTES = 8 * 1024
 MAX_DETAIL_BYTES = 500
 MAX_INCARNATION_BYTES = 64
 MAX_ADDRESS_BYTES = 512
+MAX_SKIPPED_BYTES = 4096
 
 _FIRST_WITH_FIELDS = 3
 _PREFIX = struct.Struct(">4sH")
@@ -50,7 +50,6 @@ _VERDICT = struct.Struct(">B")
 _VERSION = struct.Struct(">H")
 _TIMING = struct.Struct(">II")
 _INDEX = struct.Struct(">Q")
-_DIGEST_BYTES = 16
 
 BARE_ANSWER_BYTES = _PREFIX.size + _VERDICT.size
 """An answer without fields: all that version 2 can read."""
@@ -85,6 +84,8 @@ class Verdict(enum.IntEnum):
     """Leaders of the two sides hold other leases, or only those of one do: one would not wait for the other's end."""
     LACKS_FEATURE = 13
     """The sender can't do what the receiver's cluster has come to use: it is of an older version."""
+    OTHER_SKIPPED_COMMANDS = 14
+    """The two sides leave out other commands of the log: their states would differ from there on."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -142,6 +143,7 @@ class Hello:
         incarnation, address, configuration_index: see `Greeting`.
         leases: what leases its leaders hold; empty: none.
         client: of a client, which is no member: what it calls itself. It names neither sender nor receiver.
+        skipped_commands: which commands of the log it leaves out; empty: none.
     """
 
     cluster_id: str
@@ -155,6 +157,7 @@ class Hello:
     configuration_index: int = 0
     leases: str = ""
     client: str = ""
+    skipped_commands: str = ""
 
     @property
     def greeting(self) -> Greeting:
@@ -177,6 +180,7 @@ class Hello:
             endpoint.address,
             endpoint.configuration_index(),
             endpoint.leases,
+            skipped_commands=endpoint.skipped_commands,
         )
 
     def encode(self) -> bytes:
@@ -191,6 +195,8 @@ class Hello:
             more[Tag.TIMING] = _TIMING.pack(*self.timing_ms)
         if self.leases:
             more[Tag.LEASES] = self.leases.encode()
+        if self.skipped_commands:
+            more[Tag.SKIPPED_COMMANDS] = self.skipped_commands.encode()
         if self.address:
             more[Tag.ADDRESS] = self.address.encode()
         if self.client:
@@ -230,6 +236,7 @@ class Hello:
             _configuration_index(fields),
             short_text(fields, Tag.LEASES, MAX_ADDRESS_BYTES),
             short_text(fields, Tag.CLIENT, MAX_ID_BYTES),
+            short_text(fields, Tag.SKIPPED_COMMANDS, MAX_SKIPPED_BYTES),
         )
 
 
@@ -292,54 +299,24 @@ def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
         verdict = Verdict.ITSELF
     elif hello.receiver != endpoint.node_id:
         verdict, detail = Verdict.WRONG_RECEIVER, f"this is node {endpoint.node_id!r}"
-    elif _differ(hello.initial_voters, voters_digest(endpoint.initial_voters)):
+    elif differ(hello.initial_voters, voters_digest(endpoint.initial_voters)):
         names = ", ".join(endpoint.initial_voters)
         verdict, detail = Verdict.OTHER_VOTERS, f"node {endpoint.node_id!r} was started with the voters {names}"
     elif hello.sender not in endpoint.peers:
         verdict = Verdict.UNKNOWN_NODE
     elif hello.leases != endpoint.leases:
         verdict, detail = Verdict.OTHER_LEASES, f"this node's cluster has {endpoint.leases or 'no leases'}"
+    elif hello.skipped_commands != endpoint.skipped_commands:
+        verdict = Verdict.OTHER_SKIPPED_COMMANDS
+        detail = skipped_trouble(hello.skipped_commands, endpoint.skipped_commands)
     else:
-        detail = _timing_trouble(hello.timing_ms, timing_ms(endpoint))
+        detail = timing_trouble(hello.timing_ms, timing_ms(endpoint))
         verdict = Verdict.OTHER_TIMING if detail else verdict
     if verdict is Verdict.ACCEPTED:
         refusal = endpoint.admit(hello.greeting)
         if refusal is not None:
             verdict, detail = Verdict[refusal.reason], refusal.detail
     return Answer(verdict, protocol, detail, endpoint.incarnation, endpoint.configuration_index())
-
-
-def _differ(one: bytes, other: bytes) -> bool:
-    """Whether both are known, and not the same."""
-    return bool(one) and bool(other) and one != other
-
-
-def voters_digest(ids: Iterable[str]) -> bytes:
-    """What stands for a set of voters in a hello: equal sets have equal digests; empty for none."""
-    names = sorted(ids)
-    if not names:
-        return b""
-    data = b"".join(FIELD.pack(0, len(name.encode())) + name.encode() for name in names)
-    return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
-
-
-def timing_ms(endpoint: Endpoint) -> tuple[int, int]:
-    """The heartbeat interval and the shortest election timeout of a node, as a hello says them."""
-    longest = 2**32 - 1
-    heartbeat, election = endpoint.heartbeat_interval_s, endpoint.election_timeout_s
-    return min(longest, round(heartbeat * 1000)), min(longest, round(election * 1000))
-
-
-def _timing_trouble(theirs: tuple[int, int], ours: tuple[int, int]) -> str:
-    """Why one of two nodes could not follow the other, as `NodeConfig` demands of each for itself; empty: they can."""
-    for who, (heartbeat, _), (_, election) in (("this node", ours, theirs), ("the other one", theirs, ours)):
-        # Both were rounded to the millisecond: what two nodes of the same settings say must pass.
-        if heartbeat and election and heartbeat - 1 > election / 2:
-            return (
-                f"{who} as leader speaks every {heartbeat} ms, and its follower asks for votes after {election} ms: "
-                "heartbeat_interval_s must be at most half of the shortest election_timeout_s of every node"
-            )
-    return ""
 
 
 def other_version(one: ProtocolRange, other: ProtocolRange) -> str:
