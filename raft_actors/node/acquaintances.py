@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable
 
 from raft_actors.errors import FeatureMissing, StoreReplaced
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.membership import Member
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal

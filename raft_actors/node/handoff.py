@@ -8,8 +8,8 @@ from contextlib import suppress
 from raft_actors.actors.actor import ActorStopped, MailboxFull
 from raft_actors.actors.pending import Pending
 from raft_actors.errors import NodeStopped, NotLeader, TransferError
-from raft_actors.node.node_log import NodeLog
 from raft_actors.node.supervisor import Supervisor
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.inputs import Received, TransferRequested
 from raft_actors.raft.messages import RequestLeave
 from raft_actors.raft.transitions import RoleName

@@ -22,7 +22,7 @@ import trio
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
 from raft_actors.node.asking import OperationRefused, ask_cluster
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, MembershipChanged, RoleChanged
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.abc import Transport

@@ -17,7 +17,7 @@ import attrs
 from raft_actors.errors import ConfigurationError, NotLeader, ProtocolError, RaftError
 from raft_actors.node import member_operations
 from raft_actors.node.asking import decode, encode
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 
 if TYPE_CHECKING:
     from raft_actors.node.node import Node

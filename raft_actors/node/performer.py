@@ -11,8 +11,8 @@ from raft_actors.actors.pending import Pending
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken, StatesDiffer
 from raft_actors.node.installer import SnapshotInstaller
-from raft_actors.node.node_log import NodeLog
 from raft_actors.node.role_actors import Performers
+from raft_actors.node_log import NodeLog
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft.effects import (
     AnnounceSnapshot,

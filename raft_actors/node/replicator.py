@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import trio
 
 from raft_actors.actors.actor import Actor, MailboxFull
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.chunk_window import ChunkWindow
 from raft_actors.raft.effects import Beat, WakeReplicators

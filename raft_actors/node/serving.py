@@ -43,7 +43,7 @@ from raft_actors.node.client_messages import (
     refusal_body,
     unpack,
 )
-from raft_actors.node.node_log import NodeLog
+from raft_actors.node_log import NodeLog
 from raft_actors.node.proposals import Admission, PendingProposals
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryKind
 from raft_actors.raft.sessions import COMMAND, REGISTER, TICK, SessionEntry

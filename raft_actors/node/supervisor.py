@@ -33,7 +33,6 @@ from raft_actors.node.genesis import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.joining import Join, ask_to_join, prepare
 from raft_actors.node.machines import use
-from raft_actors.node.node_log import NodeLog
 from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
 from raft_actors.node.proposals import Admission
@@ -42,6 +41,7 @@ from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, 
 from raft_actors.node.scopes import Scopes
 from raft_actors.node.snapshotter import Snapshotter
 from raft_actors.node.status import NodeState
+from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects

@@ -62,7 +62,7 @@ def code() -> set[Line]:
     for folder in PRODUCT:
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
-            if "logging" in text and not path.is_relative_to(ROOT / WITHOUT_LOG):
+            if "log" in text and not path.is_relative_to(ROOT / WITHOUT_LOG):
                 found.update(logged(ast.parse(text)))
     return found
 
@@ -89,6 +89,21 @@ def test_each_line_from_warning_on_is_on_the_page() -> None:
 def test_each_line_on_the_page_is_one_of_the_code() -> None:
     lines = code()
     assert sorted(one for one in page() if not any(fits(one, line) for line in lines)) == []
+
+
+def test_nodes_and_their_connections_say_who_speaks() -> None:
+    """A process may run several nodes: their lines go by way of a `NodeLog`, not of a module's logger."""
+    nameless = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for folder in ("raft_actors/node", "transports")
+        for path in (ROOT / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {*LEVELS, "debug"}
+        and ast.unparse(call.func.value) in ("logger", "_logger", "logging")
+    ]
+    assert nameless == []
 
 
 def test_lines_are_found_in_every_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.transports import PeerStatistics, TransportStatistics, decode
@@ -68,6 +70,7 @@ class Line:
 def make(line: Line, **settings: int) -> PeerSender:
     return PeerSender(
         peer="b",
+        log=NodeLog(logging.getLogger(__name__), "a"),
         connect=line.connect,
         hello=lambda: HELLO,
         protocol=THIS_VERSION,

@@ -42,7 +42,7 @@ async def answer(stream: trio.SocketStream) -> None:
 async def listening(budget: AddressBudget) -> AsyncGenerator[int]:
     listeners = await open_listeners("127.0.0.1", 0)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_listeners, answer, listeners, budget, nursery)  # noqa: ASYNC113 - callers wait until they are accepted
+        nursery.start_soon(serve_listeners, answer, listeners, budget, nursery, "a")  # noqa: ASYNC113 - callers wait until they are accepted
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
     assert listeners[0].socket.fileno() == -1
@@ -93,4 +93,4 @@ async def test_a_process_without_descriptors_waits_and_goes_on(
     monkeypatch.setattr(socket.socket, "accept", fail)
     async with listening(AddressBudget(5, 1.0)) as port:
         assert await hear(port) == b"hello"
-    assert "can't accept a connection now" in caplog.text
+    assert "node a: can't accept a connection now" in caplog.text

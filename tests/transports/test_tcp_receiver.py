@@ -152,7 +152,7 @@ async def test_a_peer_is_told_why_its_message_is_refused(node: Node, caplog: pyt
         assert Answer.decode(payload) == Answer(Verdict.REFUSED_MESSAGE, detail=why)
         await assert_closed(stream)
     assert node.totals.refused_by_reason == {"REFUSED_MESSAGE": 3}
-    assert caplog.messages == [f"peer 'b': closed a connection: {why}"]  # once, not at each attempt
+    assert caplog.messages == [f"node a: peer 'b': closed a connection: {why}"]  # once, not at each attempt
     stream = await node.join("b")
     await stream.aclose()
     await trio.testing.wait_all_tasks_blocked()

@@ -66,7 +66,7 @@ async def test_a_refusal_can_not_write_lines_into_the_log(line: Line, caplog: py
         stream = await line.pick_up_silently()
         await stream.send_all(frame(Answer(Verdict.UNKNOWN_NODE, detail="no\nroot: all is well").encode(THIS_VERSION)))
         await trio.testing.wait_all_tasks_blocked()
-    assert caplog.messages == [r"peer b: it refused this node: UNKNOWN_NODE: 'no\nroot: all is well'"]
+    assert caplog.messages == [r"node a: peer b: it refused this node: UNKNOWN_NODE: 'no\nroot: all is well'"]
 
 
 async def test_an_answer_may_come_byte_by_byte(line: Line) -> None:
@@ -160,7 +160,7 @@ async def test_what_the_peer_refuses_is_not_sent_again_at_once(
         counted = sender.fill_in()
         assert (counted.refusals, counted.refusals_by_reason) == (5, {"REFUSED_MESSAGE": 5})
         assert (counted.last_refusal, sender.totals.protocol_errors) == ("REFUSED_MESSAGE", 0)
-        assert caplog.messages == ["peer b: it refused what this node sent: REFUSED_MESSAGE: 'too large'"]
+        assert caplog.messages == ["node a: peer b: it refused what this node sent: REFUSED_MESSAGE: 'too large'"]
 
 
 async def test_a_peer_that_is_heard_of_is_dialled_at_once(line: Line, mock_clock: MockClock) -> None:
@@ -192,20 +192,20 @@ async def test_what_keeps_it_from_connecting_is_logged_once(
         for _ in range(3):
             line.refuse(error)
             await pass_time(line, 8)
-        assert troubles() == [f"peer b: no connection: {error}"]
+        assert troubles() == [f"node a: peer b: no connection: {error}"]
         stream = await line.pick_up()
         await pass_time(line, 8)
         await stream.aclose()
         await pass_time(line, 8)
         line.refuse(error)
         await pass_time(line, 8)
-        assert troubles()[1:] == ["peer b: it closed the connection", f"peer b: no connection: {error}"]
+        assert troubles()[1:] == ["node a: peer b: it closed the connection", f"node a: peer b: no connection: {error}"]
         for _ in range(2):  # the same trouble, but after a connection that stood
             stream = await line.pick_up()
             await pass_time(line, 8)
             await stream.aclose()
             await pass_time(line, 8)
-        assert troubles()[3:] == ["peer b: it closed the connection"] * 2
+        assert troubles()[3:] == ["node a: peer b: it closed the connection"] * 2
 
 
 async def test_a_bug_in_connecting_is_not_taken_for_the_networks(line: Line) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import attrs
 import trio
 
+from raft_actors.node_log import NodeLog
+
 logger: logging.Logger = logging.getLogger(__name__)
 
 _BATCH = 64
@@ -56,27 +58,39 @@ class AddressBudget:
 
 
 async def serve_listeners(
-    serve: Serve, listeners: Sequence[trio.SocketListener], budget: AddressBudget, nursery: trio.Nursery
+    serve: Serve,
+    listeners: Sequence[trio.SocketListener],
+    budget: AddressBudget,
+    nursery: trio.Nursery,
+    node_id: str,
 ) -> None:
-    """Accept connections, each served by a task in `nursery`, until cancelled; closes the listeners in any case."""
+    """Accept connections, each served by a task in `nursery`, until cancelled; closes the listeners in any case.
+
+    `node_id` is the node that listens, for its log.
+    """
+    log = NodeLog(logger, node_id)
     async with trio.open_nursery() as accepting:
         for listener in listeners:
-            accepting.start_soon(_accept, serve, listener, budget, nursery)
+            accepting.start_soon(_accept, serve, listener, budget, nursery, log)
 
 
-async def _accept(serve: Serve, listener: trio.SocketListener, budget: AddressBudget, nursery: trio.Nursery) -> None:
+async def _accept(
+    serve: Serve, listener: trio.SocketListener, budget: AddressBudget, nursery: trio.Nursery, log: NodeLog
+) -> None:
     # Many at a time, without a task's turn for each: that takes the socket itself, which is still the listener's.
     waiting = socket.socket(fileno=listener.socket.fileno())
     try:
         async with listener:
             while True:
                 await trio.lowlevel.wait_readable(waiting)
-                await trio.sleep(_accept_some(serve, waiting, budget, nursery))
+                await trio.sleep(_accept_some(serve, waiting, budget, nursery, log))
     finally:
         waiting.detach()
 
 
-def _accept_some(serve: Serve, waiting: socket.socket, budget: AddressBudget, nursery: trio.Nursery) -> float:
+def _accept_some(
+    serve: Serve, waiting: socket.socket, budget: AddressBudget, nursery: trio.Nursery, log: NodeLog
+) -> float:
     """Accept those who wait, up to a bound; return for how long then to leave the others waiting, in seconds."""
     refused = 0
     for _ in range(_BATCH):
@@ -84,7 +98,7 @@ def _accept_some(serve: Serve, waiting: socket.socket, budget: AddressBudget, nu
             connection, name = waiting.accept()
         except OSError as error:
             if error.errno in _OUT_OF_RESOURCES:
-                logger.error("can't accept a connection now: %s", error.strerror)  # noqa: TRY400
+                log.error("can't accept a connection now: %s", error.strerror)  # noqa: TRY400
                 return _RESOURCES_PAUSE_S
             if error.errno in _NOBODY_YET:
                 break

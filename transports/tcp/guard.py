@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from raft_actors.errors import CertificateError
+from raft_actors.node_log import NodeLog
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.conversation import Caller, Right
 from raft_actors.transports.sockets.stream import TcpStream
@@ -86,16 +87,17 @@ class TlsGuard(Guard):
     keeper: CredentialsKeeper = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        config = self.config
+        config, log = self.config, NodeLog(logger, self.endpoint.node_id)
         self.keeper = CredentialsKeeper(
             files=config.files,
             check=self._check_own,
             expiring=self.endpoint.certificate_expiring,
+            log=log,
             check_interval_s=config.check_interval_s,
             warn_before_expiry_s=config.warn_before_expiry_s,
         )
         if config.plain != "refused":
-            logger.warning(
+            log.warning(
                 "connections without TLS are %s too (plain=%r): until that ends, whoever reaches the port can pose as "
                 "a node",
                 *(config.plain, config.plain),

@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ProtocolError
+from raft_actors.node_log import NodeLog
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Greeting
@@ -68,6 +69,9 @@ class Receiver:
     lost: Callable[[str], None] = _nobody_minds
     operators: Operators | None = None
     clients: Clients | None = None
+    _log: NodeLog = attrs.field(
+        init=False, default=attrs.Factory(lambda self: NodeLog(logger, self.endpoint.node_id), takes_self=True)
+    )
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
@@ -105,7 +109,7 @@ class Receiver:
                 self.totals.protocol_errors += 1
                 await self._refuse_message(stream, sender, error)
             except trio.BrokenResourceError as error:
-                logger.debug("a connection broke: %s", error.__cause__ or error)
+                self._log.debug("a connection broke: %s", error.__cause__ or error)
             finally:
                 await trio.aclose_forcefully(stream)
         if connection.cancelled_caught and sender is None:
@@ -189,7 +193,7 @@ class Receiver:
             self._told[who] = what
             if len(self._told) > _MOST_TOLD:
                 del self._told[next(iter(self._told))]
-            logger.warning("%s: %s", who, what)
+            self._log.warning("%s: %s", who, what)
 
     async def _read_first(self, stream: trio.abc.Stream) -> bytes | None:
         """The frame that a connection begins with: a hello, or what an operator asks for."""
@@ -244,7 +248,7 @@ class Receiver:
         """Count a message of a newer node, and tell of the first one."""
         statistics = self.peers[sender]
         if not statistics.unknown_messages:
-            logger.info("dropped, as all that follow, from peer %s: %s", sender, unknown)
+            self._log.info("dropped, as all that follow, from peer %s: %s", sender, unknown)
         statistics.unknown_messages += 1
 
 

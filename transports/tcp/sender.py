@@ -12,7 +12,6 @@ message waits for a task's turn, nor for another one to be answered, and many sh
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ProtocolError
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
@@ -31,8 +31,6 @@ from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
 from raft_actors.transports.wire.frames import FrameParser, pack_length
 from raft_actors.transports.wire.handshake import MAX_ANSWER_BYTES, Answer, ProtocolRange, Verdict, other_version
-
-logger: logging.Logger = logging.getLogger(__name__)
 
 _WRITE_BYTES = 256 * 1024
 """A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""
@@ -53,6 +51,7 @@ class PeerSender:
 
     Attributes:
         peer: the peer's id.
+        log: of the node that sends.
         connect: opens a stream to it.
         hello: makes the framed handshake to start with.
         protocol: what it says that this node speaks.
@@ -69,6 +68,7 @@ class PeerSender:
     """
 
     peer: str
+    log: NodeLog = attrs.field(repr=False)
     connect: Connect
     hello: Callable[[], bytes]
     protocol: ProtocolRange
@@ -286,7 +286,7 @@ class PeerSender:
         self.statistics.encrypted = isinstance(stream, TlsStream)
         self.statistics.connects += 1
         self.statistics.connected = True
-        logger.debug("connected to %s", self.peer)
+        self.log.debug("connected to %s", self.peer)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, stream, nursery.cancel_scope)
@@ -363,7 +363,7 @@ class PeerSender:
     def _note_too_large(self, message: Message, size: int) -> None:
         """Count a message that can't be sent, now or later; tell of the first one."""
         if not self.statistics.too_large_messages:
-            logger.error(
+            self.log.error(
                 "peer %s: dropped a %s of %d bytes, where %d are allowed, as all such: it will not get what it lacks",
                 *(self.peer, type(message).__name__, size, self.max_message_bytes),
             )
@@ -373,7 +373,7 @@ class PeerSender:
         """Log what is wrong with the peer, once until it changes or a connection succeeds."""
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            logger.warning("peer %s: %s", self.peer, trouble)
+            self.log.warning("peer %s: %s", self.peer, trouble)
 
 
 async def _hear(stream: trio.abc.Stream) -> Answer | None:

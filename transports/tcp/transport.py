@@ -6,6 +6,7 @@ out, `receiver` the way in, `handshake` what they say first; this file puts them
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, Unreachable
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.features import CLIENTS
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
@@ -34,6 +36,8 @@ from raft_actors.transports.tls.failures import TlsFailure
 from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
+
+_logger = logging.getLogger(__name__)
 
 
 def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -147,7 +151,7 @@ class TcpTransport(Transport):
                 receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
-                await serve_listeners(self._serve_with(receiver), listeners, self._budget, nursery)
+                await serve_listeners(self._serve_with(receiver), listeners, self._budget, nursery, endpoint.node_id)
         finally:
             self._running = False
             self._address = self._dial = self._receiver = None
@@ -259,6 +263,7 @@ class TcpTransport(Transport):
 
         return PeerSender(
             peer=peer,
+            log=NodeLog(_logger, endpoint.node_id),
             connect=connect,
             hello=lambda: frame(Hello.of(endpoint, peer, self.protocol).encode()),
             protocol=self.protocol,

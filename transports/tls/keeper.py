@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from raft_actors.errors import CertificateError
+from raft_actors.node_log import NodeLog
 from raft_actors.transports.tls.credentials import CertificateFiles, Credentials
 from raft_actors.transports.tls.statistics import CertificateStatistics
 from raft_actors.transports.tls.today import DAY_S, date_of, now_s
@@ -32,6 +33,7 @@ class CredentialsKeeper:
 
     Attributes:
         files: where they are.
+        log: of the node whose files they are; the module's own where they are no node's.
         check: raises CertificateError for credentials that are in order, and not for this side.
         expiring: called with the moment at which the certificate ends, once a day while that is near or past.
         check_interval_s: how often the files are looked at.
@@ -39,6 +41,7 @@ class CredentialsKeeper:
     """
 
     files: CertificateFiles
+    log: logging.Logger | NodeLog = logger
     check: Callable[[Credentials], None] = _accept
     expiring: Callable[[float], None] = _nobody_minds
     check_interval_s: float = 2.0
@@ -77,9 +80,9 @@ class CredentialsKeeper:
         self.statistics.last_failure = None
         self.statistics.expires_at = loaded.expires_at
         if loaded.exposed_key:
-            logger.warning("%s can be read by every user of this machine: chmod 600", self.files.key)
+            self.log.warning("%s can be read by every user of this machine: chmod 600", self.files.key)
         if self._current is not None:
-            logger.info("took new certificates: %s is valid until %s", self.files.certificate, self._end())
+            self.log.info("took new certificates: %s is valid until %s", self.files.certificate, self._end())
         self._current, self._told_at = loaded, None
         self._watch_end()
 
@@ -109,7 +112,7 @@ class CredentialsKeeper:
                 try:
                     await self.load()
                 except CertificateError as error:
-                    logger.error("new certificates are of no use, the last good ones stay in use: %s", error)  # noqa: TRY400
+                    self.log.error("new certificates are of no use, the last good ones stay in use: %s", error)  # noqa: TRY400
 
     def _watch_end(self) -> None:
         now, end = now_s(), self.statistics.expires_at
@@ -118,7 +121,7 @@ class CredentialsKeeper:
         elif self._told_at is None or not 0 <= now - self._told_at < DAY_S:
             self._told_at = now
             what = "ends" if end > now else "has ended, and others refuse it: it ended"
-            logger.warning("%s %s on %s: put a new one in its place", self.files.certificate, what, self._end())
+            self.log.warning("%s %s on %s: put a new one in its place", self.files.certificate, what, self._end())
             self.expiring(end)
 
     def _end(self) -> str:
