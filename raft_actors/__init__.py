@@ -62,6 +62,7 @@ from raft_actors.node.events import (
     EventChannel,
     FollowerLeftBehind,
     LeaderChanged,
+    LeadershipGivenUp,
     MembershipChanged,
     RoleChanged,
     SnapshotInstalled,
@@ -79,7 +80,7 @@ from raft_actors.node.sessions import Session, SessionState
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.raft.membership import Member
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.transitions import RoleName
+from raft_actors.raft.transitions import GivenUp, RoleName
 from raft_actors.read_levels import BoundedStale, Lease, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
 from raft_actors.state_machine import StateMachine
 
@@ -109,11 +110,13 @@ __all__ = [
     "EventChannel",
     "FeatureMissing",
     "FollowerLeftBehind",
+    "GivenUp",
     "InternalError",
     "Join",
     "LeaderChanged",
     "Leadership",
     "LeadershipEnded",
+    "LeadershipGivenUp",
     "LeadershipLost",
     "Lease",
     "Leases",

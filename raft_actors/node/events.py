@@ -14,7 +14,7 @@ from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.errors import SubscriberTooSlow
 from raft_actors.raft.configurations import Held
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.transitions import RoleName
+from raft_actors.raft.transitions import GivenUp, RoleName
 
 
 @attrs.frozen
@@ -69,6 +69,21 @@ class FollowerLeftBehind:
     follower: str
     needed_index: int
     first_index: int
+
+
+@attrs.frozen
+class LeadershipGivenUp:
+    """This leader steps down, though it knows of no other one: a failing disk or network is at this node, or near it.
+
+    Attributes:
+        term: that it led.
+        reason: why.
+        silent_s: for how long its disk, or a majority, has not been heard of.
+    """
+
+    term: int
+    reason: GivenUp
+    silent_s: float
 
 
 @attrs.frozen
@@ -145,6 +160,7 @@ Event = (
     | SnapshotTaken
     | SnapshotInstalled
     | FollowerLeftBehind
+    | LeadershipGivenUp
     | StatesDiffer
     | CertificateExpiring
 )

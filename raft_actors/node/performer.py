@@ -9,7 +9,14 @@ from typing import Any, cast
 
 from raft_actors.actors.pending import Pending
 from raft_actors.node.applier import Applier
-from raft_actors.node.events import EventHub, FollowerLeftBehind, SnapshotInstalled, SnapshotTaken, StatesDiffer
+from raft_actors.node.events import (
+    EventHub,
+    FollowerLeftBehind,
+    LeadershipGivenUp,
+    SnapshotInstalled,
+    SnapshotTaken,
+    StatesDiffer,
+)
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.role_actors import Performers
 from raft_actors.node_log import NodeLog
@@ -20,6 +27,7 @@ from raft_actors.raft.effects import (
     Apply,
     ChangeBegun,
     DiscardSnapshot,
+    GiveLeadershipUp,
     KeepResults,
     LeaveBehind,
     Persist,
@@ -32,6 +40,7 @@ from raft_actors.raft.effects import (
 )
 from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import ForwardProposals
+from raft_actors.raft.transitions import GivenUp
 from raft_actors.transports.abc import Transport
 
 _logger = logging.getLogger(__name__)
@@ -88,6 +97,7 @@ def performers(
         events.publish(FollowerLeftBehind(effect.peer, effect.needed, effect.first_index))
 
     return {
+        GiveLeadershipUp: partial(_give_up, log, events),
         TellDifference: partial(_tell_difference, log, events),
         LeaveBehind: leave_behind,
         Send: send,
@@ -103,6 +113,14 @@ def performers(
         StoreChunk: installer.notify,
         DiscardSnapshot: installer.notify,
     }
+
+
+def _give_up(log: NodeLog, events: EventHub, effect: GiveLeadershipUp) -> None:
+    if effect.reason is GivenUp.HUNG_DISK:
+        log.warning("gives leadership up: its disk has done nothing for %.1f s, a majority goes on", effect.silent_s)
+    else:
+        log.warning("gives leadership up: no majority has answered for %.1f s", effect.silent_s)
+    events.publish(LeadershipGivenUp(effect.term, effect.reason, effect.silent_s))
 
 
 def _tell_difference(log: NodeLog, events: EventHub, effect: TellDifference) -> None:

@@ -38,6 +38,7 @@ from raft_actors.raft.effects import (
     Effect,
     EndScopes,
     Feed,
+    GiveLeadershipUp,
     KeepResults,
     LeaveBehind,
     Persist,
@@ -79,6 +80,7 @@ COMMON_EFFECTS = (
     DiscardSnapshot,
     LeaveBehind,
     TellDifference,
+    GiveLeadershipUp,
 )
 
 

@@ -43,8 +43,8 @@ from raft_actors.node.client_messages import (
     refusal_body,
     unpack,
 )
-from raft_actors.node_log import NodeLog
 from raft_actors.node.proposals import Admission, PendingProposals
+from raft_actors.node_log import NodeLog
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryKind
 from raft_actors.raft.sessions import COMMAND, REGISTER, TICK, SessionEntry
 from raft_actors.transports.conversation import Caller, Conversation, Right

@@ -15,7 +15,7 @@ from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
 from raft_actors.raft.state_checks import Difference
-from raft_actors.raft.transitions import RoleName
+from raft_actors.raft.transitions import GivenUp, RoleName
 
 
 @attrs.frozen
@@ -232,6 +232,21 @@ class LeaveBehind:
 
 
 @attrs.frozen
+class GiveLeadershipUp:
+    """Tell those who care that this leader is about to step down, though it knows of no other one.
+
+    Attributes:
+        term: that it led.
+        reason: why.
+        silent_s: for how long its disk, or a majority, has not been heard of.
+    """
+
+    term: int
+    reason: GivenUp
+    silent_s: float
+
+
+@attrs.frozen
 class TellDifference:
     """Tell those who care that replicas differ; end this node where it is the one that is wrong."""
 
@@ -279,6 +294,7 @@ Effect = (
     | KeepResults
     | EndScopes
     | LeaveBehind
+    | GiveLeadershipUp
     | TellDifference
     | Feed
     | Become

@@ -31,6 +31,15 @@ class RoleName(enum.StrEnum):
     LEADER = "leader"
 
 
+class GivenUp(enum.StrEnum):
+    """Why a leader gives its leadership up, though it knows of no other leader."""
+
+    HUNG_DISK = "hung disk"
+    """Its own disk does nothing, and a majority commits without it."""
+    NO_MAJORITY = "no majority"
+    """No majority answers (dissertation §6.2)."""
+
+
 LEGAL: frozenset[tuple[RoleName, RoleName]] = frozenset(
     {
         (RoleName.FOLLOWER, RoleName.PRE_CANDIDATE),

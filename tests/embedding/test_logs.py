@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import pytest
+import trio
 
-from raft_actors import StateMachineError, open_node
+from raft_actors import Event, GivenUp, LeadershipGivenUp, StateMachineError, open_node
+from raft_actors.testing import simulate
+from tests.actors.machines import Machine
 from tests.embedding.support import arguments
 from tests.embedding.test_endings import Broken
 
@@ -40,3 +44,22 @@ async def test_a_crash_is_told_as_an_error(caplog: pytest.LogCaptureFixture) -> 
     assert [record.getMessage() for record in caplog.records] == [
         "node n1: ends: StateMachineError: the state machine can't take a snapshot at index 2"
     ]
+
+
+async def test_a_leader_that_gives_leadership_up_says_why(
+    autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulate(Machine, nodes=3, seed=1) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        async with cluster.nodes[leader].events() as events:
+            cluster.isolate(leader)
+            await trio.sleep(3)
+            told: list[Event] = []
+            with suppress(trio.WouldBlock):
+                while len(told) < 100:
+                    told.append(events.receive_nowait())
+    [given_up] = [event for event in told if isinstance(event, LeadershipGivenUp)]
+    assert given_up.reason is GivenUp.NO_MAJORITY
+    assert given_up.silent_s > 0.8
+    [line] = [record.getMessage() for record in caplog.records if "gives leadership up" in record.getMessage()]
+    assert line == f"node {leader}: gives leadership up: no majority has answered for {given_up.silent_s:.1f} s"

@@ -32,6 +32,7 @@ from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,
+    became,
     log_terms,
     make_durable,
     make_leader,
@@ -215,7 +216,7 @@ def beat(leader: Leader, now: float, *, late_s: float = 0.0) -> list[Effect]:
 def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeout() -> None:
     leader = make_leader(voters=5)
     assert beat(leader, 0.8) == [Beat(frozenset(leader.state.peers))]
-    assert beat(leader, 0.81) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 0.81)) == [Become(RoleName.FOLLOWER)]
     assert leader.state.leader is None
     assert leader.state.term == 2
 
@@ -231,11 +232,11 @@ def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeo
 def test_any_answer_of_a_majority_keeps_it_in_office(reply: AppendEntriesAccepted) -> None:
     leader = make_leader(voters=5)
     receive(leader, "n2", reply, now=0.5)
-    assert beat(leader, 0.9) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 0.9)) == [Become(RoleName.FOLLOWER)]
     leader.state.follow("n1")
     receive(leader, "n3", reply, now=0.6)
     assert beat(leader, 1.2) == [Beat(frozenset(leader.state.peers))]
-    assert beat(leader, 1.4) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 1.4)) == [Become(RoleName.FOLLOWER)]
 
 
 def test_names_those_who_have_not_answered_for_half_an_election_timeout() -> None:
@@ -252,7 +253,7 @@ def test_one_that_was_held_up_asks_before_it_steps_down() -> None:
     leader = make_leader(voters=3)
     assert beat(leader, 7.0, late_s=0.11) == [Beat(frozenset({"n2", "n3"}))]
     assert leader.deadline == pytest.approx(7.1)
-    assert beat(leader, 7.1, late_s=0.09) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 7.1, late_s=0.09)) == [Become(RoleName.FOLLOWER)]
     leader = make_leader(voters=3)
     beat(leader, 7.0, late_s=0.11)
     receive(leader, "n2", accepted(0), now=7.05)
@@ -264,7 +265,7 @@ def test_has_a_whole_timeout_to_be_answered_from_its_start() -> None:
     leader.start(100.0)
     assert beat(leader, 100.3) == [Beat()]
     assert beat(leader, 100.7) == [Beat(frozenset({"n2", "n3"}))]
-    assert beat(leader, 100.9) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 100.9)) == [Become(RoleName.FOLLOWER)]
 
 
 def test_stays_in_office_alone_where_check_quorum_is_off() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from raft_actors.errors import NotLeader, TransferFailed, TransferRefused
 from raft_actors.node.handoff import PendingTransfer
-from raft_actors.raft.effects import Become, Effect, EndScopes, Persist, Refuse, Send, Transferred
+from raft_actors.raft.effects import Become, Effect, EndScopes, GiveLeadershipUp, Persist, Refuse, Send, Transferred
 from raft_actors.raft.inputs import PeerDisconnected, TimerFired, TransferRequested
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -19,7 +19,7 @@ from raft_actors.raft.messages import (
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Candidate, Follower, Leader
-from raft_actors.raft.transitions import RoleName
+from raft_actors.raft.transitions import GivenUp, RoleName
 from tests.unit.builders import (
     append,
     became,
@@ -189,8 +189,11 @@ def test_a_leader_whose_disk_hangs_tells_the_best_follower() -> None:
         accept(leader, "n2", 3, now=tenths / 10)
         accept(leader, "n3", 3, now=tenths / 10)
         effects = leader.handle(TimerFired(), tenths / 10)
-    assert effects[1:] == [Send("n3", TimeoutNow(2)), Become(RoleName.FOLLOWER)]
-    assert isinstance(effects[0], EndScopes)
+    given_up, ended, *others = effects
+    assert others == [Send("n3", TimeoutNow(2)), Become(RoleName.FOLLOWER)]
+    assert isinstance(ended, EndScopes)
+    assert isinstance(given_up, GiveLeadershipUp)
+    assert (given_up.term, given_up.reason, round(given_up.silent_s, 1)) == (2, GivenUp.HUNG_DISK, 0.8)
 
 
 # --- the target -----------------------------------------------------------------------------------------------

@@ -62,9 +62,12 @@ class Contact:
 
     def holds_among(self, voter_sets: Iterable[Collection[str]], now: float) -> bool:
         """The same of a majority of each of these sets."""
-        state = self._state
-        silence_s = now - quorum_value({**self.last_contact, state.node_id: now}, *voter_sets)
+        state, silence_s = self._state, self.silence_s(voter_sets, now)
         return silence_s <= state.config.election_timeout_s[1]
+
+    def silence_s(self, voter_sets: Iterable[Collection[str]], now: float) -> float:
+        """How long ago a majority of each of these sets had answered."""
+        return now - quorum_value({**self.last_contact, self._state.node_id: now}, *voter_sets)
 
     def inactive(self, now: float) -> frozenset[str]:
         """Followers that have not answered for half an election timeout."""

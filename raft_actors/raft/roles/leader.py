@@ -16,6 +16,7 @@ from raft_actors.raft.effects import (
     Effect,
     EndScopes,
     Feed,
+    GiveLeadershipUp,
     Refuse,
     ReplicateTo,
     Send,
@@ -50,7 +51,7 @@ from raft_actors.raft.messages import (
 from raft_actors.raft.requests import Handover, ReadRequest, Request
 from raft_actors.raft.roles.leader_handing_over import LeaderHandingOver
 from raft_actors.raft.state import RaftState
-from raft_actors.raft.transitions import RoleName
+from raft_actors.raft.transitions import GivenUp, RoleName
 
 #: How soon to look again whether others' leases have ended, at least: a clock may stand still.
 _LEAST_WAIT_S = 0.001
@@ -129,11 +130,13 @@ class Leader(LeaderHandingOver):
         elif self.contact.is_lost(now):
             settled = self.members.take_back(now)
             if settled is None:
+                silent_s = self.contact.silence_s(self.state.voter_sets, now)
                 self.state.leader = None
-                return [Become(RoleName.FOLLOWER)]
+                return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), Become(RoleName.FOLLOWER)]
             return [*self._change_to(settled, now), Beat(self.contact.inactive(now))]
         elif self.own_disk.hangs(now):
-            return self._give_way(now)
+            given_up = GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, now - self.own_disk.seen_at)
+            return [given_up, *self._give_way(now)]
         effects: list[Effect] = []
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))

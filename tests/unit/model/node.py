@@ -20,6 +20,7 @@ from raft_actors.raft.effects import (
     DiscardSnapshot,
     Effect,
     Feed,
+    GiveLeadershipUp,
     LeaveBehind,
     Persist,
     Refuse,
@@ -27,6 +28,7 @@ from raft_actors.raft.effects import (
     RestoreSnapshot,
     Send,
     StoreChunk,
+    TellDifference,
     WakeReplicators,
 )
 from raft_actors.raft.entries import EntryBatch, EntryKind
@@ -284,6 +286,8 @@ _PERFORM: dict[type[Any], Callable[[Node, Any], None]] = {
     Beat: Node._tell_replicators,
     AnnounceCommit: _ignore,  # the next heartbeat tells of it, too
     LeaveBehind: _ignore,
+    GiveLeadershipUp: _ignore,
+    TellDifference: _ignore,
     Feed: Node._feed,
 }
 
