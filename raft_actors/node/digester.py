@@ -24,6 +24,7 @@ from raft_actors.raft.inputs import StateDigested
 from raft_actors.raft.messages import DIGEST_BYTES
 
 _NEVER = sys.maxsize
+_NOWHERE = range(0)
 
 
 @attrs.frozen
@@ -78,6 +79,8 @@ class Digester(Actor[DigestJob]):
 
     def within(self, batch: EntryBatch) -> range:
         """The indexes among a batch's where a digest is to be taken, in order."""
+        if batch.last_index < self.every:  # most often: it is asked of every batch
+            return _NOWHERE
         first = -(-batch.first_index // self.every) * self.every
         return range(first, batch.last_index + 1, self.every)
 
