@@ -15,6 +15,7 @@ from pathlib import Path
 
 from raft_actors.persistence.sqlite.migrations import SCHEMA_VERSION
 from raft_actors.transports.wire.handshake import NEWEST_VERSION
+from tests.archives import unpack as unpack_tar
 
 ROOT = Path(__file__).parents[2]
 WHEELS = Path(__file__).parent / "wheels"
@@ -26,7 +27,7 @@ def build(ref: str, folder: Path) -> Path:
     """Build a wheel of what is committed: neither what was forgotten to be, nor what lies about."""
     packed = subprocess.run(["git", "archive", ref], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder / "tree", filter="data")
+        unpack_tar(archive, folder / "tree")
     command = [
         sys.executable,
         "-m",

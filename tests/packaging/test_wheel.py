@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import unpack
+
 ROOT = Path(__file__).parents[2]
 OUTLYING = ("transports", "persistence")
 REQUIRED = {"attrs", "cattrs", "msgpack", "outcome", "trio", "typing_extensions"}
@@ -140,7 +142,7 @@ def test_the_tests_of_the_sdist_run_in_place(built: Built, tmp_path: Path) -> No
     """All can be collected, and those that read other files of the repository find these. The folder has a space."""
     folder = tmp_path / "with a space"
     with tarfile.open(built.sdist) as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     (root,) = folder.iterdir()
     links = [f"raft_actors/{name}" for name in OUTLYING]
     made = subprocess.run(["make", *links], cwd=root, capture_output=True, text=True, check=False)
