@@ -83,7 +83,10 @@ def test_missing_data_are_found(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(text: Path, folder: Path, number: signal.Signals) -> None:
+def test_interrupted(tmp_path: Path, folder: Path, number: signal.Signals) -> None:
+    # So long that it is at work still when the signal comes, however late this process gets its turn.
+    text = tmp_path / "long.txt"
+    text.write_text("".join(f"line {number}\n" for number in range(50_000)))
     with sigint(signal.default_int_handler):
         process = subprocess.Popen([*DEMO, str(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
