@@ -20,12 +20,14 @@ from raft_actors.testing.cluster import RELIABLE, UNRELIABLE, SimulatedCluster
 from raft_actors.testing.determinism import deterministic_scheduling
 from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.faulty_cluster import FaultyCluster
 from raft_actors.testing.history import Call, History, Outcome, outcome_of
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
 from raft_actors.testing.members import Started
 from raft_actors.testing.models import CounterModel, KeyValueModel, QueueModel, RegisterModel
+from raft_actors.testing.plan import PlannedFaults
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.script import OFTEN_SNAPSHOTS, Scenario, Step
@@ -45,6 +47,7 @@ __all__ = [
     "Client",
     "CounterModel",
     "Facts",
+    "FaultyCluster",
     "History",
     "Invariant",
     "KeyValueModel",
@@ -55,6 +58,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Plan",
+    "PlannedFaults",
     "QueueModel",
     "RegisterModel",
     "Report",

@@ -7,78 +7,75 @@ the end of a torment heals everything anyway.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import trio
 
 from raft_actors.errors import RaftError
 from raft_actors.testing.campaigns import CAMPAIGNS, Action
 from raft_actors.testing.cluster import RELIABLE
-
-if TYPE_CHECKING:
-    from raft_actors.testing.torment import Torment
+from raft_actors.testing.fault_context import FaultContext
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-async def crash(torment: Torment) -> None:
+async def crash(torment: FaultContext) -> None:
     """Cut a node's power."""
     name = torment.some_running()
     if name is not None:
         torment.cluster.crash(name)
 
 
-async def crash_leader(torment: Torment) -> None:
+async def crash_leader(torment: FaultContext) -> None:
     """Cut the leader's power."""
     name = torment.cluster.leader()
     if name is not None:
         torment.cluster.crash(name)
 
 
-async def kill(torment: Torment) -> None:
+async def kill(torment: FaultContext) -> None:
     """Kill a node's process, which its peers learn."""
     name = torment.some_running()
     if name is not None:
         torment.cluster.kill(name)
 
 
-async def kill_leader(torment: Torment) -> None:
+async def kill_leader(torment: FaultContext) -> None:
     """Kill the leader's process, which its peers learn."""
     name = torment.cluster.leader()
     if name is not None:
         torment.cluster.kill(name)
 
 
-async def crash_all(torment: Torment) -> None:
+async def crash_all(torment: FaultContext) -> None:
     """Cut the power of all nodes at once."""
     torment.cluster.crash_all()
 
 
-async def crash_at_step(torment: Torment) -> None:
+async def crash_at_step(torment: FaultContext) -> None:
     """Cut a node's power in the middle of a step."""
     name = torment.some_running()
     if name is not None:
         torment.cluster.crash_at_step(name, torment.rng.randint(1, 100))
 
 
-async def crash_at_write(torment: Torment) -> None:
+async def crash_at_write(torment: FaultContext) -> None:
     """Cut a node's power in the middle of a write, which tears it."""
     torment.cluster.disk(torment.some_node()).lose_power_at_write(torment.rng.randint(1, 20))
 
 
-async def crash_at_snapshot(torment: Torment) -> None:
+async def crash_at_snapshot(torment: FaultContext) -> None:
     """Cut a node's power while a snapshot becomes current."""
     torment.cluster.disk(torment.some_node()).lose_power_at_snapshot()
 
 
-async def stop(torment: Torment) -> None:
+async def stop(torment: FaultContext) -> None:
     """Shut a node down as its owner would."""
     name = torment.some_running()
     if name is not None:
         await torment.cluster.stop(name)
 
 
-async def hand_over(torment: Torment) -> None:
+async def hand_over(torment: FaultContext) -> None:
     """Have the leader hand leadership to somebody, or to whom it likes; maybe to somebody who can't take it."""
     name = torment.cluster.leader()
     if name is not None:
@@ -87,7 +84,7 @@ async def hand_over(torment: Torment) -> None:
             await torment.cluster.node(name).transfer_leadership(to)
 
 
-async def pause(torment: Torment) -> None:
+async def pause(torment: FaultContext) -> None:
     """Stop a node in its tracks for a while."""
     name = torment.some_running()
     if name is not None:
@@ -96,7 +93,7 @@ async def pause(torment: Torment) -> None:
         torment.cluster.resume(name)
 
 
-async def slow_apply(torment: Torment) -> None:
+async def slow_apply(torment: FaultContext) -> None:
     """Let a node's state machine be slow."""
     name = torment.some_node()
     torment.cluster.slow_apply(name, torment.rng.choice((0.001, 0.02, 0.2)))
@@ -104,14 +101,14 @@ async def slow_apply(torment: Torment) -> None:
     torment.cluster.slow_apply(name, 0.0)
 
 
-async def snapshot(torment: Torment) -> None:
+async def snapshot(torment: FaultContext) -> None:
     """Have a node take a snapshot now."""
     name = torment.some_running()
     if name is not None:
         await torment.take_snapshot(name)
 
 
-async def fall_behind(torment: Torment) -> None:
+async def fall_behind(torment: FaultContext) -> None:
     """Cut a node off until the others have compacted away what it lacks (unless they keep much)."""
     name = torment.some_node()
     others = [other for other in torment.cluster.node_ids if other != name]
@@ -128,7 +125,7 @@ async def fall_behind(torment: Torment) -> None:
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
-async def halves(torment: Torment) -> None:
+async def halves(torment: FaultContext) -> None:
     """Part the nodes in two."""
     names = torment.shuffled()
     middle = torment.rng.randint(1, len(names) - 1)
@@ -136,13 +133,13 @@ async def halves(torment: Torment) -> None:
     await torment.mend_partition()
 
 
-async def isolate_leader(torment: Torment) -> None:
+async def isolate_leader(torment: FaultContext) -> None:
     """Part the leader from all others."""
     torment.cluster.isolate(torment.cluster.leader() or torment.some_node())
     await torment.mend_partition()
 
 
-async def one_way(torment: Torment) -> None:
+async def one_way(torment: FaultContext) -> None:
     """Let some nodes be heard by others, and hear nothing of them."""
     names = torment.shuffled()
     middle = torment.rng.randint(1, len(names) - 1)
@@ -151,13 +148,13 @@ async def one_way(torment: Torment) -> None:
     torment.cluster.mend_cut(names[:middle], names[middle:])
 
 
-async def bridge(torment: Torment) -> None:
+async def bridge(torment: FaultContext) -> None:
     """Part the nodes in two, but for one that reaches all."""
     torment.cluster.bridge(torment.some_node())
     await torment.mend_partition()
 
 
-async def flap(torment: Torment) -> None:
+async def flap(torment: FaultContext) -> None:
     """Part a node from the others, and join it again, time after time."""
     name = torment.some_node()
     for _ in range(torment.rng.randint(2, 10)):
@@ -167,7 +164,7 @@ async def flap(torment: Torment) -> None:
         await torment.last(0.6)
 
 
-async def reset(torment: Torment) -> None:
+async def reset(torment: FaultContext) -> None:
     """Break connections, of some node or of all, a few times."""
     for _ in range(torment.rng.randint(1, 5)):
         one, *others = torment.shuffled()
@@ -176,7 +173,7 @@ async def reset(torment: Torment) -> None:
         await torment.last(0.3)
 
 
-async def stall(torment: Torment) -> None:
+async def stall(torment: FaultContext) -> None:
     """Let a node accept everything and answer nothing."""
     name = torment.some_node()
     torment.cluster.stall(name)
@@ -184,7 +181,7 @@ async def stall(torment: Torment) -> None:
     torment.cluster.unstall(name)
 
 
-async def mute(torment: Torment) -> None:
+async def mute(torment: FaultContext) -> None:
     """Let a node hear all and be heard by nobody."""
     name = torment.some_node()
     others = [other for other in torment.cluster.node_ids if other != name]
@@ -193,7 +190,7 @@ async def mute(torment: Torment) -> None:
     torment.cluster.mend_cut([name], others)
 
 
-async def slow_link(torment: Torment) -> None:
+async def slow_link(torment: FaultContext) -> None:
     """Let the link between two nodes carry little."""
     one, other, *_ = torment.shuffled()
     torment.cluster.slow_link(one, other, torment.rng.choice((300.0, 3_000.0, 30_000.0)))
@@ -201,14 +198,14 @@ async def slow_link(torment: Torment) -> None:
     torment.cluster.slow_link(one, other, None)
 
 
-async def change_messages(torment: Torment) -> None:
+async def change_messages(torment: FaultContext) -> None:
     """Let messages meet other faults for a while."""
     torment.cluster.set_faults(torment.draw_faults())
     await torment.last(5.0)
     torment.cluster.set_faults(torment.plan.requests, torment.plan.replies)
 
 
-async def calm(torment: Torment) -> None:
+async def calm(torment: FaultContext) -> None:
     """Let all messages arrive for a while."""
     torment.cluster.set_faults(RELIABLE)
     await torment.last(3.0)
@@ -218,12 +215,12 @@ async def calm(torment: Torment) -> None:
 # --- disks -----------------------------------------------------------------------------------------------------------
 
 
-async def fail_write(torment: Torment) -> None:
+async def fail_write(torment: FaultContext) -> None:
     """Let a node's next write fail."""
     torment.cluster.disk(torment.some_node()).fail_next_write()
 
 
-async def fill_disk(torment: Torment) -> None:
+async def fill_disk(torment: FaultContext) -> None:
     """Let a node's disk be full for a while."""
     disk = torment.cluster.disk(torment.some_node())
     disk.fill()
@@ -231,7 +228,7 @@ async def fill_disk(torment: Torment) -> None:
     disk.mend()
 
 
-async def hang_disk(torment: Torment) -> None:
+async def hang_disk(torment: FaultContext) -> None:
     """Let a node's disk hang for a while."""
     disk = torment.cluster.disk(torment.some_node())
     disk.hang()
@@ -239,7 +236,7 @@ async def hang_disk(torment: Torment) -> None:
     disk.mend()
 
 
-async def slow_disk(torment: Torment) -> None:
+async def slow_disk(torment: FaultContext) -> None:
     """Let a node's disk be slow for a while."""
     disk = torment.cluster.disk(torment.some_node())
     disk.slow_down(torment.rng.choice((0.02, 0.1, 0.5)), read_s=torment.rng.choice((0.0, 0.0, 0.1)))
@@ -247,14 +244,14 @@ async def slow_disk(torment: Torment) -> None:
     disk.slow_down(0.0)
 
 
-async def damage_disk(torment: Torment) -> None:
+async def damage_disk(torment: FaultContext) -> None:
     """Flip a bit on a node's disk, if a majority of whole disks is left."""
     name = torment.some_victim()
     if name is not None:
         torment.cluster.disk(name).damage()
 
 
-async def put_older_copy(torment: Torment) -> None:
+async def put_older_copy(torment: FaultContext) -> None:
     """Put a backup in the place of what a node has left, if a majority of whole disks is left."""
     name = torment.some_victim()
     if name is not None:
@@ -265,7 +262,7 @@ async def put_older_copy(torment: Torment) -> None:
         disk.replace(copy)
 
 
-async def wipe_disk(torment: Torment) -> None:
+async def wipe_disk(torment: FaultContext) -> None:
     """Delete a node's folder, if a majority of whole disks is left. It must never be started again: it has forgotten
     its vote and its log, and nothing can tell."""
     name = torment.some_victim()
@@ -278,12 +275,12 @@ async def wipe_disk(torment: Torment) -> None:
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
-async def jump_clock(torment: Torment) -> None:
+async def jump_clock(torment: FaultContext) -> None:
     """Let a node's clock jump forward."""
     torment.cluster.clock(torment.some_node()).jump(torment.rng.expovariate(1.0))
 
 
-async def change_clock(torment: Torment) -> None:
+async def change_clock(torment: FaultContext) -> None:
     """Let a node's clock run at another rate for a while."""
     clock = torment.cluster.clock(torment.some_node())
     if clock.rate:
@@ -293,7 +290,7 @@ async def change_clock(torment: Torment) -> None:
             clock.set_rate(1.0)
 
 
-async def breathe(_torment: Torment) -> None:
+async def breathe(_torment: FaultContext) -> None:
     """Nothing happens, for once."""
     await trio.lowlevel.checkpoint()
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING
 
 import trio
 
-if TYPE_CHECKING:
-    from raft_actors.testing.torment import Torment
+from raft_actors.testing.fault_context import FaultContext
 
-Action = Callable[["Torment"], Awaitable[None]]
+Action = Callable[[FaultContext], Awaitable[None]]
 
 
-async def elect(torment: Torment) -> None:
+async def elect(torment: FaultContext) -> None:
     """Have a node stand for election, whether or not there is a leader."""
     await torment.stand(torment.some_node())
 
 
-async def hold_up_leader(torment: Torment) -> None:
+async def hold_up_leader(torment: FaultContext) -> None:
     """Let the leader's disk be far behind for a while."""
     leader = torment.cluster.leader()
     if leader is None:
@@ -34,7 +32,7 @@ async def hold_up_leader(torment: Torment) -> None:
     disk.slow_down(0.0)
 
 
-async def strand(torment: Torment) -> None:
+async def strand(torment: FaultContext) -> None:
     """Cut the leader off with a minority, and go on feeding it, so that its log gets a tail that nobody else has; the
     others go on under another leader. Joined again, with slow disks, they meet snapshots and elections, or the one that
     was stranded leads again, and only then hears what was said to it before."""
@@ -76,7 +74,7 @@ async def strand(torment: Torment) -> None:
         cluster.disk(name).slow_down(0.0)
 
 
-async def _lead_again(torment: Torment, name: str) -> None:
+async def _lead_again(torment: FaultContext, name: str) -> None:
     """Have a node catch up, and then elected, if the others let it."""
     cluster = torment.cluster
 
@@ -92,7 +90,7 @@ async def _lead_again(torment: Torment, name: str) -> None:
         await torment.wait_for(lambda: cluster.leader() == name, 1.0)
 
 
-async def leave_behind(torment: Torment) -> None:
+async def leave_behind(torment: FaultContext) -> None:
     """Cut a node off until others have compacted away what it lacks, and join it again, with a slow disk, while leaders
     change or take further snapshots."""
     cluster, rng = torment.cluster, torment.rng
@@ -118,7 +116,7 @@ async def leave_behind(torment: Torment) -> None:
     cluster.disk(name).slow_down(0.0)
 
 
-async def drown(torment: Torment) -> None:
+async def drown(torment: FaultContext) -> None:
     """Let a node's disk be slow, maybe from a restart on, while others append much, and compact it away before that
     disk has it, under one leader or several."""
     cluster, rng = torment.cluster, torment.rng
@@ -142,7 +140,7 @@ async def drown(torment: Torment) -> None:
     cluster.disk(name).slow_down(0.0)
 
 
-async def sleep_through(torment: Torment) -> None:
+async def sleep_through(torment: FaultContext) -> None:
     """Stop a node in its tracks while the leader compacts away what it lacks, and others take over: it hears of all
     that at once when it goes on, with a slow disk."""
     cluster, rng = torment.cluster, torment.rng
@@ -165,7 +163,7 @@ async def sleep_through(torment: Torment) -> None:
     cluster.disk(name).slow_down(0.0)
 
 
-async def answer_late(torment: Torment) -> None:
+async def answer_late(torment: FaultContext) -> None:
     """Let a leader get its answers only when it has been deposed: they are held back, it may not be heard any more
     either, and once there is another leader it hears all at once."""
     cluster, rng = torment.cluster, torment.rng
@@ -197,7 +195,7 @@ def _one_at_a_time(campaign: Action) -> Action:
     """Two campaigns at once would undo each other's faults: the second one does not begin."""
 
     @wraps(campaign)
-    async def take(torment: Torment) -> None:
+    async def take(torment: FaultContext) -> None:
         if torment.on_campaign:
             return
         torment.on_campaign = True

@@ -17,12 +17,12 @@ from raft_actors.errors import CommandFailed, NotCommitted, NotLeader, Overloade
 from raft_actors.node.node import Node
 from raft_actors.node.sessions import SessionState
 from raft_actors.read_levels import LINEARIZABLE, ReadLevel
+from raft_actors.testing.faulty_cluster import FaultyCluster
 from raft_actors.testing.linearizability import UNKNOWN
 from raft_actors.testing.recording import RecordingStateMachine
 
 if TYPE_CHECKING:
     from raft_actors.testing.history import Call
-    from raft_actors.testing.simulation import Simulation
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -47,7 +47,7 @@ class Client(Generic[C, R]):
         forward: whether it lets a node that does not lead hand its commands on, instead of going to the leader itself.
     """
 
-    def __init__(self, cluster: Simulation[C, R], name: str) -> None:
+    def __init__(self, cluster: FaultyCluster[C, R], name: str) -> None:
         self.name = name
         self.patience_s = _PATIENCE_S
         self.stubborn: float = 0.0

@@ -6,15 +6,12 @@ None of it goes together with disks that are destroyed: which of them a cluster 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import trio
 
 from raft_actors.errors import RaftError
 from raft_actors.testing.campaigns import Action
-
-if TYPE_CHECKING:
-    from raft_actors.testing.torment import Torment
+from raft_actors.testing.fault_context import FaultContext
 
 _MOST_VOTERS = 5
 _MOST_LEARNERS = 2
@@ -24,7 +21,7 @@ _WAIT_S = 2.0
 _LEAVE_S = 3.0
 
 
-async def change_members(torment: Torment) -> None:
+async def change_members(torment: FaultContext) -> None:
     """Have the leader make some other nodes the members; now and then somebody changes their mind."""
     cluster, rng = torment.cluster, torment.rng
     name = cluster.leader()
@@ -40,7 +37,7 @@ async def change_members(torment: Torment) -> None:
             await cluster.node(name).cancel_change()
 
 
-async def swap_member(torment: Torment) -> None:
+async def swap_member(torment: FaultContext) -> None:
     """Have the leader replace a voter, itself maybe, by a node that has no vote, or add one, or do without one."""
     cluster, rng = torment.cluster, torment.rng
     name = cluster.leader()
@@ -58,7 +55,7 @@ async def swap_member(torment: Torment) -> None:
         await _change(torment, name, voters, sorted(members.goal_learners - {*voters}))
 
 
-async def leave(torment: Torment) -> None:
+async def leave(torment: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
     cluster = torment.cluster
     members = cluster.members()
@@ -70,7 +67,7 @@ async def leave(torment: Torment) -> None:
             await cluster.node(name).aclose(leave=True)
 
 
-async def _change(torment: Torment, leader: str, voters: list[str], learners: list[str]) -> None:
+async def _change(torment: FaultContext, leader: str, voters: list[str], learners: list[str]) -> None:
     addresses = [{name: f"{name}.test:1" for name in names} for names in (voters, learners)]
     with suppress(RaftError), trio.move_on_after(torment.rng.expovariate(1 / _WAIT_S)):
         await torment.cluster.node(leader).change_members(*addresses)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import attrs
 
 from raft_actors.config import KIB, MIB, NodeConfig
 from raft_actors.errors import ConfigurationError
+from raft_actors.testing.plan import ANYTHING, PlannedFaults
 
-if TYPE_CHECKING:
-    from raft_actors.testing.plans import Plan
-
-ANYTHING = "anything"
+P = TypeVar("P", bound=PlannedFaults)
 
 #: How much likelier than other actions those of a profile are.
 _OFTEN = 3.0
@@ -27,11 +25,11 @@ _OFTEN = 3.0
 _DESTROYING = frozenset({"damage_disk", "put_older_copy", "wipe_disk"})
 
 
-def _anything(plan: Plan, _rng: Random) -> Plan:
+def _anything(plan: P, _rng: Random) -> P:
     return plan
 
 
-def _lost_tails(plan: Plan, rng: Random) -> Plan:
+def _lost_tails(plan: P, rng: Random) -> P:
     """Leaders get entries that nobody else has, lose them, lead again, and meet their past."""
     config = attrs.evolve(
         plan.config,
@@ -43,7 +41,7 @@ def _lost_tails(plan: Plan, rng: Random) -> Plan:
     return _with(_with_few_clients(plan, rng), config, rng, "strand")
 
 
-def _left_behind(plan: Plan, rng: Random) -> Plan:
+def _left_behind(plan: P, rng: Random) -> P:
     """Nodes need snapshots, of many chunks, while their disks are slow and their logs are on the way there."""
     config = attrs.evolve(
         plan.config,
@@ -58,7 +56,7 @@ def _left_behind(plan: Plan, rng: Random) -> Plan:
     return _with(_with_few_clients(plan, rng), config, rng, "leave_behind", "drown", "sleep_through")
 
 
-def _late_answers(plan: Plan, rng: Random) -> Plan:
+def _late_answers(plan: P, rng: Random) -> P:
     """Leaders are deposed without noticing, and clients ask them."""
     config = attrs.evolve(
         plan.config,
@@ -71,7 +69,7 @@ def _late_answers(plan: Plan, rng: Random) -> Plan:
     return _with(plan, config, rng, "answer_late")
 
 
-def _small_rooms(plan: Plan, rng: Random) -> Plan:
+def _small_rooms(plan: P, rng: Random) -> P:
     """Commands are as large as there is room for, and disks are slow."""
     config = attrs.evolve(
         plan.config,
@@ -87,7 +85,7 @@ def _small_rooms(plan: Plan, rng: Random) -> Plan:
     return _with(plan, config, rng, "hold_up_leader")
 
 
-def _transfers(plan: Plan, rng: Random) -> Plan:
+def _transfers(plan: P, rng: Random) -> P:
     """Leaders hand over again and again, to followers that lag behind or die meanwhile, while clients call."""
     config = attrs.evolve(
         plan.config, max_pending_proposals=16_384, max_append_bytes=rng.choice((1, 100, 2_000, 1 * MIB))
@@ -96,7 +94,7 @@ def _transfers(plan: Plan, rng: Random) -> Plan:
     return _with(plan, config, rng, "hand_over")
 
 
-def _members(plan: Plan, rng: Random) -> Plan:
+def _members(plan: P, rng: Random) -> P:
     """Members come and go, one and all, while everything fails but the contents of disks."""
     config = attrs.evolve(plan.config, max_pending_proposals=16_384, snapshot_entries=rng.choice((None, 3, 10, 30)))
     kept = {name: weight for name, weight in plan.actions.items() if name not in _DESTROYING}
@@ -104,12 +102,12 @@ def _members(plan: Plan, rng: Random) -> Plan:
     return _with(plan, config, rng, "change_members", "swap_member", "leave")
 
 
-def _with_few_clients(plan: Plan, rng: Random) -> Plan:
+def _with_few_clients(plan: P, rng: Random) -> P:
     """A plan in which logs grow by what is done to the nodes, more than by calls."""
     return attrs.evolve(plan, clients=rng.randint(2, 3), think_s=rng.uniform(0.3, 0.6))
 
 
-def _with(plan: Plan, config: NodeConfig, rng: Random, *actions: str) -> Plan:
+def _with(plan: P, config: NodeConfig, rng: Random, *actions: str) -> P:
     """A plan with these settings, in which these actions come often."""
     rest = sum(plan.actions.values())
     weights = {name: _OFTEN * max(1.0, rest) * rng.uniform(0.1, 1.0) / len(actions) for name in actions}
@@ -153,7 +151,7 @@ def draw_profile(rng: Random) -> str:
     return "members" if ahead.random() < _MEMBERS_SHARE else profile
 
 
-def focus(plan: Plan, profile: str, rng: Random) -> Plan:
+def focus(plan: P, profile: str, rng: Random) -> P:
     """Make a plan one of this profile.
 
     Raises:
@@ -161,5 +159,5 @@ def focus(plan: Plan, profile: str, rng: Random) -> Plan:
     """
     if profile not in PROFILES:
         raise ConfigurationError(f"there is no profile {profile!r}, only {', '.join(PROFILES)}")
-    focused: Plan = attrs.evolve(PROFILES[profile](plan, rng), profile=profile)
+    focused: P = attrs.evolve(PROFILES[profile](plan, rng), profile=profile)
     return focused

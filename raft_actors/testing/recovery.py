@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from raft_actors.errors import ProposalError
-
-if TYPE_CHECKING:
-    from raft_actors.testing.simulation import Simulation
+from raft_actors.testing.faulty_cluster import FaultyCluster
 
 _LOOK_S = 0.05
 
@@ -17,7 +15,7 @@ _LOOK_S = 0.05
 class Recovery:
     """One recovery of one cluster."""
 
-    def __init__(self, cluster: Simulation[Any, Any], within_s: float) -> None:
+    def __init__(self, cluster: FaultyCluster[Any, Any], within_s: float) -> None:
         self._cluster = cluster
         self._within_s = within_s
         self._lacks = "nothing was tried yet"

@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
-from raft_actors.errors import NodeStopped
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.fault_context import LOOK_S, FaultContext
+from raft_actors.testing.faulty_cluster import FaultyCluster
 from raft_actors.testing.member_actions import MEMBER_ACTIONS
-from raft_actors.testing.plans import Plan, draw_faults
-from raft_actors.transports.faults import Faults
-
-if TYPE_CHECKING:
-    from raft_actors.testing.simulation import Simulation
-
-_LOOK_S = 0.1
-_GLANCE_S = 0.02
-_RUSH = 50.0
-_SNAPSHOTS_S = 1.0
+from raft_actors.testing.plan import PlannedFaults
 
 
-class Torment:
+class Torment(FaultContext):
     """A plan at work on a cluster.
 
     Attributes:
-        cluster, plan: what it works on, and by.
-        rng: all of its choices; seeded with the cluster's seed.
         taken: action → how often it was taken.
-        on_campaign: whether a campaign is under way.
     """
 
-    def __init__(self, cluster: Simulation[Any, Any], plan: Plan) -> None:
-        self.cluster = cluster
-        self.plan = plan
-        self.rng: Random = Random(f"{cluster.seed} torment")
+    def __init__(self, cluster: FaultyCluster[Any, Any], plan: PlannedFaults) -> None:
+        super().__init__(cluster, plan)
         self.taken: Counter[str] = Counter()
-        self.on_campaign = False
-        self._victims: set[str] = set()
-        self._returning: set[str] = set()
-        self._partitions = 0
 
     async def run(self, seconds: float) -> None:
         """Torment the cluster for so long, then heal it."""
@@ -79,114 +60,13 @@ class Torment:
         """Start every node that is down again, some time after."""
         cluster = self.cluster
         while True:
-            await trio.sleep(_LOOK_S)
+            await trio.sleep(LOOK_S)
             for name in cluster.node_ids:
-                if name not in cluster.nodes and name not in cluster.lost and name not in self._returning:
-                    self._returning.add(name)
+                if name not in cluster.nodes and name not in cluster.lost and name not in self.returning:
+                    self.returning.add(name)
                     nursery.start_soon(self._start_later, name)
 
     async def _start_later(self, name: str) -> None:
         await trio.sleep(self.rng.expovariate(1 / self.plan.down_s))
         await self.cluster.try_start(name)
-        self._returning.discard(name)
-
-    # --- for actions -----------------------------------------------------------------------------------------
-
-    def some_node(self) -> str:
-        """A node, whether it runs or not."""
-        return self.rng.choice(self.cluster.node_ids)
-
-    def some_running(self) -> str | None:
-        """A node that runs, or None."""
-        names = list(self.cluster.nodes)
-        return self.rng.choice(names) if names else None
-
-    def some_victim(self) -> str | None:
-        """A node whose disk may be destroyed: never so many that no majority of whole ones is left."""
-        most = len(self.cluster.node_ids) - self.cluster.majority
-        name = self.some_node()
-        if name not in self._victims and len(self._victims) >= most:
-            return None
-        self._victims.add(name)
-        return name
-
-    def shuffled(self) -> list[str]:
-        """All nodes, in a random order."""
-        names = list(self.cluster.node_ids)
-        self.rng.shuffle(names)
-        return names
-
-    def draw_faults(self) -> Faults:
-        """Other faults of messages."""
-        return draw_faults(self.rng)
-
-    async def last(self, mean_s: float) -> None:
-        """Let a fault last for a random time."""
-        await trio.sleep(self.rng.expovariate(1 / mean_s))
-
-    async def mend_partition(self) -> None:
-        """Let a partition last for a while, and end it if it is still there."""
-        number = self.partitioned()
-        await self.last(3.0)
-        self.mend_partition_if(number)
-
-    def partitioned(self) -> int:
-        """Note that there is another partition; return its number."""
-        self._partitions += 1
-        return self._partitions
-
-    def mend_partition_if(self, number: int) -> None:
-        """End a partition if it is still there."""
-        if number == self._partitions:
-            self.cluster.partition()
-
-    async def wait_for(self, condition: Callable[[], bool], timeouts: float) -> bool:
-        """Wait until something is so, for so many of the longest election timeouts at most; tell whether it is."""
-        gives_up = trio.current_time() + timeouts * self.cluster.config.election_timeout_s[1]
-        while not condition() and trio.current_time() < gives_up:  # noqa: ASYNC110 - it may depend on anything
-            await trio.sleep(_GLANCE_S)
-        return condition()
-
-    async def stand(self, name: str) -> None:
-        """Have a node stand for election, although there may be a leader: its clock rushes past any timeout, and then
-        the connections between the leader and the others break, so that they let it.
-        """
-        clock = self.cluster.clock(name)
-        rate = clock.rate
-        if not 0 < rate < _RUSH:
-            return
-        clock.set_rate(_RUSH)
-        longest_s = self.cluster.config.election_timeout_s[1] / _RUSH
-        await trio.sleep(longest_s)
-        leader = self.cluster.leader()
-        for other in self.cluster.node_ids:
-            if leader is not None and other not in (leader, name):
-                self.cluster.network.reset(leader, other)
-        await trio.sleep(longest_s)
-        if clock.rate == _RUSH:
-            clock.set_rate(rate)
-
-    async def take_down(self, name: str) -> None:
-        """Have a node down, and all of it gone, before anybody starts it again."""
-        while name in self._returning and name not in self.cluster.lost:  # noqa: ASYNC110 - others poll for it too
-            await trio.sleep(_LOOK_S)
-        self._returning.add(name)
-        if name in self.cluster.nodes:
-            self.cluster.crash(name)
-        await self.cluster.wait_down(name)
-        self._returning.discard(name)
-
-    async def take_snapshot(self, name: str) -> None:
-        """Have a node take a snapshot, whatever becomes of it."""
-        try:
-            await self.cluster.node(name).take_snapshot()
-        except NodeStopped:
-            return
-
-    async def take_snapshots(self, names: Iterable[str]) -> None:
-        """Have those of these nodes that run take snapshots at the same time, and wait for them, but not for long."""
-        with trio.move_on_after(_SNAPSHOTS_S):
-            async with trio.open_nursery() as nursery:
-                for name in names:
-                    if name in self.cluster.nodes:
-                        nursery.start_soon(self.take_snapshot, name)
+        self.returning.discard(name)

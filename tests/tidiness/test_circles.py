@@ -9,7 +9,7 @@ import pytest
 
 from tests.tidiness.test_tidiness import ROOT
 
-FOLDERS = ("benchmarks",)
+FOLDERS = ("benchmarks", "raft_actors/testing")
 
 
 def imported(tree: ast.Module) -> set[str]:
