@@ -118,7 +118,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         self._submission: Submission[Any, Any] = Submission(self._supervisor, self._codec)
         self._reading = Reading(self._supervisor, self._submission)
         self._leaderships = Leaderships(self._supervisor, self._reading, self._submission)
-        self._supervisor.clients = ClientService(self, self._supervisor, self._submission)
+        self._supervisor.clients = ClientService(self, self._supervisor, self._submission, self._reading)
 
     # --- life ------------------------------------------------------------------------------------------------
 

@@ -176,7 +176,24 @@ class Reading:
         supervisor = self._supervisor
         self._check_leader_known()
         await supervisor.admission.admit(read)
-        waiting = self._requested
+        self._hand_in(read)
+
+    def hand_in_if_room(self, read: PendingRead[Any]) -> bool:
+        """Hand in a `Linearizable` read now, and return whether it was: not where it would have to wait for room, nor
+        where no leader is known, both of which `read` sees to. One that is refused now is settled with the reason.
+        """
+        supervisor = self._supervisor
+        role = supervisor.role
+        if supervisor.over or role is None or role.state.leader is None or not supervisor.admission.admit_if_room(read):
+            return False
+        try:
+            self._hand_in(read)
+        except (Overloaded, NodeStopped) as refusal:
+            read.fail(refusal)
+        return True
+
+    def _hand_in(self, read: PendingRead[Any]) -> None:
+        supervisor, waiting = self._supervisor, self._requested
         if not waiting.taken:
             waiting.reads.append(read)
             return

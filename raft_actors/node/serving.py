@@ -2,7 +2,7 @@
 
 Each connection has three tasks: one takes requests in, one sends what is to be told, one tells when somebody else
 leads, or the members are others. A proposal needs no task of its own: whatever settles it puts the answer among what is
-to be told. A read has one, as its level decides how long it waits.
+to be told, and so does a linearizable read. Another read has a task, as its level decides how long it waits.
 
 All is bounded: requests under way by `MOST_REQUESTS` a connection, which the client is told, and which it must keep to;
 one request by `NodeConfig.max_command_bytes`; what is to be told, to a client that does not read it, by
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
-from typing_extensions import override
 
 from raft_actors.errors import (
     CommandFailed,
@@ -43,14 +42,15 @@ from raft_actors.node.client_messages import (
     refusal_body,
     unpack,
 )
-from raft_actors.node.proposals import Admission, PendingProposals
+from raft_actors.node.client_requests import ClientProposal, ClientRead
 from raft_actors.node_log import NodeLog
-from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryKind
 from raft_actors.raft.sessions import COMMAND, REGISTER, TICK, SessionEntry
+from raft_actors.read_levels import Linearizable
 from raft_actors.transports.conversation import Caller, Conversation, Right
 
 if TYPE_CHECKING:
     from raft_actors.node.node import Node
+    from raft_actors.node.reading import Reading
     from raft_actors.node.submission import Submission
     from raft_actors.node.supervisor import Supervisor
 
@@ -70,34 +70,12 @@ class _Refused(RaftError):
         super().__init__(text)
 
 
-class _Proposal(PendingProposals[Any]):
-    """Entries of a client's session, proposed together. Settling them calls back."""
-
-    __slots__ = ("_settled", "begins", "number")
-
-    kind: EntryKind = EntryKind.SESSION
-
-    def __init__(
-        self, admission: Admission, entries: list[bytes], number: int, settled: Callable[[_Proposal], None]
-    ) -> None:
-        size = BATCH_OVERHEAD + sum(len(entry) + ENTRY_OVERHEAD for entry in entries)
-        super().__init__(admission, entries, size)
-        self.number = number
-        self.begins = entries[0][0] == REGISTER
-        self._settled = settled
-
-    @override
-    @trio.lowlevel.enable_ki_protection
-    def _settle(self) -> None:
-        super()._settle()
-        self._settled(self)
-
-
 class ClientService:
     """Serves all clients of one node."""
 
-    def __init__(self, node: Node[Any], inside: Supervisor, submission: Submission[Any, Any]) -> None:
+    def __init__(self, node: Node[Any], inside: Supervisor, submission: Submission[Any, Any], reading: Reading) -> None:
         self.node = node
+        self.reading = reading
         self.inside = inside
         self.submission = submission
         self.log = NodeLog(_logger, node.node_id)
@@ -176,7 +154,7 @@ class _ServedClient:
         self._untold: list[bytes] = []
         self._untold_bytes = 0
         self._told = trio.lowlevel.ParkingLot()
-        self._under_way: dict[int, _Proposal | trio.CancelScope] = {}
+        self._under_way: dict[int, ClientProposal | ClientRead | trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self._left = False
 
@@ -204,8 +182,10 @@ class _ServedClient:
         """It is gone: what was handed to no leader yet never is."""
         self._left = True
         for request in list(self._under_way.values()):
-            if isinstance(request, _Proposal):
+            if isinstance(request, ClientProposal):
                 self._service.submission.withdraw(request)
+            elif isinstance(request, ClientRead):
+                request.abandon()
         self._under_way.clear()
 
     # --- what comes ------------------------------------------------------------------------------------------
@@ -239,8 +219,10 @@ class _ServedClient:
 
     def _cancel(self, number: int) -> None:
         request = self._under_way.pop(number, None)
-        if isinstance(request, _Proposal):
+        if isinstance(request, ClientProposal):
             self._service.submission.withdraw(request)
+        elif isinstance(request, ClientRead):
+            request.abandon()
         elif request is not None:
             request.cancel()
 
@@ -256,7 +238,7 @@ class _ServedClient:
         if inside.admission.closed or inside.over or inside.role is None:
             raise NodeStopped(inside.node_id)
         inside.recovered_state().intake_sorts = True
-        proposal = _Proposal(inside.admission, entries, number, self._settled)
+        proposal = ClientProposal(inside.admission, entries, number, self._settled)
         self._under_way[number] = proposal
         if not service.submission.hand_in_if_room(proposal):
             self._start(service.submission.hand_in_or_fail, proposal)
@@ -265,7 +247,7 @@ class _ServedClient:
         if self._nursery is not None:
             self._nursery.start_soon(function, *arguments)
 
-    def _settled(self, proposal: _Proposal) -> None:
+    def _settled(self, proposal: ClientProposal) -> None:
         """Tell what came of a proposal. Called wherever it is settled."""
         if self._left or self._under_way.pop(proposal.number, None) is None:
             return
@@ -305,8 +287,31 @@ class _ServedClient:
             raise _Refused(
                 f"node {name!r} can't read this query ({error}): is its state machine older?", "ConfigurationError"
             ) from error
+        service = self._service
+        if type(level) is Linearizable:
+            read = ClientRead(service.inside.admission, query, number, self._looked)
+            self._under_way[number] = read
+            if service.reading.hand_in_if_room(read):
+                return
         self._under_way[number] = scope = trio.CancelScope()
         self._start(self._look, number, scope, query, level)
+
+    def _looked(self, read: ClientRead) -> None:
+        """Tell what a read has seen. Called wherever it is settled."""
+        if self._left or self._under_way.pop(read.number, None) is None:
+            return
+        service, seen = self._service, read.seen
+        try:
+            value = read.result_nowait()
+            try:
+                data = service.encode_answer(value)
+            except TypeError as error:
+                raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
+        except Exception as error:  # noqa: BLE001 - the query's own errors among them
+            self._refuse(read.number, error)
+            return
+        index, term = (read.last_index, 0) if seen is None else (seen.index, seen.term)
+        self._say(Tell.ANSWER, read.number, Answered(index, term, service.reading.age_s(seen), data).encode())
 
     async def _look(self, number: int, scope: trio.CancelScope, query: Callable[[Any], Any], level: Any) -> None:
         with scope:
@@ -391,6 +396,3 @@ def _refusal(error: Exception) -> bytes:
             return refusal_body(kind, text)
         case _:
             return refusal_body("QueryFailed", f"{kind}: {text}")
-
-
-__all__ = ["MOST_REQUESTS", "ClientService"]

@@ -14,6 +14,7 @@ from raft_actors import (
     CommandFailed,
     ConfigurationError,
     InternalError,
+    Local,
     OutcomeUnknown,
     QueryFailed,
     RaftClient,
@@ -61,6 +62,7 @@ async def test_while_nobody_can_serve_nothing_is_done_and_that_is_said() -> None
             for request in (client.propose(b"c"), client.propose_many([b"d", b"e"]), client.read(Count())):
                 with pytest.raises(Unavailable):
                     await request
+            assert await client.read(At(0), Local()) == b"a"
             await cluster.start("n1")
             assert await client.propose(b"f") >= 2
         applied = [entry.command for entry in cluster.facts.history]
