@@ -121,7 +121,7 @@ class Board:
         self.open: OrderedDict[Call, None] = OrderedDict()
         self.members: Mapping[str, str] = {}
         self.leader: str | None = None
-        self.term = 0
+        self.term: int = 0
         self.reached: dict[str, str] = {}
         self.troubles: dict[str, str] = {}
         self.token = 0

@@ -57,10 +57,10 @@ class Call(Pending[Any]):
         self.in_doubt = False
         self.line: Line | None = None
         self.avoid: Line | None = None
-        self.sent_at = 0.0
+        self.sent_at: float = 0.0
         self.sent_term = 0
         self.number = 0
-        self.pause_s = 0.0
+        self.pause_s: float = 0.0
         self.refusal = ""
 
     @override

@@ -103,7 +103,7 @@ class PendingChange(Pending[tuple[int, Goal]]):
         cancels: bool = False,
     ) -> None:
         super().__init__()
-        self.priorities = dict(priorities or {})
+        self.priorities: dict[str, int] = dict(priorities or {})
         self.voters: frozenset[str] | None = _ids(voters)
         self.learners: frozenset[str] | None = _ids(learners)
         self.members: dict[str, Member] = {**_told(learners), **_told(voters)}

@@ -78,13 +78,13 @@ class ClientService:
         self.reading = reading
         self.inside = inside
         self.submission = submission
-        self.log = NodeLog(_logger, node.node_id)
+        self.log: NodeLog = NodeLog(_logger, node.node_id)
         machine = inside.state_machine
-        self.decode_command = machine.commands.decode
-        self.encode_result = machine.results.encode
+        self.decode_command: Callable[[bytes], Any] = machine.commands.decode
+        self.encode_result: Callable[[Any], bytes] = machine.results.encode
         self.decode_query: Callable[[bytes], Callable[[Any], Any]] = machine.queries.decode
-        self.encode_answer = machine.answers.encode
-        self.most_command_bytes = inside.config.max_command_bytes
+        self.encode_answer: Callable[[Any], bytes] = machine.answers.encode
+        self.most_command_bytes: int = inside.config.max_command_bytes
 
     @property
     def most_request_bytes(self) -> int:

@@ -28,7 +28,7 @@ class Deadlines:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.now_ms = 0
+        self.now_ms: int = 0
         self.at: dict[bytes, int] = {}
         self.clock = clock
         self._told_at = 0.0

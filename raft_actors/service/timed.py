@@ -26,6 +26,9 @@ from raft_actors.service.replies import ErrorReply
 from raft_actors.service.resp import Request
 from raft_actors.service.today import unix_ms
 
+Preparer = Callable[[Request], bytes | ErrorReply]
+"""Makes an operation of a request, or says what is wrong with it."""
+
 _SECOND_MS = 1000
 _SET_OPTIONS = {b"NX": SetOption.IF_ABSENT, b"XX": SetOption.IF_PRESENT, b"GET": SetOption.RETURN_OLD}
 _UNITS = {b"EX": (_SECOND_MS, False), b"PX": (1, False), b"EXAT": (_SECOND_MS, True), b"PXAT": (1, True)}
@@ -103,7 +106,7 @@ def prepare_set(request: Request) -> bytes | ErrorReply:
     return moment.prepare("set", lambda left_ms: operation(Operation.SET_FOR, key, value, int(options), left_ms))
 
 
-def _prepare_set_for(name: str, unit_ms: int) -> Callable[[Request], bytes | ErrorReply]:
+def _prepare_set_for(name: str, unit_ms: int) -> Preparer:
     def prepare(request: Request) -> bytes | ErrorReply:
         moment = _Moment(request[2], unit_ms, absolute=False)
         return moment.prepare(name, lambda left_ms: operation(Operation.SET_FOR, request[1], request[3], 0, left_ms))
@@ -111,10 +114,10 @@ def _prepare_set_for(name: str, unit_ms: int) -> Callable[[Request], bytes | Err
     return prepare
 
 
-prepare_setex = _prepare_set_for("setex", _SECOND_MS)
+prepare_setex: Preparer = _prepare_set_for("setex", _SECOND_MS)
 """SETEX key seconds value"""
 
-prepare_psetex = _prepare_set_for("psetex", 1)
+prepare_psetex: Preparer = _prepare_set_for("psetex", 1)
 """PSETEX key milliseconds value"""
 
 _EXPIRE_OPTIONS = {
@@ -125,7 +128,7 @@ _EXPIRE_OPTIONS = {
 }
 
 
-def _prepare_expire(name: str, unit_ms: int, *, absolute: bool) -> Callable[[Request], bytes | ErrorReply]:
+def _prepare_expire(name: str, unit_ms: int, *, absolute: bool) -> Preparer:
     def prepare(request: Request) -> bytes | ErrorReply:
         options = ExpireOption(0)
         for word in request[3:]:
@@ -144,16 +147,16 @@ def _prepare_expire(name: str, unit_ms: int, *, absolute: bool) -> Callable[[Req
     return prepare
 
 
-prepare_expire = _prepare_expire("expire", _SECOND_MS, absolute=False)
+prepare_expire: Preparer = _prepare_expire("expire", _SECOND_MS, absolute=False)
 """EXPIRE key seconds [NX | XX | GT | LT]; a negative number of seconds deletes it."""
 
-prepare_pexpire = _prepare_expire("pexpire", 1, absolute=False)
+prepare_pexpire: Preparer = _prepare_expire("pexpire", 1, absolute=False)
 """PEXPIRE key milliseconds [NX | XX | GT | LT]"""
 
-prepare_expireat = _prepare_expire("expireat", _SECOND_MS, absolute=True)
+prepare_expireat: Preparer = _prepare_expire("expireat", _SECOND_MS, absolute=True)
 """EXPIREAT key seconds [NX | XX | GT | LT]"""
 
-prepare_pexpireat = _prepare_expire("pexpireat", 1, absolute=True)
+prepare_pexpireat: Preparer = _prepare_expire("pexpireat", 1, absolute=True)
 """PEXPIREAT key milliseconds [NX | XX | GT | LT]"""
 
 
