@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from raft_actors import (
     CommandFailed,
@@ -106,7 +106,7 @@ async def test_an_idle_client_whose_session_was_forgotten_begins_a_new_one() -> 
         assert len(cluster.facts.history) == 7
 
 
-async def test_a_session_that_was_forgotten_with_a_command_under_way_is_told() -> None:
+async def test_a_session_that_was_forgotten_with_a_command_under_way_is_told(autojump_clock: MockClock) -> None:
     """The node carried it out, and its answer was lost; then the session ended: nobody may carry it out once more."""
     async with open_readable(1) as cluster, client_of(cluster) as client:
         assert await client.propose(b"a") == 1
@@ -118,7 +118,7 @@ async def test_a_session_that_was_forgotten_with_a_command_under_way_is_told() -
                     await client.propose(b"b")
 
             nursery.start_soon(propose)
-            await trio.testing.wait_all_tasks_blocked()
+            await wait_all_tasks_blocked()
             cluster.partition({"client"}, cluster.node_ids)
             await trio.sleep(2.0)
             await cluster.node("n1")._submission.propose_entry(close(session or 0))

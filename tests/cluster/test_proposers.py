@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from raft_actors import (
     CommandTooLarge,
@@ -174,7 +174,7 @@ async def test_a_cut_off_leader_answers_no_read(seed: int) -> None:
 
 
 @seeds(3)
-async def test_shutdown_lets_what_was_accepted_finish(seed: int) -> None:
+async def test_shutdown_lets_what_was_accepted_finish(seed: int, autojump_clock: MockClock) -> None:
     async with open_cluster(CommandLog, seed=seed, disk_delay_s=0.05) as cluster:
         leader = await cluster.wait_for_one_leader()
         node = cluster.node(leader)
