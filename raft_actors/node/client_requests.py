@@ -30,8 +30,8 @@ class ClientProposal(PendingProposals[Any]):
     ) -> None:
         size = BATCH_OVERHEAD + sum(len(entry) + ENTRY_OVERHEAD for entry in entries)
         super().__init__(admission, entries, size)
-        self.number = number
-        self.begins = entries[0][0] == REGISTER
+        self.number: int = number
+        self.begins: bool = entries[0][0] == REGISTER
         self._settled = settled
 
     @override
@@ -58,7 +58,7 @@ class ClientRead(PendingRead[Any]):
         settled: Callable[[ClientRead], None],
     ) -> None:
         super().__init__(admission, query)
-        self.number = number
+        self.number: int = number
         self._settled = settled
 
     @override
