@@ -112,14 +112,16 @@ class FaultContext:
         if clock.rate == _RUSH:
             clock.set_rate(rate)
 
-    async def take_down(self, name: str) -> None:
-        """Have a node down, and all of it gone, before anybody starts it again."""
+    async def take_down(self, name: str, *, down_s: float = 0.0) -> None:
+        """Have a node down, and all of it gone, for so long at least before anybody starts it again."""
         while name in self.returning and name not in self.cluster.lost:  # noqa: ASYNC110 - others poll for it too
             await trio.sleep(LOOK_S)
         self.returning.add(name)
         if name in self.cluster.nodes:
             self.cluster.crash(name)
         await self.cluster.wait_down(name)
+        if down_s:
+            await trio.sleep(down_s)
         self.returning.discard(name)
 
     async def take_snapshot(self, name: str) -> None:

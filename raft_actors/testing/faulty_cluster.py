@@ -253,6 +253,8 @@ class FaultyCluster(SimulatedCluster[C, R]):
                 await self.start(node_id)
             except NodeStopped:
                 continue  # crashed while it started
+            except self.tolerated:
+                return False
             except StorageError as error:
                 if not self.disk(node_id).brought_about(error):
                     raise

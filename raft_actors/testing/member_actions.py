@@ -9,7 +9,9 @@ from contextlib import suppress
 
 import trio
 
-from raft_actors.errors import RaftError
+from raft_actors.errors import FeatureMissing, RaftError
+from raft_actors.raft.features import FEATURES, PRIORITY
+from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.testing.campaigns import Action
 from raft_actors.testing.fault_context import FaultContext
 
@@ -55,6 +57,34 @@ async def swap_member(torment: FaultContext) -> None:
         await _change(torment, name, voters, sorted(members.goal_learners - {*voters}))
 
 
+async def change_priority(torment: FaultContext) -> None:
+    """Have the leader give a voter another priority. Not all members may know what that is."""
+    cluster, rng = torment.cluster, torment.rng
+    name = cluster.leader()
+    if name is None:
+        return
+    voter = rng.choice(sorted(cluster.node(name).members().voters))
+    with suppress(RaftError), trio.move_on_after(rng.expovariate(1 / _WAIT_S)):
+        await cluster.node(name).change_members(priorities={voter: rng.randint(0, 2)})
+
+
+async def change_version(torment: FaultContext) -> None:
+    """Put a node of an older version, which knows no priorities, into a node's place, or the other way round. Not the
+    older one where its own store says that the cluster has come to use them: it would not start.
+    """
+    cluster = torment.cluster
+    older, name = cluster.network.older, torment.some_node()
+    cluster.tolerated = (FeatureMissing,)  # it may have been turned on without this node hearing of it
+    # This network knows at once what a node can do: nobody may still count on what they have heard of the one before.
+    await torment.take_down(name, down_s=5 * cluster.config.election_timeout_s[1])
+    stored = cluster.disk(name).state.configurations
+    used = stored and PRIORITY in decode_configuration(stored[-1].data).features
+    if name in older or used:
+        older.pop(name, None)
+    else:
+        older[name] = FEATURES - {PRIORITY}
+
+
 async def leave(torment: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
     cluster = torment.cluster
@@ -73,5 +103,7 @@ async def _change(torment: FaultContext, leader: str, voters: list[str], learner
         await torment.cluster.node(leader).change_members(*addresses)
 
 
-MEMBER_ACTIONS: dict[str, Action] = {function.__name__: function for function in (change_members, swap_member, leave)}
+MEMBER_ACTIONS: dict[str, Action] = {
+    function.__name__: function for function in (change_members, swap_member, change_priority, change_version, leave)
+}
 """Name → action."""

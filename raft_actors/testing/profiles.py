@@ -102,6 +102,13 @@ def _members(plan: P, rng: Random) -> P:
     return _with(plan, config, rng, "change_members", "swap_member", "leave")
 
 
+def _versions(plan: P, rng: Random) -> P:
+    """Nodes change their version while members and priorities change, so that some know priorities, and some do not."""
+    plan = attrs.evolve(_members(plan, rng), older=0)
+    rest = sum(plan.actions.values())
+    return attrs.evolve(plan, actions={**plan.actions, "change_version": 0.3 * rest, "change_priority": 0.6 * rest})
+
+
 def _with_few_clients(plan: P, rng: Random) -> P:
     """A plan in which logs grow by what is done to the nodes, more than by calls."""
     return attrs.evolve(plan, clients=rng.randint(2, 3), think_s=rng.uniform(0.3, 0.6))
@@ -126,10 +133,12 @@ PROFILES: dict[str, _Focus] = {
     "small rooms": _small_rooms,
     "transfers": _transfers,
     "members": _members,
+    "versions": _versions,
 }
 """Name → what makes a drawn plan one of that profile."""
 
-_WEIGHTS = (4, 2, 3, 2, 1, 2, 0)
+#: “members” has a share of its own; “versions” comes only where it is asked for.
+_WEIGHTS = (4, 2, 3, 2, 1, 2, 0, 0)
 
 #: The share of seeds that are about members, whatever else they would have been about.
 _MEMBERS_SHARE = 1 / 8

@@ -42,7 +42,18 @@ class Torment(FaultContext):
                 nursery.start_soon({**ACTIONS, **MEMBER_ACTIONS}[name], self)
             await trio.sleep_until(ends)
             nursery.cancel_scope.cancel()
+        await self._upgrade_all()
         await self.cluster.heal_all()
+
+    async def _upgrade_all(self) -> None:
+        """Where versions have changed, the newest one is everybody's in the end."""
+        network = self.cluster.network
+        if "change_version" in self.plan.actions:
+            for name in sorted(network.older):
+                if name in self.cluster.nodes:
+                    self.cluster.crash(name)
+                await self.cluster.wait_down(name)
+            network.older.clear()
 
     def _begin(self) -> None:
         cluster, plan = self.cluster, self.plan

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.membership import Configuration, Goal
+from raft_actors.raft.features import FEATURES
+from raft_actors.raft.membership import Configuration, Goal, Member
 from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import RequestPreVote, RequestVote
 from raft_actors.raft.persistent_state import StoredConfiguration
 from raft_actors.raft.roles import Follower, Leader
-from raft_actors.testing.invariants import ConfigurationFollowsLog, MembersChangeOneByOne, OnlyVotersStand
+from raft_actors.testing.invariants import (
+    ConfigurationFollowsLog,
+    GatesStayOpen,
+    MembersChangeOneByOne,
+    OnlyVotersStand,
+)
 from tests.invariants.support import Stage
 from tests.unit.builders import make_follower, make_leader
 
@@ -33,7 +39,8 @@ def append(role: Leader | Follower, configuration: Configuration) -> None:
 
 def leader(configuration: Configuration, *, commit_index: int = 3) -> Leader:
     """One whose store had this configuration, with an entry of its term after it."""
-    role = make_leader([1, 1], stored_configurations=(stored(2, configuration),), commit_index=2)
+    can = FEATURES | configuration.features | {"colour"}
+    role = make_leader([1, 1], stored_configurations=(stored(2, configuration),), commit_index=2, features=can)
     if commit_index > 2:
         role.state.commit(commit_index)
     return role
@@ -120,3 +127,44 @@ def test_only_voters_ask_for_votes(message: RequestVote | RequestPreVote) -> Non
     follower.state.commit(2)
     stage.send(life, "n2", message)
     assert "has none itself" in stage.wrong[0]
+
+
+# --- gates --------------------------------------------------------------------------------------------------------
+
+COLOUR = frozenset({"colour"})
+TWO = {"n1", "n2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wrong"),
+    [
+        (Configuration(TWO), Configuration(TWO, features=COLOUR), ""),
+        (Configuration(TWO, features=COLOUR), Configuration(TWO), "closes ['colour']"),
+        (Configuration(TWO), Configuration(TWO, {"n3"}, features=COLOUR), "opens “colour”, which n3 can't pass"),
+        (
+            Configuration(TWO),
+            Configuration(TWO, members={"n1": Member(priority=1)}),
+            "needs ['priority'], which nobody",
+        ),
+    ],
+)
+def test_gates_are_opened_where_all_can_pass_them_and_stay_open(
+    before: Configuration, after: Configuration, wrong: str
+) -> None:
+    stage, role = Stage(GatesStayOpen()), leader(before)
+    for name in ("n2", "n3"):
+        peer = make_follower([1, 1])
+        peer.state.features = FEATURES if name == "n3" else FEATURES | COLOUR
+        stage.life(name, peer)
+    life = stage.life("n1", role)
+    append(role, after)
+    stage.decide(life, role)
+    assert [text for text in stage.wrong if wrong and wrong in text] == stage.wrong
+    assert bool(stage.wrong) is bool(wrong)
+
+
+def test_nobody_goes_by_what_it_can_not_do() -> None:
+    stage, peer = Stage(GatesStayOpen()), make_follower([1, 1])
+    peer.state.configuration = Configuration(TWO, features=COLOUR)
+    stage.life("n2", peer)
+    assert ["goes by ['colour'], and can do no more than" in text for text in stage.wrong] == [True]

@@ -15,6 +15,7 @@ from raft_actors.testing.invariants.durable_before_sent import DurableBeforeSent
 from raft_actors.testing.invariants.election_has_reason import ElectionHasReason
 from raft_actors.testing.invariants.election_safety import ElectionSafety
 from raft_actors.testing.invariants.equal_results import EqualResults
+from raft_actors.testing.invariants.gates_stay_open import GatesStayOpen
 from raft_actors.testing.invariants.index_order import IndexOrder
 from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
@@ -42,6 +43,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     TransferLosesNothing,
     OnlyVotersStand,
     MembersChangeOneByOne,
+    GatesStayOpen,
     ConfigurationFollowsLog,
     LeaderAppendOnly,
     LogMatching,
@@ -74,6 +76,7 @@ __all__ = [
     "ElectionHasReason",
     "ElectionSafety",
     "EqualResults",
+    "GatesStayOpen",
     "IndexOrder",
     "Invariant",
     "LeaderAppendOnly",

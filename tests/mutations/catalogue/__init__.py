@@ -7,6 +7,7 @@ from tests.mutations.catalogue import (
     durability,
     elections,
     elections_pre_vote,
+    gates,
     leaderships,
     membership,
     reads,
@@ -35,6 +36,7 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Configurations": membership.CONFIGURATIONS,
     "Changes of members": membership.CHANGES,
     "Members that come and go": membership.WHO,
+    "Features of the whole cluster": gates.GATES,
     "Outcomes": sessions.OUTCOMES,
     "Forwarding": sessions.FORWARDING,
     "Sessions": sessions.SESSIONS,
@@ -43,12 +45,14 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
 
 _READS = "more reads at deposed leaders, and at such that are behind in applying; tests/unit/test_reads.py sees it"
 _MEMBERS = "not tried yet: tests/unit/test_leader_members.py, test_configurations.py or tests/cluster see it"
+_GATES = "not in 16 seeds of the profile “versions”, where few nodes only learn; tests/unit/test_gates.py sees it"
 GAPS: dict[str, str] = {
     **{
         found.name: _MEMBERS
         for group in (membership.CONFIGURATIONS, membership.CHANGES, membership.WHO)
         for found in group
     },
+    "gate-opened-for-voters-alone": _GATES,
     "read-joins-round-under-way": _READS,
     "read-index-before-own-entry": _READS,
     "confirmed-read-before-apply": _READS,
