@@ -44,18 +44,17 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
 """Heading → its mutations."""
 
 _READS = "more reads at deposed leaders, and at such that are behind in applying; tests/unit/test_reads.py sees it"
-_MEMBERS = "not tried yet: tests/unit/test_leader_members.py, test_configurations.py or tests/cluster see it"
+_MEMBERS = "not in 60 seeds about members; tests/unit/test_leader_members.py or test_configurations.py sees it"
 _GATES = "not in 16 seeds of the profile “versions”, where few nodes only learn; tests/unit/test_gates.py sees it"
 GAPS: dict[str, str] = {
-    **{
-        found.name: _MEMBERS
-        for group in (membership.CONFIGURATIONS, membership.CHANGES, membership.WHO)
-        for found in group
-    },
+    "snapshot-keeps-newer-looking-members": _MEMBERS,
+    "dead-learner-promoted": _MEMBERS,
+    "joint-never-taken-back": _MEMBERS,
+    "joint-taken-back-before-own-entry": _MEMBERS,
+    "removed-node-is-not-told": _MEMBERS,
+    "who-removes-itself-never-stands": _MEMBERS,
     "gate-opened-for-voters-alone": _GATES,
     "read-joins-round-under-way": _READS,
-    "read-index-before-own-entry": _READS,
-    "confirmed-read-before-apply": _READS,
     "older-leader-confirmed": _READS,
     "lost-question-not-asked-again": "not tried yet: tests/unit/test_reads.py sees it",
 }
