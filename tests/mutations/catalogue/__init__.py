@@ -52,7 +52,6 @@ GAPS: dict[str, str] = {
     "joint-never-taken-back": _MEMBERS,
     "joint-taken-back-before-own-entry": _MEMBERS,
     "removed-node-is-not-told": _MEMBERS,
-    "who-removes-itself-never-stands": _MEMBERS,
     "gate-opened-for-voters-alone": _GATES,
     "read-joins-round-under-way": _READS,
     "older-leader-confirmed": _READS,
