@@ -6,12 +6,10 @@ import datetime
 import functools
 import json
 import os
-import pickle
 import random
 import socket
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterable, Iterable
 from datetime import datetime as Moment  # noqa: N812 - as a user may
 from pathlib import Path
@@ -242,6 +240,55 @@ class ForgetsTheCount(Right):
         self.data = json.loads(await joined(chunks))
 
 
+class ForgetsWhatNoAnswerShows(Right):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stamps: dict[str, int] = {}
+        self.number = 0
+
+    @override
+    def carry_out(self, verb: str, rest: list[str]) -> Any:
+        if verb == "set":
+            self.number += 1
+            self.stamps[rest[0]] = self.number
+        return super().carry_out(verb, rest)
+
+    @override
+    def snapshot(self) -> Iterable[bytes]:
+        return [json.dumps([self.data, self.count, self.stamps]).encode()]
+
+    @override
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        self.data, self.count, self.stamps = json.loads(await joined(chunks))
+
+
+class DigestsItsOwnCommands(Right):
+    def __init__(self) -> None:
+        super().__init__()
+        self.applied = 0
+
+    @override
+    def apply(self, command: bytes) -> Any:
+        self.applied += 1
+        return super().apply(command)
+
+    @override
+    def state_digest(self) -> bytes:
+        return str(self.applied).encode()
+
+
+class DigestsTheObject(Right):
+    @override
+    def state_digest(self) -> bytes:
+        return str(id(self)).encode()
+
+
+class DigestsNoBytes(Right):
+    @override
+    def state_digest(self) -> bytes:
+        return str(self.count)  # type: ignore[return-value]
+
+
 class SortsItsKeys(Right):
     @override
     def snapshot(self) -> Iterable[bytes]:
@@ -374,6 +421,10 @@ BROKEN: dict[type[Right], str] = {
     SharesByDefault: "instances share no state",
     CountsInstances: "every instance answers alike",
     ForgetsTheCount: "restore brings back the whole state, and that alone",
+    ForgetsWhatNoAnswerShows: "restore brings back the whole state, and that alone",
+    DigestsItsOwnCommands: "equal states have equal digests",
+    DigestsTheObject: "equal states have equal digests",
+    DigestsNoBytes: "state_digest",
     SortsItsKeys: "restore brings back the whole state, and that alone",
     RestoresIntoWhatIsThere: "restore brings back the whole state, and that alone",
     ReadsTheFirstChunk: "restore",
@@ -388,97 +439,3 @@ BROKEN: dict[type[Right], str] = {
     LosesTypes: "restore brings back the whole state, and that alone",
     StampsItsSnapshots: "snapshots change nothing",
 }
-
-
-# --- right ones that look suspicious ---------------------------------------------------------------------------
-
-
-class Pickles(Right):
-    @override
-    def snapshot(self) -> Iterable[bytes]:
-        return [pickle.dumps((self.data, self.count))]
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        self.data, self.count = pickle.loads(await joined(chunks))
-
-
-class KeepsASet(Right):
-    """Its snapshots have an order that does not matter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: set[str] = set()
-
-    def carry_out(self, verb: str, rest: list[str]) -> Any:
-        if verb == "set":
-            self.keys.add(rest[0])
-        return len(self.keys), "a" in self.keys, sorted(self.keys)
-
-    @override
-    def snapshot(self) -> Iterable[bytes]:
-        return [json.dumps([list(self.keys), self.count]).encode()]
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        keys, self.count = json.loads(await joined(chunks))
-        self.keys = set(keys)
-
-
-class KeepsOrder(Right):
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = OrderedDict()
-
-    def carry_out(self, verb: str, rest: list[str]) -> Any:
-        if verb == "pop" and self.data:
-            return self.data.popitem(last=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-        return super().carry_out(verb, rest)
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        await super().restore(chunks)
-        self.data = OrderedDict(self.data)
-
-
-class Slotted(StateMachine[bytes, int]):
-    __slots__ = ("_total",)
-
-    def __init__(self) -> None:
-        self._total = 0
-
-    @override
-    def apply(self, command: bytes) -> int:
-        self._total += len(command)
-        return self._total
-
-    @override
-    def snapshot(self) -> Iterable[bytes]:
-        total = self._total
-        return (bytes([digit]) for digit in str(total).encode())
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        self._total = int(await joined(chunks))
-
-
-class CountsForItself(Right):
-    """A count that is no part of the state, and never answered."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.applied_here = 0
-
-    @override
-    def apply(self, command: bytes) -> Any:
-        self.applied_here += 1
-        return super().apply(command)
-
-
-class AnswersAtoms(Right):
-    def carry_out(self, verb: str, rest: list[str]) -> Any:
-        super().carry_out(verb, rest)
-        return float("nan"), datetime.datetime(2026, 1, 2), object(), ValueError("as an answer")
-
-
-RIGHT = [Right, Pickles, KeepsASet, KeepsOrder, Slotted, CountsForItself, AnswersAtoms]

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing import CheckFailed, check_state_machine
-from tests.state_machines.broken import (
-    BROKEN,
-    COMMANDS,
-    RIGHT,
-    AnswersAtoms,
-    KeepsASet,
-    KnowsTheHost,
-    RaisesHalfWay,
-    Right,
-)
+from tests.state_machines.broken import BROKEN, COMMANDS, KnowsTheHost, RaisesHalfWay, Right
+from tests.state_machines.right import RIGHT, AnswersAtoms, KeepsASet
 
 #: What only another process shows.
 ELSEWHERE = "every process answers alike"

@@ -38,9 +38,11 @@ def check_state_machine(
 
     It looks for what makes replicas differ: a clock, randomness, hashes, the host; state that instances share; a
     snapshot that changes while it is drawn, or changes the state; a `restore` that forgets something, keeps something,
-    or counts on how the snapshot is cut; a command that raises half-way; an answer that changes later. It finds what
-    these commands bring about, so give some that use everything the machine can do. It takes a few seconds at most for
-    some hundred commands. In a Hypothesis test, pass `processes=False` and drawn commands.
+    or counts on how the snapshot is cut; a command that raises half-way; an answer that changes later; a `state_digest`
+    that differs where states don't. It finds what these commands bring about, by answers and snapshots: so give some
+    that use everything the machine can do, and some hundred where it does something only rarely, which takes a few
+    seconds. It does not see `pass_time`, queries that change the state, timers and files. In a Hypothesis test, pass
+    `processes=False` and drawn commands.
 
     Args:
         make: makes a new machine with its first state; the class itself, most often.
@@ -138,6 +140,16 @@ class _Check:
             return  # the same state, written in another order
         raise CheckFailed(f"a snapshot differs from that of {of}: {difference(one, other)}", broken)
 
+    def same_digest(self, one: Trial, other: Trial) -> None:
+        """Compare what two machines of one state tell as its digest, where they tell any."""
+        ours, theirs = one.digest(), other.digest()
+        if ours != theirs:
+            raise CheckFailed(
+                f"{one.name} has the state_digest {_short(ours)}, and with the same state {other.name} has "
+                f"{_short(theirs)}: nodes would end over it",
+                "equal states have equal digests",
+            )
+
     def command(self, number: int) -> str:
         """What a report calls a command."""
         count = len(self.commands)
@@ -213,12 +225,13 @@ class _Check:
     def a_restored_machine_goes_on_alike(self) -> None:
         """A machine that begins with a snapshot answers later commands like one that applied those before."""
         for cut in self.cuts():
-            snapshot = self.trial("one that was snapshotted").apply_all(self.commands[:cut]).snapshot()
+            taken = self.trial("one that was snapshotted").apply_all(self.commands[:cut])
             for size in _CHUNK_SIZES:
-                self._restores(cut, snapshot, size, used=False)
-            self._restores(cut, snapshot, None, used=True)
+                self._restores(cut, taken, size, used=False)
+            self._restores(cut, taken, None, used=True)
 
-    def _restores(self, cut: int, snapshot: bytes, size: int | None, *, used: bool) -> None:
+    def _restores(self, cut: int, taken: Trial, size: int | None, *, used: bool) -> None:
+        snapshot = taken.snapshot()
         pieces = "one piece" if size is None else f"pieces of {size} B"
         who = "a used machine" if used else "a new machine"
         trial = self.trial(f"{who} restored after {cut} commands, from a snapshot in {pieces},")
@@ -229,8 +242,13 @@ class _Check:
         trial.restore(snapshot, size)
         broken = "restore brings back the whole state, and that alone"
         self.same_state(snapshot, trial.snapshot(), trial.name.strip(","), broken)
+        self.same_digest(taken, trial)
         trial.apply_all(self.commands[cut:]).apply_all(self.commands)
         self.same_answers(trial, cut, broken)
+        # What no answer shows may differ all the same: a number that stamps what later commands leave behind, say.
+        of = f"{trial.name.strip(',')}, after the later commands"
+        self.same_state(self.first.snapshot(), trial.snapshot(), of, broken)
+        self.same_digest(self.first, trial)
 
     def a_raising_command_changes_nothing(self) -> None:
         """A command whose `apply` raises has left the state as it was."""

@@ -75,6 +75,21 @@ class Trial:
         """Return the whole snapshot of the state as it is now."""
         return b"".join(self.pieces())
 
+    def digest(self) -> bytes | None:
+        """Return the digest of the state as it is now.
+
+        Raises:
+            CheckFailed: `state_digest` raises, or gives neither bytes nor None.
+        """
+        try:
+            found: Any = self.machine.state_digest()
+            if found is not None and type(found) is not bytes:
+                raise TypeError(f"it gives {type(found).__name__}, and must give bytes or None")
+        except Exception as error:
+            raise CheckFailed(f"{self.name}: state_digest raised {error!r}", "state_digest") from error
+        digest: bytes | None = found
+        return digest
+
     def pieces(self) -> Iterable[bytes]:
         """Begin a snapshot; draw its pieces whenever.
 
