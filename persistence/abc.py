@@ -88,6 +88,8 @@ class SnapshotReader(ABC):
 class Announced(Awaitable[T_co]):
     """Work that was asked for, and that either is awaited or calls back: one of the two, once."""
 
+    __slots__ = ()
+
     @abstractmethod
     def when_done(self, callback: Callable[[outcome.Outcome[T_co]], None]) -> None:
         """Have `callback` called with what came of it, in Trio's thread and protected from KeyboardInterrupt. Ask for
