@@ -31,12 +31,10 @@ class Caller:
     Attributes:
         name: for the log: of its certificate, or where it calls from.
         rights: what it may do.
-        features: what both sides can do beyond the protocol version that they speak.
     """
 
     name: str
     rights: frozenset[Right] = ALL_RIGHTS
-    features: frozenset[str] = frozenset()
 
 
 class Conversation(ABC):

@@ -181,7 +181,7 @@ class MemoryDialer(Dialer):
         if endpoint.cluster_id != cluster_id or node_id not in (None, other):
             raise ProtocolError(f"{other!r} of cluster {endpoint.cluster_id!r} answers at {address}")
         there, back = _Pipe(self._arrival(name, other)), _Pipe(self._arrival(other, name))
-        found.clients.serve(MemoryConversation(there, back), Caller(name, self.rights, found.features))
+        found.clients.serve(MemoryConversation(there, back), Caller(name, self.rights))
         return MemoryConversation(back, there)
 
     def _arrival(self, sender: str, receiver: str) -> Callable[[], float | None]:

@@ -146,10 +146,7 @@ class Receiver:
         except TlsFailure as failure:
             answer = Answer(Verdict.NOT_PROVEN, self.protocol, str(failure))
         await self._answer(stream, hello, answer, f"client {caller.name}")
-        agreement = self.protocol.agree(hello.protocol)
-        if answer.verdict is not Verdict.ACCEPTED or agreement is None:
-            return None
-        return attrs.evolve(caller, features=agreement.features)
+        return caller if answer.verdict is Verdict.ACCEPTED else None
 
     async def _answer(self, stream: trio.abc.Stream, hello: Hello, answer: Answer, who: str) -> None:
         if answer.verdict is not Verdict.ACCEPTED:

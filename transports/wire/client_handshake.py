@@ -36,18 +36,16 @@ def judge_client(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> A
     return Answer(Verdict.ACCEPTED, protocol, "", endpoint.incarnation, endpoint.configuration_index())
 
 
-def check_answer(answer: Answer, ours: ProtocolRange) -> frozenset[str]:
-    """See that a node serves this client; return what both can do.
+def check_answer(answer: Answer, ours: ProtocolRange) -> None:
+    """See that a node serves this client.
 
     Raises:
         ProtocolError: it does not; the message says why.
     """
-    agreement = ours.agree(answer.protocol)
-    if agreement is None:
+    if ours.agree(answer.protocol) is None:
         raise ProtocolError(other_version(ours, answer.protocol).replace("this node", "this client"))
     if CLIENTS not in answer.protocol.features:
         raise ProtocolError("it is of a version that serves no clients: upgrade it")
-    if answer.verdict is Verdict.ACCEPTED:
-        return agreement.features
-    said = f"{answer.verdict.name}: {answer.detail}" if answer.detail else answer.verdict.name
-    raise ProtocolError(f"it refuses: {said}")
+    if answer.verdict is not Verdict.ACCEPTED:
+        said = f"{answer.verdict.name}: {answer.detail}" if answer.detail else answer.verdict.name
+        raise ProtocolError(f"it refuses: {said}")
