@@ -156,6 +156,8 @@ class Board:
         self._ready[call.need].pop(call, None)
         if call.line is not None:
             call.line.cancel(call)
+            if any(self._ready.values()):  # there is room for one of them now
+                self._alarm(self._now())
 
     def _place(self, call: Call) -> bool:
         """Send a request to a node that can answer it, if there is one now."""
@@ -220,19 +222,18 @@ class Board:
         kind, number, body = unpack(payload)
         if kind == Tell.NOTICE:
             self._noticed(line, Notice.decode(body))
-        elif kind in (Tell.RESULTS, Tell.ANSWER):
+        elif kind in (Tell.RESULTS, Tell.ANSWER, Tell.REFUSAL):
+            refusal = refusal_of(body) if kind == Tell.REFUSAL else None
             call = line.calls.pop(number, None)
-            if call is not None:
-                call.line = None
+            if call is None:
+                return
+            call.line = None
+            if refusal is None:
                 call.resolve(bytes(body))
-                if any(self._ready.values()):
-                    self._place_ready()
-        elif kind == Tell.REFUSAL:
-            refusal = refusal_of(body)
-            call = line.calls.pop(number, None)
-            if call is not None:
-                call.line = None
+            else:
                 self._refused(call, refusal)
+            if any(self._ready.values()):
+                self._place_ready()
 
     def _refused(self, call: Call, refusal: dict[str, Any]) -> None:
         verdict = verdict_of(refusal)

@@ -11,7 +11,7 @@ import pytest
 from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S, Board, Line
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
-from raft_actors.errors import CommandTooLarge, RaftError
+from raft_actors.errors import CommandTooLarge, InternalError, RaftError
 from raft_actors.node.client_messages import Ask, Notice, Tell, pack, refusal_body, unpack
 
 MEMBERS = {"n1": "n1:1", "n2": "n2:1", "n3": "n3:1"}
@@ -192,6 +192,20 @@ def test_an_answer_makes_room_for_who_waits(world: World) -> None:
     assert calls[3].line is None
     world.board.heard(line, pack(Tell.RESULTS, calls[1].number, b""))
     assert calls[3].line is line
+
+
+def test_a_refusal_makes_room_for_who_waits_and_so_does_who_gives_up(world: World) -> None:
+    line = world.up("n1")
+    calls = [world.ask() for _ in range(6)]
+    world.refuse(calls[0], "NotPermitted")
+    assert calls[3].line is line
+    world.refuse(calls[1], "Overloaded")
+    assert calls[4].line is line
+    world.alarm = math.inf
+    calls[2].fail(InternalError("nobody waits for this any more"))
+    assert world.alarm == world.now
+    world.wait(0.0)
+    assert calls[5].line is line
 
 
 @pytest.mark.parametrize(
