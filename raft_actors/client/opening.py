@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import trio
 
 from raft_actors.actors.home_thread import current_task
-from raft_actors.actors.one_error import one_error
+from raft_actors.actors.one_error import leaves, one_error
 from raft_actors.client.client import RaftClient
+from raft_actors.client.errors import OutcomeUnknown, Unavailable
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.conversation import Dialer
 from raft_actors.transports.sockets.addresses import Address
@@ -20,6 +21,9 @@ from raft_actors.transports.tls.config import TlsConfig
 M = TypeVar("M", bound=StateMachine[Any, Any])
 
 _SILENCE_S = 0.8
+
+_CONSEQUENCES = (trio.Cancelled, Unavailable, OutcomeUnknown)
+"""What a block meets when its client crashes."""
 
 
 @asynccontextmanager
@@ -39,6 +43,9 @@ async def open_client(  # noqa: PLR0913 - keywords
 
     It connects with all members that it hears of, so it goes on when those that it was told of are gone. Its requests
     are asked again elsewhere when a node goes; commands are carried out once all the same.
+
+    If the client crashes, the block is cancelled and the client's error is raised. An error of the block comes out as
+    itself.
 
     Args:
         addresses: where members are reached by other nodes; one that answers is enough.
@@ -80,7 +87,8 @@ async def open_client(  # noqa: PLR0913 - keywords
                 body_error = error
             nursery.cancel_scope.cancel()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - what is not raised here is raised below
-        if body_error is None or isinstance(body_error, trio.Cancelled):  # which a crash of the client may have caused
+        # A block with a nursery of its own has as many consequences of a crash as it has tasks.
+        if body_error is None or all(isinstance(leaf, _CONSEQUENCES) for leaf in leaves(body_error)):
             raise one_error(error) from None  # noqa: ASYNC104 - the error itself
     if body_error is not None:
         raise body_error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -172,9 +171,9 @@ async def test_a_closed_client_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             async with client_of(cluster) as client:
                 monkeypatch.setattr(client._board, "tick", fail)
-                with contextlib.suppress(Unavailable):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
                     await client.propose(b"a")
-                await trio.sleep_forever()
         except InternalError as crash:
             crashes.append(crash)
         finally:  # a cancellation that got out instead would end the test, as if it had passed
