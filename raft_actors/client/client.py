@@ -350,11 +350,13 @@ class RaftClient(Generic[M_co]):
             for address in [address for address in self._links if address not in wanted]:
                 self._links.pop(address).scope.cancel()
             for address, node_id in wanted.items():
-                if address not in self._links:
+                link = self._links.get(address)
+                if link is None:
                     link = self._links[address] = Link(
                         self._board, self._dialer, address, self.cluster_id, node_id, self._silence_s, self._rng
                     )
                     nursery.start_soon(link.run, _RECONNECT_S)
+                link.node_id = node_id  # another member may have its address by now
             await self._changed.park()
 
 

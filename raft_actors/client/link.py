@@ -24,7 +24,7 @@ class Link:
         dialer: how nodes are reached.
         address: where this one is.
         cluster_id: whose member it must be.
-        node_id: which one it must be; None: any.
+        node_id: which one it must be, when it is dialled next; None: any.
         silence_s: a node that says nothing for so long while something is asked of it is given up.
         scope: cancelled when it is not needed any more.
     """
@@ -124,7 +124,7 @@ class Link:
                 continue
             now = trio.current_time()
             if now - began > 2 * pause_s:
-                self._heard_at += now - began  # this process was held up itself
+                self._heard_at = min(now, self._heard_at + now - began)  # this process was held up itself
             if now - self._heard_at > self.silence_s:
                 raise Unreachable(f"the node has said nothing for {self.silence_s} s")
             if now - self._heard_at >= pause_s:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
+from typing_extensions import override
 
 from raft_actors import (
     CommandFailed,
@@ -21,12 +23,24 @@ from raft_actors import (
     SessionExpired,
     SessionState,
     Unavailable,
+    Unreachable,
     open_client,
 )
 from raft_actors.node import serving
-from raft_actors.node.client_messages import Ask, Fate, Tell, entries_of, pack, packed, refusal_of, results_of, unpack
+from raft_actors.node.client_messages import (
+    Ask,
+    Fate,
+    Notice,
+    Tell,
+    entries_of,
+    pack,
+    packed,
+    refusal_of,
+    results_of,
+    unpack,
+)
 from raft_actors.raft.sessions import close, numbered, register, tick
-from raft_actors.transports.conversation import Conversation
+from raft_actors.transports.conversation import Conversation, Dialer
 from tests.cluster.client_support import UNREADABLE, At, Cluster, Count, ReadableLog, client_of, open_readable
 from tests.cluster.support import CommandLog
 
@@ -44,6 +58,56 @@ async def test_it_outlives_all_nodes_that_it_was_told_of() -> None:
             assert await client.propose(b"b") == 2
             assert set(client.status().members) == {"n4", "n5", "n6"}
             assert await client.read(Count()) == 2
+
+
+@attrs.define(eq=False)
+class Said(Conversation):
+    """A conversation with a node that says what the test says."""
+
+    says: trio.MemoryReceiveChannel[bytes]
+
+    @override
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    @override
+    async def receive(self) -> list[bytes]:
+        return [await self.says.receive()]
+
+    @override
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.define(eq=False)
+class Dialled(Dialer):
+    """Reaches one node, at `a:1`, and remembers who it was to reach."""
+
+    says: trio.MemoryReceiveChannel[bytes]
+    dialled: list[tuple[str, str | None]] = attrs.field(factory=list[tuple[str, str | None]])
+
+    @override
+    async def dial(self, address: str, cluster_id: str, node_id: str | None = None) -> Conversation:
+        await trio.lowlevel.checkpoint()
+        self.dialled.append((address, node_id))
+        if address != "a:1":
+            raise Unreachable("nobody answers")
+        return Said(self.says)
+
+
+def notice(config: int, members: dict[str, str]) -> bytes:
+    said = Notice(node_id="n1", term=1, leader="n1", config=config, members=members, most_requests=9, most_bytes=999)
+    return pack(Tell.NOTICE, 0, said.encode())
+
+
+async def test_an_address_is_dialled_as_the_member_that_has_it_now(autojump_clock: MockClock) -> None:
+    say, says = trio.open_memory_channel[bytes](1)
+    dialer = Dialled(says)
+    async with open_client(["a:1"], ReadableLog, cluster="c", dialer=dialer):
+        for config, member in ((1, "n2"), (2, "n3")):
+            await say.send(notice(config, {"n1": "a:1", member: "b:1"}))
+            await trio.sleep(5.0)
+            assert dialer.dialled[-1] == ("b:1", member)
 
 
 async def test_while_nobody_can_serve_nothing_is_done_and_that_is_said() -> None:
