@@ -16,13 +16,12 @@ import attrs
 import trio
 
 from raft_actors.actors.home_thread import current_task
-from raft_actors.actors.one_error import one_error
 from raft_actors.client.board import Board
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import Unavailable
 from raft_actors.client.link import Link
 from raft_actors.errors import CommandFailed, ConfigurationError, InternalError, RaftError, ResultLost, SessionExpired
-from raft_actors.node.client_messages import Answered, Ask, Fate, packed, read_body, results_of
+from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask, Fate, packed, read_body, results_of
 from raft_actors.node.sessions import Session, SessionState
 from raft_actors.raft.sessions import WINDOW
 from raft_actors.read_levels import LINEARIZABLE, BoundedStale, Local, ReadLevel, ReadResult
@@ -36,9 +35,6 @@ M = TypeVar("M", bound=StateMachine[Any, Any])
 M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 _RECONNECT_S = (0.02, 1.0)
-_SILENCE_S = 0.8
-_MOST_BYTES = 1024 * 1024
-"""Of commands that are proposed together; more go in several requests."""
 
 
 @attrs.frozen
@@ -219,8 +215,8 @@ class RaftClient(Generic[M_co]):
         current_task()
         data = self._machine.queries.encode(query)
         local = isinstance(level, Local) or (isinstance(level, BoundedStale) and level.entries is None)
-        body = await self._answer(Ask.READ, read_body(data, level), Need.NODE if local else Need.QUORUM)
-        answer = Answered.decode(body)
+        call = self._call(Ask.READ, read_body(data, level), Need.NODE if local else Need.QUORUM)
+        answer = Answered.decode(await self._until_done(call))
         self._board.token = max(self._board.token, answer.index)
         value: T = self._machine.answers.decode(answer.value)
         return ReadResult(value, answer.index, answer.term, answer.age_s)
@@ -286,9 +282,6 @@ class RaftClient(Generic[M_co]):
                 return failure
             case _:
                 return ResultLost(known if isinstance(known, int) else 0)
-
-    async def _answer(self, ask: Ask, body: bytes, need: Need) -> bytes:
-        return await self._until_done(self._call(ask, body, need))
 
     def _call(self, ask: Ask, body: bytes, need: Need) -> Call:
         self._check_open()
@@ -365,12 +358,9 @@ def _parts(encoded: list[bytes]) -> list[list[bytes]]:
     parts: list[list[bytes]] = []
     size = 0
     for data in encoded:
-        if not parts or len(parts[-1]) >= WINDOW // 2 or size + len(data) > _MOST_BYTES:
+        if not parts or len(parts[-1]) >= WINDOW // 2 or size + len(data) > MOST_TOGETHER_BYTES:
             parts.append([])
             size = 0
         parts[-1].append(data)
         size += len(data)
     return parts
-
-
-__all__ = ["ClientStatus", "RaftClient", "one_error"]

@@ -37,6 +37,9 @@ _msgpack: Any = msgpack
 _HEAD = struct.Struct(">BI")
 
 MOST_NUMBER = 2**32 - 1
+MOST_TOGETHER_BYTES = 1024 * 1024
+"""Of commands that are proposed together; a larger one goes alone."""
+
 OVERHEAD_BYTES = 64 * 1024
 """What a request may have beside its commands."""
 

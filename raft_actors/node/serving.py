@@ -5,7 +5,7 @@ leads, or the members are others. A proposal needs no task of its own: whatever 
 to be told, and so does a linearizable read. Another read has a task, as its level decides how long it waits.
 
 All is bounded: requests under way by `MOST_REQUESTS` a connection, which the client is told, and which it must keep to;
-one request by `NodeConfig.max_command_bytes`; what is to be told, to a client that does not read it, by
+one request by `ClientService.most_request_bytes`; what is to be told, to a client that does not read it, by
 `MOST_UNTOLD_BYTES`. Who goes beyond is disconnected.
 """
 
@@ -29,6 +29,7 @@ from raft_actors.errors import (
     SessionExpired,
 )
 from raft_actors.node.client_messages import (
+    MOST_TOGETHER_BYTES,
     OVERHEAD_BYTES,
     Answered,
     Ask,
@@ -89,7 +90,7 @@ class ClientService:
     @property
     def most_request_bytes(self) -> int:
         """No request is larger."""
-        return self.most_command_bytes + OVERHEAD_BYTES
+        return max(self.most_command_bytes, MOST_TOGETHER_BYTES) + OVERHEAD_BYTES
 
     async def converse(self, conversation: Conversation, caller: Caller) -> None:
         """Serve one client until it goes; see `Endpoint.converse`."""

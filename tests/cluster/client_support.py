@@ -65,9 +65,11 @@ class ReadableLog(CommandLog):
 Client = RaftClient[ReadableLog]
 
 
-def open_readable(seed: int, *, nodes: int = 3, joiners: int = 0) -> AbstractAsyncContextManager[Cluster]:
+def open_readable(
+    seed: int, *, nodes: int = 3, joiners: int = 0, config: NodeConfig | None = None
+) -> AbstractAsyncContextManager[Cluster]:
     """A cluster of such state machines."""
-    return open_cluster(ReadableLog, nodes=nodes, joiners=joiners, seed=seed, config=NodeConfig())
+    return open_cluster(ReadableLog, nodes=nodes, joiners=joiners, seed=seed, config=config or NodeConfig())
 
 
 def client_of(

@@ -13,9 +13,11 @@ from typing_extensions import override
 
 from raft_actors import (
     CommandFailed,
+    CommandTooLarge,
     ConfigurationError,
     InternalError,
     Local,
+    NodeConfig,
     OutcomeUnknown,
     QueryFailed,
     RaftClient,
@@ -154,6 +156,13 @@ async def test_many_commands_go_in_order_in_parts() -> None:
         large = [bytes([number]) * 400_000 for number in range(8)]
         assert await client.propose_many(large) == list(range(3001, 3009))
         assert [entry.command for entry in cluster.facts.history] == commands + large
+
+
+async def test_many_commands_go_also_where_only_small_ones_may() -> None:
+    async with open_readable(1, config=NodeConfig(max_command_bytes=10_000)) as cluster, client_of(cluster) as client:
+        assert await client.propose_many([bytes(10_000)] * 200) == list(range(1, 201))
+        with pytest.raises(CommandTooLarge):
+            await client.propose(bytes(10_001))
 
 
 async def test_an_idle_client_whose_session_was_forgotten_begins_a_new_one() -> None:
