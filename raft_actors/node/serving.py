@@ -66,7 +66,7 @@ MOST_UNTOLD_BYTES = 64 * 1024 * 1024
 class _Refused(RaftError):
     """A request is not carried out; its kind is what the client is told."""
 
-    def __init__(self, text: str, kind: str = "") -> None:
+    def __init__(self, text: str, kind: str) -> None:
         self.kind = kind
         super().__init__(text)
 
@@ -84,7 +84,7 @@ class ClientService:
         self.decode_command: Callable[[bytes], Any] = machine.commands.decode
         self.encode_result: Callable[[Any], bytes] = machine.results.encode
         self.decode_query: Callable[[bytes], Callable[[Any], Any]] = machine.queries.decode
-        self.encode_answer: Callable[[Any], bytes] = machine.answers.encode
+        self._encode_answer: Callable[[Any], bytes] = machine.answers.encode
         self.most_command_bytes: int = inside.config.max_command_bytes
 
     @property
@@ -116,6 +116,17 @@ class ClientService:
             most_requests=MOST_REQUESTS,
             most_bytes=self.most_request_bytes,
         )
+
+    def encode_answer(self, value: Any) -> bytes:
+        """What a query returned, as bytes.
+
+        Raises:
+            _Refused: it can't travel.
+        """
+        try:
+            return self._encode_answer(value)
+        except TypeError as error:
+            raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
 
     def check_entries(self, entries: list[bytes]) -> None:
         """See that entries may be appended: those that can't be applied would end every node.
@@ -182,12 +193,8 @@ class _ServedClient:
     def leave(self) -> None:
         """It is gone: what was handed to no leader yet never is."""
         self._left = True
-        for request in list(self._under_way.values()):
-            if isinstance(request, ClientProposal):
-                self._service.submission.withdraw(request)
-            elif isinstance(request, ClientRead):
-                request.abandon()
-        self._under_way.clear()
+        for number in list(self._under_way):
+            self._cancel(number)
 
     # --- what comes ------------------------------------------------------------------------------------------
 
@@ -221,6 +228,8 @@ class _ServedClient:
     def _cancel(self, number: int) -> None:
         request = self._under_way.pop(number, None)
         if isinstance(request, ClientProposal):
+            if request.waiting is not None:
+                request.waiting.cancel()
             self._service.submission.withdraw(request)
         elif isinstance(request, ClientRead):
             request.abandon()
@@ -242,7 +251,8 @@ class _ServedClient:
         proposal = ClientProposal(inside.admission, entries, number, self._settled)
         self._under_way[number] = proposal
         if not service.submission.hand_in_if_room(proposal):
-            self._start(service.submission.hand_in_or_fail, proposal)
+            proposal.waiting = trio.CancelScope()
+            self._start(service.submission.hand_in_or_fail, proposal, proposal.waiting)
 
     def _start(self, function: Callable[..., Any], *arguments: Any) -> None:
         if self._nursery is not None:
@@ -257,11 +267,10 @@ class _ServedClient:
         except Exception as error:  # noqa: BLE001 - whatever it was settled with
             self._refuse(proposal.number, error)
             return
-        first = proposal.index or 0
         if proposal.begins:
             fates = [[Fate.BEGUN, results[0]]]
         else:
-            fates = [self._fate(result, first + place) for place, result in enumerate(results)]
+            fates = [self._fate(result, index) for index, result in enumerate(results, proposal.index or 0)]
         self._say(Tell.RESULTS, proposal.number, packed([proposal.last_index, *fates]))
 
     def _fate(self, result: Any, index: int) -> list[Any]:
@@ -281,14 +290,12 @@ class _ServedClient:
     def _read(self, number: int, body: memoryview) -> None:
         self._demand(Right.READ)
         data, level = read_of(body)
-        try:
-            query = self._service.decode_query(data)
-        except Exception as error:  # the application's codec, on bytes from afar
-            name = self._service.node.node_id
-            raise _Refused(
-                f"node {name!r} can't read this query ({error}): is its state machine older?", "ConfigurationError"
-            ) from error
         service = self._service
+        try:
+            query = service.decode_query(data)
+        except Exception as error:  # the application's codec, on bytes from afar
+            text = f"node {service.node.node_id!r} can't read this query ({error}): is its state machine older?"
+            raise _Refused(text, "ConfigurationError") from error
         if type(level) is Linearizable:
             read = ClientRead(service.inside.admission, query, number, self._looked)
             self._under_way[number] = read
@@ -303,11 +310,7 @@ class _ServedClient:
             return
         service, seen = self._service, read.seen
         try:
-            value = read.result_nowait()
-            try:
-                data = service.encode_answer(value)
-            except TypeError as error:
-                raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
+            data = service.encode_answer(read.result_nowait())
         except Exception as error:  # noqa: BLE001 - the query's own errors among them
             self._refuse(read.number, error)
             return
@@ -318,10 +321,7 @@ class _ServedClient:
         with scope:
             try:
                 seen = await self._service.node.read_result(query, level)
-                try:
-                    value = self._service.encode_answer(seen.value)
-                except TypeError as error:
-                    raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
+                value = self._service.encode_answer(seen.value)
                 answer = Answered(seen.index, seen.term, seen.age_s, value).encode()
             except Exception as error:  # noqa: BLE001 - the query's own errors among them
                 if self._under_way.pop(number, None) is not None:
@@ -354,6 +354,7 @@ class _ServedClient:
         self._untold_bytes += len(payload)
         if self._untold_bytes > MOST_UNTOLD_BYTES + len(payload) and self._nursery is not None:
             self._service.log.warning("client %s does not read what it asked for", self._caller.name)
+            self._left = True
             self._nursery.cancel_scope.cancel()
         elif self._told:
             self._told.unpark()

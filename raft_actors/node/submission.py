@@ -116,15 +116,16 @@ class Submission(Generic[C, R]):
             self._hand_in(outcome)
         return True
 
-    async def hand_in_or_fail(self, outcome: PendingOutcome[Any]) -> None:
-        """Hand it in once there is room, or settle it with the reason why not."""
-        try:
-            await self._supervisor.admission.admit(outcome)
-        except NodeStopped as stopped:
-            outcome.fail(stopped)
-        else:
-            with contextlib.suppress(Overloaded, NodeStopped):
-                self._hand_in(outcome)
+    async def hand_in_or_fail(self, outcome: PendingOutcome[Any], waiting: trio.CancelScope) -> None:
+        """Hand it in once there is room, or settle it with the reason why not; neither where the wait is cancelled."""
+        with waiting:
+            try:
+                await self._supervisor.admission.admit(outcome)
+            except NodeStopped as stopped:
+                outcome.fail(stopped)
+            else:
+                with contextlib.suppress(Overloaded, NodeStopped):
+                    self._hand_in(outcome)
 
     def encoded(self, command: C) -> bytes:
         """The command's bytes. Raises as `proposal` does."""

@@ -21,7 +21,6 @@ from raft_actors import (
     OutcomeUnknown,
     QueryFailed,
     RaftClient,
-    RaftError,
     SessionExpired,
     SessionState,
     Unavailable,
@@ -42,7 +41,7 @@ from raft_actors.node.client_messages import (
     unpack,
 )
 from raft_actors.raft.sessions import close, numbered, register, tick
-from raft_actors.transports.conversation import Conversation, Dialer
+from raft_actors.transports.conversation import Caller, Conversation, Dialer
 from tests.cluster.client_support import UNREADABLE, At, Cluster, Count, ReadableLog, client_of, open_readable
 from tests.cluster.support import CommandLog
 
@@ -290,6 +289,28 @@ async def raw(cluster: Cluster) -> AsyncGenerator[Raw]:
     await conversation.aclose()
 
 
+class Deaf(Conversation):
+    """A client that asks whether the node is there, again and again, and never reads that it is."""
+
+    def __init__(self, count: int) -> None:
+        self.asks = [pack(Ask.PING, 1)] * count
+
+    @override
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        await trio.sleep_forever()
+
+    @override
+    async def receive(self) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        if not self.asks:
+            await trio.sleep_forever()
+        return [self.asks.pop()]
+
+    @override
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
 async def test_what_would_harm_the_cluster_is_refused() -> None:
     """Nobody but a leader says how much time has passed, and no entry comes into the log that can't be applied."""
     async with open_readable(1) as cluster:
@@ -341,12 +362,26 @@ async def test_who_asks_too_much_or_does_not_read_is_disconnected(monkeypatch: p
             await client.send(*[pack(Ask.PROPOSE, number, packed([register()])) for number in range(4)])
             with pytest.raises(EOFError):
                 await client.answer(0)
+        endpoint = cluster.network.running["n1"].endpoint
+        assert endpoint is not None
+        assert endpoint.converse is not None
+        with trio.fail_after(1.0):
+            await endpoint.converse(Deaf(2000), Caller("deaf"))
+
+
+async def test_a_proposal_that_waits_for_room_and_is_cancelled_waits_no_more() -> None:
+    async with open_readable(1, config=NodeConfig(max_pending_proposals=2)) as cluster:
+        await cluster.wait_for_one_leader()
+        cluster.partition({"n1", "raw"}, {"n2", "n3"})
         async with raw(cluster) as client:
-            query = packed({"query": ReadableLog.queries.encode(At(0)), "level": "Local"})
-            for number in range(200):
-                await client.send(pack(Ask.READ, number, query), *[pack(Ask.PING, 1)] * 20)
-            with pytest.raises((EOFError, RaftError)):
-                await client.answer(-1)
+            for number in range(1, 50):
+                await client.send(pack(Ask.PROPOSE, number, packed([register()])))
+            await trio.sleep(0.1)
+            admission = cluster.node("n1")._supervisor.admission
+            assert len(admission._waiting) == 47
+            await client.send(*[pack(Ask.CANCEL, number) for number in range(1, 50)])
+            await trio.sleep(0.1)
+            assert not admission._waiting
 
 
 def test_entries_are_bytes_alone() -> None:
