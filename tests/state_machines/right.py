@@ -1,4 +1,4 @@
-"""State machines that look suspicious, and with which nothing is wrong."""
+"""State machines with which nothing is wrong: a plain one, on which others are built, and some that look suspicious."""
 
 from __future__ import annotations
 
@@ -12,7 +12,60 @@ from typing import Any
 from typing_extensions import override
 
 from raft_actors import StateMachine
-from tests.state_machines.broken import Right, joined
+
+COMMANDS = [
+    b"set b 2",
+    b"set a 1",
+    b"get a",
+    b"set c 3",
+    b"pop",
+    b"bad x",
+    b"set d 4",
+    b"list",
+    b"set a 5",
+    b"set e 6",
+    b"pop",
+    b"get a",
+    b"list",
+]
+
+
+async def joined(chunks: AsyncIterable[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+class Right(StateMachine[bytes, Any]):
+    """Key and value; `pop` takes the oldest key. Nothing is wrong with it."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, str] = {}
+        self.count = 0
+
+    @override
+    def apply(self, command: bytes) -> Any:
+        verb, *rest = command.decode().split()
+        if verb == "bad":
+            raise ValueError(f"no such command: {command!r}")
+        self.count += 1
+        return self.carry_out(verb, rest)
+
+    def carry_out(self, verb: str, rest: list[str]) -> Any:
+        if verb == "set":
+            self.data[rest[0]] = rest[1]
+            return self.count
+        if verb == "get":
+            return self.data.get(rest[0])
+        if verb == "pop":
+            return self.data.pop(next(iter(self.data))) if self.data else None
+        return list(self.data.items())
+
+    @override
+    def snapshot(self) -> Iterable[bytes]:
+        return [json.dumps([self.data, self.count]).encode()]
+
+    @override
+    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
+        self.data, self.count = json.loads(await joined(chunks))
 
 
 class Pickles(Right):

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing import CheckFailed, check_state_machine
-from tests.state_machines.broken import BROKEN, COMMANDS, KnowsTheHost, RaisesHalfWay, Right
-from tests.state_machines.right import RIGHT, AnswersAtoms, KeepsASet
+from tests.state_machines import broken_apply, broken_snapshots
+from tests.state_machines.broken_apply import KnowsTheHost, RaisesHalfWay
+from tests.state_machines.right import COMMANDS, RIGHT, AnswersAtoms, KeepsASet, Right
 
+BROKEN = broken_apply.BROKEN | broken_snapshots.BROKEN
 #: What only another process shows.
 ELSEWHERE = "every process answers alike"
 

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("raft_actors", "transports", "persistence", "tests", "benchmarks", "examples")
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 70
-# Too long when this test came. They may become shorter, and then leave this list.
-LONG_FILES = {"tests/state_machines/broken.py": 441}
 # Run or loaded by name, by a user, a shell or pytest.
 STARTED_BY_NAME = {"__init__", "__main__", "conftest", "pytest_plugin"}
 
@@ -54,8 +52,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 def test_no_file_is_long() -> None:
     lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in sources()}
-    assert {path: n for path, n in lengths.items() if n > LONG_FILES.get(path, MOST_LINES)} == {}
-    assert [path for path in LONG_FILES if lengths.get(path, 0) <= MOST_LINES] == [], "no longer too long"
+    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
