@@ -94,11 +94,6 @@ async def run(make: Any, *, nodes: int = 3) -> tuple[dict[str, StateDiverged], l
         return {name: node.crash for name, node in all_nodes.items() if isinstance(node.crash, StateDiverged)}, told
 
 
-@pytest.fixture(autouse=True)
-def _simulated_time(autojump_clock: object) -> None:
-    pass
-
-
 @pytest.mark.parametrize("odd", [0, 1, 2])
 @pytest.mark.parametrize("fault", [{"drawn": True}, {"fails_on": 8}])
 async def test_a_replica_that_iterates_over_a_set_or_fails_alone_ends(odd: int, fault: dict[str, int]) -> None:
