@@ -7,37 +7,23 @@ from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.tidiness.test_tidiness import ROOT
+from tests.tidiness.test_tidiness import imported, installed_name, sources
 
 FOLDERS = ("benchmarks", "raft_actors/testing")
-
-
-def imported(tree: ast.Module) -> set[str]:
-    """What a module imports from, and what it may import as modules of their own, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
 
 
 def order(modules: dict[str, ast.Module]) -> list[str]:
     """An order in which each comes after those that it needs."""
     return list(
         TopologicalSorter(
-            {name: imported(tree) & modules.keys() - {name} for name, tree in modules.items()}
+            {name: (modules.keys() & imported(tree)) - {name} for name, tree in modules.items()}
         ).static_order()
     )
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_there_is_no_circle(folder: str) -> None:
-    modules = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_bytes())
-        for path in (ROOT / folder).rglob("*.py")
-    }
+    modules = {installed_name(path): tree for path, tree in sources().items() if path.startswith(f"{folder}/")}
     assert len(modules) > 20
     order(modules)
 
