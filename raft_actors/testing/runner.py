@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from random import Random
 
 import attrs
@@ -200,12 +200,3 @@ async def _run(run: _Run, nodes: int, plan: Plan) -> None:
                     run.undecided = str(report)
     finally:
         run.ended_s = trio.current_time()
-
-
-def actions_taken(reports: Iterable[SeedReport]) -> dict[str, int]:
-    """How often each fault was brought about in all of these runs."""
-    total: dict[str, int] = {}
-    for report in reports:
-        for name, count in report.actions.items():
-            total[name] = total.get(name, 0) + count
-    return total

@@ -7,11 +7,7 @@ import trio
 
 from raft_actors import BoundedStale, Linearizable, Local, NotLeader, ReadYourWrites
 from raft_actors.errors import ConfigurationError
-from tests.cluster.support import LogCluster, open_log, seeds
-
-
-def commands_of(cluster: LogCluster, node_id: str) -> list[bytes]:
-    return list(cluster.node(node_id).read_nowait(lambda log: log.inner.commands_applied, Local()))
+from tests.cluster.support import open_log, seeds
 
 
 @seeds(3)

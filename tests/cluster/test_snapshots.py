@@ -22,12 +22,6 @@ def check_logs_are_short(cluster: LogCluster) -> None:
         assert status.last_index - status.first_index < MOST_KEPT, f"{name} does not discard its log: {status}"
 
 
-async def propose_at_leader(cluster: LogCluster, commands: Commands, count: int) -> None:
-    leader = await cluster.wait_for_one_leader()
-    for _ in range(count):
-        await cluster.start_command(leader, commands())
-
-
 async def snapshots(cluster: LogCluster, *, rounds: int, disconnect: bool, crash: bool) -> None:
     """One node at a time is cut off or crashed while the others go on for more than a snapshot's worth of commands."""
     rng, commands = cluster.rng, Commands()
