@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterable, Iterable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,17 @@ class Lines(StateMachine[bytes, int]):
         self.lines = b"".join([chunk async for chunk in chunks]).split(b"\n")
 
 
+def opened(file: Path, machine: Lines) -> AbstractAsyncContextManager[Node[Lines]]:
+    return open_node(
+        "n1",
+        cluster=CLUSTER,
+        state_machine=machine,
+        storage=SqliteStorage(file),
+        transport=MemoryNetwork().transport("n1"),
+        config=CONFIG,
+    )
+
+
 def found(node: Node[Any], machine: Lines) -> dict[str, Any]:
     members, status = node.members(), node.status()
     return {
@@ -54,14 +66,7 @@ def found(node: Node[Any], machine: Lines) -> dict[str, Any]:
 async def begin(file: Path) -> dict[str, Any]:
     """All that a store can hold: a snapshot with a session and with members in it, and more of each behind it."""
     machine, n2 = Lines(), Member("address of n2", {"zone": "a"})
-    async with open_node(
-        "n1",
-        cluster=CLUSTER,
-        state_machine=machine,
-        storage=SqliteStorage(file),
-        transport=MemoryNetwork().transport("n1"),
-        config=CONFIG,
-    ) as node:
+    async with opened(file, machine) as node:
         await node.wait_leader()
         await node.propose(b"first")
         await node.change_members(learners={"n2": n2})
@@ -78,14 +83,7 @@ async def begin(file: Path) -> dict[str, Any]:
 async def go_on(file: Path, session: int, next_number: int) -> dict[str, Any]:
     """What the first half left, and that its session is known still: what it asks again is not done again."""
     machine = Lines()
-    async with open_node(
-        "n1",
-        cluster=CLUSTER,
-        state_machine=machine,
-        storage=SqliteStorage(file),
-        transport=MemoryNetwork().transport("n1"),
-        config=CONFIG,
-    ) as node:
+    async with opened(file, machine) as node:
         await node.wait_leader()
         state = SessionState(session, next_number, {next_number - 1: LARGE})
         async with node.session(state, end=False) as taken_up:
