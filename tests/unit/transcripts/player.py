@@ -8,6 +8,7 @@ from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import FeatureMissing
+from raft_actors.node.handoff import PendingTransfer
 from raft_actors.node.members import PendingChange
 from raft_actors.node.proposals import Admission, LocalProposals
 from raft_actors.raft.effects import (
@@ -73,13 +74,6 @@ class Spoken(Node):
             if super().perform([effect]):
                 return True
         return False
-
-
-class Handing:
-    """A transfer that is asked for."""
-
-    def __init__(self, to: str | None) -> None:
-        self.to = to
 
 
 class Player:
@@ -205,7 +199,7 @@ class Player:
 
     def do_transfer(self, node_id: str, to: str = "") -> None:
         """An operator asks this node to hand leadership over."""
-        self.nodes[node_id].step(TransferRequested(Handing(to or None)))
+        self.nodes[node_id].step(TransferRequested(PendingTransfer(to or None)))
         self._settle()
 
     def do_change(self, node_id: str, *sets: str) -> None:
