@@ -13,6 +13,8 @@ from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import AppendEntries, Message
 from raft_actors.raft.persistent_state import (
     HardState,
@@ -80,6 +82,11 @@ def make_config(**settings: Any) -> NodeConfig:
     settings.setdefault("seed", 1)
     settings = {"election_timeout_s": (0.4, 0.8), "heartbeat_interval_s": 0.1, **settings}
     return NodeConfig(**settings)
+
+
+def stored(index: int, configuration: Configuration) -> StoredConfiguration:
+    """A configuration as a store keeps it, of the entry at this index."""
+    return StoredConfiguration(index, encode_configuration(configuration))
 
 
 def make_state(

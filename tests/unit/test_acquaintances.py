@@ -7,10 +7,8 @@ import pytest
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.raft.membership import Configuration, Member
-from raft_actors.raft.membership_codec import encode_configuration
-from raft_actors.raft.persistent_state import StoredConfiguration
 from raft_actors.transports.greeting import Greeting, Refusal
-from tests.unit.builders import make_state
+from tests.unit.builders import make_state, stored
 
 
 @pytest.fixture
@@ -59,8 +57,7 @@ def test_a_node_that_is_refused_ends_with_the_remedy(known: Acquaintances, failu
 def in_force(known: Acquaintances, index: int, **incarnations: str) -> None:
     """Let a configuration that names these members, with these stores, be in force."""
     members = {member: Member(f"{member}.test:1", incarnation=store) for member, store in incarnations.items()}
-    data = encode_configuration(Configuration(members, members=members))
-    state = make_state([1] * index, stored_configurations=(StoredConfiguration(index, data),))
+    state = make_state([1] * index, stored_configurations=(stored(index, Configuration(members, members=members)),))
     state.incarnation = "1111"
     known.recovered(state)
 

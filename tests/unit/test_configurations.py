@@ -24,6 +24,7 @@ from tests.unit.builders import (
     of,
     receive,
     sent,
+    stored,
 )
 
 FIRST = Configuration({"n1", "n2", "n3"})
@@ -34,10 +35,6 @@ WITHOUT_ME = Configuration({"n2", "n3", "n4"}, {"n1"})
 
 def entry(index: int, configuration: Configuration, term: int = 1) -> EntryBatch:
     return EntryBatch.encode(index, term, EntryKind.CONFIGURATION, [encode_configuration(configuration)])
-
-
-def stored(index: int, configuration: Configuration) -> StoredConfiguration:
-    return StoredConfiguration(index, encode_configuration(configuration))
 
 
 def known(configurations: Configurations) -> list[tuple[int, Configuration]]:

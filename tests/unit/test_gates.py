@@ -10,6 +10,7 @@ from raft_actors.errors import ChangeRefused, FeatureMissing
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Effect
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES, PRIORITY
 from raft_actors.raft.inputs import PeerDisconnected, TimerFired
 from raft_actors.raft.membership import (
@@ -23,10 +24,10 @@ from raft_actors.raft.membership import (
 )
 from raft_actors.raft.membership_codec import decode_configuration, encode_configuration
 from raft_actors.raft.messages import AppendEntries
-from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
+from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Leader
 from raft_actors.transports.greeting import Greeting, Refusal
-from tests.unit.builders import batch, make_follower, make_leader, make_state, receive, refused
+from tests.unit.builders import make_follower, make_leader, make_state, receive, refused, stored
 from tests.unit.test_leader_members import acks, appended, ask, at_once, ready, wish
 
 COLOUR = frozenset({"colour"})
@@ -153,30 +154,24 @@ def test_a_newcomer_that_never_answered_is_not_taken_at_its_word() -> None:
 # --- who lacks it -----------------------------------------------------------------------------------------------
 
 
-def stored(configuration: Configuration, index: int) -> StoredConfiguration:
-    return StoredConfiguration(index, encode_configuration(configuration))
-
-
 def test_a_node_that_lacks_it_does_not_start() -> None:
     with pytest.raises(FeatureMissing, match="what this version of raft_actors can't do: colour"):
-        make_state([1, 1], stored_configurations=(stored(COLOURED, 2),))
-    assert make_state([1, 1], stored_configurations=(stored(COLOURED, 2),), features=NEW).configuration == COLOURED
+        make_state([1, 1], stored_configurations=(stored(2, COLOURED),))
+    assert make_state([1, 1], stored_configurations=(stored(2, COLOURED),), features=NEW).configuration == COLOURED
 
 
 def test_a_follower_that_lacks_it_neither_takes_the_entry_nor_the_snapshot() -> None:
     follower = make_follower([1, 1], leader="n2")
-    entry = batch(3, 1)
-    command = encode_configuration(COLOURED)
-    coloured = type(entry).encode(3, 1, type(entry.kind).CONFIGURATION, [command])
+    coloured = EntryBatch.encode(3, 1, EntryKind.CONFIGURATION, [encode_configuration(COLOURED)])
     with pytest.raises(FeatureMissing):
         receive(follower, "n2", AppendEntries(follower.state.term, 2, 1, 0, (coloured,)))
     with pytest.raises(FeatureMissing):
-        make_state([1, 1]).reset(SnapshotMetadata(5, 1), stored(COLOURED, 4))
+        make_state([1, 1]).reset(SnapshotMetadata(5, 1), stored(4, COLOURED))
 
 
 def test_a_peer_that_lacks_it_is_refused_by_name() -> None:
     acquaintances = Acquaintances("n1", fail=lambda _: None)
-    acquaintances.recovered(make_state([1, 1], stored_configurations=(stored(COLOURED, 2),), features=NEW))
+    acquaintances.recovered(make_state([1, 1], stored_configurations=(stored(2, COLOURED),), features=NEW))
     refusal = acquaintances.admit(Greeting("n2", features=FEATURES))
     assert refusal == Refusal("LACKS_FEATURE", "node 'n2' can't do what this cluster does: colour")
     assert acquaintances.admit(Greeting("n2", features=NEW)) is None
@@ -192,6 +187,6 @@ def test_who_is_refused_for_it_ends_and_says_why() -> None:
 
 
 def test_what_is_truncated_is_off_again() -> None:
-    configurations = Configurations(Configuration({"n1"}), (stored(Configuration({"n1"}, features=COLOUR), 3),))
+    configurations = Configurations(Configuration({"n1"}), (stored(3, Configuration({"n1"}, features=COLOUR)),))
     configurations.truncate(3)
     assert configurations.latest.configuration.features == frozenset()

@@ -14,9 +14,9 @@ from raft_actors.raft.effects import Beat, Become, ChangeBegun, Effect, Persist,
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.inputs import ChangeRequested, PeerDisconnected, TimerFired, TransferRequested
 from raft_actors.raft.membership import Configuration, Goal, Member
-from raft_actors.raft.membership_codec import decode_configuration, encode_configuration
+from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import AppendEntriesAccepted, RequestLeave, TimeoutNow
-from raft_actors.raft.persistent_state import LogWrite, StoredConfiguration
+from raft_actors.raft.persistent_state import LogWrite
 from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
@@ -29,6 +29,7 @@ from tests.unit.builders import (
     receive,
     refused,
     sent,
+    stored,
 )
 
 GOAL = Goal({"n2", "n3", "n4"})
@@ -77,8 +78,8 @@ def acks(leader: Leader, *peers: str, now: float = 0.0, index: int | None = None
 
 def ready(configuration: Configuration | None = None, **state: Any) -> Leader:
     """A leader that has committed the entry of its term, under a configuration that its store had."""
-    stored = () if configuration is None else (StoredConfiguration(2, encode_configuration(configuration)),)
-    leader = make_leader([1, 1], stored_configurations=stored, **state)
+    held = () if configuration is None else (stored(2, configuration),)
+    leader = make_leader([1, 1], stored_configurations=held, **state)
     acks(leader, *sorted(leader.state.voters - {"n1"}))
     assert leader.members.may_append
     return leader
@@ -157,8 +158,7 @@ def test_who_is_removed_and_never_answers_is_given_up() -> None:
 
 @pytest.mark.parametrize("left", [JOINED, JOINT, LEFT])
 def test_a_new_leader_first_commits_an_entry_of_its_own_under_what_is_in_force(left: Configuration) -> None:
-    stored = (StoredConfiguration(2, encode_configuration(left)),)
-    leader = make_leader([1, 1], stored_configurations=stored, commit_index=2)
+    leader = make_leader([1, 1], stored_configurations=(stored(2, left),), commit_index=2)
     assert appended(acks(leader, "n2", "n3", "n4", index=2, now=0.1)) == []
     effects = acks(leader, "n3", "n4", now=0.1)
     if left is LEFT:  # which this leader has no vote in
@@ -168,8 +168,7 @@ def test_a_new_leader_first_commits_an_entry_of_its_own_under_what_is_in_force(l
 
 
 def test_a_new_leader_does_not_go_back_before_that_either() -> None:
-    stored = (StoredConfiguration(2, encode_configuration(JOINT)),)
-    leader = make_leader([1, 1], stored_configurations=stored, commit_index=2)
+    leader = make_leader([1, 1], stored_configurations=(stored(2, JOINT),), commit_index=2)
     acks(leader, "n2", "n3", now=5.0, index=2)
     assert leader.members.take_back(5.0) is None
     assert ask(leader, wish(cancels=True), 5.0) == []  # it waits

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.raft.membership import Configuration
-from raft_actors.raft.membership_codec import encode_configuration
-from raft_actors.raft.persistent_state import StoredConfiguration
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, judge
-from tests.unit.builders import make_state
+from tests.unit.builders import make_state, stored
 
 
 def greet(words: Sequence[str]) -> list[str]:
@@ -42,10 +40,8 @@ def _side(words: Sequence[str]) -> tuple[str, ProtocolRange]:
 
 def _endpoint(me: str, peer: str, protocol: ProtocolRange, using: frozenset[str]) -> Endpoint:
     acquaintances = Acquaintances(me, fail=lambda _error: None)
-    configuration = encode_configuration(Configuration({"n1"}, features=using))
-    acquaintances.recovered(
-        make_state([1], features=using, stored_configurations=(StoredConfiguration(1, configuration),))
-    )
+    configuration = stored(1, Configuration({"n1"}, features=using))
+    acquaintances.recovered(make_state([1], features=using, stored_configurations=(configuration,)))
     return Endpoint("orders", me, {peer: ""}, lambda _sender, _message: True, 1000, admit=acquaintances.admit)
 
 
