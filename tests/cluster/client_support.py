@@ -32,7 +32,7 @@ class At:
 
 
 class _MostBytes:
-    """Commands are bytes; one that a newer version would know is in no version's tests but those of refusals."""
+    """Commands are bytes, and there is one that no node can read, as if it were of a newer version."""
 
     def encode(self, command: bytes) -> bytes:
         """The command itself."""
