@@ -23,6 +23,16 @@ def test_seeds(first: int) -> None:
         assert report.ok, words(report)
 
 
+def test_seeds_in_which_nodes_change_their_version() -> None:
+    """They are drawn for no seed that does not ask for them."""
+    changes = 0
+    for seed in range(STRIDE):
+        report = run_seed(seed, Options(seconds=SECONDS, profile="versions"))
+        assert report.ok, f"{words(report)} --profile versions"
+        changes += report.actions.get("change_version", 0)
+    assert changes >= 5
+
+
 def test_without_faults_clients_are_served_all_the_time() -> None:
     report = run_seed(1, Options(nodes=5, seconds=10.0, faults=False))
     assert report.ok, words(report)
