@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import trio
 from raft_actors.raft.state import RaftState
 from raft_actors.testing import Options, Plan, Simulation, run_seed, simulate
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.invariants import EqualResults
 from raft_actors.testing.torment import Torment
 from raft_actors.transports.faults import Faults
 from tests.cluster.support import CommandLog
@@ -82,3 +84,11 @@ def test_a_node_that_forgets_whom_it_voted_for_is_found(monkeypatch: pytest.Monk
         assert f"seed {report.seed}, at " in report.text
         assert report.events[-1]["n"] > len(report.events) / 2
         assert any(event["kind"] == "broken" for event in report.events)
+
+
+@pytest.mark.parametrize(("equal_results", "compared"), [(EqualResults, True), (EqualResults.without_snapshots, False)])
+async def test_nodes_compare_their_states_where_equal_ones_have_equal_snapshots(
+    equal_results: Callable[[], EqualResults], compared: bool
+) -> None:
+    async with simulate(CommandLog, seed=1, invariants=[equal_results]) as cluster:
+        assert (cluster.config.state_check_entries is not None) is compared
