@@ -166,7 +166,7 @@ clean:  ## Remove the environment and everything built or cached
 .venv-lowest/.installed: pyproject.toml setup.py constraints-lowest.txt | .venv-lowest/.created $(LINKS)
 	.venv-lowest/bin/$(INSTALL) --constraint constraints-lowest.txt setuptools
 	PYTHONWARNINGS=ignore .venv-lowest/bin/$(INSTALL) --constraint constraints-lowest.txt --no-build-isolation \
-		--editable '.[test]'
+		--editable '.[test-lowest]'
 	@touch $@
 
 # Not the extras of the whole suite: neither plots nor peers.
