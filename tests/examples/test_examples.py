@@ -108,3 +108,28 @@ async def test_jobs_end_with_leadership_and_with_their_node(autojump_clock: obje
         assert at_work == [second]
         # Nobody cancels them: they end because their nodes did.
     assert at_work == []
+
+
+async def test_no_run_is_made_twice(autojump_clock: object) -> None:
+    """Also where a period begins, so that it may be rounded to the one before, and by a leader that comes back."""
+    runs: set[int] = set()
+
+    async def work(node: Node[Claims]) -> None:
+        slot, _node = await node.read(lambda claims: claims.latest["job"])
+        assert slot not in runs
+        runs.add(slot)
+
+    async with trio.open_nursery() as nursery, three_nodes(Claims) as nodes:
+        for node in nodes.values():
+            nursery.start_soon(run_jobs, node, {"job": Job(0.1, partial(work, node))}, trio.current_time)
+        await trio.sleep(10)
+        for _ in range(2):
+            await leader_of(nodes).transfer_leadership()
+            await trio.sleep(1)
+    assert len(runs) > 50
+
+
+def test_a_run_is_given_once() -> None:
+    claims = Claims()
+    claim = Claim("job", 1, "n1")
+    assert [claims.apply(claim), claims.apply(claim), claims.apply(Claim("job", 1, "n2"))] == [True, False, False]
