@@ -65,6 +65,13 @@ class LoneReplica:
     async def session(self, *, end: bool = True) -> AsyncGenerator[LoneSession]:
         yield LoneSession(self)
 
+    @asynccontextmanager
+    async def while_leading(self) -> AsyncGenerator[None]:
+        await trio.lowlevel.checkpoint()
+        if self.leader != "n1":
+            await trio.sleep_forever()
+        yield
+
     async def read(self, query: Callable[[Any], T]) -> T:
         self.calls.append(("read", 1))
         await self._pass()
