@@ -75,7 +75,7 @@ def _replication(context: Context) -> _Lines:
         yield "role", "slave"
         yield "master_host", found[0].host.decode()
         yield "master_port", found[0].port
-        yield "master_link_status", "up" if found[0].is_master else "down"
+        yield "master_link_status", "up"
         yield "connected_slaves", 0
 
 

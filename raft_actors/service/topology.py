@@ -51,10 +51,13 @@ def number_of(context: Context, node_id: str) -> bytes:
 
 
 def master_of(context: Context) -> str:
-    """The member that clients are to take for the master."""
+    """The member that clients are to take for the master: another one only if it is among `places`."""
     status = context.node.status()
     leader = status.leader
-    return leader if leader is not None and client_address(context, leader) is not None else status.node_id
+    if leader is None or leader == status.node_id:
+        return status.node_id
+    known = leader in context.node.members().members and client_address(context, leader) is not None
+    return leader if known else status.node_id
 
 
 def places(context: Context) -> list[Place]:
@@ -91,10 +94,9 @@ def slot_of(key: bytes) -> int:
 def moved(context: Context, key: bytes) -> str | None:
     """What a client is told that wants to be sent to the leader; None at the leader, and where that is not known."""
     master = master_of(context)
-    address = client_address(context, master)
-    if master == context.node.status().node_id or address is None:
+    if master == context.node.status().node_id:
         return None
-    return f"MOVED {slot_of(key)} {address}"
+    return f"MOVED {slot_of(key)} {client_address(context, master)}"
 
 
 # --- the answers of CLUSTER --------------------------------------------------------------------------------------
@@ -167,5 +169,4 @@ def role(context: Context) -> Reply:
         ]
         return [b"master", me.applied_index, replicas]
     master = found[0]
-    state = b"connected" if master.is_master else b"connect"  # it may have left the cluster just now
-    return [b"slave", master.host, master.port, state, me.applied_index]
+    return [b"slave", master.host, master.port, b"connected", me.applied_index]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from redis.crc import key_slot
+from typing_extensions import override
 
+from raft_actors.node.members import MembersStatus
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.topology import slot_of
 from tests.service.support import ADDRESSES, Conversation, LoneReplica, request
@@ -46,6 +49,23 @@ async def test_all_that_tells_of_the_cluster_agrees(leader: str | None, master: 
     assert f"cluster_state:{'fail' if leader is None else 'ok'}" in state
     me = first[0] if role == "master" else second[0]
     assert (await conversation.ask("CLUSTER", "MYID")).decode() == f"$40\r\n{me}\r\n"
+
+
+async def test_a_leader_that_is_no_member_here_is_not_told_of() -> None:
+    """As at a node that joins: it hears of the leader before it has the configuration."""
+
+    class Joining(LoneReplica):
+        @override
+        def members(self) -> MembersStatus:
+            return attrs.evolve(super().members(), members={})
+
+    conversation = Conversation(Joining(leader="n2"))
+    roles, info, slots = await replies(conversation, "ROLE", "INFO replication", "CLUSTER SLOTS")
+    assert roles == "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+    assert "\r\nrole:master\r\n" in info
+    assert slots == "*0\r\n"
+    await replies(conversation, "RAFT.MOVED ON")
+    assert await replies(conversation, "SET foo 1") == ["+OK\r\n"]
 
 
 async def test_subcommands_that_are_none() -> None:
