@@ -110,7 +110,8 @@ class PatientReplica:
                     return [await session.propose(commands[0])]
                 results: list[Any] = await session.propose(pipeline(commands))
             except SessionExpired:
-                self._open = None
+                if self._open is not None and self._open.session is session:  # not what took its place meanwhile
+                    self._open = None
                 raise
             except ResultLost:
                 raise OutcomeUnknown("its reply is lost") from None

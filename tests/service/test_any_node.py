@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 from typing_extensions import override
 
 from raft_actors import ConfigurationError, LeadershipLost, Node, NotLeader, ResultLost, SessionExpired
@@ -171,6 +171,32 @@ async def test_a_session_is_kept_but_not_after_an_idle_hour_or_its_end() -> None
     assert isinstance(failed, SessionExpired)
     assert await patient.write([INCREMENT]) == [6]
     assert patient._open is not second
+
+
+async def test_the_end_of_a_session_is_not_that_of_its_successor() -> None:
+    @attrs.define
+    class Slow(Elsewhere):
+        refused: trio.Event | None = attrs.field(factory=trio.Event)
+
+        @override
+        async def propose_many(self, commands: Sequence[bytes], *, forward: bool = True) -> list[Reply]:
+            if forward and self.refused is not None:
+                await self.refused.wait()
+                raise SessionExpired(7)
+            return await super().propose_many(commands, forward=forward)
+
+    replica = Slow()
+    patient = PatientReplica(replica, 1.0, 1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(patient.write, [INCREMENT])
+        await wait_all_tasks_blocked()
+        patient._open = None  # as a write does that was refused before
+        refused, replica.refused = replica.refused, None
+        assert await patient.write([INCREMENT]) == [1]
+        successor = patient._open
+        assert refused is not None
+        refused.set()
+    assert patient._open is successor
 
 
 async def test_what_follows_an_unknown_outcome_is_not_carried_out() -> None:
