@@ -96,7 +96,7 @@ class _Run:
     Attributes:
         replies: one for each; `_WAITING` where it comes from the state machine.
         parts: what the state machine is asked for those: a command, a question or a walk.
-        writes, walks, appends, timed: whether there are any.
+        writes, walks, appends: whether there are any.
     """
 
     replies: list[Reply | _Waiting] = attrs.field(factory=list["Reply | _Waiting"])
@@ -104,7 +104,6 @@ class _Run:
     writes: bool = False
     walks: bool = False
     appends: bool = False
-    timed: bool = False
 
     def take_in(self, command: Command, part: _Part, limit: int) -> bool:
         """Add what a command asks of the state machine, unless it can't go together with what is there.
@@ -120,7 +119,6 @@ class _Run:
                     return False
                 self.parts[:] = encoded
                 self.writes = True
-                self.timed = any(map(is_timed, encoded))
             self.appends = self.appends or command.appends
         elif self.writes:
             if self.appends or isinstance(command, KeyWalk):
@@ -130,8 +128,6 @@ class _Run:
                 return False
         elif isinstance(command, KeyWalk):
             self.walks = True
-        if self.writes and isinstance(part, bytes):
-            self.timed = self.timed or is_timed(part)
         self.parts.append(part)
         self.replies.append(_WAITING)
         return True
@@ -174,7 +170,7 @@ def _prepare_run(context: Context, session: Session, requests: Sequence[Request]
 async def _write(context: Context, run: _Run) -> list[Reply]:
     commands = [part for part in run.parts if isinstance(part, bytes)]
     try:
-        results = await context.any_node.write(commands, timed=run.timed)
+        results = await context.any_node.write(commands, timed=any(map(is_timed, commands)))
     except ProposalError as error:
         results = [error] * len(commands)
     return [
