@@ -25,8 +25,9 @@ REDIS_ADDRESS = "redis"
 def client_address(context: Context, node_id: str) -> str | None:
     """Where a member serves Redis clients, by what the cluster knows of it, or what this node was told at its start."""
     member = context.node.members().members.get(node_id)
-    known = member.metadata.get(REDIS_ADDRESS) if member is not None else None
-    return known or context.config.addresses.get(node_id)
+    known = member.metadata.get(REDIS_ADDRESS, "") if member is not None else ""
+    # Who adds a member may say anything of it, and what is no address would fail at whoever asks for all of them.
+    return known if ":" in known and known.rpartition(":")[2].isdecimal() else context.config.addresses.get(node_id)
 
 
 def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:

@@ -68,6 +68,20 @@ async def test_a_leader_that_is_no_member_here_is_not_told_of() -> None:
     assert await replies(conversation, "SET foo 1") == ["+OK\r\n"]
 
 
+@pytest.mark.parametrize("said", ["", "127.0.0.1", "6381", "a:b"])
+async def test_what_is_no_address_is_not_told_of(said: str) -> None:
+    class Added(LoneReplica):
+        @override
+        def members(self) -> MembersStatus:
+            found = super().members()
+            added = attrs.evolve(found.members["n2"], metadata={"redis": said})
+            return attrs.evolve(found, members={**found.members, "n2": added, "n3": added})
+
+    slots, info = await replies(Conversation(Added()), "CLUSTER SLOTS", "INFO replication")
+    assert (slots.count("127.0.0.1"), slots.count(":6380")) == (2, 1)
+    assert "connected_slaves:1" in info
+
+
 async def test_subcommands_that_are_none() -> None:
     conversation = Conversation()
     assert await replies(conversation, "CLUSTER FAILOVER", "CLUSTER SLOTS x", "RAFT.MOVED maybe") == [
