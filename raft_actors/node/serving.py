@@ -63,7 +63,7 @@ MOST_REQUESTS = 2048
 MOST_UNTOLD_BYTES = 64 * 1024 * 1024
 
 
-class _Refused(RaftError):
+class Refused(RaftError):
     """A request is not carried out; its kind is what the client is told."""
 
     def __init__(self, text: str, kind: str) -> None:
@@ -121,26 +121,26 @@ class ClientService:
         """What a query returned, as bytes.
 
         Raises:
-            _Refused: it can't travel.
+            Refused: it can't travel.
         """
         try:
             return self._encode_answer(value)
         except TypeError as error:
-            raise _Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
+            raise Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
 
     def check_entries(self, entries: list[bytes]) -> None:
         """See that entries may be appended: those that can't be applied would end every node.
 
         Raises:
-            _Refused, CommandTooLarge, ConfigurationError: they may not.
+            Refused, CommandTooLarge, ConfigurationError: they may not.
         """
         for data in entries:
             try:
                 entry = SessionEntry.decode(data)
             except ValueError as error:
-                raise _Refused(str(error), "ProtocolError") from error
+                raise Refused(str(error), "ProtocolError") from error
             if entry.kind == TICK or (entry.kind != COMMAND and len(entries) > 1):
-                raise _Refused("commands go together, and no client says how much time has passed", "ProtocolError")
+                raise Refused("commands go together, and no client says how much time has passed", "ProtocolError")
             if entry.kind == REGISTER:
                 self.submission.check_sessions()
             elif entry.kind == COMMAND:
@@ -149,7 +149,7 @@ class ClientService:
                 try:
                     self.decode_command(entry.value)
                 except Exception as error:  # the application's codec, on bytes from afar
-                    raise _Refused(
+                    raise Refused(
                         f"node {self.node.node_id!r} can't read this command ({error}): is its state machine of "
                         "another version?",
                         "ConfigurationError",
@@ -219,7 +219,7 @@ class _ServedClient:
             elif kind == Ask.READ:
                 self._read(number, body)
             else:
-                raise _Refused(f"node {self._service.node.node_id!r} can't do that: upgrade it", "UnknownRequest")
+                raise Refused(f"node {self._service.node.node_id!r} can't do that: upgrade it", "UnknownRequest")
         except RaftError as error:
             if isinstance(error, ProtocolError):
                 raise
@@ -238,7 +238,7 @@ class _ServedClient:
 
     def _demand(self, right: Right) -> None:
         if right not in self._caller.rights:
-            raise _Refused(f"{self._caller.name} may not {right.value} here", "NotPermitted")
+            raise Refused(f"{self._caller.name} may not {right.value} here", "NotPermitted")
 
     def _propose(self, number: int, entries: list[bytes]) -> None:
         self._demand(Right.WRITE)
@@ -295,7 +295,7 @@ class _ServedClient:
             query = service.decode_query(data)
         except Exception as error:  # the application's codec, on bytes from afar
             text = f"node {service.node.node_id!r} can't read this query ({error}): is its state machine older?"
-            raise _Refused(text, "ConfigurationError") from error
+            raise Refused(text, "ConfigurationError") from error
         if type(level) is Linearizable:
             read = ClientRead(service.inside.admission, query, number, self._looked)
             self._under_way[number] = read
@@ -382,7 +382,7 @@ def _refusal(error: Exception) -> bytes:
     """What a client is told of an error."""
     kind, text = type(error).__name__, str(error)
     match error:
-        case _Refused():
+        case Refused():
             return refusal_body(error.kind, text)
         case NotLeader():
             return refusal_body(kind, text, leader=error.leader, term=error.term)
