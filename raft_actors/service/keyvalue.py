@@ -19,10 +19,9 @@ from raft_actors.commands import CommandCodec
 from raft_actors.service.deadlines import Deadlines
 from raft_actors.service.kept import KEPT_REPLIES
 from raft_actors.service.operations import (
-    ALL_EXPIRE_OPTIONS,
-    ALL_OPTIONS,
     HEAVIEST,
     HIGHEST_INTEGER,
+    KEY_VALUE_COMMANDS,
     LOWEST_INTEGER,
     MAX_VALUE_BYTES,
     ExpireOption,
@@ -30,6 +29,7 @@ from raft_actors.service.operations import (
     SetOption,
     UnknownOperation,
     decode,
+    decode_parts,
     parse_integer,
 )
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
@@ -49,7 +49,6 @@ _STRING, _NONE = SimpleString("string"), SimpleString("none")
 
 _SET = int(Operation.SET)
 _APPEND = int(Operation.APPEND)
-_COMPOUND = frozenset({int(Operation.TRANSACTION), int(Operation.PIPELINE)})
 _WEIGHTS = {int(Operation.CLEAR): 1000, int(Operation.COUNT_KEYS): 500}
 _BYTES_PER_WEIGHT = 4096  # copied in about the time of a plain command
 _GET = int(Operation.GET)
@@ -68,6 +67,7 @@ class KeyValue(StateMachine[bytes, Reply]):
 
     # A replica of an older version can't carry out what newer ones do: as an outcome it would part ways with them.
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = (UnknownOperation,)
+    commands: ClassVar[CommandCodec[Any]] = KEY_VALUE_COMMANDS
     results: ClassVar[CommandCodec[Any]] = KEPT_REPLIES
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -83,7 +83,7 @@ class KeyValue(StateMachine[bytes, Reply]):
 
         Raises:
             UnknownOperation: it is one of a later version, which ends the node; nothing has changed.
-            ValueError, TypeError: the bytes are no command of this machine; nothing has changed.
+            ValueError: the bytes are no command of this machine; nothing has changed.
         """
         number, *arguments = decode(command)
         if number == _SET:
@@ -115,7 +115,10 @@ class KeyValue(StateMachine[bytes, Reply]):
         What APPEND makes is bounded: a few thousand to one large value would hold up every node for minutes, and the
         replies to reads between them would hold all of its versions in memory.
         """
-        decoded = _decode_parts(commands)
+        decoded = decode_parts(commands)
+        weight = sum(_WEIGHTS.get(number, 1) for number, *_ in decoded)
+        if weight > HEAVIEST:  # the service does not propose it; but a client that talks to the node itself may
+            raise ValueError(f"a transaction that takes as long as {weight:,} commands, where {HEAVIEST:,} are allowed")
         replies: list[Reply] = []
         appended = 0
         for number, *arguments in decoded:
@@ -135,7 +138,7 @@ class KeyValue(StateMachine[bytes, Reply]):
         """
         replies: list[Reply] = []
         weight = 0
-        for number, *arguments in _decode_parts(commands):
+        for number, *arguments in decode_parts(commands):
             weight += _WEIGHTS.get(number, 1)
             if number == _APPEND:
                 weight += (len(self.get(arguments[0]) or b"") + len(arguments[1])) // _BYTES_PER_WEIGHT
@@ -150,8 +153,6 @@ class KeyValue(StateMachine[bytes, Reply]):
         return OK
 
     def _set_with_options(self, key: bytes, value: bytes, options: int) -> Reply:
-        if options & ~ALL_OPTIONS:
-            raise UnknownOperation(f"no key-value command: options {options} of SET are of a later version")
         bucket = self._bucket(key)
         old = bucket.get(key)
         refused = options & SetOption.IF_ABSENT if old is not None else options & SetOption.IF_PRESENT
@@ -222,8 +223,6 @@ class KeyValue(StateMachine[bytes, Reply]):
             self._pop(key)
 
     def _expire(self, key: bytes, left_ms: int, options: int) -> Reply:
-        if options & ~ALL_EXPIRE_OPTIONS:
-            raise UnknownOperation(f"no key-value command: options {options} of EXPIRE are of a later version")
         if self.get(key) is None:
             return 0
         before_ms = self.deadlines.left_ms(key)
@@ -350,16 +349,7 @@ class KeyValue(StateMachine[bytes, Reply]):
             buckets[crc32(key) % BUCKETS][key] = value
 
         now_ms, at = await read_snapshot(chunks, put)
+        if not all(key in buckets[crc32(key) % BUCKETS] for key in at):
+            raise ValueError("no snapshot of a key-value machine: a key that is not there is to expire")
         self._buckets = buckets
         self.deadlines.replace(now_ms, at)
-
-
-def _decode_parts(commands: Iterable[bytes]) -> list[list[Any]]:
-    """The commands within one, of which none has any itself.
-
-    Raises as `decode` does.
-    """
-    decoded = list(map(decode, commands))
-    if any(number in _COMPOUND for number, *_ in decoded):
-        raise ValueError("no key-value command: a transaction in a transaction")
-    return decoded

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from raft_actors.service.packing import UnpackError, pack, unpack
+from raft_actors.commands import RAW_BYTES, CommandCodec
+from raft_actors.service.packing import UnpackError, pack, unpack_flat
 
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 """What APPEND may let a value grow to.
@@ -104,6 +105,44 @@ ALL_EXPIRE_OPTIONS = sum(ExpireOption)
 
 
 _OPERATIONS = len(Operation)
+_MANY = None
+"""As many byte strings as there are."""
+
+_KINDS: dict[int, list[type] | None] = {
+    Operation.SET: [bytes, bytes],
+    Operation.SET_WITH_OPTIONS: [bytes, bytes, int],
+    Operation.SET_IF_ABSENT: [bytes, bytes],
+    Operation.SET_MANY: _MANY,
+    Operation.DELETE: _MANY,
+    Operation.INCREMENT: [bytes, int],
+    Operation.APPEND: [bytes, bytes],
+    Operation.CLEAR: [],
+    Operation.GET: [bytes],
+    Operation.GET_MANY: _MANY,
+    Operation.EXISTS: _MANY,
+    Operation.LENGTH: [bytes],
+    Operation.TYPE: [bytes],
+    Operation.COUNT_KEYS: [],
+    Operation.TRANSACTION: _MANY,
+    Operation.PIPELINE: _MANY,
+    Operation.GET_AND_DELETE: [bytes],
+    Operation.SET_FOR: [bytes, bytes, int, int],
+    Operation.EXPIRE: [bytes, int, int],
+    Operation.PERSIST: [bytes],
+    Operation.GET_AND_EXPIRE: [bytes, int],
+    Operation.GET_AND_PERSIST: [bytes],
+    Operation.TIME_LEFT: [bytes, int],
+    Operation.PASS_TIME: [],
+}
+_OPTIONS: dict[int, tuple[int, int]] = {  # which argument they are, and all that there are
+    Operation.SET_WITH_OPTIONS: (3, ALL_OPTIONS),
+    Operation.SET_FOR: (3, ALL_OPTIONS),
+    Operation.EXPIRE: (3, ALL_EXPIRE_OPTIONS),
+}
+COMPOUND = frozenset({int(Operation.TRANSACTION), int(Operation.PIPELINE)})
+"""Operations whose arguments are commands."""
+
+_PLAIN = frozenset(range(_OPERATIONS)) - COMPOUND - _OPTIONS.keys()
 _READS = frozenset({*range(Operation.GET, Operation.TRANSACTION), int(Operation.TIME_LEFT)})
 _TIMED = frozenset(map(int, (Operation.SET_FOR, Operation.EXPIRE, Operation.GET_AND_EXPIRE, Operation.TIME_LEFT)))
 _SET = int(Operation.SET)  # packing an IntEnum member goes through its __index__: slower
@@ -140,20 +179,83 @@ def many(number: Operation, arguments: Sequence[bytes]) -> bytes:
 
 
 def decode(command: bytes) -> list[Any]:
-    """The operation's number and its arguments (each bytes or an int).
+    """The operation's number and its arguments: as many as it takes, and of the kinds that it takes.
 
     Raises:
         UnknownOperation: a later version of this machine may know it.
         ValueError: the bytes are no command of this machine.
     """
     try:
-        fields: list[Any] = unpack(command)
-        number = fields[0]
-        if 0 <= number < _OPERATIONS:
-            return fields
-    except (ValueError, TypeError, LookupError, UnpackError) as error:
+        fields: list[Any] = unpack_flat(command)
+    except (ValueError, TypeError, UnpackError) as error:
         raise ValueError(f"no key-value command: {error}") from error
-    raise UnknownOperation(f"no key-value command: operation {number} is of a later version")
+    if type(fields) is not list or not fields or type(fields[0]) is not int or fields[0] < 0:
+        raise ValueError("no key-value command: it names no operation")
+    number = fields[0]
+    if number == _SET and len(fields) == 3 and type(fields[1]) is bytes and type(fields[2]) is bytes:
+        return fields  # most of them, without the rest
+    if number >= _OPERATIONS:
+        raise UnknownOperation(f"no key-value command: operation {number} is of a later version")
+    _check_arguments(number, fields)
+    return fields
+
+
+def _check_arguments(number: int, fields: list[Any]) -> None:
+    kinds = _KINDS[number]
+    given = [*map(type, fields)][1:]
+    if (given != kinds) if kinds is not None else any(kind is not bytes for kind in given):
+        raise ValueError(f"no key-value command: {Operation(number).name} with other arguments than it takes")
+    if number in COMPOUND and len(given) > HEAVIEST:
+        raise ValueError(f"no key-value command: {len(given):,} in one, where {HEAVIEST:,} are allowed")
+    if number == Operation.SET_MANY and len(given) % 2:
+        raise ValueError("no key-value command: a key without a value")
+    if number in _OPTIONS:
+        position, known = _OPTIONS[number]
+        if fields[position] & ~known:
+            raise UnknownOperation(
+                f"no key-value command: options {fields[position]} of {Operation(number).name} are of a later version"
+            )
+    if any(type(value) is int and value > HIGHEST_INTEGER for value in fields):
+        raise ValueError("no key-value command: a number of more than 64 bits")
+    if number == Operation.TIME_LEFT and fields[2] < 1:
+        raise ValueError("no key-value command: time in no unit")
+
+
+def decode_parts(commands: Iterable[bytes]) -> list[list[Any]]:
+    """The commands within one, of which none has any itself.
+
+    Raises as `decode` does.
+    """
+    decoded = list(map(decode, commands))
+    if any(number in COMPOUND for number, *_ in decoded):
+        raise ValueError("no key-value command: a transaction in a transaction")
+    return decoded
+
+
+class _Commands:
+    """Commands are bytes already, and what is wrong with them is an outcome of `apply`. But one of a later version ends
+    the node that applies it: a node looks for that before it takes a command from afar into the log.
+    """
+
+    def encode(self, command: bytes) -> bytes:
+        return RAW_BYTES.encode(command)
+
+    def decode(self, data: bytes) -> bytes:
+        if len(data) > 1 and data[0] & 0xF0 == 0x90 and data[1] in _PLAIN:
+            return data
+        try:
+            number, *arguments = decode(data)
+            if number in COMPOUND:
+                decode_parts(arguments)
+        except UnknownOperation:
+            raise
+        except ValueError:
+            pass  # `apply` refuses it, on every replica
+        return data
+
+
+KEY_VALUE_COMMANDS: CommandCodec[bytes] = _Commands()
+"""The codec of the key-value machine's commands."""
 
 
 def only_reads(command: bytes) -> bool:

@@ -38,6 +38,10 @@ class Unpacker(Protocol):
         """The values that are complete."""
         ...
 
+    def tell(self) -> int:
+        """How many bytes these were, of all."""
+        ...
+
 
 class _Pack(Protocol):
     def __call__(self, value: object) -> bytes: ...
@@ -54,8 +58,12 @@ def open_packer() -> Packer:
 
 
 def open_unpacker() -> Unpacker:
-    """An unpacker that takes values of any size."""
-    unpacker: Unpacker = _untyped.Unpacker(max_buffer_size=0)
+    """An unpacker that takes byte strings of any size, and nothing that holds other values: an empty array takes one
+    byte to send, and some sixty to hold.
+    """
+    unpacker: Unpacker = _untyped.Unpacker(
+        max_buffer_size=0, max_array_len=0, max_map_len=0, max_ext_len=0, max_str_len=0
+    )
     return unpacker
 
 
@@ -66,3 +74,28 @@ unpack: _Unpack = _untyped.unpackb
 """The one value that the bytes are; raises `ValueError` or `UnpackError` where they are none."""
 
 UnpackError: type[Exception] = _untyped.exceptions.UnpackException
+
+_LITTLE_BYTES = 4096
+
+
+def unpack_flat(data: bytes) -> Any:
+    """The same for an array that holds no other one; other values in it are the caller's to look at.
+
+    Many empty arrays within one would take sixty times their bytes: they are refused before they are there.
+    """
+    if len(data) <= _LITTLE_BYTES:
+        return unpack(data)
+    return _untyped.unpackb(data, list_hook=_Once(), max_map_len=0, max_ext_len=0, max_str_len=0)
+
+
+class _Once:
+    """Takes one array: the outer one, which is complete last."""
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    def __call__(self, items: list[Any]) -> list[Any]:
+        if self._taken:
+            raise ValueError("an array in an array")
+        self._taken = True
+        return items

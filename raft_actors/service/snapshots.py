@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Any
 
-from raft_actors.service.packing import open_packer, open_unpacker
+from raft_actors.service.operations import HIGHEST_INTEGER
+from raft_actors.service.packing import Unpacker, open_packer, open_unpacker
 
 _MARK, _MARK_WITH_TIME = b"raft_actors key-value 1", b"raft_actors key-value 2"
 _PIECE_BYTES = 64 * 1024
@@ -60,27 +61,39 @@ async def read_snapshot(
     expected = 0
     count, deadlines = 0, dict[bytes, int]()
     fields: list[Any] = []
+    size = 0
     async for chunk in chunks:
         unpacker.feed(chunk)
-        fields.extend(unpacker)
+        size += len(chunk)
+        _draw(unpacker, fields)
         if not expected and fields:
             expected = _HEADS.get(fields[0], 0) if isinstance(fields[0], bytes) else 0
             if not expected:
                 raise ValueError("no snapshot of a key-value machine, or one of a later version")
         if expected and not head and len(fields) > expected:
             head = [*fields[1 : 1 + expected], 0, 0][:3]
-            if not all(type(number) is int for number in head):
+            if not all(type(number) is int and 0 <= number <= HIGHEST_INTEGER for number in head):
                 raise ValueError("no snapshot of a key-value machine: what should count is no number")
             del fields[: 1 + expected]
         if head:
             whole = len(fields) // 2 * 2
             for key, value in zip(fields[0:whole:2], fields[1:whole:2], strict=True):
-                if count < head[0]:
+                if type(key) is bytes and type(value) is bytes and count < head[0]:
                     put(key, value)
-                else:
+                elif type(key) is bytes and type(value) is int and count >= head[0]:
                     deadlines[key] = value
+                else:
+                    raise ValueError("no snapshot of a key-value machine: neither a value nor a deadline of a key")
                 count += 1
             del fields[:whole]
-    if not head or fields or count != head[0] + head[2]:
-        raise ValueError(f"the snapshot ends early: {count} keys and deadlines of {head}")
+    if not head or fields or unpacker.tell() != size or count != head[0] + head[2]:
+        raise ValueError(f"the snapshot ends early, or late: {count} keys and deadlines of {head}")
     return head[1], deadlines
+
+
+def _draw(unpacker: Unpacker, fields: list[Any]) -> None:
+    """Add the values that are complete."""
+    try:
+        fields.extend(unpacker)
+    except Exception as error:  # msgpack raises whatever the bytes provoke
+        raise ValueError(f"no snapshot of a key-value machine: {error!r}") from error

@@ -11,13 +11,12 @@ from pathlib import Path
 import attrs
 
 from tests.fuzz.mutating import mutated
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 CORPUS = Path(__file__).parent / "corpus"
 """For each target a file of inputs that were findings once, or get far: a line in hexadecimal for each."""
 
 _MEMORY_EVERY = 500
-_FREE_BYTES = 300_000
 
 
 @attrs.frozen
@@ -56,7 +55,7 @@ def try_memory(target: Target, data: bytes) -> Finding | None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    if found is None and peak > _FREE_BYTES + target.memory_factor * len(data):
+    if found is None and peak > target.free_bytes + target.memory_factor * len(data):
         return Finding(data, f"{peak:,} bytes of memory for {len(data):,} bytes of input")
     return found
 

@@ -1,7 +1,6 @@
 """What is fed with bytes: every place where bytes from elsewhere are taken apart, and what it may say to them.
 
-A target takes bytes and returns, or raises one of the errors that it promises. Everything else is a finding: another
-exception, or more memory than the bytes can account for.
+The targets of the service, of clients and of operators, which have state, are in files of their own.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ import contextlib
 import ssl
 import struct
 import zlib
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import attrs
 from typing_extensions import override
 
 from raft_actors.errors import ConfigurationError, ProtocolError, StorageError
@@ -37,30 +34,10 @@ from raft_actors.transports.tls.failures import TlsFailure, failure_of
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
+from tests.fuzz import service
+from tests.fuzz.target import Target
 from tests.tls.certificates import node_files
 from tests.transports.support import SAMPLES
-
-Feed = Callable[[bytes], object]
-
-
-@attrs.frozen
-class Target:
-    """One place.
-
-    Attributes:
-        feed: takes the bytes.
-        promised: the errors that it may raise.
-        seeds: bytes that are in order, to begin with.
-        most_bytes: inputs are no longer.
-        memory_factor: how many bytes of memory one byte of input may take.
-    """
-
-    feed: Feed
-    promised: tuple[type[Exception], ...]
-    seeds: tuple[bytes, ...]
-    most_bytes: int = 4096
-    memory_factor: int = 100
-
 
 # --- the wire ------------------------------------------------------------------------------------------------
 
@@ -244,7 +221,7 @@ def _user_lines() -> bytes:
 _HELLO = Hello("orders", "n1", "n2", ProtocolRange(3, 4, frozenset({"a", "b"})), bytes(16), (50, 400))
 _ANSWER = Answer(Verdict.OTHER_CLUSTER, ProtocolRange(3, 4, frozenset({"a"})), "why")
 
-TARGETS: dict[str, Target] = {
+TARGETS: dict[str, Target] = service.TARGETS | {
     "hello": Target(Hello.decode, (ProtocolError,), (_HELLO.encode(), b"RAFT\0\2")),
     "answer": Target(Answer.decode, (ProtocolError,), (_ANSWER.encode(ProtocolRange(3, 4)), b"RAFT\0\2\1")),
     "frames": Target(_frames, (), (_FRAMES,)),

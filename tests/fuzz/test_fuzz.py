@@ -6,7 +6,8 @@ import pytest
 
 from raft_actors.errors import ProtocolError
 from tests.fuzz.fuzzing import CORPUS, corpus, fuzz, try_memory, try_one
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 INPUTS = 3_000
 

@@ -1,0 +1,34 @@
+"""What a target is: bytes in, and what may come of them.
+
+A target takes bytes and returns, or raises one of the errors that it promises. Everything else is a finding: another
+exception, or more memory than the bytes can account for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+Feed = Callable[[bytes], object]
+
+
+@attrs.frozen
+class Target:
+    """One place.
+
+    Attributes:
+        feed: takes the bytes.
+        promised: the errors that it may raise.
+        seeds: bytes that are in order, to begin with.
+        most_bytes: inputs are no longer.
+        memory_factor: how many bytes of memory one byte of input may take.
+        free_bytes: what it may take besides, whatever the input.
+    """
+
+    feed: Feed
+    promised: tuple[type[Exception], ...]
+    seeds: tuple[bytes, ...]
+    most_bytes: int = 4096
+    memory_factor: int = 100
+    free_bytes: int = 300_000
