@@ -51,6 +51,7 @@ class Endpoint:
         cluster_id: peers of another cluster are refused.
         node_id: this node.
         peers: node id → address of every other member, until `Transport.set_peers` says others.
+        fallbacks: node id → where else a peer may be, to be tried where it is not reached at its address.
         deliver: where received messages go.
         max_message_bytes: no honest message is larger once encoded. A larger one is refused: unsent at this node,
             and at a peer before it is read.
@@ -98,6 +99,7 @@ class Endpoint:
     operate: Operate | None = None
     converse: Converse | None = None
     max_request_bytes: int = 0
+    fallbacks: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 @attrs.define
@@ -203,8 +205,9 @@ class Transport(ABC):
         New peers are dialled. One that is no peer any more is parted from at once: connections in both directions end,
         what waits for it is dropped, nothing that it sends is delivered, and it has no statistics; `peer_lost` is not
         told. A peer with another address is dialled there, and keeps its statistics; what waited for the old address is
-        dropped. Who stays the same notices nothing. An address that can't be one is a peer out of reach, which is
-        logged: members come by the log, and one that was written wrongly must not end every node.
+        dropped. Who stays the same, or is connected at the new address already, notices nothing. An address that can't
+        be one is a peer out of reach, which is logged: members come by the log, and one that was written wrongly must
+        not end every node.
 
         Does nothing while the transport doesn't run: it starts with the peers of its endpoint.
         """

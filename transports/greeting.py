@@ -19,10 +19,11 @@ class Greeting:
     Attributes:
         sender: its id.
         incarnation: of its store; "" where it does not say (an older version does not).
-        address: where it says that its peers reach it; "" where it does not say.
+        address: where it says that its peers reach it; "" where it does not say: it does when it calls.
         configuration_index: the log index of the newest configuration of the cluster that it knows; 0: of none but the
             one that the cluster began with.
         features: what it can do (`raft.features`).
+        dialled: where this node has reached it; "" where it is the one that has called.
     """
 
     sender: str
@@ -30,6 +31,7 @@ class Greeting:
     address: str = ""
     configuration_index: int = 0
     features: frozenset[str] = frozenset()
+    dialled: str = ""
 
 
 @attrs.frozen

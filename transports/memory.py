@@ -374,6 +374,8 @@ class MemoryTransport(Transport):
             told = attrs.evolve(refusal, configuration_index=endpoint.configuration_index())
             origin.refused(self.node_id, told)
             return False
+        # In memory a node is reached wherever it says that it is.
+        endpoint.admit(attrs.evolve(greeting, address="", dialled=origin.address))
         totals.peers[sender].incarnation = origin.incarnation
         self._admitted[sender] = origin
         return True

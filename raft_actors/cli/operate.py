@@ -53,6 +53,10 @@ Take a voter's vote; it stays a learner.
 _PRIORITY = """
 Let a voter lead rather than those with a lower priority: whoever leads hands over to it, as soon as it has caught up.
 """
+_MOVE = """
+Note that a member is reached at another address from now on. One that runs there and calls the others need not be
+moved: they find it, and note it by themselves.
+"""
 _REMOVE = """
 Let a member go: it is told, and serves nobody from then on. Its process and its store can go then, too.
 """
@@ -70,8 +74,10 @@ def add_to(subcommands: Subcommands) -> None:
     demote = _command(subcommands, "demote", "make a voter a learner", _DEMOTE, _change("demote"))
     priority = _command(subcommands, "priority", "say how gladly a voter is to lead", _PRIORITY, _priority)
     priority.add_argument("--priority", required=True, type=count, metavar="N", help="0 (as all at first) to 1000")
+    move = _command(subcommands, "move", "note that a member has another address", _MOVE, _move)
+    move.add_argument("--address", required=True, type=node_address, metavar="HOST:RAFTPORT", help="where it is now")
     remove = _command(subcommands, "remove", "remove a member from a running cluster", _REMOVE, _change("remove"))
-    for parser in (add, promote, demote, priority, remove):
+    for parser in (add, promote, demote, priority, move, remove):
         parser.add_argument("--id", required=True, type=name, metavar="ID", help="which node")
     transfer = _command(subcommands, "transfer", "hand leadership to another node", _TRANSFER, _transfer)
     transfer.add_argument("--to", type=name, metavar="ID", help="to whom (default: who holds most of the log)")
@@ -226,6 +232,11 @@ async def _add(ask: Ask, options: argparse.Namespace) -> int:
 
 async def _priority(ask: Ask, options: argparse.Namespace) -> int:
     _show_members(options, await _ask(ask, options, "priority", id=options.id, priority=options.priority))
+    return 0
+
+
+async def _move(ask: Ask, options: argparse.Namespace) -> int:
+    _show_members(options, await _ask(ask, options, "move", id=options.id, address=options.address))
     return 0
 
 

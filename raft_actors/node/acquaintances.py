@@ -6,8 +6,11 @@ without entries that are committed. So nobody who knows it takes it for the one 
 so: whichever of its peers it asks first.
 
 A member is known by what the configuration says of it, where that names a store; else by what it has said since this
-node started. Who knows a newer configuration than this node may be right where this node is not: a member that took a
-wiped one's place while this node was away. It is admitted, for it may be the leader, from whom this node will learn.
+node started. A leader writes that into the configuration as soon as it can (`leading.introductions`), so that it
+outlives those who have met.
+
+Who knows a newer configuration than this node may be right where this node is not: a member that took a wiped one's
+place while this node was away. It is admitted, for it may be the leader, from whom this node will learn.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable
 
 from raft_actors.errors import FeatureMissing, StoreReplaced
 from raft_actors.node_log import NodeLog
-from raft_actors.raft.membership import Member
+from raft_actors.raft.membership import Member, Proven
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal
 
@@ -31,22 +34,31 @@ class Acquaintances:
 
     Attributes:
         incarnation: of this node's own store, once it is open.
+        address: where this node says that it is reached; "" where it does not say.
     """
 
     def __init__(self, node_id: str, fail: Callable[[Exception], None]) -> None:
         """`fail` ends the node with an error."""
         self.incarnation: str = ""
+        self.address: str = ""
         self._node_id = node_id
         self._fail = fail
         self._state: RaftState | None = None
         self._met: dict[str, str] = {}
+        self._called: dict[str, tuple[str, str]] = {}
+        self._reached: dict[str, tuple[str, str]] = {}
         self._seen_changes = -1
         self._log = NodeLog(_logger, node_id)
 
-    def recovered(self, state: RaftState) -> None:
-        """Know what the node knows of the cluster from now on."""
+    def recovered(self, state: RaftState, address: str = "") -> None:
+        """Know what the node knows of the cluster from now on; `address`: where it was told that it is reached.
+
+        Else it is where its own settings say, and not where the cluster takes it to be: it may have moved.
+        """
         self._state = state
         self.incarnation = state.incarnation
+        named = state.cluster.voters.get(self._node_id)
+        self.address = address or named or state.address_of(self._node_id) or ""
 
     def configuration_index(self) -> int:
         """The newest configuration that this node knows; see `Greeting`."""
@@ -57,6 +69,19 @@ class Acquaintances:
         if node_id == self._node_id:
             return self.incarnation
         return self._member(node_id).incarnation or self._met.get(node_id, "")
+
+    def proven(self, node_id: str) -> Proven:
+        """What a member has proven of itself; see `Proven`.
+
+        It has called, with the store that it is known by, and said where it is; and this node has reached that store
+        there. So an address that leads nowhere, or to somebody else, is no news, and neither is one that nobody says.
+        """
+        if node_id == self._node_id:
+            return Proven(self.incarnation, self.address)
+        known = self.known(node_id)
+        called, reached = self._called.get(node_id), self._reached.get(node_id)
+        place = called[1] if called is not None and called == reached and called[0] == known else ""
+        return Proven(known, place)
 
     def _member(self, node_id: str) -> Member:
         state = self._state
@@ -76,6 +101,7 @@ class Acquaintances:
             return None
         known = self._known_since(greeting.sender, said)
         if said == known or greeting.configuration_index > self.configuration_index():
+            self._note(greeting)
             return None
         return Refusal(
             "OTHER_INCARNATION",
@@ -83,13 +109,21 @@ class Acquaintances:
             "its files were lost, or its id is used twice",
         )
 
+    def _note(self, greeting: Greeting) -> None:
+        if greeting.address:
+            self._called[greeting.sender] = (greeting.incarnation, greeting.address)
+        if greeting.dialled:
+            self._reached[greeting.sender] = (greeting.incarnation, greeting.dialled)
+
     def _known_since(self, sender: str, said: str) -> str:
         state = self._state
         if state is None:
             return self._met.setdefault(sender, said)
         if state.configurations.changes != self._seen_changes:
             self._seen_changes = state.configurations.changes
-            self._met = {peer: met for peer, met in self._met.items() if peer in state.configuration.ids}
+            for known in (self._met, self._called, self._reached):
+                for gone in known.keys() - state.configuration.ids:
+                    del known[gone]
         if sender not in state.configuration.ids:
             return said  # it counts for nothing, and may come back as a member with any store
         return self._member(sender).incarnation or self._met.setdefault(sender, said)

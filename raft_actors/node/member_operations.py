@@ -98,6 +98,13 @@ async def priority(node: Node[Any], inside: Supervisor, arguments: Arguments) ->
     return told(node, inside, await node.change_members(priorities={member_id: value}, if_config=now.config))
 
 
+async def move(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dict[str, Any]:
+    """Note that the member `id` is reached at another `address` from now on."""
+    member_id, address, now = _id(arguments), _text(arguments, "address"), await _settled(node, inside)
+    _check_member(now, member_id)
+    return told(node, inside, await node.change_members(addresses={member_id: address}, if_config=now.config))
+
+
 async def remove(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dict[str, Any]:
     """Let the member `id` go."""
     member_id, now = _id(arguments), await _settled(node, inside)
@@ -110,6 +117,7 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
 
     Its store is made a part of what the members know of it. One that is a member with another store has lost that: it
     is removed first, because its vote must not count before it is a new member; unless it is there with its old store.
+    So is one that says that it was wiped, whatever store it is known by here: this node may have met it only since.
     """
     member_id, incarnation = _id(arguments), _text(arguments, "incarnation")
     known_as = inside.recovered_state().configuration.members.get(member_id, Member())
@@ -121,10 +129,11 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
         if lacking:
             raise missing(lacking)
         if member_id in now.members:
+            named = inside.recovered_state().configuration.members[member_id].incarnation
             known = inside.acquaintances.known(member_id)
-            if known == incarnation or (not known and not arguments.get("wiped")):
+            if named == incarnation or (known in ("", incarnation) and not arguments.get("wiped")):
                 return told(node, inside, await _with(node, inside, now, member_id, member, voter=voter))
-            if inside.transport.statistics().peers[member_id].connected:
+            if known != incarnation and inside.transport.statistics().peers[member_id].connected:
                 raise StoreReplaced(
                     f"node {member_id!r} is a member, and there, with the store {known}: another process uses its id, "
                     "or has a store put aside. Give each node an id of its own"

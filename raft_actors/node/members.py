@@ -45,6 +45,7 @@ class MemberStatus:
         address: where nodes reach it; None where that is not known.
         metadata: what the application has said of it.
         priority: see `Member.priority`.
+        incarnation: of the store that the members know it by, written down in their log; "" where none is yet.
         is_voter: whether it has a vote: in either half, while the configuration is joint.
         match_index: the last entry known to be on its disk; None for a node that does not lead, of all but itself.
         behind: entries of the leader's log that it lacks; None likewise.
@@ -54,6 +55,7 @@ class MemberStatus:
     address: str | None
     metadata: Mapping[str, str]
     priority: int = 0
+    incarnation: str = ""
     is_voter: bool
     match_index: int | None = None
     behind: int | None = None
@@ -90,7 +92,7 @@ class MembersStatus:
 class PendingChange(Pending[tuple[int, Goal]]):
     """A change of members whose requester waits to hear that it has begun."""
 
-    __slots__ = ("cancels", "if_config", "learners", "members", "priorities", "promote", "voters")
+    __slots__ = ("addresses", "cancels", "if_config", "learners", "members", "priorities", "promote", "voters")
 
     def __init__(
         self,
@@ -100,10 +102,12 @@ class PendingChange(Pending[tuple[int, Goal]]):
         if_config: int | None,
         promote: bool,
         priorities: Mapping[str, int] | None = None,
+        addresses: Mapping[str, str] | None = None,
         cancels: bool = False,
     ) -> None:
         super().__init__()
         self.priorities: dict[str, int] = dict(priorities or {})
+        self.addresses: dict[str, str] = dict(addresses or {})
         self.voters: frozenset[str] | None = _ids(voters)
         self.learners: frozenset[str] | None = _ids(learners)
         self.members: dict[str, Member] = {**_told(learners), **_told(voters)}
@@ -139,6 +143,7 @@ class MemberCalls:
         learners: MemberIds | None = None,
         *,
         priorities: Mapping[str, int] | None = None,
+        addresses: Mapping[str, str] | None = None,
         if_config: int | None = None,
         promote: bool = True,
     ) -> MembersStatus:
@@ -159,6 +164,8 @@ class MemberCalls:
             learners: who shall get the log without a vote; None: as now.
             priorities: id → 0 to 1,000, for those of whom it changes: a leader hands over to a voter with a higher one
                 than its own, as soon as that one answers and has caught up. All have 0 at first.
+            addresses: id → address, for members that have moved. They say so themselves, too: once the leader has
+                reached one where it says that it is, that is written down unasked, a few election timeouts later.
             if_config: refuse unless the configuration in force is this one, of `members().config`.
             promote: False refuses newcomers among the voters that are not learners now which hold all that is
                 committed; True lets them catch up, however long that takes.
@@ -171,7 +178,14 @@ class MemberCalls:
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
         return await self._change(
-            PendingChange(voters, learners, if_config=if_config, promote=promote, priorities=priorities)
+            PendingChange(
+                voters,
+                learners,
+                if_config=if_config,
+                promote=promote,
+                priorities=priorities,
+                addresses=addresses,
+            )
         )
 
     @trio.lowlevel.enable_ki_protection
@@ -285,6 +299,7 @@ def _member(supervisor: Supervisor, member_id: str) -> MemberStatus:
         address=state.address_of(member_id),
         metadata=state.configuration.members[member_id].metadata,
         priority=state.configuration.members[member_id].priority,
+        incarnation=state.configuration.members[member_id].incarnation,
         is_voter=member_id in state.voters,
         match_index=match_index,
         behind=None if match_index is None else max(0, last_index - match_index),

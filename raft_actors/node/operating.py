@@ -134,6 +134,7 @@ OPERATIONS: dict[str, Operation] = {
     "promote": Operation(Right.OPERATE, member_operations.promote),
     "demote": Operation(Right.OPERATE, member_operations.demote),
     "priority": Operation(Right.OPERATE, member_operations.priority),
+    "move": Operation(Right.OPERATE, member_operations.move),
     "remove": Operation(Right.OPERATE, member_operations.remove),
     "join": Operation(Right.JOIN, member_operations.join),
 }

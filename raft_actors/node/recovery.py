@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from raft_actors.actors.clock import NodeClock
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.node.read_requests import first_read_request
 from raft_actors.raft import features
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Proven
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.abc import Transport
@@ -22,11 +24,13 @@ def recover(
     config: NodeConfig,
     clock: NodeClock,
     transport: Transport,
+    proven: Callable[[str], Proven],
     must_be_named: bool = False,
 ) -> RaftState:
     """The state that a node starts with. What its storage knew to be committed is committed still.
 
-    `must_be_named`: it has lost its files, and votes only once a configuration names the store that it has now.
+    `proven`: see `RaftState`. `must_be_named`: it has lost its files, and votes only once a configuration names the
+    store that it has now.
     """
     hard_state = recovered.hard_state
     log = Log(recovered, cache_bytes=config.log_cache_bytes)
@@ -50,4 +54,5 @@ def recover(
         features=can,
         turned_on=can & features.TURNED_ON,
         features_of=transport.features_of,
+        proven=proven,
     )

@@ -197,10 +197,11 @@ class Supervisor:
             config=self.config,
             clock=self.clock,
             transport=self.transport,
+            proven=self.acquaintances.proven,
             must_be_named=self.must_be_named,
         )
         self.initial_voters = voters
-        self.acquaintances.recovered(state)
+        self.acquaintances.recovered(state, self.address)
         applier = self.applier = Applier(
             self.state_machine,
             log=state.log,

@@ -75,6 +75,19 @@ class Member:
 
 
 @attrs.frozen
+class Proven:
+    """What a member has said of itself when it greeted, as far as another one has found it true.
+
+    Attributes:
+        incarnation: of the store that it is known by; "" where it has not greeted, or does not say.
+        address: where it says that it is, and was reached; "" where that is not so.
+    """
+
+    incarnation: str = ""
+    address: str = ""
+
+
+@attrs.frozen
 class Goal:
     """What a change of members is to come to, and what it goes back to where it is given up.
 
@@ -165,6 +178,7 @@ def begin_change(
     learners: Set[str] | None = None,
     members: Mapping[str, Member] | None = None,
     priorities: Mapping[str, int] | None = None,
+    addresses: Mapping[str, str] | None = None,
     caught_up: Collection[str] = (),
 ) -> Configuration | None:
     """What the first entry of a change holds; None where all is as asked already, so that a retry does nothing.
@@ -175,6 +189,7 @@ def begin_change(
         learners: who else shall get the log; None: as now, without those who become voters.
         members: id → address and the rest, for newcomers and for those of whom something changes.
         priorities: id → priority, for those of whom it changes.
+        addresses: id → address, for those of whom it changes, and nothing else.
         caught_up: see `next_configuration`; where learners that are to vote are not, the first entry only says so.
 
     Raises:
@@ -186,10 +201,11 @@ def begin_change(
     goal_voters = current.voters if voters is None else frozenset(voters)
     goal_learners = current.learners - goal_voters if learners is None else frozenset(learners)
     told = dict(members or {})
-    _check_goal(current, goal_voters, goal_learners, {**dict(priorities or {}), **told})
+    _check_goal(current, goal_voters, goal_learners, {**dict(priorities or {}), **dict(addresses or {}), **told})
     goal = Goal(goal_voters, goal_learners, current.learners)
-    known = {**current.members, **_with_stores(told, current.members)}
+    known = {**current.members, **with_stores(told, current.members)}
     known |= {one: attrs.evolve(known[one], priority=number) for one, number in (priorities or {}).items()}
+    known |= {one: attrs.evolve(known[one], address=address) for one, address in (addresses or {}).items()}
     if goal.voters == current.voters and goal.learners == current.learners:
         changed = attrs.evolve(current, members={member_id: known[member_id] for member_id in current.ids})
         return None if changed == current else changed
@@ -201,7 +217,7 @@ def begin_change(
     return next_configuration(begun, caught_up) or begun
 
 
-def _with_stores(told: Mapping[str, Member], known: Mapping[str, Member]) -> dict[str, Member]:
+def with_stores(told: Mapping[str, Member], known: Mapping[str, Member]) -> dict[str, Member]:
     """What is told of members; where it names no store or no priority, with those that they are known by."""
     return {
         member_id: attrs.evolve(
@@ -211,6 +227,23 @@ def _with_stores(told: Mapping[str, Member], known: Mapping[str, Member]) -> dic
         )
         for member_id, member in told.items()
     }
+
+
+def introduce(current: Configuration, proven: Mapping[str, Proven]) -> Configuration | None:
+    """The same members, and what they have proven of themselves; None where that is known already.
+
+    A member is bound to its store once, and for good. Where it is, only who has that store says where it is.
+    """
+    members = {member_id: _introduced(current.members[member_id], proven[member_id]) for member_id in proven}
+    changed = attrs.evolve(current, members={**current.members, **members})
+    return None if changed == current else changed
+
+
+def _introduced(member: Member, proven: Proven) -> Member:
+    incarnation = member.incarnation or proven.incarnation
+    is_same = bool(incarnation) and incarnation == proven.incarnation
+    address = proven.address if is_same and proven.address else member.address
+    return attrs.evolve(member, incarnation=incarnation, address=address)
 
 
 def _check_goal(

@@ -39,6 +39,11 @@ MAX_CONFIGURATION_BYTES = 1024 * 1024
 """Far more than any cluster's members take; as many bytes of nothing but small objects are still bearable in memory."""
 
 
+MOST_BYTES = 64 * 1024
+"""What a leader appends takes no more: each member keeps all configurations of its log, and a snapshot's first chunk
+has one."""
+
+
 def encode_configuration(configuration: Configuration) -> bytes:
     """Return its bytes: the same for equal configurations."""
     return _converter.dumps(configuration)

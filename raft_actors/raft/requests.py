@@ -69,6 +69,7 @@ class ChangeRequest(Protocol):
         voters, learners: who shall vote, and who else shall get the log; None: as now.
         members: what is told of newcomers, and of those of whom something changes.
         priorities: id → priority (`Member.priority`), of those of whom it changes.
+        addresses: id → address, of those of whom nothing else changes.
         if_config: the index of the configuration that this was decided on, or None for any.
         promote: whether newcomers among the voters may have to catch up first. Else it is refused.
         cancels: whether it asks for nothing but the end of the change under way.
@@ -85,6 +86,9 @@ class ChangeRequest(Protocol):
 
     @property
     def priorities(self) -> Mapping[str, int]: ...
+
+    @property
+    def addresses(self) -> Mapping[str, str]: ...
 
     @property
     def if_config(self) -> int | None: ...

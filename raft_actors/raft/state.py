@@ -17,7 +17,7 @@ from raft_actors.raft.fates import Fates
 from raft_actors.raft.features import FEATURES, TURNED_ON, missing
 from raft_actors.raft.forwarding import Outbox
 from raft_actors.raft.log import Log
-from raft_actors.raft.membership import Configuration, Member
+from raft_actors.raft.membership import Configuration, Member, Proven
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import (
     CommitSnapshot,
@@ -44,6 +44,10 @@ def _nothing(_peer: str) -> frozenset[str]:
     return frozenset()
 
 
+def _unproven(_member: str) -> Proven:
+    return Proven()
+
+
 @attrs.define(eq=False)
 class RaftState:
     """State of the Raft paper's Figure 2 that outlives roles; what only a leader has lives in `Leader`.
@@ -58,6 +62,7 @@ class RaftState:
         lease_over: whether the leader that told this node to stand holds no lease; the candidate takes it.
         features: what this node can do (`raft.features`).
         features_of: what a peer and this node both can do, as the transport knows it now.
+        proven: what a member has proven of itself, this node included, as far as is known now.
         turned_on: gates that this node opens as a leader without being asked.
         read_requests: the number of the last `RequestReadIndex`. It begins elsewhere in each life of the node.
         leader: the leader of `term` as far as known.
@@ -98,6 +103,7 @@ class RaftState:
     boottime: Callable[[], float] = _no_clock
     features: frozenset[str] = FEATURES
     features_of: Callable[[str], frozenset[str]] = _nothing
+    proven: Callable[[str], Proven] = _unproven
     turned_on: frozenset[str] = TURNED_ON
     read_requests: int = 0
     monotonic: Callable[[], float] = _no_clock

@@ -108,6 +108,7 @@ class SimulatedCluster(Generic[C, R]):
                 self.trace,
                 self.watch,
                 self._crashed,
+                self._cluster_config,
             )
             for name in names
         }
@@ -298,7 +299,6 @@ class SimulatedCluster(Generic[C, R]):
         return await member.start(
             self._nursery,
             self._make_state_machine,
-            cluster=self._cluster_config,
             transport=self.network.transport(node_id),
             config=attrs.evolve(self.config, seed=seed),
         )

@@ -88,6 +88,18 @@ class FaultyCluster(SimulatedCluster[C, R]):
         """Kill a node's process: as `crash`, but its connections end, and the nodes that it could reach are told."""
         self._members[node_id].crash("kill", hang_up=True)
 
+    @property
+    def initial_voters(self) -> tuple[str, ...]:
+        """Those that began the cluster, sorted."""
+        return tuple(sorted(self._cluster_config.voters))
+
+    def move(self, node_id: str, address: str) -> None:
+        """Have a node of those that began the cluster be reached at another address from its next start on.
+
+        Its own settings say so, and nobody else's: the others learn it from itself.
+        """
+        self._members[node_id].move(address)
+
     def crash_at_step(self, node_id: str, number: int) -> None:
         """Cut a node's power right after the `number`-th decision from now, in the middle of whatever it does then."""
         life = self._members[node_id].get().life

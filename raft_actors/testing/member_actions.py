@@ -85,6 +85,14 @@ async def change_version(torment: FaultContext) -> None:
         older[name] = FEATURES - {PRIORITY}
 
 
+async def move_member(torment: FaultContext) -> None:
+    """Have a node come back at another address, which only its own settings say."""
+    cluster, rng = torment.cluster, torment.rng
+    name = rng.choice(cluster.initial_voters)
+    cluster.move(name, f"{name}.test:{rng.randint(1, 9)}")
+    await torment.take_down(name)
+
+
 async def leave(torment: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
     cluster = torment.cluster
@@ -104,6 +112,7 @@ async def _change(torment: FaultContext, leader: str, voters: list[str], learner
 
 
 MEMBER_ACTIONS: dict[str, Action] = {
-    function.__name__: function for function in (change_members, swap_member, change_priority, change_version, leave)
+    function.__name__: function
+    for function in (change_members, swap_member, move_member, change_priority, change_version, leave)
 }
 """Name → action."""

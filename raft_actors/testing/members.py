@@ -87,6 +87,7 @@ class Member(Generic[C, R]):
         trace: where it is written down what becomes of it.
         watch: to be told of what it does.
         crashed: called with its id, a text and the error when the node ends by itself with an error.
+        cluster: what its own settings say of the cluster.
         starts: how often it was started.
         running: the node, while it runs.
     """
@@ -98,6 +99,7 @@ class Member(Generic[C, R]):
     trace: Trace
     watch: Watch
     crashed: Callable[[str, str, Exception], None]
+    cluster: ClusterConfig
     starts: int = 0
     running: Running[C, R] | None = None
     _last: Running[C, R] | None = None
@@ -117,7 +119,6 @@ class Member(Generic[C, R]):
         nursery: trio.Nursery,
         make_state_machine: Callable[[], StateMachine[C, R]],
         *,
-        cluster: ClusterConfig,
         transport: SimulatedTransport,
         config: NodeConfig,
     ) -> Node[RecordingStateMachine[C, R]]:
@@ -140,7 +141,7 @@ class Member(Generic[C, R]):
         recorder = RecordingStateMachine(state_machine, self.watch, life)
         node: Node[RecordingStateMachine[C, R]] = Node(
             self.node_id,
-            cluster=cluster,
+            cluster=self.cluster,
             state_machine=recorder,
             storage=SimulatedStorage.on(self.disk),
             transport=self.watch.transport(life, transport),
@@ -162,6 +163,17 @@ class Member(Generic[C, R]):
         if not running.recovered:
             raise NodeStopped(self.node_id)
         return node
+
+    def move(self, address: str) -> None:
+        """From its next start on, its own settings say that it is reached there.
+
+        Raises:
+            ConfigurationError: they name no address: it is not of those that began the cluster.
+        """
+        voters = self.cluster.voters
+        if self.node_id not in voters:
+            raise ConfigurationError(f"the settings of node {self.node_id!r} do not say where it is")
+        self.cluster = attrs.evolve(self.cluster, voters={**voters, self.node_id: address})
 
     async def wait_free(self) -> bool:
         """Wait until somebody has started it, or could; tell which."""

@@ -21,6 +21,9 @@ P = TypeVar("P", bound=PlannedFaults)
 #: How much likelier than other actions those of a profile are.
 _OFTEN = 3.0
 
+#: The share of what comes now and then.
+_SELDOM = 0.1
+
 #: Actions that destroy disks: how many a cluster can do without depends on its members.
 _DESTROYING = frozenset({"damage_disk", "put_older_copy", "wipe_disk"})
 
@@ -99,7 +102,8 @@ def _members(plan: P, rng: Random) -> P:
     config = attrs.evolve(plan.config, max_pending_proposals=16_384, snapshot_entries=rng.choice((None, 3, 10, 30)))
     kept = {name: weight for name, weight in plan.actions.items() if name not in _DESTROYING}
     plan = attrs.evolve(plan, actions=kept, down_s=min(plan.down_s, 1.0))
-    return _with(plan, config, rng, "change_members", "swap_member", "leave")
+    plan = _with(plan, config, rng, "change_members", "swap_member", "leave")
+    return attrs.evolve(plan, actions={**plan.actions, "move_member": _SELDOM * sum(plan.actions.values())})
 
 
 def _versions(plan: P, rng: Random) -> P:

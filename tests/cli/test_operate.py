@@ -114,6 +114,10 @@ def test_a_fourth_node_joins_and_leaves(cluster: Cluster, capsys: pytest.Capture
             code, out, err = said(capsys, "priority", *addresses(cluster, "n1"), "--id=n4", "--priority=7")
             assert code == 0, err
             assert next(line for line in out.splitlines() if line.startswith("n4")).split()[4] == "7"
+            move = ("move", *addresses(cluster, "n1"), "--id=n4", f"--address=localhost:{raft}")
+            code, out, err = said(capsys, *move)
+            assert code == 0, err
+            assert next(line for line in out.splitlines() if line.startswith("n4")).split()[3] == f"localhost:{raft}"
             code, out, err = said(capsys, "remove", *addresses(cluster, "n1"), "--id=n4")
             assert code == 0, err
             assert "n4" not in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -12,9 +13,19 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from raft_actors import ClusterConfig, ConfigurationError, Join, Node, NodeConfig, StoreReplaced, open_node
+from raft_actors import (
+    ClusterConfig,
+    ConfigurationError,
+    Join,
+    MembershipChanged,
+    Node,
+    NodeConfig,
+    StoreReplaced,
+    open_node,
+)
 from raft_actors.node.asking import OperationRefused, ask_cluster
 from raft_actors.persistence import MemoryDisk, MemoryStorage
+from raft_actors.raft.features import FEATURES
 from raft_actors.transports import MemoryNetwork
 from tests.cluster.support import CommandLog
 
@@ -190,6 +201,33 @@ async def test_a_wiped_voter_comes_back_as_a_new_member_where_it_may(world: Worl
             assert found["members"][name]["incarnation"] == new
             await leader.propose(b"last")
             await back.wait_applied(leader.status().commit_index)
+
+
+async def test_who_says_that_it_was_wiped_is_removed_first_though_it_was_met_with_no_other_store(world: World) -> None:
+    """Who was restarted at the same time may have met it only since, and nothing is written down yet."""
+    async with three(world) as nodes:
+        leader = await leading(nodes)
+        await leader.propose(b"x")
+        name = next(node for node in nodes if node is not leader).node_id
+        seen: list[MembershipChanged] = []
+        async with leader.events() as channel:
+            await world.ask(
+                f"{leader.node_id}.test:1",
+                "join",
+                id=name,
+                address=f"{name}.test:1",
+                incarnation=world.disks[name].incarnation,
+                features=sorted(FEATURES),
+                wiped=True,
+            )
+            with contextlib.suppress(trio.WouldBlock):
+                for _ in range(1_000):
+                    event = channel.receive_nowait()
+                    if isinstance(event, MembershipChanged):
+                        seen.append(event)
+        assert any(name not in event.voters | event.learners | event.outgoing for event in seen)
+        assert name in seen[-1].voters
+        assert leader.members().members[name].incarnation == world.disks[name].incarnation
 
 
 async def test_a_wiped_voter_that_may_not_ends_and_says_why(world: World) -> None:

@@ -286,6 +286,7 @@ async def test_after_a_transfer_that_failed_there_are_leases_again(seed: int) ->
     async with open_leased(seed) as cluster:
         old = await cluster.wait_for_one_leader()
         await cluster.node(old).propose(b"x")
+        await trio.sleep(1)  # what else the leader writes has arrived, too
         target = follower(cluster, old)
         [third] = {*cluster.node_ids} - {old, target}
         cluster.network.cut(old, target)  # it is caught up, and is never told

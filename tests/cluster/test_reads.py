@@ -26,7 +26,7 @@ async def test_reads_append_nothing_and_write_nothing(seed: int) -> None:
     async with open_log(3, seed) as cluster:
         leader = await cluster.wait_for_one_leader()
         await cluster.node(leader).propose(b"x")
-        await trio.sleep(1)
+        await trio.sleep(3)  # the members have been written down by then, too
         before = {name: cluster.node(name).status().last_index for name in cluster.node_ids}
         writes = {name: cluster.node(name).statistics().persistence for name in cluster.node_ids}
         for _ in range(50):

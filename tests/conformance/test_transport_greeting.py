@@ -14,12 +14,15 @@ REFUSAL = Refusal("OTHER_INCARNATION", "nobody knows that store")
 
 async def test_a_node_is_told_who_greets_it(world: World, nursery: trio.Nursery) -> None:
     greetings: list[Greeting] = []
-    a = world.member("a", incarnation="aaaa", address="here", configuration_index=lambda: 7)
+    place = world.addresses["a"]
+    a = world.member("a", incarnation="aaaa", address=place, configuration_index=lambda: 7)
     b = world.member("b", admit=greetings.append)
     await a.start(nursery)
     await b.start(nursery)
     await a.exchange(b, numbered(1))
-    assert Greeting("a", "aaaa", "here", 7, FEATURES) in greetings
+    assert Greeting("a", "aaaa", place, 7, FEATURES) in greetings
+    await b.exchange(a, numbered(2))
+    assert Greeting("a", "aaaa", "", 7, FEATURES, dialled=place) in greetings  # and where it was reached
     assert b.peer("a").incarnation == "aaaa"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import trio
+
 from raft_actors import StoreReplaced
-from raft_actors.testing import simulate
-from tests.cluster.support import CommandLog
+from raft_actors.testing import Simulation, simulate
+from tests.cluster.support import CommandLog, snapshotting
 
 
 async def test_a_node_without_its_files_is_found_out_by_those_who_have_met_it() -> None:
@@ -42,3 +44,70 @@ async def test_nothing_finds_out_about_an_empty_folder_where_nobody_remembers() 
         leader = await cluster.wait_for_one_leader()
         assert await cluster.node(leader).propose(b"y") == 1
         assert cluster.state_machine(leader).commands_applied == [b"y"]
+
+
+async def test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_nobody_has_met_it() -> None:
+    """The members are bound to their stores in the log, once they have met, so it does not matter who was restarted."""
+    async with simulate(CommandLog, seed=3) as cluster:
+        await cluster.one(b"x", 3)
+        await wait_until_bound(cluster)
+        cluster.crash_all()
+        for name in cluster.node_ids:
+            await cluster.wait_down(name)
+        cluster.disk("n3").wipe()
+        cluster.tolerated = (StoreReplaced,)
+        node = await cluster.start("n3")
+        for name in ("n1", "n2"):
+            await cluster.start(name)
+        await cluster.wait_down("n3")
+        assert isinstance(node.crash, StoreReplaced)
+        assert "remove it and add it again" in str(node.crash)
+        await cluster.one(b"y", 2)
+
+
+async def wait_until_bound(cluster: Simulation[bytes, int]) -> None:
+    """Until the configuration names a store for every member, and all of them know that."""
+
+    def is_bound() -> bool:
+        found = [cluster.node(name).members() for name in cluster.initial_voters]
+        return all(one.committed and all(known.incarnation for known in one.members.values()) for one in found)
+
+    with trio.fail_after(30):  # noqa: ASYNC912 - what holds already need not be waited for
+        while not is_bound():  # noqa: ASYNC110 - what a test waits for is no event
+            await trio.sleep(0.05)
+
+
+# --- addresses ------------------------------------------------------------------------------------------------
+
+
+async def test_a_member_that_has_moved_is_known_there_though_it_is_down_and_all_others_were_restarted() -> None:
+    """Who was restarted goes by its log, who joins by the log or a snapshot, though all settings name the old place."""
+
+    def places(member: str) -> dict[str, str | None]:
+        return {name: node.members().members[member].address for name, node in cluster.nodes.items() if name != member}
+
+    async with simulate(CommandLog, seed=5, joiners=1, config=snapshotting(4)) as cluster:
+        await cluster.one(b"x", 3)
+        await wait_until_bound(cluster)
+        leader = await cluster.wait_for_one_leader()
+        moved = "n2" if leader == "n3" else "n3"
+        cluster.crash(moved)
+        cluster.move(moved, "elsewhere.test:1")
+        await cluster.start(moved)
+        with trio.fail_after(30):  # noqa: ASYNC912 - likewise
+            while {*places(moved).values()} != {"elsewhere.test:1", f"{moved}.test:1"}:  # noqa: ASYNC110 - likewise
+                await trio.sleep(0.05)
+        await trio.sleep(1)
+        cluster.crash_all()
+        for name in {"n1", "n2", "n3", "n4"} - {moved}:
+            await cluster.wait_down(name)
+            await cluster.start(name)
+        leader = await cluster.wait_for_one_leader()
+        assert cluster.node(leader).members().members[moved].incarnation == cluster.disk(moved).incarnation
+        for number in range(9):
+            await cluster.one(b"%d" % number, 2)
+        await cluster.node(leader).change_members(learners={"n4": "n4.test:1"})
+        await cluster.one(b"y", 3)
+        assert places(moved) == dict.fromkeys({"n1", "n2", "n3", "n4"} - {moved}, "elsewhere.test:1")
+        await cluster.start(moved)
+        await cluster.one(b"z", 4)

@@ -113,6 +113,22 @@ async def test_a_peer_that_comes_from_elsewhere_is_dialled_where_it_says_that_it
         await moved.start(nursery)
         await a.reach(moved, numbered(2))
         assert a.peer("b").address == f"127.0.0.1:{new}"
+        connects = a.peer("b").connects
+        a.set_peers(b=f"127.0.0.1:{new}")  # the cluster has come to know it, too
+        await a.reach(moved, numbered(3))
+        assert a.peer("b").connects == connects
+
+
+async def test_a_peer_is_tried_where_it_was_said_to_be_besides(nursery: trio.Nursery) -> None:
+    """All addresses have changed at once, and what the cluster knows leads nowhere: the settings say it."""
+    with free_port() as port_a, free_port() as port_b, free_port() as nowhere:
+        a = member("a", port_a, b=f"127.0.0.1:{nowhere}")
+        a.endpoint = attrs.evolve(a.endpoint, fallbacks={"b": f"127.0.0.1:{port_b}"})
+        b = member("b", port_b, a=f"127.0.0.1:{nowhere}")
+        await b.start(nursery)
+        await a.start(nursery)
+        await a.reach(b, numbered(1))
+        assert a.peer("b").address == f"127.0.0.1:{port_b}"
 
 
 async def test_what_a_peer_says_counts_for_nothing_where_it_is_reached(nursery: trio.Nursery) -> None:

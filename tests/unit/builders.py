@@ -102,6 +102,7 @@ def make_state(
     features: frozenset[str] = FEATURES,
     features_of: Callable[[str], frozenset[str]] = lambda _peer: FEATURES,
     turned_on: frozenset[str] = frozenset(),
+    incarnation: str = "",
     **settings: Any,
 ) -> RaftState:
     """The state of n1 among n1, n2, …: all of it durable."""
@@ -121,6 +122,7 @@ def make_state(
         features=features,
         features_of=features_of,
         turned_on=turned_on,
+        incarnation=incarnation,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
-from raft_actors.raft.membership import Configuration, Member
+from raft_actors.raft.membership import Configuration, Member, Proven
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.unit.builders import make_state, stored
 
@@ -86,3 +86,45 @@ def test_who_is_a_member_with_this_store_does_not_mind_who_knows_less(
     in_force(known, 8, n1="0000", n2="2222")
     known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
     assert len(failures) == 1
+
+
+# --- what is proven --------------------------------------------------------------------------------------------
+
+
+def test_an_address_is_proven_where_its_member_says_it_and_was_reached_there(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    assert known.proven("n2") == Proven("2222")
+    known.admit(Greeting("n2", "2222", "there:1"))
+    assert known.proven("n2") == Proven("2222")  # it may be wrong about that
+    known.admit(Greeting("n2", "2222", dialled="here:1"))
+    assert known.proven("n2") == Proven("2222")
+    known.admit(Greeting("n2", "2222", dialled="there:1"))
+    assert known.proven("n2") == Proven("2222", "there:1")
+    known.admit(Greeting("n2", "2222", "elsewhere:1"))  # it has moved on, and was not reached there yet
+    assert known.proven("n2") == Proven("2222")
+
+
+def test_another_store_proves_nothing_even_where_it_is_heard(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    known.admit(Greeting("n2", "2222", "there:1", dialled="there:1"))
+    for dialled in ("", "other:1"):
+        assert known.admit(Greeting("n2", "4444", "other:1", configuration_index=8, dialled=dialled)) is None
+    assert known.proven("n2") == Proven("2222")
+
+
+def test_who_was_met_and_left_has_proven_nothing_for_who_comes_back(known: Acquaintances) -> None:
+    known.admit(Greeting("n2", "2222", "there:1", dialled="there:1"))
+    in_force(known, 7, n1="1111")
+    known.admit(Greeting("n2", "4444"))
+    in_force(known, 8, n1="1111", n2="")
+    known.admit(Greeting("n2", "5555"))
+    assert known.proven("n2") == Proven("5555")
+
+
+def test_a_node_says_where_its_own_settings_have_it_whatever_the_cluster_knows(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    assert known.proven("n1") == Proven("1111", "address 1")
+    members = {"n1": Member("old:1", incarnation="1111")}
+    state = make_state([1], stored_configurations=(stored(1, Configuration(members, members=members)),))
+    known.recovered(state, "new:1")
+    assert known.address == "new:1"

@@ -263,7 +263,8 @@ class PeerSender:
     def _admits(self, answer: Answer) -> bool:
         """Whether this node takes the peer for the one that it knows by that id."""
         can = answer.protocol.features
-        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can)
+        dialled = self.statistics.address
+        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can, dialled)
         refusal = self.admit(greeting)
         if refusal is None:
             self.statistics.incarnation = answer.incarnation

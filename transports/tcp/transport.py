@@ -108,8 +108,8 @@ class TcpTransport(Transport):
     _running: bool = attrs.field(default=False, init=False)
     _address: Address | None = attrs.field(default=None, init=False)
     _senders: dict[str, PeerSender] = attrs.field(factory=dict[str, PeerSender], init=False, repr=False)
-    _dial: Callable[[str, str], None] | None = attrs.field(default=None, init=False, repr=False)
-    """Begins to send to a peer at an address; None while the transport doesn't run."""
+    _dial: Callable[[str], None] | None = attrs.field(default=None, init=False, repr=False)
+    """Begins to send to a peer; None while the transport doesn't run."""
     _said: dict[str, str] = attrs.field(factory=dict[str, str], init=False, repr=False)
     """Peer → where it says that it can be reached."""
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
@@ -192,8 +192,8 @@ class TcpTransport(Transport):
             if statistics is not None and not statistics.connected and not receiver.is_connected(peer):
                 endpoint.peer_lost(peer)
 
-        def dial(peer: str, address: str) -> None:
-            sender = self._senders[peer] = self._make_sender(endpoint, peer, address, rng, lost)
+        def dial(peer: str) -> None:
+            sender = self._senders[peer] = self._make_sender(endpoint, peer, rng, lost)
             nursery.start_soon(sender.run)
 
         receiver = self._receiver = Receiver(
@@ -209,9 +209,9 @@ class TcpTransport(Transport):
             clients=self._clients,
         )
         self._dial = dial
-        for peer, address in endpoint.peers.items():
+        for peer in endpoint.peers:
             self._totals.peers[peer] = PeerStatistics()
-            dial(peer, address)
+            dial(peer)
         return receiver
 
     def _heard_of(self, greeting: Greeting) -> None:
@@ -242,18 +242,20 @@ class TcpTransport(Transport):
         return listeners
 
     def _make_sender(
-        self, endpoint: Endpoint, peer: str, address: str, rng: random.Random, lost: Callable[[str], None]
+        self, endpoint: Endpoint, peer: str, rng: random.Random, lost: Callable[[str], None]
     ) -> PeerSender:
         statistics = self._totals.peers[peer]
-        tried, connects = 0, statistics.connects - 1
+        place, connects = "", 0
 
         async def connect() -> trio.abc.Stream:
-            # Where it was last reached; after an attempt that led nowhere, where it says that it is, and so on in turn.
-            nonlocal tried, connects
-            tried += connects == statistics.connects
-            connects = statistics.connects
-            places = (address, self._said.get(peer) or address)
-            statistics.address = places[tried % 2]
+            # Where it was last reached; after an attempt that led nowhere, where else it may be, and so on in turn.
+            nonlocal place, connects
+            places = self._places(peer, endpoint.fallbacks)
+            if place not in places:
+                place = places[0]
+            elif connects == statistics.connects:
+                place = places[(places.index(place) + 1) % len(places)]
+            connects, statistics.address = statistics.connects, place
             tcp = await self._open(statistics.address)
             try:
                 return await self._guard.secure_outgoing(tcp, peer)
@@ -279,6 +281,12 @@ class TcpTransport(Transport):
             refused=endpoint.refused,
         )
 
+    def _places(self, peer: str, fallbacks: Mapping[str, str]) -> tuple[str, ...]:
+        """Where a peer may be: where the cluster takes it to be, where it says that it is, where else."""
+        known = "" if self._receiver is None else self._receiver.endpoint.peers.get(peer, "")
+        places = dict.fromkeys((known, self._said.get(peer, ""), fallbacks.get(peer, "")))
+        return tuple(place for place in places if place) or ("",)
+
     def set_peers(self, peers: Mapping[str, str]) -> None:
         """Have other peers from now on (see `Transport.set_peers`)."""
         receiver, dial = self._receiver, self._dial
@@ -287,16 +295,21 @@ class TcpTransport(Transport):
         before, counted = receiver.endpoint.peers, self._totals.peers
         receiver.endpoint = attrs.evolve(receiver.endpoint, peers=dict(peers))
         for peer in before:
-            if peers.get(peer) != before[peer]:
+            if peers.get(peer) != before[peer] and not self._is_at(peer, peers.get(peer)):
                 self._senders.pop(peer).stop()
             if peer not in peers:
                 del counted[peer]
                 self._said.pop(peer, None)
                 receiver.part_from(peer)
-        for peer, address in peers.items():
+        for peer in peers:
             if peer not in self._senders:
                 counted.setdefault(peer, PeerStatistics())
-                dial(peer, address)
+                dial(peer)
+
+    def _is_at(self, peer: str, address: str | None) -> bool:
+        """Whether a peer is connected at this address already."""
+        counted = self._totals.peers[peer]
+        return counted.connected and counted.address == address
 
     async def _open(self, address: str) -> TcpStream:
         """Connect to a node. Raises OSError, or UnicodeError for a host name that can't be one."""

@@ -24,6 +24,7 @@ from raft_actors.errors import ChangeRefused
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.gates import Gates
+from raft_actors.raft.leading.introductions import Introductions
 from raft_actors.raft.membership import (
     Configuration,
     Goal,
@@ -32,8 +33,9 @@ from raft_actors.raft.membership import (
     cancel_change,
     next_configuration,
     settle_change,
+    with_stores,
 )
-from raft_actors.raft.membership_codec import encode_configuration
+from raft_actors.raft.membership_codec import MOST_BYTES, encode_configuration
 from raft_actors.raft.requests import ChangeRequest
 from raft_actors.raft.state import RaftState
 
@@ -45,9 +47,6 @@ _FAREWELL = 10
 
 #: Heartbeat intervals within which a newcomer must have answered to be made a voter.
 _ANSWERS_NOW = 2
-
-#: Bytes of an encoded configuration, at most: each member keeps all of them, and a snapshot's first chunk has one.
-_MOST_BYTES = 64 * 1024
 
 
 @attrs.define
@@ -74,6 +73,7 @@ class _Leave:
     learners: frozenset[str] | None
     members: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
     priorities: Mapping[str, int] = attrs.field(factory=dict[str, int])
+    addresses: Mapping[str, str] = attrs.field(factory=dict[str, str])
     if_config: int | None = None
     promote: bool = True
     cancels: bool = False
@@ -87,6 +87,7 @@ class Members:
         waiting: a change that came before an entry of this term was committed.
         farewells: who was removed lately, and is still replicated to.
         gates: what may be in the log.
+        introductions: what the members say of themselves.
     """
 
     def __init__(self, state: RaftState, commit: Commit, contact: Contact) -> None:
@@ -94,6 +95,7 @@ class Members:
         self._commit = commit
         self._contact = contact
         self.gates: Gates = Gates(state, contact)
+        self.introductions: Introductions = Introductions(state, contact)
         self.busy: bool = True
         self.waiting: ChangeRequest | None = None
         self.farewells: dict[str, _Farewell] = {}
@@ -142,6 +144,7 @@ class Members:
             learners=request.learners,
             members=request.members,
             priorities=request.priorities,
+            addresses=request.addresses,
             caught_up=self.caught_up(now),
         )
         if changed is not None:
@@ -162,8 +165,8 @@ class Members:
                 "committed can at once. Let them learn first, or ask with promote=True"
             )
         size = len(encode_configuration(changed))
-        if size > _MOST_BYTES:
-            raise ChangeRefused(f"the configuration would take {size:,} bytes of {_MOST_BYTES:,}: shorten the metadata")
+        if size > MOST_BYTES:
+            raise ChangeRefused(f"the configuration would take {size:,} bytes of {MOST_BYTES:,}: shorten the metadata")
 
     # --- going on ------------------------------------------------------------------------------------------------
 
@@ -184,6 +187,7 @@ class Members:
             self._contact.forget(back)
         self.busy, self._began_at = True, now
         self._marks.clear()
+        self.introductions.appended(now)
         self._follow()
         return frozenset(returned)
 
@@ -207,7 +211,7 @@ class Members:
             return None
         current = held.configuration
         if current.goal is None:
-            opened = self.gates.due(now)
+            opened = self.gates.due(now) or self.introductions.due(now)
             self.busy = bool(self.farewells or self.gates.closed) or not state.is_voter
             return opened
         following = next_configuration(current, self.caught_up(now))
@@ -246,6 +250,7 @@ class Members:
 
     def beat(self, now: float) -> bool:
         """A heartbeat is due: note how long the log is, and take leave. Returns whether the followers have changed."""
+        self.busy = self.introductions.look(now) or self.busy
         if not self.busy:
             return False
         shortest_s = self._state.config.election_timeout_s[0]
@@ -299,6 +304,8 @@ def _is_under_way(request: ChangeRequest, goal: Goal, current: Configuration) ->
     if under_way is None or (goal.voters, goal.learners) != (under_way.voters, under_way.learners):
         return False
     known = current.members
-    if any(known.get(member_id) != member for member_id, member in request.members.items()):
+    if any(known.get(member_id) != member for member_id, member in with_stores(request.members, known).items()):
+        return False
+    if any(known[one].address != address for one, address in request.addresses.items() if one in known):
         return False
     return all(known[one].priority == number for one, number in request.priorities.items() if one in known)

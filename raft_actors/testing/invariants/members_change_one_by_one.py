@@ -17,7 +17,8 @@ from raft_actors.testing.life import Life
 class MembersChangeOneByOne(Invariant):
     """A leader appends a configuration only when the one before is committed, unless it takes that one back; not before
     it has committed an entry of its own term; and never one of which a majority could decide without a voter of a
-    majority of the one before. What a change under way is to come to stays what it is.
+    majority of the one before. What a change under way is to come to stays what it is, and a member the store by which
+    it is known.
     """
 
     name = "members change one by one"
@@ -43,6 +44,10 @@ class MembersChangeOneByOne(Invariant):
             self.fail(
                 f"{life} appends a configuration at {held.index}, and the one at {earlier.index} is not committed"
             )
+        for member_id in after.ids & before.ids:
+            known_by = before.members[member_id].incarnation
+            if known_by not in ("", after.members[member_id].incarnation):
+                self.fail(f"{life} has {member_id} go on as a member with another store than {known_by}")
         if after.goal is not None and before.goal not in (None, after.goal):
             self.fail(f"{life} makes another change of the one under way: {after.goal}, not {before.goal}")
 

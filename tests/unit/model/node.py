@@ -35,6 +35,7 @@ from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.inputs import Durable, Input, Received, SnapshotWritten, TimerFired
 from raft_actors.raft.log import Log
+from raft_actors.raft.membership import Proven
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import LogWrite, SnapshotMetadata
 from raft_actors.raft.roles import Candidate, Follower, Leader, PreCandidate, Role
@@ -83,6 +84,7 @@ class Node:
         checks: Checks,
         send: SendMessage,
         features_of: Callable[[str], frozenset[str]] = lambda _peer: frozenset(),
+        proven: Callable[[str], Proven] = lambda _member: Proven(),
     ) -> None:
         self.node_id = node_id
         self.disk = disk
@@ -90,7 +92,8 @@ class Node:
         self._cluster, self._config, self._rng = cluster, config, rng
         self._checks = checks
         self._transport = _Outlet(node_id, send)
-        self._features_of = features_of
+        self._features_of, self._proven = features_of, proven
+        self.incarnation = ""
         self.features = FEATURES
         self.turned_on: frozenset[str] = frozenset()
         self.start()
@@ -114,6 +117,8 @@ class Node:
             features=self.features,
             features_of=self._features_of,
             turned_on=self.turned_on,
+            proven=self._proven,
+            incarnation=self.incarnation,
         )
         self.to_write: deque[Persist] = deque()
         self.inbox: deque[Input] = deque()

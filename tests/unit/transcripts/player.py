@@ -29,7 +29,7 @@ from raft_actors.raft.inputs import (
     TimerFired,
     TransferRequested,
 )
-from raft_actors.raft.membership import Member
+from raft_actors.raft.membership import Member, Proven
 from raft_actors.raft.messages import Message
 from raft_actors.raft.roles import Leader
 from tests.unit.model.checks import Checks
@@ -86,6 +86,7 @@ class Player:
         self.hung: set[str] = set()
         self.cut: set[tuple[str, str]] = set()
         self.can: dict[str, frozenset[str]] = {}
+        self.proven: dict[str, Proven] = {}
         self.now = 0.0
         self._network: list[tuple[str, str, Message]] = []
         self._disks: dict[str, Disk] = {}
@@ -157,6 +158,7 @@ class Player:
                 checks=self._checks,
                 send=self._send,
                 features_of=self._features_of(node_id),
+                proven=lambda member: self.proven.get(member, Proven()),
             )
             node.clock = self.now
 
@@ -291,6 +293,12 @@ class Player:
             self.down.add(node_id)
             return
         self._settle()
+
+    def do_has(self, node_id: str, store: str, address: str = "nowhere") -> None:
+        """The node has this store, and is reached here, as far as others can find out from now on."""
+        self.proven[node_id] = Proven(store, address)
+        self.nodes[node_id].incarnation = store
+        self.nodes[node_id].state.incarnation = store
 
     def do_snapshot(self, *node_ids: str) -> None:
         """Take snapshots."""

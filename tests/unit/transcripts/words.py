@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import AppendEntries, AppendEntriesAccepted, Message
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -31,9 +31,16 @@ def members(configuration: Configuration) -> str:
     priorities = {one: member.priority for one, member in configuration.members.items() if member.priority}
     if priorities:
         parts.append("with priorities " + " ".join(f"{one}:{number}" for one, number in priorities.items()))
+    known_by = [f"{one}:{_known_by(member)}" for one, member in configuration.members.items() if member.incarnation]
+    if known_by:
+        parts.append("known by " + " ".join(known_by))
     if configuration.features:
         parts.append(f"using {' '.join(sorted(configuration.features))}")
     return " ".join(parts)
+
+
+def _known_by(member: Member) -> str:
+    return f"{member.incarnation}@{member.address}" if member.address else member.incarnation
 
 
 def entries(batches: Collection[EntryBatch]) -> str:
