@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, Generic, TypeVar
 
@@ -42,9 +43,34 @@ def _give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
     return trio.lowlevel.Abort.SUCCEEDED
 
 
+def _message_of_a_wait() -> Any:
+    """What `trio.lowlevel.wait_task_rescheduled(_give_up)` says to Trio: always the same, as `_give_up` needs to know
+    nothing of its wait.
+    """
+    waiting = trio.lowlevel.wait_task_rescheduled(_give_up)  # noqa: ASYNC105 - of its message alone
+    message: Any = waiting.send(None)
+    waiting.close()
+    return message
+
+
+_WAIT = _message_of_a_wait()
+
+
+@types.coroutine
+def _parked() -> Generator[Any, outcome.Outcome[None], None]:
+    """Park this task until it is woken or cancelled: `wait_task_rescheduled(_give_up)` without the coroutine
+    and the message that each call makes, which cost a proposal more than all that is looked at before it is handed in.
+    """
+    (yield _WAIT).unwrap()
+
+
+# By a short name: every proposal is answered by it.
+_reschedule = trio.lowlevel.reschedule
+
+
 def wake(task: trio.lowlevel.Task) -> None:
     """Let a task go on that is parked in `trio.lowlevel.wait_task_rescheduled`."""
-    trio.lowlevel.reschedule(task, WOKEN)
+    _reschedule(task, WOKEN)
 
 
 class Pending(Generic[T]):
@@ -89,7 +115,7 @@ class Pending(Generic[T]):
         task = self._task
         # A waiter that was cancelled meanwhile waits for something else by now, or for nothing.
         if task is not None and task.custom_sleep_data is self:
-            wake(task)
+            _reschedule(task, WOKEN)
 
     @trio.lowlevel.enable_ki_protection
     async def wait(self) -> T:
@@ -118,7 +144,7 @@ class Pending(Generic[T]):
             raise InternalError("two tasks wait for one pending result")
         self._task = current_task
         current_task.custom_sleep_data = self  # until it is woken or cancelled, when Trio clears it
-        return trio.lowlevel.wait_task_rescheduled(_give_up)  # noqa: ASYNC105 - the caller awaits it
+        return _parked()
 
     def result_nowait(self) -> T:
         """Return the value or raise the error that it was filled with; may be asked again.

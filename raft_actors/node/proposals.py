@@ -77,7 +77,7 @@ class Admission:
 
     def admit_if_room(self, outcome: PendingOutcome[Any]) -> bool:
         """Let one in if there is room, and nobody waits for it; return whether it was. A closed one takes none."""
-        return not self._waiting and not self.closed and self._take_in(outcome)
+        return not (self._waiting or self.closed) and self._take_in(outcome)
 
     async def admit(self, outcome: PendingOutcome[Any]) -> None:
         """Let one in, waiting for room in order of arrival. A checkpoint only where it has to wait.
@@ -108,7 +108,7 @@ class Admission:
         self.bytes -= outcome.size
         if self._waiting:
             self._admit_waiting()
-        if self._idle and not self._admitted:
+        if not self._admitted and self._idle:
             self._idle.unpark_all()
 
     def close(self, cause: BaseException | None = None) -> None:

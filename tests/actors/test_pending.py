@@ -113,3 +113,24 @@ async def test_the_outcome_can_be_had_without_waiting_once_it_is_there() -> None
     failed.fail(ValueError("no luck"))
     with pytest.raises(ValueError, match="no luck"):
         failed.result_nowait()
+
+
+async def test_of_tasks_that_wait_at_once_a_cancelled_one_alone_goes() -> None:
+    pendings: list[Pending[int]] = [Pending() for _ in range(3)]
+    results: dict[int, int] = {}
+    scopes = [trio.CancelScope() for _ in pendings]
+
+    async def wait(number: int) -> None:
+        with scopes[number]:
+            results[number] = await pendings[number].wait()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(len(pendings)):
+            nursery.start_soon(wait, number)
+        await wait_all_tasks_blocked()
+        scopes[1].cancel()
+        await wait_all_tasks_blocked()
+        for number, pending in enumerate(pendings):
+            pending.resolve(number)
+    assert results == {0: 0, 2: 2}
+    assert [scope.cancelled_caught for scope in scopes] == [False, True, False]
