@@ -26,10 +26,12 @@ from itertools import accumulate, pairwise
 
 import attrs
 
-_CHECKSUM = struct.Struct(">I")
+_U32 = struct.Struct(">I")
 _HEADER = struct.Struct(">QQBI")
-_PREFIX = _CHECKSUM.size + _HEADER.size
-_LENGTH = 4
+_HEADER_OF_ONE = struct.Struct(">QQBII")  # with the length of the only command
+_BEGINNING = struct.Struct(">IQQBI")
+_PREFIX = _BEGINNING.size
+_LENGTH = _U32.size
 _LARGE_COMMAND = 4096
 
 #: Bytes that a batch of `n` commands needs beyond the commands themselves: `BATCH_OVERHEAD + n * ENTRY_OVERHEAD`.
@@ -48,6 +50,9 @@ class EntryKind(enum.IntEnum):
     """Changes the table of sessions; a session's command reaches the state machine at most once (`raft.sessions`)."""
     CONFIGURATION = 2
     """Who is in the cluster from here on (`membership_codec`); never reaches the state machine (§6)."""
+
+
+_KINDS = {kind.value: kind for kind in EntryKind}
 
 
 @attrs.frozen
@@ -77,14 +82,19 @@ class EntryBatch:
     def encode(cls, first_index: int, term: int, kind: EntryKind, commands: Sequence[bytes]) -> EntryBatch:
         """Encode one or more commands as the entries from `first_index` on."""
         count = len(commands)
-        lengths = list(map(len, commands))
-        head = _HEADER.pack(first_index, term, kind, count) + struct.pack(f">{count}I", *lengths)
-        if sum(lengths) < _LARGE_COMMAND * count:
+        if count == 1:
+            size = len(commands[0])
+            head = _HEADER_OF_ONE.pack(first_index, term, kind, 1, size)
+        else:
+            lengths = list(map(len, commands))
+            size = sum(lengths)
+            head = _HEADER.pack(first_index, term, kind, count) + struct.pack(f">{count}I", *lengths)
+        if size < _LARGE_COMMAND * count:
             body = b"".join((head, *commands))
-            data = _CHECKSUM.pack(zlib.crc32(body)) + body
+            data = _U32.pack(zlib.crc32(body)) + body
         else:  # one call for each costs less than to copy them once more
             checksum = reduce(lambda value, command: zlib.crc32(command, value), commands, zlib.crc32(head))
-            data = b"".join((_CHECKSUM.pack(checksum), head, *commands))
+            data = b"".join((_U32.pack(checksum), head, *commands))
         return cls(first_index, first_index + count - 1, term, kind, data)
 
     @classmethod
@@ -96,15 +106,18 @@ class EntryBatch:
         """
         if len(data) < _PREFIX:
             raise ValueError(f"an entry batch of {len(data)} bytes is shorter than its header")
-        first_index, term, kind, count = _HEADER.unpack_from(data, _CHECKSUM.size)
-        if _CHECKSUM.unpack_from(data)[0] != zlib.crc32(memoryview(data)[_CHECKSUM.size :]):
+        checksum, first_index, term, kind_number, count = _BEGINNING.unpack_from(data)
+        if checksum != zlib.crc32(memoryview(data)[_U32.size :]):
             raise ValueError(f"the entry batch that says it starts at index {first_index} fails its checksum")
         if not first_index or not term or not count or len(data) < _PREFIX + count * _LENGTH:
             raise ValueError(f"impossible entry batch: index {first_index}, term {term}, {count} entries")
-        lengths = struct.unpack_from(f">{count}I", data, _PREFIX)
+        lengths = _U32.unpack_from(data, _PREFIX) if count == 1 else struct.unpack_from(f">{count}I", data, _PREFIX)
         if _PREFIX + count * _LENGTH + sum(lengths) != len(data):
             raise ValueError(f"the commands of the entry batch at index {first_index} do not fill it")
-        return cls(first_index, first_index + count - 1, term, EntryKind(kind), data)
+        kind = _KINDS.get(kind_number)
+        if kind is None:
+            raise ValueError(f"the entry batch at index {first_index} is of kind {kind_number}, which there is not")
+        return cls(first_index, first_index + count - 1, term, kind, data)
 
     def __len__(self) -> int:
         """How many entries the batch holds."""

@@ -25,9 +25,7 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.transports.wire.codec import (
-    MAX_INT,
-)
+from raft_actors.transports.wire.appends import MAX_INT
 from tests.transports.support import BATCHES
 
 INTS = st.integers(0, MAX_INT)

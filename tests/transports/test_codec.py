@@ -19,8 +19,8 @@ from raft_actors.raft.messages import (
     RequestVote,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.transports.wire.appends import MAX_INT
 from raft_actors.transports.wire.codec import (
-    MAX_INT,
     TAGS,
     decode,
     encode,

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import accumulate, pairwise
 from types import MappingProxyType, NoneType
 from typing import Any
 
@@ -33,7 +32,7 @@ import msgpack  # pyright: ignore[reportMissingTypeStubs]
 from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from raft_actors.errors import InternalError, ProtocolError
-from raft_actors.raft.entries import EntryBatch, EntryKind
+from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import (
     DIGEST_BYTES,
@@ -60,13 +59,26 @@ from raft_actors.raft.messages import (
 )
 from raft_actors.strict import forbid_coercion
 from raft_actors.transports.abc import PeerStatistics
+from raft_actors.transports.wire.appends import (
+    ACCEPTED,
+    APPEND_ENTRIES,
+    MAX_INT,
+    accepted_array,
+    append_entries_array,
+    batches_array,
+    no_int,
+    open_accepted,
+    open_append_entries,
+    open_batches,
+    pack_u32,
+)
 
 TAGS = MappingProxyType(
     {
         1: RequestVote,
         2: RequestVoteReply,
-        3: AppendEntries,
-        4: AppendEntriesAccepted,
+        APPEND_ENTRIES: AppendEntries,
+        ACCEPTED: AppendEntriesAccepted,
         5: AppendEntriesRejected,
         6: InstallSnapshot,
         7: InstallSnapshotReply,
@@ -85,11 +97,7 @@ TAGS = MappingProxyType(
 )
 """The number, from 1 to 127, that stands for each class on the wire. Once used, it keeps its meaning for ever."""
 
-_CLASSES = frozenset(TAGS.values())
 _LENGTHS = MappingProxyType({tag: 1 + len(attrs.fields(cls)) for tag, cls in TAGS.items()})
-
-MAX_INT = 2**62
-"""No honest term or index is larger, and sums of two still fit the signed 64 bits that a store has for them."""
 
 _MAX_ARRAYS = 2  # the message, and its entries or its snapshot's metadata
 _MAX_ARRAY_LENGTH = 16  # more than the fields of any message, those of newer versions among them
@@ -102,7 +110,6 @@ _FIXARRAY, _MAX_FIXED, _ARRAY_16, _MAX_TAG = 0x90, 15, 0xDC, 127
 # Where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
 _TWO, _BIN_8, _BIN_32 = b"\x92", b"\xc4", b"\xc6"
 _NO_ENTRIES = _TWO + 2 * (_BIN_8 + b"\0")
-_pack_u32 = struct.Struct(">I").pack
 
 
 class UnknownMessage(ProtocolError):
@@ -123,36 +130,8 @@ _Unstructure = Callable[[Any], list[Any]]
 def _structure_int(value: Any, _cls: Any) -> int:
     # `type() is`, because a bool is an int to isinstance.
     if type(value) is not int or not 0 <= value <= MAX_INT:
-        raise ProtocolError(f"an int from 0 to 2**62 expected, not {type(value).__name__} {str(value)[:40]}")
+        raise no_int(value)
     return value
-
-
-def _structure_batches(value: Any, _cls: Any) -> tuple[EntryBatch, ...]:
-    match value:
-        case [bytes(packed), bytes(data)]:
-            lengths = struct.unpack(f">{len(packed) // 4}I", packed)  # struct.error: not a multiple of 4
-            ends = list(accumulate(lengths, initial=0))
-            if ends[-1] != len(data):
-                raise ProtocolError(f"entry batches of {ends[-1]} bytes in {len(data)}")
-            return tuple([_open_batch(data[start:end]) for start, end in pairwise(ends)])
-        case _:
-            raise ProtocolError("entries must be an array of two byte strings")
-
-
-def _open_batch(data: bytes) -> EntryBatch:
-    batch = EntryBatch.decode(data)
-    if batch.last_index > MAX_INT or batch.term > MAX_INT:
-        raise ProtocolError(f"absurd entry batch: it ends at index {batch.last_index}, in term {batch.term}")
-    if batch.kind is EntryKind.CONFIGURATION:
-        for command in batch.commands():
-            decode_configuration(command)  # ValueError: what it says can't be taken into force
-    return batch
-
-
-def _unstructure_batches(batches: tuple[EntryBatch, ...]) -> list[bytes]:
-    data = [batch.data for batch in batches]
-    # Joining (and, on the other side, slicing) copies nothing where there is one batch.
-    return [struct.pack(f">{len(data)}I", *map(len, data)), b"".join(data)]
 
 
 def structure_fields(cls: type[Any], converter: MsgpackConverter) -> _Structure:
@@ -187,19 +166,6 @@ def _unstructure_fields(cls: type[Any], converter: MsgpackConverter) -> _Unstruc
     return unstructure
 
 
-def _check_entries(message: AppendEntries) -> None:
-    """Refuse entries that no leader can have in its log: a gap, an overlap, or a term that goes down (§5.3)."""
-    index, term = message.prev_log_index, message.prev_log_term
-    for batch in message.entries:
-        if batch.first_index != index + 1 or batch.term < term:
-            raise ProtocolError(
-                f"entries at index {batch.first_index} of term {batch.term} can't follow index {index} of term {term}"
-            )
-        index, term = batch.last_index, batch.term
-    if term > message.term:
-        raise ProtocolError(f"an entry of term {term} from a leader of term {message.term}")
-
-
 def _check_configuration(message: InstallSnapshot) -> None:
     """Refuse a configuration that is none, or that a snapshot which ends before it can't end with."""
     stored = message.stored_configuration()
@@ -209,33 +175,17 @@ def _check_configuration(message: InstallSnapshot) -> None:
         decode_configuration(stored.data)
 
 
-def _structure_message(converter: MsgpackConverter) -> _Structure:
-    """Make the hook that takes an array of a tag and the fields of its class."""
-    hooks = {tag: (cls, converter.get_structure_hook(cls)) for tag, cls in TAGS.items()}
-
-    def structure(value: Any, _cls: Any) -> Any:
-        array: list[Any] = value
-        if type(value) is not list or not array or type(array[0]) is not int or array[0] not in hooks:
-            raise ProtocolError("a message is an array that starts with a number")
-        cls, hook = hooks[array.pop(0)]
-        message = hook(array, cls)
-        if cls is AppendEntries:
-            _check_entries(message)
-        elif cls is InstallSnapshot and message.configuration:
-            _check_configuration(message)
-        elif cls is StateDigest and len(message.digest) != DIGEST_BYTES:
-            raise ProtocolError(f"a state digest of {len(message.digest)} bytes")
-        return message
-
-    return structure
+def _check_digest(message: StateDigest) -> None:
+    if len(message.digest) != DIGEST_BYTES:
+        raise ProtocolError(f"a state digest of {len(message.digest)} bytes")
 
 
 def _make_converter() -> MsgpackConverter:
     converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
     forbid_coercion(converter)
     converter.register_structure_hook(int, _structure_int)
-    converter.register_structure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _structure_batches)
-    converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], _unstructure_batches)
+    converter.register_structure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], open_batches)
+    converter.register_unstructure_hook_func(lambda cls: cls == tuple[EntryBatch, ...], batches_array)
 
     def structure_factory(cls: type[Any]) -> _Structure:
         return structure_fields(cls, converter)
@@ -245,14 +195,36 @@ def _make_converter() -> MsgpackConverter:
 
     converter.register_structure_hook_factory(attrs.has, structure_factory)
     converter.register_unstructure_hook_factory(attrs.has, unstructure_factory)
-    converter.register_structure_hook_func(lambda cls: cls == Message, _structure_message(converter))
     return converter
 
 
+def _opener(cls: type[Any], converter: MsgpackConverter) -> Callable[[list[Any]], Any]:
+    """Make what makes a `cls` of the array of its tag and fields."""
+    hook = converter.get_structure_hook(cls)
+    checks: dict[type[Any], Callable[[Any], None]] = {InstallSnapshot: _check_configuration, StateDigest: _check_digest}
+    check = checks.get(cls)
+
+    def open_message(array: list[Any]) -> Any:
+        message = hook(array[1:], cls)
+        if check is not None:
+            check(message)
+        return message
+
+    return open_message
+
+
 _converter = _make_converter()
-_message: Any = Message  # a union, which no annotation calls a type
 # Looked up once, because to look costs as much as to use it.
-_open_message: _Structure = _converter.get_structure_hook(_message)
+_OPENERS: dict[int, Callable[[list[Any]], Message]] = {
+    **{tag: _opener(cls, _converter) for tag, cls in TAGS.items()},
+    APPEND_ENTRIES: open_append_entries,
+    ACCEPTED: open_accepted,
+}
+_ARRAYS: dict[type[Any], _Unstructure] = {
+    **{cls: _converter.get_unstructure_hook(cls) for cls in TAGS.values()},
+    AppendEntries: append_entries_array,
+    AppendEntriesAccepted: accepted_array,
+}
 _msgpack: Any = msgpack
 
 
@@ -265,12 +237,14 @@ def encode(message: Message) -> bytes:
     Raises:
         InternalError: the message is none, or holds what no message may.
     """
-    if type(message) not in _CLASSES:
+    array_of = _ARRAYS.get(type(message))
+    if array_of is None:
         raise InternalError(f"{type(message).__name__} has no number on the wire")
     try:
-        return _converter.dumps(message)
+        data: bytes = _msgpack.packb(array_of(message))
     except (TypeError, ValueError, OverflowError) as error:
         raise InternalError(f"{type(message).__name__} can't be encoded: {error!r}") from error
+    return data
 
 
 def encode_parts(message: AppendEntries) -> list[bytes]:
@@ -284,7 +258,7 @@ def encode_parts(message: AppendEntries) -> list[bytes]:
     # Without entries, the message is what comes before them, two empty strings, and what comes after.
     before, after = encode(attrs.evolve(message, entries=())).rsplit(_NO_ENTRIES, 1)
     size = sum(map(len, batches))
-    head = b"".join((before, _TWO, _BIN_32, _pack_u32(len(lengths)), lengths, _BIN_32, _pack_u32(size)))
+    head = b"".join((before, _TWO, _BIN_32, pack_u32(len(lengths)), lengths, _BIN_32, pack_u32(size)))
     return [head, *batches, after]
 
 
@@ -328,12 +302,12 @@ def _decode(data: bytes | memoryview, counted: PeerStatistics | None) -> Message
         max_ext_len=0,
     )
     array: list[Any] = unpacked
-    if type(unpacked) is list and array:
-        surplus = len(array) - _LENGTHS.get(array[0], _MAX_ARRAY_LENGTH)
-        if surplus > 0:
-            _drop_unknown_fields(array, surplus, counted)
-    message: Message = _open_message(unpacked, Message)
-    return message
+    if type(unpacked) is not list or not array or type(array[0]) is not int or array[0] not in _OPENERS:
+        raise ProtocolError("a message is an array that starts with a number")
+    surplus = len(array) - _LENGTHS[array[0]]
+    if surplus > 0:
+        _drop_unknown_fields(array, surplus, counted)
+    return _OPENERS[array[0]](array)
 
 
 def _check_known(data: bytes | memoryview) -> None:
