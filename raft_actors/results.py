@@ -9,6 +9,10 @@ import msgpack  # pyright: ignore[reportMissingTypeStubs]
 _msgpack: Any = msgpack
 _TUPLE = 1
 
+_MOST_DEEP = 32
+"""Tuples within tuples. Each is unpacked within the one around it, which takes some 40 KB of the thread's stack: 200 of
+them, in less than a kilobyte, end the process."""
+
 
 class _PlainResults:
     """None, bool, int, float, str, bytes, and lists, tuples and dicts of these."""
@@ -19,24 +23,39 @@ class _PlainResults:
         Raises:
             TypeError: it holds something else.
         """
-        try:
-            data: bytes = _msgpack.packb(command, strict_types=True, default=self._tuple)
-        except (ValueError, OverflowError) as error:
-            raise TypeError(f"{type(command).__name__} can't be kept: {error}") from error
-        return data
+        return _pack(command, 0)
 
     def decode(self, data: bytes) -> Any:
-        return _msgpack.unpackb(data, strict_map_key=False, ext_hook=self._opened)
+        return _msgpack.unpackb(data, strict_map_key=False, ext_hook=_open_outer)
 
-    def _tuple(self, value: Any) -> Any:
-        if value.__class__ is not tuple:
-            raise TypeError(f"{value.__class__.__name__} can't be kept: set StateMachine.results")
-        return _msgpack.ExtType(_TUPLE, self.encode(list(value)))
 
-    def _opened(self, code: int, data: bytes) -> Any:
-        if code != _TUPLE:
-            raise ValueError(f"no plain result: extension {code}")
-        return tuple(self.decode(data))
+def _pack(value: Any, depth: int) -> bytes:
+    def pack_tuple(inner: Any) -> Any:
+        if inner.__class__ is not tuple:
+            raise TypeError(f"{inner.__class__.__name__} can't be kept: set StateMachine.results")
+        if depth == _MOST_DEEP:
+            raise TypeError(f"more than {_MOST_DEEP} tuples within each other can't be kept: set StateMachine.results")
+        return _msgpack.ExtType(_TUPLE, _pack(list(inner), depth + 1))
+
+    try:
+        data: bytes = _msgpack.packb(value, strict_types=True, default=pack_tuple)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"{type(value).__name__} can't be kept: {error}") from error
+    return data
+
+
+def _open_outer(code: int, data: bytes) -> Any:
+    return _open_tuple(code, data, 1)
+
+
+def _open_tuple(code: int, data: bytes, depth: int) -> Any:
+    if code != _TUPLE or depth > _MOST_DEEP:
+        raise ValueError(f"no plain result: extension {code}, {depth} within each other")
+
+    def open_inner(code: int, data: bytes) -> Any:
+        return _open_tuple(code, data, depth + 1)
+
+    return tuple(_msgpack.unpackb(data, strict_map_key=False, ext_hook=open_inner))
 
 
 PLAIN_RESULTS = _PlainResults()

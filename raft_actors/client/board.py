@@ -223,13 +223,16 @@ class Board:
         if kind == Tell.NOTICE:
             self._noticed(line, Notice.decode(body))
         elif kind in (Tell.RESULTS, Tell.ANSWER, Tell.REFUSAL):
-            refusal = refusal_of(body) if kind == Tell.REFUSAL else None
-            call = line.calls.pop(number, None)
+            call = line.calls.get(number)
             if call is None:
                 return
+            # What is no answer ends the connection, and leaves the call among those that are asked again elsewhere.
+            refusal = refusal_of(body) if kind == Tell.REFUSAL else None
+            answer = call.opened(body) if refusal is None else None
+            del line.calls[number]
             call.line = None
             if refusal is None:
-                call.resolve(bytes(body))
+                call.resolve(answer)
             else:
                 self._refused(call, refusal)
             if any(self._ready.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -28,10 +29,11 @@ class Need(enum.Enum):
 
 
 class Call(Pending[Any]):
-    """One request. What fills it is the body of the answer.
+    """One request. What fills it is what `opened` makes of the answer.
 
     Attributes:
         ask, body: what is sent.
+        opened: takes the answer's body apart, and raises `ProtocolError` where it is none.
         need: what it takes.
         deadline: when it is given up.
         in_doubt: whether a node has had it that did not say what became of it. Of a read that does not matter.
@@ -43,15 +45,18 @@ class Call(Pending[Any]):
     """
 
     __slots__ = (
-        *("_board", "ask", "avoid", "body", "deadline", "in_doubt", "line", "need", "number", "pause_s", "refusal"),
-        *("sent_at", "sent_term"),
+        *("_board", "ask", "avoid", "body", "deadline", "in_doubt", "line", "need", "number", "opened", "pause_s"),
+        *("refusal", "sent_at", "sent_term"),
     )
 
-    def __init__(self, board: Board, ask: Ask, body: bytes, need: Need, deadline: float) -> None:
+    def __init__(
+        self, board: Board, ask: Ask, body: bytes, opened: Callable[[memoryview], Any], need: Need, deadline: float
+    ) -> None:
         super().__init__()
         self._board = board
         self.ask = ask
         self.body = body
+        self.opened = opened
         self.need = need
         self.deadline = deadline
         self.in_doubt = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ import trio
 from raft_actors.actors.home_thread import current_task
 from raft_actors.client.board import Board
 from raft_actors.client.call import Call, Need
-from raft_actors.client.errors import Unavailable
+from raft_actors.client.errors import QueryFailed, Unavailable
 from raft_actors.client.link import Link
 from raft_actors.errors import CommandFailed, ConfigurationError, InternalError, RaftError, ResultLost, SessionExpired
 from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask, Fate, packed, read_body, results_of
@@ -215,10 +216,13 @@ class RaftClient(Generic[M_co]):
         current_task()
         data = self._machine.queries.encode(query)
         local = isinstance(level, Local) or (isinstance(level, BoundedStale) and level.entries is None)
-        call = self._call(Ask.READ, read_body(data, level), Need.NODE if local else Need.QUORUM)
-        answer = Answered.decode(await self._until_done(call))
+        need = Need.NODE if local else Need.QUORUM
+        answer: Answered = await self._until_done(self._call(Ask.READ, read_body(data, level), Answered.decode, need))
         self._board.token = max(self._board.token, answer.index)
-        value: T = self._machine.answers.decode(answer.value)
+        try:
+            value: T = self._machine.answers.decode(answer.value)
+        except Exception as error:  # whatever the bytes provoke in the application's codec
+            raise QueryFailed(f"its answer can't be read here ({error!r}): is the state machine older?") from error
         return ReadResult(value, answer.index, answer.term, answer.age_s)
 
     def read_token(self) -> int:
@@ -262,40 +266,44 @@ class RaftClient(Generic[M_co]):
 
     async def _propose_entries(self, entries: list[bytes]) -> list[Any]:
         """Propose entries of a session until it is known what became of them."""
-        call = self._call(Ask.PROPOSE, packed(entries), Need.LEADER)
-        token, fates = results_of(await self._until_done(call))
+        opened = partial(results_of, count=len(entries))
+        call = self._call(Ask.PROPOSE, packed(entries), opened, Need.LEADER)
+        token, fates = await self._until_done(call)
         self._board.token = max(self._board.token, token)
         expired = [known for fate, known in fates if fate == Fate.EXPIRED]
         if expired:
             raise SessionExpired(expired[0], certain=not call.in_doubt and len(expired) == len(entries))
-        return [self._result(fate, known) for fate, known in fates]
+        first = token - len(fates) + 1
+        return [self._result(fate, known, index) for index, (fate, known) in enumerate(fates, first)]
 
-    def _result(self, fate: int, known: Any) -> Any:
+    def _result(self, fate: int, known: Any, index: int) -> Any:
         match fate, known:
             case Fate.RESULT, bytes():
-                return self._machine.results.decode(known)
+                try:
+                    return self._machine.results.decode(known)
+                except Exception:  # noqa: BLE001 - whatever the bytes provoke in the application's codec
+                    return ResultLost(index)
             case Fate.BEGUN, int():
                 return known
-            case Fate.FAILED, [int(index), str(text)]:
-                failure = CommandFailed(index)
+            case Fate.FAILED, [int(failed_at), str(text)]:
+                failure = CommandFailed(failed_at)
                 failure.__cause__ = RaftError(text)
                 return failure
             case _:
-                return ResultLost(known if isinstance(known, int) else 0)
+                return ResultLost(known if isinstance(known, int) else index)
 
-    def _call(self, ask: Ask, body: bytes, need: Need) -> Call:
+    def _call(self, ask: Ask, body: bytes, opened: Callable[[memoryview], Any], need: Need) -> Call:
         self._check_open()
-        call = Call(self._board, ask, body, need, trio.current_time() + self.patience_s)
+        call = Call(self._board, ask, body, opened, need, trio.current_time() + self.patience_s)
         self._board.submit(call)
         return call
 
-    async def _until_done(self, call: Call) -> bytes:
+    async def _until_done(self, call: Call) -> Any:
         try:
-            body: bytes = await call.wait()
+            return await call.wait()
         except BaseException:
             call.fail(InternalError("nobody waits for this any more"))
             raise
-        return body
 
     def _check_open(self) -> None:
         if self._closed:

@@ -96,21 +96,46 @@ def unpack(payload: bytes) -> tuple[int, int, memoryview]:
 
 
 def packed(body: Any) -> bytes:
-    """A body as bytes."""
-    data: bytes = _msgpack.packb(body)
+    """A body as bytes. Of a text that is none (a state machine may put any bytes into its errors) what can be told."""
+    data: bytes = _msgpack.packb(body, unicode_errors="backslashreplace")
     return data
 
 
-def unpacked(body: bytes | memoryview) -> Any:
+_LITTLE_BYTES = 4096
+MOST_ENTRIES = 65_536
+"""In one proposal."""
+
+
+def unpacked(body: bytes | memoryview, *, containers: int = 16, items: int = 1024) -> Any:
     """A body of these bytes.
 
+    Args:
+        body: the bytes.
+        containers: how many lists and maps there may be in it: an empty one takes one byte, and sixty to hold.
+        items: how many items one of them may have.
+
     Raises:
-        ProtocolError: they are none.
+        ProtocolError: they are none, or something larger.
     """
+    few: dict[str, Any] = {}
+    if len(body) > _LITTLE_BYTES:
+        counted = _Counted(containers)
+        few = {"list_hook": counted, "object_hook": counted, "max_array_len": items, "max_map_len": items}
     try:
-        return _msgpack.unpackb(body, strict_map_key=True)
+        return _msgpack.unpackb(body, strict_map_key=True, **few)
     except Exception as error:  # msgpack raises whatever the bytes provoke
         raise ProtocolError(f"{len(body)} bytes are no body: {error!r}") from error
+
+
+class _Counted:
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def __call__(self, container: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("too many lists and maps")
+        return container
 
 
 def entries_of(body: bytes | memoryview) -> list[bytes]:
@@ -119,27 +144,41 @@ def entries_of(body: bytes | memoryview) -> list[bytes]:
     Raises:
         ProtocolError: it has none, or what is none.
     """
-    given: Any = unpacked(body)
+    given: Any = unpacked(body, containers=1, items=MOST_ENTRIES)
     entries: list[Any] = [*given] if type(given) is list else []
     if not entries or any(type(entry) is not bytes for entry in entries):
         raise ProtocolError("a proposal is a list of byte strings")
     return entries
 
 
-def results_of(body: bytes | memoryview) -> tuple[int, list[tuple[int, Any]]]:
-    """The token and the fates that a RESULTS has.
+def results_of(body: bytes | memoryview, count: int) -> tuple[int, list[tuple[int, Any]]]:
+    """The token and the fates that a RESULTS has, for so many entries.
 
     Raises:
-        ProtocolError: it has none.
+        ProtocolError: it has none, or for another number of entries.
     """
-    match unpacked(body):
+    match unpacked(body, containers=1 + 2 * count, items=1 + count):
         case [int(token), *rest]:
             fates: list[Any] = rest
-            if all(type(fate) is list and len(fate) == 2 and type(fate[0]) is int for fate in fates):
+            if len(fates) == count and all(map(_is_fate, fates)):
                 return token, [(fate[0], fate[1]) for fate in fates]
         case _:
             pass
     raise ProtocolError("results that are none")
+
+
+def _is_fate(fate: Any) -> bool:
+    match fate:
+        case [Fate.RESULT, known]:
+            return type(known) is bytes
+        case [Fate.FAILED, known]:
+            return type(known) is list and [*map(type, cast("list[object]", known))] == [int, str]
+        case [Fate.LOST | Fate.EXPIRED | Fate.BEGUN, known]:
+            return type(known) is int
+        case [int(), _]:
+            return True  # of a newer version
+        case _:
+            return False
 
 
 # --- reads ---------------------------------------------------------------------------------------------------

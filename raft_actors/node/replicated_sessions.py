@@ -54,7 +54,7 @@ class ReplicatedSessions:
                 raise
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
                 raised.append(error)
-                return None, _FAILED + f"{type(error).__name__}: {error}".encode()
+                return None, _FAILED + f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
             try:
                 return result, _RESULT + self._results.encode(result)
             except TypeError:
@@ -72,7 +72,7 @@ class ReplicatedSessions:
             return ResultLost(index)
         if reply.startswith(_FAILED):
             failure = CommandFailed(index)
-            failure.__cause__ = RaftError(reply[1:].decode())
+            failure.__cause__ = RaftError(reply[1:].decode(errors="replace"))
             return failure
         return self._results.decode(reply[1:])
 
@@ -122,14 +122,23 @@ def _prefixed(table: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 async def read_table(chunks: AsyncIterable[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """The encoded table that a snapshot begins with, empty where it has none, and the chunks that follow it."""
+    """The encoded table that a snapshot begins with, empty where it has none, and the chunks that follow it.
+
+    Raises:
+        StateMachineError: it breaks off.
+    """
     source = aiter(chunks)
     held = await _more(source, b"", len(_MAGIC))
     if not held.startswith(_MAGIC):
         return b"", _rest(held, source)
     held = await _more(source, held, _HEAD)
-    (length,) = _LENGTH.unpack_from(held, len(_MAGIC))
-    held = await _more(source, held, _HEAD + length)
+    size = _HEAD
+    if len(held) >= size:
+        size += _LENGTH.unpack_from(held, len(_MAGIC))[0]
+        held = await _more(source, held, size)
+    if len(held) < size:
+        raise StateMachineError("the sessions in the snapshot break off")
+    length = size - _HEAD
     return held[_HEAD : _HEAD + length], _rest(held[_HEAD + length :], source)
 
 

@@ -248,19 +248,39 @@ class SessionTable:
 
         Raises:
             StateMachineError: a newer version wrote it.
+            ValueError: it is none.
         """
         table = cls()
         if not data:
             return table
-        version, log_time_ms, sessions, passed = _msgpack.unpackb(data, strict_map_key=False)
-        if version != _VERSION:
+        version, *rest = _msgpack.unpackb(data, strict_map_key=False)
+        if type(version) is int and version > _VERSION:
             raise StateMachineError(f"the snapshot's sessions are of version {version}: upgrade this node")
+        log_time_ms, sessions, passed = rest
+        _check_table(log_time_ms, sessions, passed)
         table.log_time_ms = log_time_ms
         for number, used_at_ms, floor, replies in sessions:
             table._sessions[number] = session = _Session(used_at_ms, floor, dict(replies))
             table._reply_bytes += sum(len(reply) + _REPLY_OVERHEAD for reply in session.replies.values())
         table._passed = dict.fromkeys(passed)
         return table
+
+
+def _check_table(log_time_ms: Any, sessions: Any, passed: Any) -> None:
+    """See that each value is what it stands for: what is not would raise at some later entry, half applied.
+
+    Raises:
+        ValueError: one is not.
+    """
+    numbers: list[Any] = [log_time_ms, *passed]
+    for number, used_at_ms, floor, replies in sessions:
+        numbers += (number, used_at_ms, floor)
+        for reply_number, reply in replies:
+            numbers.append(reply_number)
+            if type(reply) is not bytes:
+                raise ValueError("a reply that is no byte string")
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
+        raise ValueError("what should count is no number")
 
 
 @attrs.frozen

@@ -34,7 +34,7 @@ from raft_actors.transports.tls.failures import TlsFailure, failure_of
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
-from tests.fuzz import service
+from tests.fuzz import clients, service
 from tests.fuzz.target import Target
 from tests.tls.certificates import node_files
 from tests.transports.support import SAMPLES
@@ -221,23 +221,33 @@ def _user_lines() -> bytes:
 _HELLO = Hello("orders", "n1", "n2", ProtocolRange(3, 4, frozenset({"a", "b"})), bytes(16), (50, 400))
 _ANSWER = Answer(Verdict.OTHER_CLUSTER, ProtocolRange(3, 4, frozenset({"a"})), "why")
 
-TARGETS: dict[str, Target] = service.TARGETS | {
-    "hello": Target(Hello.decode, (ProtocolError,), (_HELLO.encode(), b"RAFT\0\2")),
-    "answer": Target(Answer.decode, (ProtocolError,), (_ANSWER.encode(ProtocolRange(3, 4)), b"RAFT\0\2\1")),
-    "frames": Target(_frames, (), (_FRAMES,)),
-    "message": Target(_message, (ProtocolError,), tuple(map(encode, SAMPLES.values()))),
-    "batch": Target(_batch, (ValueError,), (_COMMAND.data,)),
-    "configuration": Target(decode_configuration, (ValueError,), (encode_configuration(_CONFIGURATION),)),
-    "resp": Target(
-        _resp,
-        (),
-        (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n", b"GET k\r\nSET \"a b\" '\\''\r\n", b"*-1\r\n*0\r\nPING\r\n"),
-    ),
-    "command": Target(_command, (ValueError, TypeError), (set_value(b"k", b"v"), transaction([set_value(b"k", b"v")]))),
-    "mark": Target(_mark, (), (_marks(),), most_bytes=4200),
-    "segment": Target(_segment, (StorageError,), (struct.pack(">IQB", 1, 10, 20), b"a batch of its own\x12")),
-    "users": Target(_users, (ConfigurationError,), (_user_lines(),)),
-    "names": Target(_names, (), (b"raft://orders/n1\nn1.orders.example.org\nn1", b"raft://orders/n2\n*\n*")),
-    "address": Target(_address, (ConfigurationError,), (b"db1.example.org:7000", b"[::1]:7000"), most_bytes=300),
-    "handshake": Target(_handshake, (TlsFailure,), (_client_hello(),), memory_factor=1000),
-}
+TARGETS: dict[str, Target] = (
+    service.TARGETS
+    | clients.TARGETS
+    | {
+        "hello": Target(Hello.decode, (ProtocolError,), (_HELLO.encode(), b"RAFT\0\2")),
+        "answer": Target(Answer.decode, (ProtocolError,), (_ANSWER.encode(ProtocolRange(3, 4)), b"RAFT\0\2\1")),
+        "frames": Target(_frames, (), (_FRAMES,)),
+        "message": Target(_message, (ProtocolError,), tuple(map(encode, SAMPLES.values()))),
+        "batch": Target(_batch, (ValueError,), (_COMMAND.data,)),
+        "configuration": Target(decode_configuration, (ValueError,), (encode_configuration(_CONFIGURATION),)),
+        "resp": Target(
+            _resp,
+            (),
+            (
+                b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n",
+                b"GET k\r\nSET \"a b\" '\\''\r\n",
+                b"*-1\r\n*0\r\nPING\r\n",
+            ),
+        ),
+        "command": Target(
+            _command, (ValueError, TypeError), (set_value(b"k", b"v"), transaction([set_value(b"k", b"v")]))
+        ),
+        "mark": Target(_mark, (), (_marks(),), most_bytes=4200),
+        "segment": Target(_segment, (StorageError,), (struct.pack(">IQB", 1, 10, 20), b"a batch of its own\x12")),
+        "users": Target(_users, (ConfigurationError,), (_user_lines(),)),
+        "names": Target(_names, (), (b"raft://orders/n1\nn1.orders.example.org\nn1", b"raft://orders/n2\n*\n*")),
+        "address": Target(_address, (ConfigurationError,), (b"db1.example.org:7000", b"[::1]:7000"), most_bytes=300),
+        "handshake": Target(_handshake, (TlsFailure,), (_client_hello(),), memory_factor=1000),
+    }
+)

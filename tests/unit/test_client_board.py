@@ -65,7 +65,9 @@ class World:
         self.board.heard(line, pack(Tell.NOTICE, 0, notice.encode()))
 
     def ask(self, need: Need = Need.LEADER, body: bytes = b"x", deadline: float = 30.0) -> Call:
-        call = Call(self.board, Ask.PROPOSE if need is Need.LEADER else Ask.READ, body, need, self.now + deadline)
+        call = Call(
+            self.board, Ask.PROPOSE if need is Need.LEADER else Ask.READ, body, bytes, need, self.now + deadline
+        )
         self.board.submit(call)
         return call
 
