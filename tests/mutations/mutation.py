@@ -89,6 +89,8 @@ class Mutation:
         source: where the rule is written: a section of the Raft paper, unless it says what else.
         edits: what to change.
         profile: what its seeds are about; None: drawn, as with most.
+        scenario: a test of the suite, as pytest names it, that catches it in place of seeds: what it takes comes about
+            too rarely in drawn plans. One of whole clusters in simulated time, not of a piece alone. "": seeds do.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Mutation:
     source: str
     edits: tuple[Edit, ...]
     profile: str | None = None
+    scenario: str = ""
 
     def apply(self, read: Callable[[str], str]) -> dict[str, str]:
         """Return the changed source of each file that it changes; `read` gives the present one.
@@ -112,9 +115,11 @@ class Mutation:
         return changed
 
 
-def mutation(name: str, breaks: str, source: str, *edits: Edit, profile: str | None = None) -> Mutation:
+def mutation(
+    name: str, breaks: str, source: str, *edits: Edit, profile: str | None = None, scenario: str = ""
+) -> Mutation:
     """Make one."""
-    return Mutation(name=name, breaks=breaks, source=source, edits=edits, profile=profile)
+    return Mutation(name=name, breaks=breaks, source=source, edits=edits, profile=profile, scenario=scenario)
 
 
 def _indented(text: str, indent: str) -> str:

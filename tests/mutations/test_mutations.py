@@ -146,6 +146,13 @@ def test_the_document_tells_of_each_and_counts_right() -> None:
     assert document == table(outcomes, seeds=100, seconds=30.0, baseline=100), "python -m tests.mutations --rewrite"
 
 
+@pytest.mark.parametrize("name", [name for name, each in EVERY.items() if each.scenario])
+def test_a_scenario_is_a_test_of_the_suite_and_takes_no_profile(name: str) -> None:
+    file, _, test = EVERY[name].scenario.partition("::")
+    assert f"async def {test}(" in (DOCUMENT.parents[1] / file).read_text(encoding="utf-8")
+    assert EVERY[name].profile is None
+
+
 SAMPLE = {
     "own-match-before-durable": "committed stays committed",
     "vote-before-durable": "durable before sent",
@@ -157,6 +164,11 @@ SAMPLE = {
 async def test_a_mutation_is_caught(name: str) -> None:
     outcome = await run_trial(MUTATIONS[name], seeds=5, seconds=5.0)
     assert outcome.caught_by == SAMPLE[name], outcome.text
+
+
+async def test_a_mutation_is_caught_by_its_scenario() -> None:
+    outcome = await run_trial(MUTATIONS["dead-learner-promoted"], seeds=5, seconds=5.0)
+    assert (outcome.caught_by, outcome.seeds) == ("`test_without_promote_only_who_holds_all_becomes_a_voter`", 0)
 
 
 async def test_the_unchanged_package_is_not_caught() -> None:

@@ -36,6 +36,7 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Configurations": membership.CONFIGURATIONS,
     "Changes of members": membership.CHANGES,
     "Members that come and go": membership.WHO,
+    "What members say of themselves": membership.SAID,
     "Features of the whole cluster": gates.GATES,
     "Outcomes": sessions.OUTCOMES,
     "Forwarding": sessions.FORWARDING,
@@ -44,14 +45,8 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
 """Heading → its mutations."""
 
 _READS = "more reads at deposed leaders, and at such that are behind in applying; tests/unit/test_reads.py sees it"
-_MEMBERS = "not in 60 seeds about members; tests/unit/test_leader_members.py or test_configurations.py sees it"
 _GATES = "not in 16 seeds of the profile “versions”, where few nodes only learn; tests/unit/test_gates.py sees it"
 GAPS: dict[str, str] = {
-    "snapshot-keeps-newer-looking-members": _MEMBERS,
-    "dead-learner-promoted": _MEMBERS,
-    "joint-never-taken-back": _MEMBERS,
-    "joint-taken-back-before-own-entry": _MEMBERS,
-    "removed-node-is-not-told": _MEMBERS,
     "gate-opened-for-voters-alone": _GATES,
     "read-joins-round-under-way": _READS,
     "older-leader-confirmed": _READS,

@@ -1,8 +1,9 @@
 """Mutations of configurations, and of the changes that lead from one to another. Their seeds are of the profile
-"members"."""
+"members", but for those that take a scenario of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from tests.mutations.mutation import Edit, Mutation, mutation
@@ -16,6 +17,20 @@ _STATE = "raft/state.py"
 _RECOVERY = "node/recovery.py"
 
 _of_members = partial(mutation, profile="members")
+
+
+def _in_scenario(test: str) -> Callable[..., Mutation]:
+    return partial(mutation, scenario=test)
+
+
+_FOUND_OUT = _in_scenario(
+    "tests/simulation/test_identity.py::"
+    "test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_nobody_has_met_it"
+)
+_MOVED = _in_scenario(
+    "tests/simulation/test_identity.py::"
+    "test_a_member_that_has_moved_is_known_there_though_it_is_down_and_all_others_were_restarted"
+)
 
 _READY = "if held.index > state.commit_index or not self.may_append:"
 
@@ -57,7 +72,9 @@ CONFIGURATIONS: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _of_members(
+    _in_scenario(
+        "tests/cluster/test_members_rare.py::test_a_snapshot_takes_a_change_that_was_never_committed_along_with_the_log"
+    )(
         "snapshot-keeps-newer-looking-members",
         "a snapshot's configuration replaces whatever its receiver took for it",
         "openraft #1808",
@@ -190,7 +207,7 @@ CHANGES: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _of_members(
+    _in_scenario("tests/cluster/test_members.py::test_without_promote_only_who_holds_all_becomes_a_voter")(
         "dead-learner-promoted",
         "newcomers vote only while they answer",
         "etcd",
@@ -201,7 +218,7 @@ CHANGES: tuple[Mutation, ...] = (
             "",
         ),
     ),
-    _of_members(
+    _in_scenario("tests/cluster/test_members.py::test_a_newcomer_that_ends_just_when_it_counts_costs_no_quorum")(
         "joint-never-taken-back",
         "newcomers that fall silent as they become voters don't take the cluster along",
         "etcd",
@@ -212,7 +229,9 @@ CHANGES: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _of_members(
+    _in_scenario(
+        "tests/cluster/test_members_rare.py::test_a_new_leader_takes_no_joint_configuration_back_before_it_has_committed_anything"
+    )(
         "joint-taken-back-before-own-entry",
         "a leader takes no joint configuration back before it has committed an entry of its own term under both halves",
         "dissertation §4.3",
@@ -281,7 +300,7 @@ WHO: tuple[Mutation, ...] = (
         "dissertation §4.2.2; etcd #12136",
         Edit(_LEADER_MEMBERS, "LeaderOfMembers._go_on_with_members", "if members.must_hand_over:", "if False:"),
     ),
-    _of_members(
+    _in_scenario("tests/cluster/test_members.py::test_any_set_becomes_any_other_in_one_call")(
         "removed-node-is-not-told",
         "a node that is removed hears so",
         "PySyncObj",
@@ -294,3 +313,73 @@ WHO: tuple[Mutation, ...] = (
     ),
 )
 """Who is asked, who may lead, and who has to hear of it."""
+
+_INTRODUCTIONS = "raft/leading/introductions.py"
+
+SAID: tuple[Mutation, ...] = (
+    _FOUND_OUT(
+        "first-voters-never-bound",
+        "the voters that a cluster began with are bound to their stores, too",
+        "guarantees",
+        Edit(
+            _INTRODUCTIONS,
+            "Introductions._news",
+            "if (not member.incarnation or proven.address) and self._answers(member_id, now):",
+            "if member.incarnation and proven.address and self._answers(member_id, now):",
+        ),
+    ),
+    _FOUND_OUT(
+        "bound-store-not-asked-for",
+        "a member is who the configuration says, and nobody else who has its id",
+        "guarantees",
+        Edit(
+            "node/acquaintances.py",
+            "Acquaintances._known_since",
+            "return self._member(sender).incarnation or self._met.setdefault(sender, said)",
+            "return self._met.setdefault(sender, said)",
+        ),
+    ),
+    _MOVED(
+        "moved-member-not-written",
+        "where a member is that has moved is known to those who have not met it since",
+        "guarantees",
+        Edit(
+            _INTRODUCTIONS,
+            "Introductions._news",
+            "if proven.address == state.address_of(member_id):",
+            "if proven.address:",
+        ),
+    ),
+    _MOVED(
+        "moved-member-bound-anew",
+        "a new address is its member's, and changes nothing else of it",
+        "etcd #21736",
+        Edit(
+            _MEMBERSHIP,
+            "_introduced",
+            "return attrs.evolve(member, incarnation=incarnation, address=address)",
+            """
+            kept = incarnation if address == member.address else ""
+            return attrs.evolve(member, incarnation=kept, address=address)
+            """,
+        ),
+    ),
+    _of_members(
+        "introduced-beside-a-change",
+        "what members say of themselves is not written beside a change",
+        "§6",
+        Edit(
+            _MEMBERS,
+            "Members.next",
+            """
+            if held.index > state.commit_index or not self.may_append:
+                return None
+            """,
+            """
+            if held.index > state.commit_index or not self.may_append:
+                return self.introductions.due(now)
+            """,
+        ),
+    ),
+)
+"""What members say of themselves."""
