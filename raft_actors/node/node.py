@@ -224,7 +224,10 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         else:
             supervisor.requested.requests.append(proposal)
         try:
-            await proposal.until_done(task)
+            if proposal.done:
+                await trio.lowlevel.checkpoint()
+            else:
+                await proposal.until_done(task)
         except trio.Cancelled:
             submission.withdraw(proposal)
             raise

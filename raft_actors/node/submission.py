@@ -100,11 +100,18 @@ class Submission(Generic[C, R]):
         self._tell(Requested([outcome], term=term), outcome)
 
     async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
-        """The same for a caller that has been looked at."""
+        """The same for a caller that has been looked at, and waits for the outcome: that may be there already.
+
+        What is alone, as what was handed in before it was, is decided on at once: where one task proposes, one thing
+        after the other, nothing is gained by a turn of the role. Where many do, those that are answered together, and
+        propose again, still share an entry batch and a write.
+        """
         if not outcome.forward:
             self.check_leader()
-        await self._supervisor.admission.admit(outcome)
-        self._hand_in(outcome)
+        supervisor = self._supervisor
+        admission = supervisor.admission
+        await admission.admit(outcome)
+        self._hand_in(outcome, at_once=admission.count == 1 and len(supervisor.requested.requests) == 1)
 
     def hand_in_if_room(self, outcome: PendingOutcome[Any]) -> bool:
         """Hand it in now, if there is room and nobody waits for it; return whether it was. If the node takes nothing
@@ -181,20 +188,24 @@ class Submission(Generic[C, R]):
         else:
             self._hand_in(outcome)
 
-    def _hand_in(self, outcome: PendingOutcome[Any]) -> None:
-        """Put what was admitted into the inbox, or give its place back."""
+    def _hand_in(self, outcome: PendingOutcome[Any], *, at_once: bool = False) -> None:
+        """Put what was admitted into the inbox, or give its place back; have it handled there at once, if wanted."""
         supervisor = self._supervisor
         waiting = supervisor.requested
         if not waiting.taken:
             waiting.requests.append(outcome)
             return
         supervisor.requested = item = Requested([outcome])
-        self._tell(item, outcome)
+        self._tell(item, outcome, at_once=at_once)
 
-    def _tell(self, item: Requested, outcome: PendingOutcome[Any]) -> None:
+    def _tell(self, item: Requested, outcome: PendingOutcome[Any], *, at_once: bool = False) -> None:
         supervisor = self._supervisor
+        inbox = supervisor.inbox
         try:
-            supervisor.inbox.tell(item)
+            if at_once:
+                inbox.tell_at_once(item)
+            else:
+                inbox.tell(item)
         except (MailboxFull, ActorStopped) as refusal:
             item.taken = True
             full = isinstance(refusal, MailboxFull)

@@ -48,6 +48,23 @@ async def test_overloaded_proposers_wait_and_all_finish(seed: int) -> None:
         await cluster.one(b"and it goes on", 3)
 
 
+async def test_a_proposal_that_is_alone_is_decided_on_at_once_and_all_others_share_a_batch() -> None:
+    async with open_log(3, 1) as cluster:
+        node = cluster.node(await cluster.wait_for_one_leader())
+        for _ in range(3):
+            await node.propose(b"alone")
+        written = cluster.disk(node.node_id).batches
+        batches = len(written)
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(node.propose, b"together")
+        assert [len(batch) for batch in written[batches:]] == [1, 9]
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(node.propose, b"together")
+        assert [len(batch) for batch in written[batches + 2 :]] == [10]
+
+
 @seeds(3)
 async def test_many_commands_of_one_proposal_that_do_not_fit_one_message(seed: int) -> None:
     """Their results come back complete and in order, however the parts were committed."""
