@@ -125,7 +125,8 @@ def _nobody(troubles: dict[str, RaftError]) -> RaftError:
 
 def encode(value: dict[str, Any]) -> bytes:
     """A request or a reply as bytes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode(errors="backslashreplace")  # half of a surrogate pair stands in JSON as it does in Python
 
 
 def decode(data: bytes) -> dict[str, Any]:

@@ -133,7 +133,8 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
             known = inside.acquaintances.known(member_id)
             if named == incarnation or (known in ("", incarnation) and not arguments.get("wiped")):
                 return told(node, inside, await _with(node, inside, now, member_id, member, voter=voter))
-            if known != incarnation and inside.transport.statistics().peers[member_id].connected:
+            peer = inside.transport.statistics().peers.get(member_id)  # None: this node itself, which is there
+            if member_id == node.node_id or (known != incarnation and peer is not None and peer.connected):
                 raise StoreReplaced(
                     f"node {member_id!r} is a member, and there, with the store {known}: another process uses its id, "
                     "or has a store put aside. Give each node an id of its own"

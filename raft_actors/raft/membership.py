@@ -39,6 +39,14 @@ def _frozen_ids(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(ids)
 
 
+def _is_text(value: object) -> bool:
+    """Whether it is one that has bytes: half of a surrogate pair, which JSON can spell, has none."""
+    try:
+        return isinstance(value, str) and bool(value.isascii() or value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _frozen_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(sorted(metadata.items())))
 
@@ -61,8 +69,11 @@ class Member:
     priority: int = 0
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.priority <= _MAX_PRIORITY:
-            raise ConfigurationError(f"a member's priority is 0 to {_MAX_PRIORITY:,}, not {self.priority}")
+        if type(self.priority) is not int or not 0 <= self.priority <= _MAX_PRIORITY:
+            raise ConfigurationError(f"a member's priority is 0 to {_MAX_PRIORITY:,}, not {self.priority!r}")
+        for text in (self.address, self.incarnation, *self.metadata, *self.metadata.values()):
+            if not _is_text(text):
+                raise ConfigurationError(f"{text!r} can't be told of a member: it is no text")
         size = (
             len(self.address)
             + len(self.incarnation)
@@ -137,8 +148,8 @@ class Configuration:
         if both:
             raise ConfigurationError(f"{_names(both)} can't be voter and learner at once")
         for member_id in self.ids:
-            if not isinstance(member_id, str) or not 1 <= len(member_id) <= _MAX_ID:
-                raise ConfigurationError(f"member id {member_id!r} must be a string of 1 to {_MAX_ID} characters")
+            if not _is_text(member_id) or not 1 <= len(member_id) <= _MAX_ID:
+                raise ConfigurationError(f"member id {member_id!r} must be a text of 1 to {_MAX_ID} characters")
         known = {member_id: self.members.get(member_id, Member()) for member_id in self.ids}
         object.__setattr__(self, "members", _frozen_members(known))
 

@@ -11,6 +11,7 @@ _NOTABLE = (
     *(b"\x90", b"\x9f", b"\xc4\xff", b"\xc6\xff\xff\xff\xff"),
     *(b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff"),
     *(b"\r\n", b"$-1", b"*1048577\r\n", b"$99999999999999999999\r\n", b"\\x", b'"', b"'", b"%2F", b"%00", b"{node}"),
+    *(b"\\ud800", b"99999", b"-1", b"1e999", b"null", b"[]", b"{}"),
     *("ü".encode(), "\u202e".encode(), b"\xed\xa0\x80"),
 )
 

@@ -288,7 +288,7 @@ def _requests() -> Iterator[bytes]:
 _PACKER_BYTES = 1_200_000  # the buffer of what makes a snapshot
 
 TARGETS: dict[str, Target] = {
-    "redis": Target(_serve, (), tuple(_requests()), memory_factor=200, free_bytes=_PACKER_BYTES),
+    "redis": Target(_serve, (), tuple(_requests()), memory_factor=200, free_bytes=_PACKER_BYTES, inputs_in_test=1_500),
     "apply": Target(_apply, (ValueError,), _COMMANDS, free_bytes=_PACKER_BYTES),
     "key-values": Target(_restore, (ValueError,), _snapshots(), free_bytes=_PACKER_BYTES),
 }

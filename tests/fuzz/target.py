@@ -24,6 +24,7 @@ class Target:
         most_bytes: inputs are no longer.
         memory_factor: how many bytes of memory one byte of input may take.
         free_bytes: what it may take besides, whatever the input.
+        inputs_in_test: how many it is fed in `make test`: about a second of them.
     """
 
     feed: Feed
@@ -32,3 +33,4 @@ class Target:
     most_bytes: int = 4096
     memory_factor: int = 100
     free_bytes: int = 300_000
+    inputs_in_test: int = 3_000

@@ -34,7 +34,7 @@ from raft_actors.transports.tls.failures import TlsFailure, failure_of
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
-from tests.fuzz import clients, service
+from tests.fuzz import clients, operators, service
 from tests.fuzz.target import Target
 from tests.tls.certificates import node_files
 from tests.transports.support import SAMPLES
@@ -224,6 +224,7 @@ _ANSWER = Answer(Verdict.OTHER_CLUSTER, ProtocolRange(3, 4, frozenset({"a"})), "
 TARGETS: dict[str, Target] = (
     service.TARGETS
     | clients.TARGETS
+    | operators.TARGETS
     | {
         "hello": Target(Hello.decode, (ProtocolError,), (_HELLO.encode(), b"RAFT\0\2")),
         "answer": Target(Answer.decode, (ProtocolError,), (_ANSWER.encode(ProtocolRange(3, 4)), b"RAFT\0\2\1")),

@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 
 import attrs
 
-from raft_actors.errors import ChangeRefused
+from raft_actors.errors import ChangeRefused, ConfigurationError
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.gates import Gates
@@ -138,15 +138,18 @@ class Members:
             return None, goal
         if held.index > self._state.commit_index:
             raise ChangeRefused("another change of members is under way, and not committed yet: wait for its end")
-        changed = begin_change(
-            current,
-            voters=request.voters,
-            learners=request.learners,
-            members=request.members,
-            priorities=request.priorities,
-            addresses=request.addresses,
-            caught_up=self.caught_up(now),
-        )
+        try:
+            changed = begin_change(
+                current,
+                voters=request.voters,
+                learners=request.learners,
+                members=request.members,
+                priorities=request.priorities,
+                addresses=request.addresses,
+                caught_up=self.caught_up(now),
+            )
+        except ConfigurationError as error:  # an id or a priority that can't be one
+            raise ChangeRefused(str(error)) from error
         if changed is not None:
             changed = self.gates.opened_for(changed, now)
             self._check(request, goal, held.index, changed, now)

@@ -1,0 +1,152 @@
+"""The target of what operators, and nodes that want to join, ask of a node: up to what a leader makes of it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import attrs
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
+import trio
+from trio.testing import MockClock
+
+from raft_actors.errors import ProtocolError, RaftError
+from raft_actors.node.asking import OperationRefused, decode, encode, opened
+from raft_actors.node.members import MembersStatus, PendingChange, members_of
+from raft_actors.node.operating import OPERATIONS, Operations
+from raft_actors.node.status import NodeStatus
+from raft_actors.raft.effects import ChangeBegun, Refuse
+from raft_actors.raft.inputs import ChangeRequested
+from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.roles import Leader
+from raft_actors.transports.wire.operating import seal, unseal
+from tests.fuzz.target import Target
+from tests.service.support import LoneReplica
+from tests.unit.builders import make_durable, make_leader
+
+
+@attrs.define(eq=False)
+class _Node:
+    """What operations need of a node: this one leads, alone."""
+
+    leader: Leader
+    inside: Any
+    node_id: str = "n1"
+    cluster: Any = attrs.field(factory=lambda: SimpleNamespace(cluster_id="c"))
+
+    def status(self) -> NodeStatus:
+        return LoneReplica(cast("Any", None)).status()
+
+    def statistics(self) -> Any:
+        return SimpleNamespace(transport=SimpleNamespace(peers={}))
+
+    def members(self) -> MembersStatus:
+        return members_of(self.inside)
+
+    async def change_members(self, voters: Any = None, learners: Any = None, **more: Any) -> MembersStatus:
+        """As far as the leader's decision, and its write."""
+        await trio.lowlevel.checkpoint()
+        arguments: dict[str, Any] = {"if_config": None, "promote": True, **more}
+        pending = PendingChange(voters, learners, **arguments)
+        effects = self.leader.handle(ChangeRequested(pending), 0.0)
+        make_durable(self.leader, effects)
+        for effect in effects:
+            if isinstance(effect, Refuse):
+                raise effect.error
+        if not any(isinstance(effect, ChangeBegun) for effect in effects):
+            raise AssertionError("neither begun nor refused")
+        return self.members()
+
+    async def transfer_leadership(self, to: str | None) -> str:
+        await trio.lowlevel.checkpoint()
+        return to or "n2"
+
+    async def take_snapshot(self) -> SnapshotMetadata:
+        await trio.lowlevel.checkpoint()
+        return SnapshotMetadata(3, 2)
+
+
+def _node() -> _Node:
+    leader = make_leader(voters=1)
+    inside = SimpleNamespace(
+        node_id="n1",
+        initial_voters=("n1",),
+        role=leader,
+        clock=SimpleNamespace(now=lambda: 0.0),
+        changed=trio.lowlevel.ParkingLot(),
+        acquaintances=SimpleNamespace(known=lambda _member: ""),
+        transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
+        recovered_state=lambda: leader.state,
+    )
+    return _Node(leader, inside)
+
+
+def _operate(data: bytes) -> object:
+    """Whatever is asked is answered, in a way that whoever asked understands.
+
+    Changes at random hardly ever leave JSON as JSON, so it is made from msgpack: of what is left of that.
+    """
+    request = unseal(data)
+    if request[:1] not in b"{[":
+        request = json.dumps(_unpacked(request), default=str, skipkeys=True).encode()
+    try:
+        decode(request)
+    except ProtocolError:
+        return None
+    node = _node()
+    operations = Operations(cast("Any", node), node.inside)
+    reply = trio.run(operations.answer, request, "somebody", clock=MockClock(autojump_threshold=0))
+    try:
+        return opened(unseal(seal(reply)))
+    except OperationRefused as refused:
+        if refused.kind not in _ERRORS:
+            raise AssertionError(f"{refused.kind} is no error of ours") from refused
+        return refused
+    except ProtocolError as error:
+        raise AssertionError("who asked does not understand the reply") from error
+
+
+def _unpacked(data: bytes) -> Any:
+    unpacker: Any = msgpack.Unpacker(unicode_errors="surrogateescape", strict_map_key=False)
+    unpacker.feed(data)
+    try:
+        return next(unpacker)
+    except Exception as error:  # msgpack raises whatever the bytes provoke
+        raise ProtocolError("no request") from error
+
+
+def _all_errors(cls: type[BaseException]) -> set[type[BaseException]]:
+    return {cls}.union(*map(_all_errors, cls.__subclasses__()))
+
+
+_ERRORS = {error.__name__ for error in _all_errors(RaftError)}
+
+
+_ARGUMENTS = {
+    "id": "n2",
+    "to": "n2",
+    "address": "n2:1",
+    "metadata": {"zone": "a"},
+    "incarnation": "0123",
+    "features": ["priority"],
+    "priority": 7,
+    "voter": False,
+    "wiped": True,
+}
+
+
+def _requests() -> tuple[bytes, ...]:
+    """Each operation, of somebody new and of the one that there is; as JSON and as what it is made from."""
+    pack: Any = msgpack.packb
+    asked = [
+        {"cluster": "c", "do": name, "with": _ARGUMENTS | {"id": member}}
+        for name in OPERATIONS
+        for member in ("n1", "n2")
+    ]
+    return *(seal(pack(request)) for request in asked), *(seal(encode(request)) for request in asked[:2])
+
+
+TARGETS: dict[str, Target] = {
+    "operation": Target(_operate, (ProtocolError,), _requests(), free_bytes=1_500_000, inputs_in_test=500),
+}
