@@ -125,14 +125,24 @@ def measure(size: Size, say: Callable[[str], None] = lambda _: None) -> dict[str
     }
 
 
+def _newest_commit() -> tuple[str, str]:
+    """The newest commit and its subject, of those who have the project with its history."""
+    git = ["git", "log", "-1", "--format=%h %s"]
+    try:
+        done = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):  # there is no git, or no history
+        return "unknown", ""
+    commit, _, subject = done.stdout.strip().partition(" ")
+    return commit, subject
+
+
 def append(file: Path, figures: dict[str, float], size: Size) -> list[dict[str, Any]]:
     """Add a line, with what it was measured on; return all of them."""
-    git = ["git", "log", "-1", "--format=%h %s"]
-    commit, _, subject = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout.partition(" ")
+    commit, subject = _newest_commit()
     line = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit,
-        "subject": subject.strip(),
+        "subject": subject,
         **{name: float(f"{value:.4g}") for name, value in figures.items()},
         "size": attrs.asdict(size),
         "python": platform.python_version(),

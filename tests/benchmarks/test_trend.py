@@ -30,6 +30,13 @@ def test_each_run_adds_a_line_and_plots_all(
     assert f"since {lines[0]['commit']}" in capsys.readouterr().out
 
 
+def test_without_history_no_commit_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    size = trend.Size(seeds=1, batches=1, rounds=1)
+    (line,) = trend.append(tmp_path / "trend.jsonl", {"seeds_per_cpu_s": 1.0}, size)
+    assert line["commit"] == "unknown"
+
+
 def test_the_diary_can_be_read() -> None:
     lines = [json.loads(text) for text in trend.FILE.read_text(encoding="utf-8").splitlines()]
     assert lines
