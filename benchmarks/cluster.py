@@ -126,6 +126,7 @@ class Cluster:
 
     Attributes:
         workers: those that run, by node.
+        spare: where nodes can be reached that may join: both addresses of each.
     """
 
     engine: Engine
@@ -135,29 +136,47 @@ class Cluster:
     addresses: dict[str, str]
     clients: dict[str, str]
     workers: dict[str, Worker] = attrs.field(factory=dict[str, Worker])
+    spare: dict[str, tuple[str, str]] = attrs.field(factory=dict[str, tuple[str, str]])
 
     async def start(self, node: str) -> Worker:
         """Start one node's process, and the node in it."""
-        folder = self.folder / node
-        folder.mkdir(exist_ok=True)
         if self.options.get("tls"):
             make_certificates(self.folder / "certificates", self.addresses)
+        worker = await self.open_worker(node)
+        await self._run_node(worker, "start", addresses=self.addresses, clients=self.clients)
+        return worker
+
+    async def open_worker(self, node: str) -> Worker:
+        """Start a process in which no node runs yet."""
+        folder = self.folder / node
+        folder.mkdir(exist_ok=True)
         log = self.folder / f"{node}.log"
         with log.open("ab") as stderr:
             process = await _open_process(self.engine.command(), stderr)
-        worker = Worker(node, f"{self.engine.label} {node}", process, folder, log)
-        self.workers[node] = worker
+        worker = self.workers[node] = Worker(node, f"{self.engine.label} {node}", process, folder, log)
+        return worker
+
+    async def join(self, worker: Worker, through: str) -> None:
+        """Have a spare node's process join the cluster through a member, and wait until it votes."""
+        raft, client = self.spare[worker.node]
+        self.addresses[worker.node], self.clients[worker.node] = raft, client
+        await self._run_node(worker, "join", addresses=self.addresses, clients=self.clients, through=through)
+
+    async def remove(self, worker: Worker, through: Worker) -> None:
+        """Let a member go, and end its process."""
+        await through.call(
+            "remove", node=worker.node, addresses=self.addresses, clients=self.clients, through=through.node
+        )
+        del self.addresses[worker.node], self.clients[worker.node]
+        await self.stop(worker)
+
+    async def _run_node(self, worker: Worker, command: str, **more: Any) -> None:
+        options = {**self.engine.options, **self.options}
+        folder = str(worker.folder)
         answer = await worker.call(
-            "start",
-            node=node,
-            addresses=self.addresses,
-            clients=self.clients,
-            folder=str(folder),
-            storage=self.storage,
-            options={**self.engine.options, **self.options},
+            command, node=worker.node, folder=folder, storage=self.storage, options=options, **more
         )
         worker.pids += answer.get("pids", [])
-        return worker
 
     async def start_all(self) -> None:
         """Start every node that does not run. Of several that fail, one's error is enough."""
@@ -276,24 +295,34 @@ def free_ports(count: int) -> list[int]:
 
 @asynccontextmanager
 async def open_cluster(
-    engine: Engine, *, nodes: int, storage: str, folder: Path, options: Mapping[str, Any] | None = None
+    engine: Engine,
+    *,
+    nodes: int,
+    storage: str,
+    folder: Path,
+    options: Mapping[str, Any] | None = None,
+    spare: int = 0,
 ) -> AsyncGenerator[Cluster, None]:
     """Start a cluster, and leave nothing of it behind. Its folder is made in `folder`.
+
+    `spare`: how many further nodes may join it later.
 
     Raises:
         WorkerFailed: it did not start.
         EngineMissing: the engine is not installed.
     """
-    ports = free_ports(2 * nodes)
-    names = [f"n{number}" for number in range(1, nodes + 1)]
+    ports = [f"127.0.0.1:{port}" for port in free_ports(2 * (nodes + spare))]
+    pairs = list(zip(ports[::2], ports[1::2], strict=True))
+    names = [f"n{number}" for number in range(1, nodes + spare + 1)]
     where = Path(tempfile.mkdtemp(prefix="cluster-", dir=folder))
     cluster = Cluster(
         engine=engine,
         storage=storage,
         folder=where,
         options=options or {},
-        addresses={name: f"127.0.0.1:{port}" for name, port in zip(names, ports[:nodes], strict=True)},
-        clients={name: f"127.0.0.1:{port}" for name, port in zip(names, ports[nodes:], strict=True)},
+        addresses={name: pair[0] for name, pair in zip(names, pairs[:nodes], strict=False)},
+        clients={name: pair[1] for name, pair in zip(names, pairs[:nodes], strict=False)},
+        spare=dict(zip(names[nodes:], pairs[nodes:], strict=True)),
     )
     try:
         await cluster.start_all()

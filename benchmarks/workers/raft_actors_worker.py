@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,29 @@ import attrs
 import trio
 from typing_extensions import override
 
+from benchmarks.workers.ledger import Ledger, Proposers
 from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
-from raft_actors import ClusterConfig, LeadershipLost, Node, NodeConfig, NotLeader, RoleName, StateMachine, open_node
+from raft_actors import (
+    ChangePhase,
+    ClusterConfig,
+    Join,
+    LeadershipLost,
+    Node,
+    NodeConfig,
+    NotLeader,
+    RoleName,
+    StateMachine,
+    open_client,
+    open_node,
+)
+from raft_actors.node.asking import ask_cluster
 from raft_actors.persistence import MemoryStorage, SqliteStorage
 from raft_actors.transports import TcpTransport, TlsConfig
 
 _RETRY_S = 0.002
+_POLL_S = 0.01
+_PATIENCE_S = 60.0
+_CLUSTER = "benchmark"
 _FILL_TASKS = 4
 _FILL_BYTES = 256 * 1024
 _CHUNK_COMMANDS = 1024
@@ -81,10 +98,13 @@ class Keep(StateMachine[bytes, int]):
 
 @attrs.define
 class Worker:
-    """One node, and what the driver may ask of it."""
+    """One node, or a client, and what the driver may ask of it."""
 
     stack: contextlib.AsyncExitStack
+    nursery: trio.Nursery
     folder: str = ""
+    _proposers: Proposers | None = None
+    _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
 
     @property
@@ -96,45 +116,110 @@ class Worker:
 
     async def handle(self, request: Request) -> Reply:
         """Do what the driver asks."""
-        match request["command"]:
-            case "start":
-                return await self.start(request)
-            case "status":
-                return self.status()
-            case "load":
-                return await self.load(request)
-            case "fill":
-                return await self.fill(request)
-            case "first_commit":
-                return await self.first_commit()
-            case "snapshot":
-                return {"index": (await self.node.take_snapshot()).index}
-            case "stop":
-                await self.stack.aclose()
-                return {}
-            case unknown:
-                raise ValueError(f"unknown command {unknown!r}")
+        commands: dict[str, Callable[[Request], Awaitable[Reply]]] = {
+            "start": self.start,
+            "status": self.status,
+            "load": self.load,
+            "fill": self.fill,
+            "first_commit": self.first_commit,
+            "snapshot": self.snapshot,
+            "ready": self.ready,
+            "join": self.join,
+            "remove": self.remove,
+            "begin": self.begin,
+            "end": self.end,
+            "ledger": self.ledger,
+            "stop": self.stop,
+        }
+        command = commands.get(request["command"])
+        if command is None:
+            raise ValueError(f"unknown command {request['command']!r}")
+        return await command(request)
 
     async def start(self, request: Request) -> Reply:
         """Open the node."""
+        await self._open(request, ClusterConfig(cluster_id=_CLUSTER, voters=request["addresses"]))
+        return {}
+
+    async def join(self, request: Request) -> Reply:
+        """Open the node as one that joins, and wait until it votes."""
+        addresses = request["addresses"]
+        join = Join(addresses=[addresses[request["through"]]], address=addresses[request["node"]])
+        await self._open(request, ClusterConfig(_CLUSTER), join)
+        members = self.node.members
+        while not (request["node"] in members().voters and members().phase is ChangePhase.STABLE):  # noqa: ASYNC110
+            await trio.sleep(_POLL_S)  # what its log says is no event
+        return {}
+
+    async def remove(self, request: Request) -> Reply:
+        """Have a member go, with the help of whoever leads."""
+        ask, through = TcpTransport("127.0.0.1:0").ask, request["addresses"][request["through"]]
+        await ask_cluster(ask, [through], "remove", cluster_id=_CLUSTER, patience_s=_PATIENCE_S, id=request["node"])
+        return {}
+
+    async def begin(self, request: Request) -> Reply:
+        """Be a client, whose proposers go on until `end`."""
+        client = await self.stack.enter_async_context(
+            open_client(list(request["addresses"].values()), Ledger, cluster=_CLUSTER, patience_s=_PATIENCE_S)
+        )
+        proposers = self._proposers = Proposers(client.propose, request["payload"])
+
+        async def run() -> None:
+            await proposers.run(request["proposers"])
+            self._ended.set()
+
+        self.nursery.start_soon(run)
+        return {}
+
+    async def end(self, _: Request) -> Reply:
+        """Let each proposer have its last answer, and say what came of it."""
+        if self._proposers is None:
+            raise ValueError("not begun")
+        self._proposers.over = True
+        await self._ended.wait()
+        return self._proposers.result()
+
+    async def ledger(self, _: Request) -> Reply:
+        """How many commands of each proposer were applied, after all that were acknowledged."""
+        machine = await self.node.read(lambda machine: machine)
+        if isinstance(machine, Ledger):
+            return machine.told()
+        raise ValueError("started without the option “ledger”")
+
+    async def _open(self, request: Request, cluster: ClusterConfig, join: Join | None = None) -> None:
         options: dict[str, Any] = dict(request["options"])
         machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
+        if options.pop("ledger", False):
+            machine = Ledger()
         self.folder = request["folder"]
         tls = _tls(Path(self.folder).parent / "certificates", request["node"]) if options.pop("tls", False) else None
         storage = MemoryStorage() if request["storage"] == "memory" else SqliteStorage(Path(self.folder) / "node.db")
         self._node = await self.stack.enter_async_context(
             open_node(
                 request["node"],
-                cluster=ClusterConfig(cluster_id="benchmark", voters=request["addresses"]),
+                cluster=cluster,
                 state_machine=machine,
                 storage=storage,
                 transport=TcpTransport(request["addresses"][request["node"]], tls=tls),
                 config=NodeConfig(**options),
+                join=join or False,
             )
         )
+
+    async def ready(self, _: Request) -> Reply:
+        """Nothing."""
         return {}
 
-    def status(self) -> Reply:
+    async def stop(self, _: Request) -> Reply:
+        """End the node."""
+        await self.stack.aclose()
+        return {}
+
+    async def snapshot(self, _: Request) -> Reply:
+        """Take a snapshot."""
+        return {"index": (await self.node.take_snapshot()).index}
+
+    async def status(self, _: Request) -> Reply:
         """What the driver needs to know."""
         status = self.node.status()
         return {
@@ -204,7 +289,7 @@ class Worker:
                 nursery.start_soon(propose)
         return {"commits": commits, "seconds": clock() - began}
 
-    async def first_commit(self) -> Reply:
+    async def first_commit(self, _: Request) -> Reply:
         """Commit one command, as soon as this node leads."""
         while True:
             try:
@@ -221,8 +306,9 @@ def _tls(folder: Path, node: str) -> TlsConfig:
 
 async def main() -> None:
     """Serve the driver."""
-    async with contextlib.AsyncExitStack() as stack:
-        await serve(Worker(stack).handle)
+    async with trio.open_nursery() as nursery, contextlib.AsyncExitStack() as stack:
+        await serve(Worker(stack, nursery).handle)
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,12 @@ A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "
   await, or in flight per proposer). → see `Window.result`.
 - `fill`: commits, payload, as fast as may be. → commits, seconds.
 - `first_commit`: try to commit one command until it works. → at_ns, of the clock that `time.time_ns` reads.
+- `ready`: nothing; the process runs.
+- `join`: as `start`, with `through` (whom to ask): be one that joins a running cluster; answers when it votes.
+- `remove`: node, addresses, clients, through: let a member go.
+- `begin`: addresses, clients, proposers, payload: be a client of a cluster, not a node, with so many proposers that
+  each propose and wait, until `end`. → see `ledger.Proposers.result`.
+- `ledger`: → applied (proposer → how many of its commands), where it was started with the option `ledger`.
 - `stop`: end in an orderly way.
 
 A worker whose standard input ends stops at once, so none outlives its driver.

@@ -33,16 +33,23 @@ type worker struct {
 	endpoint string
 	folder   string
 	clients  []*clientv3.Client
+
+	proposers *proposers
 }
 
 func (w *worker) start(request *wire.Request) (wire.Reply, error) {
-	w.folder = request.Folder
-	w.endpoint = "http://" + request.Clients[request.Node]
-	peer := "http://" + request.Addresses[request.Node]
 	var members []string
 	for node, address := range request.Addresses {
 		members = append(members, node+"=http://"+address)
 	}
+	return w.run(request, strings.Join(members, ","), "new")
+}
+
+// run starts the server, as one of these members of a new cluster or an existing one.
+func (w *worker) run(request *wire.Request, members string, state string) (wire.Reply, error) {
+	w.folder = request.Folder
+	w.endpoint = "http://" + request.Clients[request.Node]
+	peer := "http://" + request.Addresses[request.Node]
 	w.server = exec.Command("etcd",
 		"--name", request.Node,
 		"--data-dir", w.folder,
@@ -50,7 +57,8 @@ func (w *worker) start(request *wire.Request) (wire.Reply, error) {
 		"--initial-advertise-peer-urls", peer,
 		"--listen-client-urls", w.endpoint,
 		"--advertise-client-urls", w.endpoint,
-		"--initial-cluster", strings.Join(members, ","),
+		"--initial-cluster", members,
+		"--initial-cluster-state", state,
 		"--initial-cluster-token", "benchmark",
 		"--quota-backend-bytes", "8589934592",
 		"--max-txn-ops", fmt.Sprint(maxTxnOps),
@@ -189,6 +197,18 @@ func (w *worker) handle(request *wire.Request) (wire.Reply, error) {
 		return w.fill(request)
 	case "first_commit":
 		return w.firstCommit(), nil
+	case "ready":
+		return nil, nil
+	case "join":
+		return w.join(request)
+	case "remove":
+		return nil, w.remove(request)
+	case "begin":
+		return nil, w.begin(request)
+	case "end":
+		return w.end(), nil
+	case "ledger":
+		return w.ledger()
 	case "stop":
 		return nil, w.stop()
 	}

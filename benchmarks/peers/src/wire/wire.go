@@ -21,6 +21,7 @@ import (
 type Request struct {
 	Command   string                 `json:"command"`
 	Node      string                 `json:"node"`
+	Through   string                 `json:"through"`
 	Addresses map[string]string      `json:"addresses"`
 	Clients   map[string]string      `json:"clients"`
 	Folder    string                 `json:"folder"`
