@@ -15,7 +15,7 @@ from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.testing.campaigns import Action
 from raft_actors.testing.fault_context import FaultContext
 
-_MOST_VOTERS = 5
+_MOST_VOTERS = 7
 _MOST_LEARNERS = 2
 
 #: How long whoever has asked for a change waits for its end, on average. It goes on all the same.

@@ -12,6 +12,8 @@ from raft_actors.raft.membership import Member
 from tests.cluster.membership import change, joint_at, newcomers, until
 from tests.cluster.support import Commands, open_log, seeds, snapshotting
 
+TEN = [f"n{number}" for number in range(1, 11)]
+
 SETS = [
     ({"n1"}, {"n1", "n2", "n3"}),
     ({"n1", "n2", "n3"}, {"n1"}),
@@ -20,6 +22,7 @@ SETS = [
     ({"n1", "n2"}, {"n3"}),
     ({"n1", "n2", "n3"}, {"n1", "n2", "n3", "n4", "n5"}),
     ({"n1", "n2", "n3", "n4", "n5"}, {"n5"}),
+    ({*TEN[:7]}, {*TEN[3:]}),
 ]
 
 

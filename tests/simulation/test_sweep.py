@@ -33,6 +33,16 @@ def test_seeds_in_which_nodes_change_their_version() -> None:
     assert changes >= 5
 
 
+def test_seven_members_come_and_go() -> None:
+    """All that there are may vote, so that a majority is four, of each half."""
+    changes = 0
+    for seed in (1, 2, 4):
+        report = run_seed(seed, Options(seconds=SECONDS, nodes=7, profile="members"))
+        assert report.ok, f"{words(report)} --profile members"
+        changes += report.actions.get("change_members", 0) + report.actions.get("swap_member", 0)
+    assert changes >= 5
+
+
 def test_without_faults_clients_are_served_all_the_time() -> None:
     report = run_seed(1, Options(nodes=5, seconds=10.0, faults=False))
     assert report.ok, words(report)
