@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import shutil
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing import CheckFailed, check_state_machine
-from tests.state_machines import broken_apply, broken_snapshots
+from tests.state_machines import broken_apply, broken_elsewhere, broken_snapshots
 from tests.state_machines.broken_apply import KnowsTheHost, RaisesHalfWay
 from tests.state_machines.right import COMMANDS, RIGHT, AnswersAtoms, KeepsASet, Right
+from tests.state_machines.unusual import GIVEN, UNUSUAL, LetsKeysExpire, LooksAround, Plain, Put
 
 BROKEN = broken_apply.BROKEN | broken_snapshots.BROKEN
 #: What only another process shows.
@@ -34,6 +37,56 @@ def test_what_differs_between_processes_is_found(machine: Any) -> None:
     assert caught.value.broken == ELSEWHERE, str(caught.value)
 
 
+@pytest.mark.parametrize("machine", broken_elsewhere.BROKEN)
+def test_a_mistake_that_the_given_commands_alone_do_not_show_is_found(machine: Any) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check_state_machine(machine, GIVEN, processes=False)
+    assert caught.value.broken == broken_elsewhere.BROKEN[machine], str(caught.value)
+
+
+@pytest.mark.parametrize("machine", broken_elsewhere.BROKEN_IN_PROCESSES)
+def test_what_apply_looks_at_besides_its_command_is_found(machine: Any) -> None:
+    if machine is broken_elsewhere.WritesForTheUser and shutil.which("localedef") is None:
+        pytest.skip("no localedef here to make a locale with")
+    with pytest.raises(CheckFailed) as caught:
+        check_state_machine(machine, GIVEN, extra_commands=0)
+    locale.setlocale(locale.LC_NUMERIC, "C")
+    assert caught.value.broken == broken_elsewhere.BROKEN_IN_PROCESSES[machine], str(caught.value)
+
+
+@pytest.mark.parametrize("machine", UNUSUAL)
+def test_an_unusual_machine_passes(machine: Any) -> None:
+    check_state_machine(machine, GIVEN, processes=machine is LooksAround)
+
+
+def test_the_application_s_own_queries_are_answered_alike() -> None:
+    check_state_machine(Plain, GIVEN, queries=[lambda machine: sorted(machine.data)], processes=False)
+    with pytest.raises(CheckFailed, match=r"^query <built-in function id>"):
+        check_state_machine(Plain, GIVEN, queries=[id], processes=False)
+
+
+def test_commands_of_its_own_making_can_be_left_out() -> None:
+    check_state_machine(broken_elsewhere.SplitsAtSpaces, GIVEN, processes=False, extra_commands=0)
+    with pytest.raises(CheckFailed, match=r"\(the commands: the given commands, and again with ' \\n.* appended"):
+        check_state_machine(broken_elsewhere.SplitsAtSpaces, GIVEN, processes=False)
+
+
+def test_text_that_the_machine_refuses_is_not_tried() -> None:
+    class TakesNoSpaces(broken_elsewhere.SplitsAtSpaces):
+        def put(self, key: str, value: bytes) -> None:
+            if " " in key:
+                raise ValueError("a key is one word")
+            super().put(key, value)
+
+    check_state_machine(TakesNoSpaces, GIVEN, processes=False)
+
+
+def test_log_time_goes_on_in_the_given_commands_too() -> None:
+    check_state_machine(LetsKeysExpire, [Put("a", b"1")] * 3, processes=False, extra_commands=0)
+    with pytest.raises(CheckFailed, match="as commands of sessions, with log time going on"):
+        check_state_machine(broken_elsewhere.ForgetsDeadlines, GIVEN, processes=False, extra_commands=0)
+
+
 @pytest.mark.parametrize("machine", RIGHT)
 def test_a_right_machine_passes(machine: Any) -> None:
     check_state_machine(machine, COMMANDS, processes=machine in (Right, KeepsASet, AnswersAtoms))
@@ -43,7 +96,7 @@ def test_a_right_machine_passes_with_drawn_commands() -> None:
     @settings(max_examples=20, deadline=None)
     @given(st.lists(st.sampled_from(COMMANDS), min_size=1, max_size=8))
     def check(commands: list[bytes]) -> None:
-        check_state_machine(Right, commands, processes=False)
+        check_state_machine(Right, commands, processes=False, extra_commands=0)
 
     check()
 
@@ -52,7 +105,7 @@ def test_drawn_commands_find_a_mistake_that_few_show() -> None:
     @settings(max_examples=100, deadline=None, database=None)
     @given(st.lists(st.sampled_from([b"set a 1", b"get a", b"bad x"]), min_size=1, max_size=8))
     def check(commands: list[bytes]) -> None:
-        check_state_machine(RaisesHalfWay, commands, processes=False)
+        check_state_machine(RaisesHalfWay, commands, processes=False, extra_commands=0)
 
     with pytest.raises(CheckFailed, match=r"command 0 \(b'bad x'\), which raised ValueError"):
         check()

@@ -7,7 +7,7 @@ surroundings, and with snapshots and restores between them; all must answer alik
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -15,245 +15,306 @@ import attrs
 from raft_actors.errors import ConfigurationError
 from raft_actors.state_machine import StateMachine
 from raft_actors.testing.failure import CheckFailed
-from raft_actors.testing.kept_snapshots import difference
-from raft_actors.testing.state_machines.children import run_in_other_processes
-from raft_actors.testing.state_machines.sameness import fields_of, is_same
+from raft_actors.testing.state_machines.apart import run_apart
+from raft_actors.testing.state_machines.children import Children, Report
+from raft_actors.testing.state_machines.comparison import Comparison, Query, ask, made, short
+from raft_actors.testing.state_machines.more_commands import drawn, with_other_text, with_time
+from raft_actors.testing.state_machines.queries import made_up_queries
+from raft_actors.testing.state_machines.reads import variables_read
+from raft_actors.testing.state_machines.sameness import is_same
 from raft_actors.testing.state_machines.surroundings import moved_clock
-from raft_actors.testing.state_machines.trial import Make, Raised, Trial
+from raft_actors.testing.state_machines.trial import Raised, Step, Trial, copied
 
 _CHUNK_SIZES: tuple[int | None, ...] = (1, 7, None)
 _DAYS = 400
-_MOST_CUTS = 6
 _MOST_RAISING = 8
+#: At a command or two more or less than another one, and far from it.
+_LAGS = (0, 1, 3)
+_FEW_CUTS = 4
+#: So many states are compared after a restore, one command after the other.
+_NEXT = 6
 
 
 def check_state_machine(
     make: Callable[[], StateMachine[Any, Any]],
     commands: Iterable[Any],
     *,
+    queries: Iterable[Callable[[Any], Any]] = (),
     processes: bool = True,
     raising_changes_state: bool = False,
+    extra_commands: int = 300,
 ) -> None:
     """Apply commands to several instances of a state machine, in every way in which replicas may come to apply them.
 
-    It looks for what makes replicas differ: a clock, randomness, hashes, the host; state that instances share; a
-    snapshot that changes while it is drawn, or changes the state; a `restore` that forgets something, keeps something,
-    or counts on how the snapshot is cut; a command that raises half-way; an answer that changes later; a `state_digest`
-    that differs where states don't. It finds what these commands bring about, by answers and snapshots: so give some
-    that use everything the machine can do, and some hundred where it does something only rarely, which takes a few
-    seconds. It does not see `pass_time`, queries that change the state, timers and files. In a Hypothesis test, pass
-    `processes=False` and drawn commands.
+    It looks for what makes replicas differ: a clock, randomness, hashes, the host, files and environment variables that
+    `apply` reads; threads that it starts; state that instances share; a snapshot that changes while it is drawn, or
+    changes the state; a `restore` that forgets something, keeps something, or counts on how the snapshot is cut; a
+    command that raises half-way; an answer that changes later; a query that changes the state; a `state_digest` that
+    differs where states don't. Where the machine has a `pass_time`, log time goes on between the commands, too.
+
+    It finds what the commands bring about, by answers and snapshots: so give some that use everything the machine can
+    do. Of them it makes `extra_commands` more: the same in other order and number, and some with longer text. What it
+    takes is a few seconds. In a Hypothesis test, pass `processes=False`, `extra_commands=0` and drawn commands.
 
     Args:
         make: makes a new machine with its first state; the class itself, most often.
         commands: to apply, in order; the machine's `commands` must be able to encode them.
-        processes: also apply them in two child processes, with other hashes, clocks, time zones and host names. `make`
-            and the commands' classes must then be importable there: no lambdas, nothing defined inside a function.
+        queries: called with a machine, as `Node.read` does; their answers are a part of what must be alike. Those that
+            `attrs_queries` was given are tried all the same, to see that they change nothing.
+        processes: also apply them in two child processes, with other hashes, clocks, time zones and host names, where
+            files and threads show. `make` and the commands' classes must then be importable there: no lambdas, nothing
+            defined inside a function.
         raising_changes_state: whether a command whose `apply` raises may change the state all the same.
+        extra_commands: how many more to draw of the given ones; 0: no others than those given, either.
 
     Raises:
         CheckFailed: replicas would part ways; the text says over what.
         ConfigurationError: the check can't be made: there are no commands, or `make` is nothing to make machines with.
         TypeError: a command can't be encoded.
     """
-    check = _Check.prepare(make, commands)
-    for look in (
-        check.a_snapshot_can_be_taken_twice,
-        check.instances_share_nothing,
-        check.the_clock_does_not_matter,
-        check.answers_stay_as_they_were,
-        check.snapshots_change_nothing,
-        check.snapshots_are_of_their_moment,
-        check.a_restored_machine_goes_on_alike,
-    ):
-        look()
-    if not raising_changes_state:
-        check.a_raising_command_changes_nothing()
-    if processes:
-        check.other_processes_agree()
+    given = list(commands)
+    asked = list(queries)
+
+    async def run() -> None:
+        check = _Check.of(make, given, asked)
+        await check.look(raising_changes_state=raising_changes_state)
+        if extra_commands > 0:
+            await check.look_at_more(given, extra_commands)
+        if processes:
+            await check.other_processes_agree()
+
+    run_apart(run)
 
 
 @attrs.define
-class _Check:
-    """The commands as bytes, and what a first machine made of them.
+class _Check(Comparison):
+    """What is looked at.
 
     Attributes:
-        shown: how each command reads in a report.
-        first: the machine that applied all commands twice in a row, without a snapshot in between.
-        new: the snapshot of a new machine, drawn before any other had applied anything.
-        whole: the snapshot of a machine after the commands were applied once.
-        modules: where names of clocks may have been imported to.
+        harmless: queries that must not change the state, whatever they answer.
+        timed: log time matters to the machine.
     """
 
-    make: Make
-    commands: list[bytes]
-    shown: list[str]
-    first: Trial
-    new: bytes
-    whole: bytes
-    modules: set[str]
+    harmless: list[Query] = attrs.field(factory=list[Query])
+    timed: bool = False
 
     @classmethod
-    def prepare(cls, make: Make, commands: Iterable[Any]) -> _Check:
-        given = list(commands)
+    def of(cls, make: Any, given: Sequence[Any], asked: list[Query]) -> _Check:
         if not given:
             raise ConfigurationError("check_state_machine needs commands to apply")
-        machine = _made(make)
-        data = [machine.commands.encode(command) for command in given]
-        new = Trial(machine, "a new instance").snapshot()
-        first = Trial(_made(make), "the first instance").apply_all(data).apply_all(data)
-        whole = Trial(_made(make), "an instance").apply_all(data).snapshot()
+        machine = made(make)
+        steps = [Step(machine.commands.encode(command)) for command in given]
         modules = {kind.__module__ for kind in type(machine).__mro__} | {type(command).__module__ for command in given}
         modules -= {"builtins", "abc", "typing", StateMachine.__module__}
-        return cls(make, data, [_short(command) for command in given], first, new, whole, modules)
+        harmless = [*asked, *made_up_queries(machine.queries, given)]
+        kind: Any = type(machine)
+        timed = kind.pass_time is not vars(StateMachine)["pass_time"]
+        return cls(make, steps, [short(command) for command in given], modules, asked, harmless, timed)
 
-    # --- comparing -------------------------------------------------------------------------------------------
+    async def look(self, *, raising_changes_state: bool) -> None:
+        """Look at the given commands from all sides."""
+        await self.a_snapshot_can_be_taken_twice()
+        await self.instances_share_nothing()
+        self.instances_by_turns_answer_alike()
+        await self.the_clock_does_not_matter()
+        self.answers_stay_as_they_were()
+        self.snapshots_change_nothing()
+        await self.queries_change_nothing()
+        await self.snapshots_are_of_their_moment()
+        await self.a_restored_machine_goes_on_alike()
+        if not raising_changes_state:
+            await self.a_raising_command_changes_nothing()
+        if self.timed:
+            await self._look_at(with_time(self.steps), self.shown, "as commands of sessions, with log time going on")
 
-    def trial(self, name: str) -> Trial:
-        """A new machine."""
-        return Trial(_made(self.make), name)
+    async def look_at_more(self, given: Sequence[Any], count: int) -> None:
+        """Look at commands like those given."""
+        encode = made(self.make).commands.encode
+        more = drawn(given, count)
+        steps = [Step(encode(command)) for command in more]
+        how = f"{count} drawn from the given commands, in another order"
+        await self._look_at(with_time(steps) if self.timed else steps, [short(command) for command in more], how)
+        for appended, others in with_other_text(given):
+            accepted = self._accepted(others)
+            if accepted:
+                steps = [*self.steps, *(step for step, _ in accepted)]
+                shown = [*self.shown, *(text for _, text in accepted)]
+                await self._look_at(steps, shown, f"the given commands, and again with {appended} appended to all text")
 
-    def cuts(self) -> Iterator[int]:
-        """After how many commands to take a snapshot: none, all, and some between."""
-        count = len(self.commands)
-        yield from sorted({0, 1, count, *(count * part // (_MOST_CUTS - 2) for part in range(1, _MOST_CUTS - 2))})
+    def _accepted(self, commands: Iterable[Any]) -> list[tuple[Step, str]]:
+        """Those that the machine takes: what it refuses was no command of the application."""
+        accepted: list[tuple[Step, str]] = []
+        trial = self.trial("one with other text").apply_all(self.steps)
+        for command in commands:
+            try:
+                step = Step(trial.machine.commands.encode(command))
+                if not isinstance(trial.apply(step), Raised):
+                    accepted.append((step, short(command)))
+            except (CheckFailed, TypeError):
+                trial = self.trial("one with other text").apply_all(self.steps)
+        return accepted
 
-    def same_answers(self, trial: Trial, begin: int, broken: str) -> None:
-        """Compare what a machine has answered with what the first one did from command number `begin` on."""
-        for offset, answer in enumerate(trial.kept):
-            number = begin + offset
-            expected = self.first.kept[number]
-            if not is_same(answer, expected):
-                raise CheckFailed(
-                    f"{self.command(number)}: the first instance answered {_short(expected)}, {trial.name} "
-                    f"{_short(answer)}",
-                    broken,
-                )
-
-    def same_state(self, one: bytes, other: bytes, of: str, broken: str) -> None:
-        """Compare two snapshots, by what they restore where their bytes differ."""
-        if one == other:
-            return
-        restored = [self.trial("a machine restored to compare states").restore(data, None) for data in (one, other)]
-        ours, theirs = (fields_of(trial.machine) for trial in restored)
-        if ours and is_same(ours, theirs):
-            return  # the same state, written in another order
-        raise CheckFailed(f"a snapshot differs from that of {of}: {difference(one, other)}", broken)
-
-    def same_digest(self, one: Trial, other: Trial) -> None:
-        """Compare what two machines of one state tell as its digest, where they tell any."""
-        ours, theirs = one.digest(), other.digest()
-        if ours != theirs:
-            raise CheckFailed(
-                f"{one.name} has the state_digest {_short(ours)}, and with the same state {other.name} has "
-                f"{_short(theirs)}: nodes would end over it",
-                "equal states have equal digests",
-            )
-
-    def command(self, number: int) -> str:
-        """What a report calls a command."""
-        count = len(self.commands)
-        again = ", applied once more" if number >= count else ""
-        return f"command {number % count} ({self.shown[number % count]}{again})"
+    async def _look_at(self, steps: list[Step], shown: list[str], how: str) -> None:
+        try:
+            check = _Check(self.make, steps, shown, self.modules, self.asked, self.harmless)
+            await check.instances_share_nothing()
+            for cut in check.cuts(_FEW_CUTS):
+                taken = check.trial("one that was snapshotted").apply_all(steps[:cut])
+                await check.restores(cut, taken, None, used=cut == len(steps))
+                await check.the_next_states_are_alike(cut, taken)
+        except CheckFailed as failure:
+            raise CheckFailed(f"{failure} (the commands: {how})", failure.broken) from failure
 
     # --- the checks ------------------------------------------------------------------------------------------
 
-    def instances_share_nothing(self) -> None:
+    async def instances_share_nothing(self) -> None:
         """A second instance in the same process begins like the first, and goes on like it."""
         broken = "instances share no state"
         second = self.trial("a second one, in the same process,")
         if second.machine is self.first.machine:
             raise CheckFailed("make() gave the same machine twice: each replica needs one of its own", broken)
-        self.same_state(self.new, second.snapshot(), "a new one made after that had applied commands", broken)
+        await self.same_state(self.new, second.snapshot(), "a new one made after that had applied commands", broken)
         before = self.first.snapshot()
-        second.apply_all(self.commands)
+        second.apply_all(self.steps)
         self.same_answers(second, 0, "every instance answers alike")
-        self.same_state(self.whole, second.snapshot(), second.name.strip(","), "every instance answers alike")
+        await self.same_state(self.whole, second.snapshot(), second.name.strip(","), "every instance answers alike")
         after = self.first.snapshot()
-        self.same_state(before, after, "itself, after a second one had applied commands", broken)
+        await self.same_state(before, after, "itself, after a second one had applied commands", broken)
 
-    def the_clock_does_not_matter(self) -> None:
+    def instances_by_turns_answer_alike(self) -> None:
+        """Of two instances that apply the commands by turns, neither sees what the other one does."""
+        broken = "instances share no state"
+        for lag in _LAGS:
+            ahead, behind = (self.trial(f"one of two in a process, {lag} commands apart,") for _ in range(2))
+            for number in range(len(self.steps) + lag):
+                if number < len(self.steps):
+                    ahead.apply(self.steps[number])
+                if number >= lag:
+                    behind.apply(self.steps[number - lag])
+            for trial in (ahead, behind):
+                self.same_answers(trial, 0, broken)
+
+    async def the_clock_does_not_matter(self) -> None:
         """A second instance whose clock is moved goes on like the first."""
         trial = self.trial(f"one whose clock is moved by {_DAYS} days")
-        with moved_clock(self.modules, _DAYS):
-            trial.apply_all(self.commands)
+        with moved_clock(self.modules, _DAYS) as clock:
+            clock.put_into(trial.machine)
+            trial.apply_all(self.steps)
             whole = trial.snapshot()
         self.same_answers(trial, 0, "no clock matters")
-        self.same_state(self.whole, whole, trial.name, "no clock matters")
+        await self.same_state(self.whole, whole, trial.name, "no clock matters")
 
     def answers_stay_as_they_were(self) -> None:
         """What `apply` returned is the caller's: later commands do not change it."""
-        for number, (answer, kept) in enumerate(zip(self.first.answers, self.first.kept, strict=True)):
+        late = Trial(made(self.make), "one whose answers are drawn from late", drawn_late=True)
+        late.apply_all(self.every()).draw_answers()
+        answers = [
+            drawn if isinstance(answer, Iterator) else copied(answer)
+            for answer, drawn in zip(late.answers, late.kept, strict=True)
+        ]
+        for number, (answer, kept) in enumerate(zip(answers, self.first.kept, strict=True)):
             if not is_same(answer, kept):
                 raise CheckFailed(
-                    f"{self.command(number)}: its answer was {_short(kept)} and became {_short(answer)} when later "
+                    f"{self.command(number)}: its answer was {short(kept)} and became {short(answer)} when later "
                     "commands were applied: return a copy of what the state keeps",
                     "answers stay as they were",
                 )
 
-    def a_snapshot_can_be_taken_twice(self) -> None:
+    async def a_snapshot_can_be_taken_twice(self) -> None:
         """Two snapshots in a row are the same, of a new machine and of a used one."""
-        for commands in ([], self.commands):
+        for commands in ([], self.steps):
             trial = self.trial("one that took two snapshots").apply_all(commands)
             of = f"the same state, taken again after {len(commands)} commands"
-            self.same_state(trial.snapshot(), trial.snapshot(), of, "snapshots change nothing")
+            await self.same_state(trial.snapshot(), trial.snapshot(), of, "snapshots change nothing")
 
     def snapshots_change_nothing(self) -> None:
         """Commands after a snapshot are answered as without."""
         trial = self.trial("one that took snapshots in between")
         taken = 0
         for cut in self.cuts():
-            trial.apply_all(self.commands[taken:cut]).snapshot()
+            trial.apply_all(self.steps[taken:cut]).snapshot()
             taken = cut
-        trial.apply_all(self.commands)
+        trial.apply_all(self.again())
         self.same_answers(trial, 0, "snapshots change nothing")
 
-    def snapshots_are_of_their_moment(self) -> None:
+    async def queries_change_nothing(self) -> None:
+        """Commands are answered alike where queries come in between, which only some replicas are asked."""
+        if not self.harmless:
+            return
+        broken = "queries change nothing"
+        trial = self.trial("one that was asked queries in between")
+        for step in self.steps:
+            for query in self.harmless:
+                ask(query, trial)
+            trial.apply(step)
+        for query in self.harmless:
+            ask(query, trial)
+        self.same_answers(trial, 0, broken)
+        await self.same_state(self.whole, trial.snapshot(), trial.name, broken)
+
+    async def snapshots_are_of_their_moment(self) -> None:
         """What is drawn from a snapshot while later commands are applied is the state at its beginning."""
         for cut in self.cuts():
-            trial = self.trial("one that drew a snapshot while it applied commands").apply_all(self.commands[:cut])
+            trial = self.trial("one that drew a snapshot while it applied commands").apply_all(self.steps[:cut])
             at_once = trial.snapshot()
             drawing = iter(trial.pieces())
             pieces: list[bytes] = []
-            for data in self.commands[cut:] + self.commands:
-                trial.apply(data)
+            for step in self.steps[cut:] + self.again():
+                trial.apply(step)
                 pieces += [piece for piece in [next(drawing, None)] if piece is not None]
-            drawn = b"".join([*pieces, *drawing])
+            while_applying = b"".join([*pieces, *drawing])
             what = f"the same state after {cut} commands, drawn while later ones were applied"
-            self.same_state(at_once, drawn, what, "snapshots are of their moment")
+            await self.same_state(at_once, while_applying, what, "snapshots are of their moment")
 
-    def a_restored_machine_goes_on_alike(self) -> None:
+    async def a_restored_machine_goes_on_alike(self) -> None:
         """A machine that begins with a snapshot answers later commands like one that applied those before."""
         for cut in self.cuts():
-            taken = self.trial("one that was snapshotted").apply_all(self.commands[:cut])
+            taken = self.trial("one that was snapshotted").apply_all(self.steps[:cut])
             for size in _CHUNK_SIZES:
-                self._restores(cut, taken, size, used=False)
-            self._restores(cut, taken, None, used=True)
+                await self.restores(cut, taken, size, used=False)
+            await self.restores(cut, taken, None, used=True)
+            await self.the_next_states_are_alike(cut, taken)
 
-    def _restores(self, cut: int, taken: Trial, size: int | None, *, used: bool) -> None:
+    async def restores(self, cut: int, taken: Trial, size: int | None, *, used: bool) -> None:
+        """A machine restored from the snapshot of another goes on like the first."""
         snapshot = taken.snapshot()
         pieces = "one piece" if size is None else f"pieces of {size} B"
         who = "a used machine" if used else "a new machine"
         trial = self.trial(f"{who} restored after {cut} commands, from a snapshot in {pieces},")
         if used:
-            trial.apply_all(self.commands)
+            trial.apply_all(self.steps)
             trial.answers.clear()
             trial.kept.clear()
-        trial.restore(snapshot, size)
+        await trial.restore(snapshot, size)
         broken = "restore brings back the whole state, and that alone"
-        self.same_state(snapshot, trial.snapshot(), trial.name.strip(","), broken)
+        await self.same_state(snapshot, trial.snapshot(), trial.name.strip(","), broken)
         self.same_digest(taken, trial)
-        trial.apply_all(self.commands[cut:]).apply_all(self.commands)
+        self.same_queries(taken, trial, broken)
+        if cut and (now_ms := self.steps[cut - 1].now_ms) is not None:
+            trial.pass_time(now_ms)  # a node may tell it again what the restored state knows already
+        trial.apply_all(self.steps[cut:]).apply_all(self.again())
         self.same_answers(trial, cut, broken)
         # What no answer shows may differ all the same: a number that stamps what later commands leave behind, say.
         of = f"{trial.name.strip(',')}, after the later commands"
-        self.same_state(self.first.snapshot(), trial.snapshot(), of, broken)
+        await self.same_state(self.first.snapshot(), trial.snapshot(), of, broken)
         self.same_digest(self.first, trial)
 
-    def a_raising_command_changes_nothing(self) -> None:
+    async def the_next_states_are_alike(self, cut: int, taken: Trial) -> None:
+        """A restored machine has the state of the one whose snapshot it was after each of the next commands, too: later
+        ones may wash out what no answer shows, such as the order in which keys are dropped.
+        """
+        trial = await self.trial("a restored machine").restore(taken.snapshot(), None)
+        for number, step in enumerate((self.steps[cut:] + self.again())[:_NEXT], cut):
+            taken.apply(step)
+            trial.apply(step)
+            of = f"a machine restored after {cut} commands, after {self.command(number)}"
+            broken = "restore brings back the whole state, and that alone"
+            await self.same_state(taken.snapshot(), trial.snapshot(), of, broken)
+
+    async def a_raising_command_changes_nothing(self) -> None:
         """A command whose `apply` raises has left the state as it was."""
         raising = [number for number, answer in enumerate(self.first.kept) if isinstance(answer, Raised)]
-        every = self.commands + self.commands
+        every = self.every()
         for number in raising[:_MOST_RAISING]:
             trial = self.trial("one at which a command raised").apply_all(every[:number])
             before = trial.snapshot()
@@ -261,32 +322,31 @@ class _Check:
             after = trial.snapshot()
             raised = f"{self.command(number)}, which raised {trial.kept[-1].error!r}"
             of = f"itself after {raised}: raise before changing anything"
-            self.same_state(before, after, of, "a command that raises changes nothing")
+            await self.same_state(before, after, of, "a command that raises changes nothing")
 
-    def other_processes_agree(self) -> None:
-        """Child processes with other hashes, clock, time zone and host name answer alike."""
-        for report in run_in_other_processes(self.make, self.commands, self.modules, self.first.kept):
-            broken = "every process answers alike"
-            if report.differs_at is not None:
-                number = report.differs_at
+    async def other_processes_agree(self) -> None:
+        """Child processes with other surroundings answer alike, and nothing but state and command matters there."""
+        with variables_read() as variables:
+            self.trial("one whose environment is watched").apply_all(self.steps)
+        for report in Children(self.make, self.steps, self.modules, variables).compared_with(self.first.kept):
+            self._same_answer(report)
+            elsewhere = f"one in a process with {report.surroundings}"
+            there = report.outcome
+            await self.same_state(self.whole, there.whole, elsewhere, "every process answers alike")
+            if there.files:
                 raise CheckFailed(
-                    f"{self.command(number)}: this process answered {report.ours}, one with {report.surroundings} "
-                    f"{report.theirs}",
-                    broken,
+                    f"apply looks at {there.files[0]}, and every host has files of its own: put what is needed of it "
+                    "into the command, or read it when the program starts",
+                    "no file matters",
                 )
-            self.same_state(self.whole, report.whole, f"one in a process with {report.surroundings}", broken)
+            if there.after_threads is not None:
+                of = f"one whose threads had come to their end ({', '.join(there.threads)}, started by apply)"
+                await self.same_state(self.whole, there.after_threads, of, "no thread changes the state")
 
-
-def _made(make: Any) -> StateMachine[Any, Any]:
-    machine: Any = make() if callable(make) else None
-    if not issubclass(machine.__class__, StateMachine):
-        raise ConfigurationError(
-            f"make must give a new StateMachine at each call (the class itself, say), not {_short(machine)}"
-        )
-    made: StateMachine[Any, Any] = machine
-    return made
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    def _same_answer(self, report: Report) -> None:
+        if report.differs_at is not None:
+            raise CheckFailed(
+                f"{self.command(report.differs_at)}: this process answered {report.ours}, one with "
+                f"{report.surroundings} {report.theirs}",
+                "every process answers alike",
+            )

@@ -8,6 +8,8 @@ import platform
 import socket
 import sys
 import time
+import uuid
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import ModuleType
@@ -15,15 +17,18 @@ from typing import Any
 
 import attrs
 
+from raft_actors.testing.state_machines.sameness import fields_of
+
 _DAY_S = 86_400
 _real_date, _real_datetime = datetime.date, datetime.datetime
 
 
 @contextmanager
-def moved_clock(modules: set[str], days: int) -> Generator[None, None, None]:
+def moved_clock(modules: set[str], days: int) -> Generator[MovedClock, None, None]:
     """Move every clock of the `time` and `datetime` modules by some days (and 3:07:11 hours) for the block's length.
 
-    Names that a module has imported from them are replaced in these modules alone: a whole interpreter's cannot be.
+    Names that a module has imported from them are replaced in these modules alone: a whole interpreter's cannot be. A
+    machine that keeps a clock as a field is handed over to the block's value.
     """
     shift_s = days * _DAY_S + 3 * 3_600 + 7 * 60 + 11
     replaced = _moved_functions(shift_s)
@@ -36,10 +41,23 @@ def moved_clock(modules: set[str], days: int) -> Generator[None, None, None]:
                 undo.append((module, name, value))
                 setattr(module, name, replaced[id(value)])
     try:
-        yield
+        yield MovedClock(replaced)
     finally:
         for module, name, value in undo:
             setattr(module, name, value)
+
+
+@attrs.frozen
+class MovedClock:
+    """Clocks by the identity of the real ones that they stand for."""
+
+    replaced: dict[int, Any]
+
+    def put_into(self, machine: object) -> None:
+        """Replace the clocks that a machine keeps as its fields: the default of an argument, most often."""
+        for name, value in fields_of(machine).items():
+            if id(value) in self.replaced:
+                object.__setattr__(machine, name, self.replaced[id(value)])
 
 
 def _moved_functions(shift_s: int) -> dict[int, Any]:
@@ -117,7 +135,9 @@ def _moved_classes(shift: datetime.timedelta) -> tuple[Any, Any]:
 
 
 def take_host_name(name: str) -> None:
-    """Have this process go by another host name, for good."""
+    """Have this process go by another host name and network address, for good."""
+    address = zlib.crc32(name.encode())
+    uuid.getnode = lambda: address
     real: Any = os.uname() if hasattr(os, "uname") else None
 
     def full_name(name: str = name) -> str:

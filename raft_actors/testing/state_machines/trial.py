@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterable
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MappingView
 from typing import Any
 
 import attrs
@@ -20,7 +20,18 @@ Make = Callable[[], StateMachine[Any, Any]]
 #: A snapshot is cut into no more chunks than this, however small they should be.
 _MOST_CHUNKS = 20_000
 
+#: No more is drawn from an answer that is an iterator: some never end.
+_MOST_PARTS = 10_000
+
 _END = object()
+
+
+@attrs.frozen
+class Step:
+    """A command as the log holds it, and what log time comes to before it; None: no time is told with it."""
+
+    data: bytes
+    now_ms: int | None = None
 
 
 @attrs.frozen
@@ -39,18 +50,22 @@ class Trial:
     Attributes:
         name: what reports call it.
         answers: as the machine gave them.
-        kept: copies of them, made at once.
+        kept: copies of them, made at once; what an iterator gives is drawn from it at once, too.
+        drawn_late: answers that are iterators are drawn from by `draw_answers` only.
     """
 
-    def __init__(self, machine: StateMachine[Any, Any], name: str) -> None:
+    def __init__(self, machine: StateMachine[Any, Any], name: str, *, drawn_late: bool = False) -> None:
         self.machine = machine
         self.name = name
+        self.drawn_late = drawn_late
         self.answers: list[Any] = []
         self.kept: list[Any] = []
 
-    def apply(self, data: bytes) -> Any:
+    def apply(self, step: Step) -> Any:
         """Apply a command as a node does: decoded from its bytes. Return a copy of the answer."""
-        command = self.machine.commands.decode(data)
+        if step.now_ms is not None:
+            self.pass_time(step.now_ms)
+        command = self.machine.commands.decode(step.data)
         try:
             answer = self.machine.apply(command)
         except fatal_errors(self.machine) as error:
@@ -62,14 +77,30 @@ class Trial:
                 answer.close()
             raise CheckFailed("apply is async: it must be a plain function, and so must what it calls", "plain apply")
         self.answers.append(answer)
-        self.kept.append(_copied(answer))
+        late = self.drawn_late and isinstance(answer, Iterator)
+        self.kept.append(answer if late else copied(answer))
         return self.kept[-1]
 
-    def apply_all(self, commands: Iterable[bytes]) -> Trial:
+    def apply_all(self, steps: Iterable[Step]) -> Trial:
         """Apply them in turn; return itself."""
-        for data in commands:
-            self.apply(data)
+        for step in steps:
+            self.apply(step)
         return self
+
+    def draw_answers(self) -> None:
+        """Draw from the answers that are iterators."""
+        self.kept = [copied(answer) if isinstance(answer, Iterator) else answer for answer in self.kept]
+
+    def pass_time(self, now_ms: int) -> None:
+        """Tell the machine what log time has come to.
+
+        Raises:
+            CheckFailed: it raises.
+        """
+        try:
+            self.machine.pass_time(now_ms)
+        except Exception as error:
+            raise CheckFailed(f"pass_time({now_ms}) raised {error!r}: it ends the node", "pass_time") from error
 
     def snapshot(self) -> bytes:
         """Return the whole snapshot of the state as it is now."""
@@ -127,7 +158,7 @@ class Trial:
                 )
             yield bytes(piece)
 
-    def restore(self, data: bytes, chunk_bytes: int | None) -> Trial:
+    async def restore(self, data: bytes, chunk_bytes: int | None) -> Trial:
         """Restore it from a snapshot cut into chunks of this size (None: one chunk); return itself.
 
         Raises:
@@ -135,20 +166,11 @@ class Trial:
         """
         size = max(chunk_bytes or len(data), len(data) // _MOST_CHUNKS, 1)
         chunks = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
-
-        async def draw() -> AsyncGenerator[bytes, None]:  # noqa: ASYNC900 - what `restore` takes, drawn to its end
-            for chunk in chunks:
-                await trio.lowlevel.checkpoint()
-                yield chunk
-
-        async def run() -> None:
-            result: Any = self.machine.restore(draw())
+        try:
+            result: Any = self.machine.restore(_Chunks(chunks))
             if not inspect.isawaitable(result):
                 raise TypeError("restore must be an async function")
             await result
-
-        try:
-            _run_apart(run)
         except Exception as error:
             raise CheckFailed(
                 f"{self.name}: restore from {len(data):,} bytes in {len(chunks):,} chunks raised {error!r}", "restore"
@@ -156,24 +178,30 @@ class Trial:
         return self
 
 
-def _run_apart(run: Callable[[], Any]) -> None:
-    """Run an async function to its end, also where Trio (or another loop) runs in this thread already."""
-    errors: list[BaseException] = []
+class _Chunks:
+    """What `restore` takes. No generator, for `restore` may leave it before its end."""
 
-    def target() -> None:
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = iter(chunks)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+def copied(answer: Any) -> Any:
+    """A copy that stays as it is: of a view of a dict, and of an iterator, what they give now."""
+    kind: Any = answer.__class__
+    if issubclass(kind, MappingView | Iterator):
         try:
-            trio.run(run)
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again, in the thread that asked
-            errors.append(error)
-
-    thread = threading.Thread(target=target, name="restore of a state machine under trial")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-
-
-def _copied(answer: Any) -> Any:
+            return kind.__name__, [copied(part) for part in itertools.islice(answer, _MOST_PARTS)]
+        except Exception as error:  # noqa: BLE001 - the answer changed while it was drawn from, for example
+            return Raised(error)
     try:
         return copy.deepcopy(answer)
     except Exception:  # noqa: BLE001 - whatever a user's class raises: what can't be copied is kept as it is
