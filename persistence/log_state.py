@@ -24,11 +24,12 @@ from raft_actors.raft.persistent_state import (
     TermRun,
     Write,
 )
+from raft_actors.records import record
 
 _first_index = attrgetter("first_index")
 
 
-@attrs.frozen
+@record
 class LogState:
     """The durable state of a node without the entries themselves.
 
@@ -162,7 +163,7 @@ class LogState:
         return (TermRun(self.term_at(first_index), first_index), *later)
 
 
-@attrs.frozen
+@record
 class Step:
     """One write of a transaction, with the state of the log once it is done."""
 

@@ -16,9 +16,10 @@ from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
 from raft_actors.raft.state_checks import Difference
 from raft_actors.raft.transitions import GivenUp, RoleName
+from raft_actors.records import record
 
 
-@attrs.frozen
+@record
 class Send:
     """Send a message to a peer, now."""
 
@@ -46,7 +47,7 @@ class AnnounceSnapshot:
     taken: bool = True
 
 
-@attrs.frozen
+@record
 class Apply:
     """Have the entries up to `commit_index` applied, and these proposals and reads (in log order) answered.
 
@@ -89,7 +90,7 @@ Consequence = Send | Apply | Refuse | RestoreSnapshot | AnnounceSnapshot
 """What may wait for a write."""
 
 
-@attrs.frozen
+@record
 class Persist:
     """Write, and perform `then` once it is durable: the only way to send what depends on a write.
 
@@ -253,7 +254,7 @@ class TellDifference:
     difference: Difference
 
 
-@attrs.frozen
+@record
 class Feed:
     """Hand a follower's reply to its replicator."""
 

@@ -26,6 +26,8 @@ from itertools import accumulate, pairwise
 
 import attrs
 
+from raft_actors.records import record
+
 _U32 = struct.Struct(">I")
 _HEADER = struct.Struct(">QQBI")
 _HEADER_OF_ONE = struct.Struct(">QQBII")  # with the length of the only command
@@ -65,7 +67,7 @@ class Entry:
     command: bytes
 
 
-@attrs.frozen
+@record
 class EntryBatch:
     """Consecutive entries `first_index … last_index` of one term and kind, with their encoded bytes.
 

@@ -8,9 +8,10 @@ from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
+from raft_actors.records import record
 
 
-@attrs.frozen
+@record
 class Received:
     """A message from a peer, whose id the transport vouches for."""
 
@@ -18,7 +19,7 @@ class Received:
     message: Message
 
 
-@attrs.frozen
+@record
 class Durable:
     """A `Persist` effect, and all that were asked before it, are on disk."""
 

@@ -13,6 +13,7 @@ import attrs
 
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
+from raft_actors.records import record
 
 SINCE = "raft_actors.since"
 """Key of a field's metadata: the protocol version that brought it. See `transports.wire.codec`."""
@@ -72,7 +73,7 @@ class RequestVoteReply:
     granted: bool
 
 
-@attrs.frozen
+@record
 class AppendEntries:
     """The leader replicates entries; without entries, a heartbeat (§5.2, §5.3).
 
@@ -93,7 +94,7 @@ class AppendEntries:
         return self.entries[-1].last_index if self.entries else self.prev_log_index
 
 
-@attrs.frozen
+@record
 class AppendEntriesAccepted:
     """The follower's durable log matches the leader's up to `match_index`."""
 

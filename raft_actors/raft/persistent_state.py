@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.records import record
 
 
 @attrs.frozen
@@ -86,7 +87,7 @@ class Recovered:
     incarnation: str = ""
 
 
-@attrs.frozen
+@record
 class LogWrite:
     """One change of term, vote and log; its parts take effect in this order.
 
