@@ -94,6 +94,7 @@ class Mailbox(Generic[M]):
 
     Attributes:
         home: its reader's thread; the reader settles it, before it first waits.
+        waiting: messages in it; one whose teller waited for room may be counted a moment late.
     """
 
     # Of a reader that serves: its task while it waits, and its handler while nothing waits before what is told next.
@@ -103,6 +104,7 @@ class Mailbox(Generic[M]):
         self._capacity = capacity
         self._refused = 0
         self.home: HomeThread = HomeThread(name)
+        self.waiting: int = 0
         self._sender, self._receiver = trio.open_memory_channel[M](capacity)
         self._reader: trio.lowlevel.Task | None = None
         self._handle: Callable[[M], Any] | None = None
@@ -124,6 +126,7 @@ class Mailbox(Generic[M]):
             raise MailboxFull(f"the mailbox of {self.name} is full ({self._capacity} messages wait)") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ActorStopped(f"{self.name} has stopped") from None
+        self.waiting += 1
         self._told = True
         if self._handle is not None:
             self._let_reader_go()
@@ -174,6 +177,7 @@ class Mailbox(Generic[M]):
             await self._sender.send(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ActorStopped(f"{self.name} has stopped") from None
+        self.waiting += 1
         self._told = True
         if self._handle is not None:
             self._let_reader_go()
@@ -193,6 +197,7 @@ class Mailbox(Generic[M]):
             except trio.WouldBlock:
                 ended = await self._wait_serving(handle)
             else:
+                self.waiting -= 1
                 ended = handle(message)
                 del message  # what it holds must not live until the next one comes
                 if ended is None:
@@ -212,7 +217,9 @@ class Mailbox(Generic[M]):
 
     async def receive(self) -> M:
         """Wait for the next message and take it."""
-        return await self._receiver.receive()
+        message = await self._receiver.receive()
+        self.waiting -= 1
+        return message
 
     def receive_nowait(self) -> M:
         """Take the next message.
@@ -220,7 +227,9 @@ class Mailbox(Generic[M]):
         Raises:
             trio.WouldBlock: none waits.
         """
-        return self._receiver.receive_nowait()
+        message = self._receiver.receive_nowait()
+        self.waiting -= 1
+        return message
 
     async def drain(self) -> list[M]:
         """Wait for a message, then take all that wait (bounded, so that a busy sender can't hold the reader here)."""
@@ -231,6 +240,7 @@ class Mailbox(Generic[M]):
                 messages.append(take())
         except trio.WouldBlock:
             pass
+        self.waiting -= len(messages)
         return messages
 
     def close(self) -> list[M]:
@@ -243,6 +253,7 @@ class Mailbox(Generic[M]):
         except (trio.WouldBlock, trio.ClosedResourceError, trio.EndOfChannel):
             pass
         self._receiver.close()
+        self.waiting = 0
         return left
 
     def statistics(self) -> MailboxStatistics:

@@ -216,7 +216,7 @@ class Applier(Actor[ApplierMessage]):
             if self.applied_index < batch.last_index:
                 return False
             self._take_snapshot_if_due()
-            if self._now() >= self._slice_ends:
+            if self.applied_index < self.commit_index and self._now() >= self._slice_ends:
                 break
         return self.applied_index >= self.commit_index
 

@@ -171,19 +171,16 @@ class RoleActor:
 
     def _step(self, item: Input, perform: Performers) -> Become | None:
         """Decide on an input and on all that wait behind it, then on what they came to together."""
-        role, services = self.role, self.services
+        role, services, inbox = self.role, self.services, self.services.inbox
         now = services.clock.now()
         handled = 0
         while True:
             become = _perform(role.handle(item, now), perform)
             services.observe(role)
             handled += 1
-            if become is not None or handled == _STEP_LIMIT:
+            if become is not None or handled == _STEP_LIMIT or inbox.waiting <= 0:
                 break
-            try:
-                item = services.inbox.receive_nowait()
-            except trio.WouldBlock:
-                break
+            item = inbox.receive_nowait()
         if become is None:
             become = _perform(role.end_of_step(now), perform)
         role.state.check()

@@ -366,3 +366,24 @@ async def test_an_ask_of_an_actor_that_crashes_tells_what_it_crashed_with() -> N
 
             await wait_all_tasks_blocked()
             nursery.start_soon(adder.run)
+
+
+async def test_a_mailbox_knows_how_much_waits_in_it() -> None:
+    mailbox: Mailbox[int] = Mailbox(name="a mailbox", capacity=2)
+    mailbox.tell(1)
+    mailbox.tell(2)
+    with pytest.raises(MailboxFull):
+        mailbox.tell(3)
+    assert mailbox.waiting == 2
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mailbox.tell_when_room, 3)
+        await wait_all_tasks_blocked()
+        assert mailbox.receive_nowait() == 1
+    assert mailbox.waiting == 2
+    assert await mailbox.receive() == 2
+    assert mailbox.waiting == 1
+    assert await mailbox.drain() == [3]
+    assert mailbox.waiting == 0
+    mailbox.tell(4)
+    assert mailbox.close() == [4]
+    assert mailbox.waiting == 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 import trio
@@ -225,8 +226,9 @@ class Receiver:
         self.heard_of(greeting)
         statistics, deliver = self.peers[sender], self.endpoint.deliver
         parser = FrameParser(self.endpoint.max_message_bytes)
+        receive = stream.receive_into if isinstance(stream, DirectStream) else partial(receive_into, stream)
         try:
-            while count := await receive_into(stream, parser.room()):
+            while count := await receive(parser.room()):
                 statistics.received_bytes += count
                 for payload in parser.received(count):
                     statistics.received_messages += 1
