@@ -220,6 +220,20 @@ def shares(report: Report, row: Row, name: str, *, label: str, most: int = 25) -
     return Drawing(name, figure)
 
 
+def hand_overs(report: Report, row: Row, name: str, *, label: str) -> Drawing:
+    """Of a row whose series are a median, a higher quantile and a count by name: one bar below the other, in order."""
+    figure, axes = start(report, [row], "", label)
+    names, colour = list(row.series), ENGINES[row.engine].colour
+    medians = [row.series[each][0] for each in names]
+    above = [row.series[each][1] - row.series[each][0] for each in names]
+    drawn = axes.barh(names, medians, xerr=[[0.0] * len(names), above], color=colour, ecolor="dimgray", capsize=2)
+    axes.bar_label(drawn, [f"{median:,.0f}" for median in medians], fontsize=8, padding=4)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=9)
+    axes.margins(x=0.1)
+    return Drawing(name, figure)
+
+
 def _by_engine(rows: Sequence[Row]) -> list[list[Row]]:
     names = list(dict.fromkeys(row.engine for row in rows))
     return [[row for row in rows if row.engine == name] for name in names]

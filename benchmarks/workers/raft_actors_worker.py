@@ -14,6 +14,7 @@ import trio
 from typing_extensions import override
 
 from benchmarks.workers.ledger import Ledger, Proposers
+from benchmarks.workers.stamps import FOLLOWER, LEADER, Stamps
 from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
 from raft_actors import (
     ChangePhase,
@@ -103,6 +104,7 @@ class Worker:
     stack: contextlib.AsyncExitStack
     nursery: trio.Nursery
     folder: str = ""
+    stamps: Stamps = attrs.field(factory=Stamps)
     _proposers: Proposers | None = None
     _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
@@ -129,6 +131,7 @@ class Worker:
             "begin": self.begin,
             "end": self.end,
             "ledger": self.ledger,
+            "hops": self.hops,
             "stop": self.stop,
         }
         command = commands.get(request["command"])
@@ -186,8 +189,14 @@ class Worker:
             return machine.told()
         raise ValueError("started without the option “ledger”")
 
+    async def hops(self, request: Request) -> Reply:
+        """How long each hand-over took since the last time."""
+        return {"hops": self.stamps.take(LEADER if request["leads"] else FOLLOWER)}
+
     async def _open(self, request: Request, cluster: ClusterConfig, join: Join | None = None) -> None:
         options: dict[str, Any] = dict(request["options"])
+        if options.pop("stamps", False):
+            self.stamps.install()
         machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
         if options.pop("ledger", False):
             machine = Ledger()

@@ -14,6 +14,8 @@ A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "
 - `begin`: addresses, clients, proposers, payload: be a client of a cluster, not a node, with so many proposers that
   each propose and wait, until `end`. → see `ledger.Proposers.result`.
 - `ledger`: → applied (proposer → how many of its commands), where it was started with the option `ledger`.
+- `hops`: leads (whether to tell a leader's). → hops (name → median and ninth decile in µs, count), since the last
+  time. Only after a `start` with the option `stamps`.
 - `stop`: end in an orderly way.
 
 A worker whose standard input ends stops at once, so none outlives its driver.
