@@ -18,10 +18,18 @@ from benchmarks.results import Report, Row
 
 _NODES = 3
 
+#: How much time each replacement takes at least, in seconds.
+_PACES_S = {"at once": 0.0, "10 s": 10.0}
+
 
 def _plan(settings: Settings, engines: Sequence[Engine]) -> list[Case]:
     base: dict[str, Parameter] = {"nodes": _NODES, "storage": "disk", "payload": 128}
-    return product(engines, [{**base, "proposers": count} for count in settings.numbers("proposers")])
+    sets = [
+        {**base, "proposers": count, "pace": pace}
+        for pace in settings.words("pace")
+        for count in settings.numbers("proposers")
+    ]
+    return product(engines, sets)
 
 
 async def _measure(settings: Settings, case: Case) -> Sample:
@@ -48,7 +56,7 @@ async def _measure(settings: Settings, case: Case) -> Sample:
         marks = [time.time_ns()]
         await trio.sleep(settings.seconds)
         marks.append(time.time_ns())
-        await _replace_all(cluster, newcomers)
+        await _replace_all(cluster, newcomers, _PACES_S[case.word("pace")])
         marks.append(time.time_ns())
         await trio.sleep(settings.seconds)
         marks.append(time.time_ns())
@@ -64,11 +72,13 @@ async def _opened(cluster: Cluster, name: str) -> Worker:
     return worker
 
 
-async def _replace_all(cluster: Cluster, newcomers: Sequence[Worker]) -> None:
-    """One after the other: a new node joins, and once it votes an old one goes."""
+async def _replace_all(cluster: Cluster, newcomers: Sequence[Worker], pace_s: float) -> None:
+    """One after the other: a new node joins, and once it votes an old one goes; then the pace is waited for."""
     for old, new in zip(list(cluster.addresses), newcomers, strict=True):
+        next_at = trio.current_time() + pace_s
         await cluster.join(new, through=old)
         await cluster.remove(cluster.workers[old], through=new)
+        await trio.sleep_until(max(next_at, trio.current_time()))
 
 
 def sample_of(answer: dict[str, Any], applied: dict[str, int], marks: Sequence[int]) -> Sample:
@@ -93,7 +103,8 @@ def sample_of(answer: dict[str, Any], applied: dict[str, int], marks: Sequence[i
             "undisturbed_per_s": undisturbed,
             "replacing_per_s": during,
             "share": during / max(1.0, undisturbed),
-            "replacing_s": (marks[2] - marks[1]) / 1e9,
+            "replacing_s": (replacing_s := (marks[2] - marks[1]) / 1e9),
+            "costs_s": (undisturbed - during) * replacing_s / max(1.0, undisturbed) / _NODES,
             "gap_s": _longest(answer["pauses"], marks[1], marks[2]),
             "undisturbed_gap_s": max(_longest(answer["pauses"], *span) for span in (marks[:2], marks[2:])),
             "errors": sum(errors.values()),
@@ -123,7 +134,7 @@ def _longest(pauses: Sequence[tuple[int, int]], begins_ns: int, ends_ns: int) ->
 
 
 def _proposers(row: Row) -> str:
-    return f"c={row.parameters['proposers']}"
+    return f"c={row.parameters['proposers']}, {row.parameters['pace']}"
 
 
 def _draw(report: Report) -> list[Drawing]:
@@ -139,7 +150,10 @@ def _draw(report: Report) -> list[Drawing]:
 QUESTION = Question(
     name="replace",
     asks="All nodes of a loaded cluster are replaced, one after another: what do clients notice?",
-    options=(Option("proposers", "tasks of a client that each await their own commit", (256,), (16,)),),
+    options=(
+        Option("proposers", "tasks of a client that each await their own commit", (256,), (16,)),
+        Option("pace", "how much time each replacement takes at least", tuple(_PACES_S), ("at once",), tuple(_PACES_S)),
+    ),
     plan=_plan,
     measure=_measure,
     columns=(
@@ -147,6 +161,7 @@ QUESTION = Question(
         Column("meanwhile", "replacing_per_s", thousands),
         Column("of undisturbed", "share", percent, spread=True),
         Column("took", "replacing_s", seconds_text),
+        Column("one costs", "costs_s", seconds_text),
         Column("longest gap", "gap_s", seconds_text, spread=True),
         Column("undisturbed", "undisturbed_gap_s", seconds_text),
         Column("errors", "errors", thousands),
@@ -160,6 +175,7 @@ QUESTION = Question(
     notes=(
         "Proposers are tasks of one client, in a process of its own; what fails is counted, and tried anew.",
         "Undisturbed is the mean of as long before the first node joins as after the last one has gone.",
+        "One costs: the undisturbed throughput of so long is what one replacement takes, mostly to catch up.",
         "Three nodes, their three successors and the client share the machine.",
     ),
 )

@@ -119,6 +119,7 @@ def test_what_clients_have_noticed() -> None:
     values = sample_of(answer(), {"0": 5, "1": 7}, MARKS).values
     assert (values["undisturbed_per_s"], values["replacing_per_s"], values["share"]) == (2000, 1000, 0.5)
     assert (values["replacing_s"], values["gap_s"], values["undisturbed_gap_s"]) == (0.5, 0.04, 0.01)
+    assert values["costs_s"] == pytest.approx(0.5 / 2 / 3)
     assert (values["errors"], values["errors_NotLeader"], values["lost"], values["repeated"]) == (2, 2, 0, 0)
 
 
