@@ -21,17 +21,17 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "mutations.md"
 def main() -> int:
     """Return 1 if a mutation survives, or if the unchanged package fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="MUTATION", help="only these (nothing is written to docs then)")
+    parser.add_argument("names", nargs="*", metavar="MUTATION", help="only these (nothing is written to docs)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time (one a core)")
     parser.add_argument("--seeds", type=int, default=100, help="most seeds for each (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="simulated time of each seed (%(default)s)")
     parser.add_argument("--baseline", type=int, default=100, help="seeds for the unchanged package (%(default)s)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add outcomes here, and run none that is there")
     parser.add_argument("--texts", action="store_true", help="show what the last seed's report says")
-    parser.add_argument("--rewrite", action="store_true", help="run none; write the document anew from its own rows")
+    parser.add_argument("--rewrite", action="store_true", help="write the document from its rows, and those named here")
     options = parser.parse_args()
-    if options.rewrite:
-        _write(outcomes_in(_DOCUMENT.read_text(encoding="utf-8")), options)
+    if options.rewrite and not options.names:
+        _write(_documented(), options)
         return 0
     unknown = [name for name in options.names if name not in EVERY]
     if unknown:
@@ -40,12 +40,17 @@ def main() -> int:
     for mutation in chosen:
         mutation.apply(source_of)  # before anything is run: all of them must fit the source
     outcomes = trio.run(_run, chosen, options)
-    if not options.names:
-        _write(outcomes, options)
+    if options.rewrite or not options.names:
+        every = {**_documented(), **outcomes} if options.names else outcomes
+        _write({name: every[name] for name in MUTATIONS if name in every}, options)
     survivors = [name for name in outcomes if not outcomes[name].caught_by]
     if survivors:
         print(f"{len(survivors)} survived: {', '.join(survivors)}", file=sys.stderr)
     return 1 if survivors else 0
+
+
+def _documented() -> dict[str, Outcome]:
+    return outcomes_in(_DOCUMENT.read_text(encoding="utf-8"))
 
 
 def _write(outcomes: dict[str, Outcome], options: argparse.Namespace) -> None:
@@ -75,7 +80,8 @@ async def _run(chosen: list[Mutation], options: argparse.Namespace) -> dict[str,
             sys.exit(f"the unchanged package fails: {outcome.text}")
 
     trials: list[Mutation | None] = [mutation for mutation in chosen if mutation.name not in outcomes]
-    trials += [None] if options.baseline else []
+    if options.baseline and not options.rewrite:  # the document's baseline is that of its last whole run
+        trials.append(None)
     total = len(trials)
     async with trio.open_nursery() as nursery:
         for mutation in trials:
