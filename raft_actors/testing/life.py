@@ -53,6 +53,7 @@ class Life:
     seen_epoch: int = 0
     seen_snapshot: SnapshotMetadata | None = None
     seen_configuration: Configuration | None = attrs.field(default=None, repr=False)
+    seen_synced_writes: int = 0
 
     @property
     def state(self) -> RaftState:

@@ -94,6 +94,7 @@ class Watch:
                     for tell in self._started:
                         tell(life)
                 self.changed(life)
+            life.seen_synced_writes = role.state.synced_writes
             if self.stepped is not None:
                 self.stepped(life)
 

@@ -156,3 +156,39 @@ async def test_broken_connections_alone_depose_nobody(seed: int) -> None:
             cluster.reset_connection(one, other)
             await trio.sleep(cluster.rng.uniform(0.25, 0.5))
         assert (cluster.leader(), cluster.agreed_term()) == (leader, term)
+
+
+@seeds(3)
+async def test_a_voter_whose_disk_hangs_lets_nobody_stand_in_vain(seed: int) -> None:
+    """It can follow a pre-vote with no vote: each election would end a term for nothing."""
+    async with open_log(3, seed) as cluster:
+        command = Commands()
+        await cluster.one(command(), 3)
+        leader = await cluster.wait_for_one_leader()
+        first, second = (name for name in cluster.node_ids if name != leader)
+        term = cluster.agreed_term()
+        cluster.disk(first).hang()
+        await cluster.one(command(), 2)
+        cluster.crash(leader)
+        await trio.sleep(20)
+        assert cluster.node(second).status().term == term
+        cluster.disk(first).mend()
+        await cluster.one(command(), 2)
+
+
+@seeds(3)
+async def test_a_voter_whose_disk_hangs_unseen_costs_one_term(seed: int) -> None:
+    """Nothing has waited for the disk: that it hangs is only seen by a vote that can't be written."""
+    async with open_log(3, seed) as cluster:
+        command = Commands()
+        await cluster.one(command(), 3)
+        leader = await cluster.wait_for_one_leader()
+        first, second = (name for name in cluster.node_ids if name != leader)
+        await trio.sleep(1)
+        term = cluster.agreed_term()
+        cluster.disk(first).hang()
+        cluster.crash(leader)
+        await trio.sleep(20)
+        assert cluster.node(second).status().term <= term + 1
+        cluster.disk(first).mend()
+        await cluster.one(command(), 2)

@@ -9,6 +9,7 @@ import pytest
 from raft_actors.raft.effects import Become, Persist
 from raft_actors.raft.inputs import PeerDisconnected, TimerFired
 from raft_actors.raft.messages import (
+    AppendEntriesAccepted,
     InstallSnapshot,
     RequestPreVote,
     RequestPreVoteReply,
@@ -99,6 +100,28 @@ def test_says_nothing_while_its_disk_is_far_behind() -> None:
     assert receive(follower, "n2", asks(3)) == []
 
 
+def test_grants_nothing_before_its_disk_has_done_something_of_what_it_was_asked() -> None:
+    follower = make_follower(term=2)
+    first = receive(follower, "n3", append(0, 0, [1, 1], term=2), now=0.0)
+    second = receive(follower, "n3", append(2, 1, [1], term=2), now=0.0)
+    before = _all_of(follower)
+    assert receive(follower, "n2", asks(3), now=1.0) == []
+    assert receive(follower, "n3", asks(4), now=1.0) == []
+    assert receive(follower, "stranger", asks(3), now=1.0) == []
+    assert _all_of(follower) == before
+    grants = [effect for effect in sent(make_durable(follower, first, now=1.1)) if effect[1].term > 2]
+    assert grants == [(peer, RequestPreVoteReply(term, 5, granted=True)) for peer, term in (("n2", 3), ("n3", 4))]
+    assert sent(make_durable(follower, second, now=1.2)) == [("n3", AppendEntriesAccepted(2, 3))]
+
+
+def test_a_leader_that_is_heard_meanwhile_takes_a_grant_back() -> None:
+    follower = make_follower(term=2)
+    under_way = receive(follower, "n3", append(0, 0, [1], term=2), now=0.0)
+    assert receive(follower, "n2", asks(3), now=1.0) == []
+    receive(follower, "n3", append(0, 0, term=2), now=1.1)
+    assert sent(make_durable(follower, under_way, now=1.2)) == [("n3", AppendEntriesAccepted(2, 1))]
+
+
 # --- a leader that is heard of --------------------------------------------------------------------------------
 
 
@@ -116,7 +139,7 @@ def test_a_snapshot_is_word_of_the_leader_too() -> None:
 
 def test_a_vote_is_no_word_of_a_leader() -> None:
     follower = make_follower(term=2)
-    receive(follower, "n3", RequestVote(2, 0, 0))
+    make_durable(follower, receive(follower, "n3", RequestVote(2, 0, 0)))
     assert granted(follower, asks(3))
 
 

@@ -7,6 +7,8 @@ anything anywhere, so it may ask as often as it likes.
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import Become, Effect, Send
 from raft_actors.raft.messages import AppendEntries, InstallSnapshot, RequestPreVote, RequestPreVoteReply, RequestVote
@@ -62,6 +64,11 @@ class PreCandidate(Role):
     def on_durable(self, item: inputs.Durable, now: float) -> list[Effect]:
         """A disk that had to catch up may have."""
         return super().on_durable(item, now) + self._stand_if_granted()
+
+    @override
+    def answer_pre_votes(self, now: float) -> list[Effect]:
+        """Not where it stands at this moment itself: the vote would be split."""
+        return [] if self._stand_if_granted() else super().answer_pre_votes(now)
 
     def _stand_if_granted(self) -> list[Effect]:
         """Stand, with a majority's word for it and all on disk."""

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from raft_actors.errors import InternalError, LeadershipEnded, TransferFailed
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
@@ -47,17 +49,19 @@ from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.roles.comparing import Comparer
 from raft_actors.raft.roles.forwarder import Forwarder
+from raft_actors.raft.roles.pre_voter import PreVoter
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class Role(Forwarder, Comparer, ABC):
+class Role(Forwarder, PreVoter, Comparer, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
     name: ClassVar[RoleName]
 
     def __init__(self, state: RaftState) -> None:
         self.state = state
+        self.asked: dict[str, RequestPreVote] = {}
         self.deadline: float = 0.0
         """When `on_deadline` is due, on the node's clock. `start` and the handlers move it."""
         self._handlers: dict[type[Any], Callable[[Any, float], list[Effect]]] = {
@@ -160,8 +164,8 @@ class Role(Forwarder, Comparer, ABC):
         """
         return type(message) is RequestVote and not message.leadership_transfer and self.in_touch(now)
 
+    @override
     def in_touch(self, now: float) -> bool:
-        """Whether this node knows of a leader that is alive, and so helps nobody to replace it."""
         return False
 
     def _refuse_stale(self, sender: str, message: Message, now: float) -> list[Effect]:
@@ -191,18 +195,10 @@ class Role(Forwarder, Comparer, ABC):
         persisted = item.persisted
         self.state.mark_durable(persisted)
         current = persisted.hard_state.term == self.state.term
-        return [effect for effect in persisted.then if current or not isinstance(effect, Send)]
+        effects: list[Effect] = [effect for effect in persisted.then if current or not isinstance(effect, Send)]
+        return [*effects, *self.answer_pre_votes(now)] if self.asked else effects
 
     # --- requests and replies; each role overrides those that concern it ------------------------------------------
-
-    def on_request_pre_vote(self, sender: str, message: RequestPreVote, now: float) -> list[Effect]:
-        """Tell whether this node would vote for the sender: the same in every role, and it changes nothing."""
-        state = self.state
-        if state.disk_is_behind:
-            return []
-        if message.term <= state.term or self.in_touch(now) or not self._is_up_to_date(message):
-            return [state.reply(sender, RequestPreVoteReply(state.term, message.round, granted=False))]
-        return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]
 
     def on_request_pre_vote_reply(self, sender: str, message: RequestPreVoteReply, now: float) -> list[Effect]:
         """Too late: the round is over."""
@@ -215,10 +211,7 @@ class Role(Forwarder, Comparer, ABC):
     def would_vote(self, sender: str, message: RequestVote, now: float) -> bool:
         """Whether this term's vote is the sender's: it is free, and the sender's log is at least as up-to-date."""
         free = self.state.voted_for in (None, sender)
-        return free and self._is_up_to_date(message) and (message.leadership_transfer or not self.in_touch(now))
-
-    def _is_up_to_date(self, message: RequestVote | RequestPreVote) -> bool:
-        return self.state.log.is_up_to_date(message.last_log_index, message.last_log_term)
+        return free and self.is_up_to_date(message) and (message.leadership_transfer or not self.in_touch(now))
 
     def on_request_vote_reply(self, sender: str, message: RequestVoteReply, now: float) -> list[Effect]:
         """Too late: the election is over."""

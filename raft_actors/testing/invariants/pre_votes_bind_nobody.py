@@ -15,7 +15,8 @@ _EXACT_S = 1e-6
 
 class PreVotesBindNobody(Invariant):
     """Who grants a pre-vote keeps term and vote, waits for a leader no longer than before, and helps nobody while it
-    hears one itself. A grant is of a term that the voter is not in yet, a refusal of the one that it is in.
+    hears one itself. A grant is of a term that the voter is not in yet, a refusal of the one that it is in. It comes
+    from a disk that works: one that has nothing to do, or has just done something, so that a vote can follow.
     """
 
     name = "a pre-vote changes nothing"
@@ -37,6 +38,8 @@ class PreVotesBindNobody(Invariant):
             self.fail(f"{life} grants {to!r} a pre-vote, and was in {before}: it is in {state.term} now")
         if message.term <= state.term:
             self.fail(f"{life} grants {to!r} a term that it is in, or past: {message}")
+        if state.unsynced_writes and state.synced_writes == life.seen_synced_writes:
+            self.fail(f"{life} grants {to!r} a pre-vote while {state.unsynced_writes} writes wait for its disk")
         if isinstance(role, Leader) and life.supervisor is not None and role.contact.holds(life.supervisor.clock.now()):
             self.fail(f"{life} grants {to!r} a pre-vote, and leads, and a majority answers it")
         if not isinstance(role, Follower) or not state.config.pre_vote or not state.leader or life.supervisor is None:

@@ -9,6 +9,7 @@ _CANDIDATE = "raft/roles/candidate.py"
 _LEADER = "raft/roles/leader.py"
 _CONTACT = "raft/leading/contact.py"
 _ROLE = "raft/roles/role.py"
+_PRE_VOTER = "raft/roles/pre_voter.py"
 _STATE = "raft/state.py"
 _QUORUM = "raft/quorum.py"
 _LOG = "raft/log.py"
@@ -34,8 +35,8 @@ VOTES: tuple[Mutation, ...] = (
         "no vote for a candidate whose log is less up-to-date",
         "§5.4.1",
         Edit(
-            _ROLE,
-            "Role._is_up_to_date",
+            _PRE_VOTER,
+            "PreVoter.is_up_to_date",
             "return self.state.log.is_up_to_date(message.last_log_index, message.last_log_term)",
             "return True",
         ),

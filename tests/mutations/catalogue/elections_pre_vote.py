@@ -9,11 +9,12 @@ _PRE_CANDIDATE = "raft/roles/pre_candidate.py"
 _CANDIDATE = "raft/roles/candidate.py"
 _LEADER = "raft/roles/leader.py"
 _ROLE = "raft/roles/role.py"
+_PRE_VOTER = "raft/roles/pre_voter.py"
 
 _ASKED = "dissertation §9.6"
 _STICKY = "dissertation §4.2.3, §6.2"
 
-_GRANT = "return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]"
+_GRANT = "return [self._grant(sender, message)]"
 
 PRE_VOTES: tuple[Mutation, ...] = (
     mutation(
@@ -32,12 +33,12 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "who grants a pre-vote has not voted",
         _ASKED,
         Edit(
-            _ROLE,
-            "Role.on_request_pre_vote",
+            _PRE_VOTER,
+            "PreVoter.on_request_pre_vote",
             _GRANT,
             """
             state.voted_for = state.voted_for or sender
-            return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]
+            return [self._grant(sender, message)]
             """,
         ),
     ),
@@ -46,12 +47,12 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "who grants a pre-vote waits for a leader no longer than before",
         "hashicorp/raft #609",
         Edit(
-            _ROLE,
-            "Role.on_request_pre_vote",
+            _PRE_VOTER,
+            "PreVoter.on_request_pre_vote",
             _GRANT,
             """
             self.deadline = state.election_deadline(now)
-            return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]
+            return [self._grant(sender, message)]
             """,
         ),
     ),
@@ -60,10 +61,10 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "a grant says the term that was asked for",
         "etcd #8243",
         Edit(
-            _ROLE,
-            "Role.on_request_pre_vote",
-            "RequestPreVoteReply(message.term, message.round, granted=True)",
-            "RequestPreVoteReply(state.term, message.round, granted=True)",
+            _PRE_VOTER,
+            "PreVoter.on_request_pre_vote",
+            _GRANT,
+            "return [Send(sender, RequestPreVoteReply(state.term, message.round, granted=True))]",
         ),
     ),
     mutation(
@@ -71,8 +72,8 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "a refusal says the voter's own term",
         "openraft #1796",
         Edit(
-            _ROLE,
-            "Role.on_request_pre_vote",
+            _PRE_VOTER,
+            "PreVoter.on_request_pre_vote",
             "RequestPreVoteReply(state.term, message.round, granted=False)",
             "RequestPreVoteReply(message.term, message.round, granted=False)",
         ),
@@ -81,7 +82,9 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "own-term-granted",
         "a pre-vote is of a term above the voter's own",
         _ASKED,
-        Edit(_ROLE, "Role.on_request_pre_vote", "message.term <= state.term", "message.term < state.term"),
+        Edit(
+            _PRE_VOTER, "PreVoter._would_pre_vote", "message.term > self.state.term", "message.term >= self.state.term"
+        ),
     ),
     mutation(
         "granted-though-leader-heard",
@@ -99,6 +102,12 @@ PRE_VOTES: tuple[Mutation, ...] = (
         "a leader that a majority answers grants nothing",
         _STICKY,
         Edit(_LEADER, "Leader.in_touch", "return self.contact.holds(now)", "return False"),
+    ),
+    mutation(
+        "granted-though-the-disk-hangs",
+        "who grants a pre-vote has a disk that a vote can be written to",
+        "architecture, Elections",
+        Edit(_PRE_VOTER, "PreVoter.on_request_pre_vote", "if state.unsynced_writes:", "if False:"),
     ),
     mutation(
         "stands-without-asking",

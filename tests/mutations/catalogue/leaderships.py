@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_ROLE = "raft/roles/role.py"
+_PRE_VOTER = "raft/roles/pre_voter.py"
 _FOLLOWER = "raft/roles/follower.py"
 _CONTACT = "raft/leading/contact.py"
 _OWN_DISK = "raft/leading/own_disk.py"
 _REPLICATOR = "node/replicator.py"
 _REPLICATION = "node/replication.py"
 
-_GRANT = "return [Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))]"
+_GRANT = "return [self._grant(sender, message)]"
 
 
 def _granting(*lines: str) -> Edit:
     """What a voter does more when it grants a pre-vote."""
-    return Edit(_ROLE, "Role.on_request_pre_vote", _GRANT, "\n".join([*lines, _GRANT]))
+    return Edit(_PRE_VOTER, "PreVoter.on_request_pre_vote", _GRANT, "\n".join([*lines, _GRANT]))
 
 
 WORD_OF_A_LEADER: tuple[Mutation, ...] = (
@@ -37,10 +37,10 @@ WORD_OF_A_LEADER: tuple[Mutation, ...] = (
         "who hears the leader grants no pre-vote",
         "dissertation §9.6",
         Edit(
-            _ROLE,
-            "Role.on_request_pre_vote",
-            "message.term <= state.term or self.in_touch(now) or",
-            "message.term <= state.term or",
+            _PRE_VOTER,
+            "PreVoter._would_pre_vote",
+            "message.term > self.state.term and not self.in_touch(now) and",
+            "message.term > self.state.term and",
         ),
     ),
     mutation(
