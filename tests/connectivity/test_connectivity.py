@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.connectivity.graphs import Graph, all_graphs, drawn_graph, names
+from tests.connectivity.kept import Kept
 from tests.connectivity.trial import Kind, run_trial
 
 THREE = list(all_graphs(3))
@@ -45,3 +48,15 @@ def test_who_can_be_elected() -> None:
 def test_where_raft_is_helpless_nothing_is_asked_of_it() -> None:
     nobody = run_trial(Graph(names(3), frozenset()), 1)
     assert (nobody.kind, nobody.commits_after_s, nobody.terms, nobody.wrong) == (Kind.UNCONNECTED, None, 0, None)
+
+
+def test_what_was_run_once_is_not_run_again(tmp_path: Path) -> None:
+    graph = Graph(names(3), frozenset())
+    outcome = run_trial(graph, 1)
+    kept = Kept(tmp_path / "outcomes")
+    assert kept.outcome(graph, 1) is None
+    kept.add(outcome)
+    again = Kept(tmp_path / "outcomes")
+    assert again.outcome(graph, 1) == outcome
+    assert again.outcome(graph, 2) is None
+    assert again.outcome(Graph(names(3), frozenset(), frozenset({"n1"})), 1) is None
