@@ -78,7 +78,7 @@ class Outbox:
         self._life = rng.getrandbits(_LIFE_BITS)
         self._last_number = 0
         self._sent_bytes = 0
-        self._resume_at = -math.inf
+        self._pause: tuple[int, float] = (0, -math.inf)  # not before then in this term
         self.waiting: dict[Request, None] = {}
         self.sent: dict[int, Parcel] = {}
 
@@ -118,7 +118,8 @@ class Outbox:
         """
         effects = self._ask_again(leader, term, now) if self.sent else []
         config = self._config
-        if leader is None or now < self._resume_at:
+        paused_term, resume_at = self._pause
+        if leader is None or (term == paused_term and now < resume_at):
             return effects
         while (
             self.waiting
@@ -204,8 +205,9 @@ class Outbox:
                 return None, self._refuse_all(parcel, Overloaded(f"{sender!r}, which leads, has too much to commit"))
             case Forwarded.REFUSED:
                 self.take_back(parcel.requests)
-                # It may take a moment until this node hears who leads, or the leader goes on.
-                self._resume_at = now + self._config.heartbeat_interval_s / 4
+                # It may take a moment until that leader goes on, if it does. The next one is not waited for longer than
+                # until this node hears of it.
+                self._pause = (parcel.term, now + self._config.heartbeat_interval_s / 4)
                 return None, []
             case _:
                 return None, self._refuse_all(parcel, LeadershipLost(parcel.term, None, sender))

@@ -165,6 +165,20 @@ def test_what_was_refused_goes_to_the_next_leader_in_its_order() -> None:
     assert (again.number, again.entries[0].commands()) == (3, [b"a"])
 
 
+def test_what_was_refused_goes_to_the_next_leader_as_soon_as_that_is_known() -> None:
+    """So a leader that hands over costs its followers' proposers no longer than that takes."""
+    role = follower()
+    _, effects = hand_in(role, b"a")
+    [parcel] = parcels(effects)
+    receive(role, "n2", answer(parcel, Forwarded.REFUSED))
+    make_durable(role, receive(role, "n3", append(1, 1, term=2)))
+    [again] = parcels(role.end_of_step(0.0))
+    assert (again.term, again.number) == (2, 2)
+    receive(role, "n3", answer(again, Forwarded.REFUSED))
+    assert parcels(role.end_of_step(0.0)) == []
+    assert parcels(role.end_of_step(HEARTBEAT_S / 2))
+
+
 def test_a_leader_that_has_no_room_refuses_for_good() -> None:
     role = follower()
     [mine], effects = hand_in(role, b"a")
