@@ -270,6 +270,24 @@ def test_what_is_on_its_way_to_disk_counts_only_when_it_is_there() -> None:
     assert sent(receive(follower, "n2", append(3, 1))) == [("n2", AppendEntriesAccepted(1, 3))]
 
 
+def test_tells_a_new_leader_of_what_an_earlier_one_sent_once_that_is_durable() -> None:
+    """The earlier one's acknowledgement is of an older term, and dropped: it would be learnt from a heartbeat."""
+    follower = make_follower([1], leader="n2", term=1)
+    earlier = receive(follower, "n2", append(1, 1, [1, 1]))
+    probe = receive(follower, "n3", append(3, 1, term=2))
+    assert held_back(probe) == [("n3", AppendEntriesAccepted(2, 1))]
+    told = make_durable(follower, earlier)
+    assert (sent(told), held_back(told)) == ([], [("n3", AppendEntriesAccepted(2, 3))])  # its term is not durable yet
+    assert sent(make_durable(follower, [*probe, *told]))[-1] == ("n3", AppendEntriesAccepted(2, 3))
+
+
+def test_a_write_that_is_acknowledged_by_itself_is_acknowledged_once() -> None:
+    follower = make_follower([1], leader="n2", term=1)
+    under_way = receive(follower, "n2", append(1, 1, [1, 1]))
+    assert sent(receive(follower, "n2", append(3, 1))) == [("n2", AppendEntriesAccepted(1, 1))]
+    assert sent(make_durable(follower, under_way)) == [("n2", AppendEntriesAccepted(1, 3))]
+
+
 def test_a_late_ack_for_overwritten_entries_does_not_make_their_successors_durable() -> None:
     follower = make_follower([1], term=2)
     doomed = receive(follower, "n2", append(1, 1, [2, 2], term=2))

@@ -43,7 +43,7 @@ def test_applies_what_is_committed_though_the_term_of_the_entries_that_came_with
     follower = make_follower([1, 1, 1], term=2)
     effects = receive(follower, "n2", append(3, 1, [2], commit=4))
     receive(follower, "n3", append(4, 2, term=3))
-    assert make_durable(follower, effects) == [Apply(4)]
+    assert of(Apply, make_durable(follower, effects)) == [Apply(4)]
 
 
 def test_a_disk_that_hangs_keeps_nothing_from_being_applied_that_later_heartbeats_commit() -> None:

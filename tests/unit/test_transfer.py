@@ -216,10 +216,34 @@ def test_only_the_leader_may_tell() -> None:
     assert receive(follower, "n2", TimeoutNow(1)) == []
 
 
-def test_a_follower_whose_disk_is_not_through_does_not_stand() -> None:
+def test_a_follower_whose_disk_is_not_through_stands_when_it_is() -> None:
+    """However short the write: the leader holds proposals, and asks again only a heartbeat interval later."""
     follower = make_follower([1], leader="n2", term=1)
-    receive(follower, "n2", append(1, 1, [1]))
+    under_way = receive(follower, "n2", append(1, 1, [1]))
     assert receive(follower, "n2", TimeoutNow(1)) == []
+    assert make_durable(follower, under_way, now=0.1)[-1] == Become(RoleName.CANDIDATE)
+    assert follower.state.leadership_transfer
+    again = make_follower([1], leader="n2", term=1)
+    noted = receive(again, "n2", append(1, 1, commit=1))
+    assert receive(again, "n2", TimeoutNow(1)) == []
+    assert make_durable(again, noted) == [Become(RoleName.CANDIDATE)]
+
+
+def test_a_word_to_stand_is_kept_no_longer_than_the_leader_waits_to_say_it_again() -> None:
+    late = make_follower([1], leader="n2", term=1)
+    under_way = receive(late, "n2", append(1, 1, [1]))
+    assert receive(late, "n2", TimeoutNow(1)) == []
+    assert not became(make_durable(late, under_way, now=0.11))
+    leads_on = make_follower([1], leader="n2", term=1)
+    under_way = receive(leads_on, "n2", append(1, 1, [1]))
+    assert receive(leads_on, "n2", TimeoutNow(1)) == []
+    under_way += receive(leads_on, "n2", append(2, 1, [1]))
+    assert not became(make_durable(leads_on, under_way))
+    deposed = make_follower([1], leader="n2", term=1)
+    under_way = receive(deposed, "n2", append(1, 1, [1]))
+    assert receive(deposed, "n2", TimeoutNow(1)) == []
+    under_way += receive(deposed, "n3", append(2, 1, term=2))
+    assert not became(make_durable(deposed, under_way))
 
 
 def test_others_vote_though_they_hear_the_leader() -> None:

@@ -37,6 +37,8 @@ class Follower(Role):
         asking: reads that wait for the leader to say how much must be applied.
         heard_at: when the leader was last heard of, on the node's clock; minus infinity if it was not, or if the
             connection with it has broken since.
+        told: the leader's word to stand, for which the disk was not ready; and until when to keep it.
+        owed: a term, and an index up to which its leader knows the logs to agree, while the disk lacks some of it.
     """
 
     name = RoleName.FOLLOWER
@@ -45,6 +47,8 @@ class Follower(Role):
         super().__init__(state)
         self.heard_at: float = float("-inf")
         self.asking: Asking = Asking(state)
+        self.told: tuple[TimeoutNow, float] | None = None
+        self.owed: tuple[int, int] | None = None
 
     @property
     @override
@@ -99,13 +103,34 @@ class Follower(Role):
 
     @override
     def on_timeout_now(self, sender: str, message: TimeoutNow, now: float) -> list[Effect]:
-        """The leader wants this node to lead: stand, without asking anybody before (dissertation §3.10)."""
+        """The leader wants this node to lead: stand, without asking anybody before (dissertation §3.10).
+
+        While something waits for the disk it can't, not even while that is no more than a note of what is committed. It
+        stands once that is done, or else forgets it by the time at which the leader asks again: that may lead on then.
+        """
+        if sender != self.state.leader or not self.state.is_voter:
+            return []
+        self.told = (message, now + self.state.config.heartbeat_interval_s)
+        return self._stand_as_told(now)
+
+    def _stand_as_told(self, now: float) -> list[Effect]:
         state = self.state
-        if sender != state.leader or not state.may_stand or not state.is_voter:
-            return []  # the leader asks again, or leads on
+        if self.told is None or not state.may_stand:
+            return []
+        (message, until), self.told = self.told, None
+        if now > until or message.term != state.term or not state.is_voter:
+            return []
         state.leadership_transfer = True
         state.lease_over = message.lease_over
         return [Become(RoleName.CANDIDATE)]
+
+    @override
+    def on_durable(self, item: inputs.Durable, now: float) -> list[Effect]:
+        """The leader may wait for this: to hear that it has all, or to have this node stand."""
+        effects = super().on_durable(item, now)
+        if self.owed is not None:
+            effects += self._acknowledge_owed(effects)
+        return effects if self.told is None else [*effects, *self._stand_as_told(now)]
 
     # --- reads -----------------------------------------------------------------------------------------------
 
@@ -142,6 +167,8 @@ class Follower(Role):
         state.follow(sender)
         self.heard_at = now
         self.deadline = state.election_deadline(now)
+        if message.entries:
+            self.told = None  # it leads on
         if state.disk_is_behind and (message.entries or state.durable != state.written):
             return []  # as good as lost on the way: an answer would wait for the disk, and the leader will ask again
         if not self._has_entry_before(message):
@@ -159,10 +186,31 @@ class Follower(Role):
             return [written, *applied] if at_once else [written]
         effects: list[Effect] = []
         if message.wants_reply:
-            # What is on its way to the disk is acknowledged with each write: till then, no more than what is there.
+            # What is on its way to the disk is acknowledged later: till then, no more than what is there.
             durable = min(message.last_index, state.log.durable_index)
+            if durable < message.last_index:
+                self.owed = (state.term, message.last_index)
             effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
         return [*effects, *self._commit(commit_index), *state.note_commit()]
+
+    def _acknowledge_owed(self, effects: list[Effect]) -> list[Effect]:
+        """Acknowledge what an earlier leader has sent, and this one has asked for, now that it is on disk.
+
+        The acknowledgement that was to follow the write itself was for the earlier leader's term, and is dropped. But
+        for this one, its successor would not hear before the next heartbeat that the logs agree, and send nothing.
+        """
+        if self.owed is None:
+            return []
+        state, (term, index) = self.state, self.owed
+        if term == state.term and state.log.durable_index < index:
+            return []
+        self.owed = None
+        sent = (effect.message for effect in effects if isinstance(effect, Send))
+        if any(isinstance(message, AppendEntriesAccepted) and message.match_index >= index for message in sent):
+            return []
+        if term != state.term or state.leader is None:
+            return []
+        return [state.reply(state.leader, AppendEntriesAccepted(term, index))]
 
     def _commit(self, index: int) -> list[Apply | Refuse]:
         if index <= self.state.commit_index:
