@@ -78,6 +78,7 @@ from raft_actors.node.opening import open_node, run_node
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.node.sessions import Session, SessionState
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.membership import Member
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import GivenUp, RoleName
@@ -138,6 +139,7 @@ __all__ = [
     "NotMember",
     "NotPermitted",
     "OutcomeUnknown",
+    "OverloadCause",
     "Overloaded",
     "PendingProposal",
     "ProposalError",

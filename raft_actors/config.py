@@ -142,6 +142,11 @@ class NodeConfig:
         max_uncommitted_bytes: commands accepted by a leader and not yet applied; beyond it `propose` waits and
             `propose_nowait` is refused.
         max_pending_proposals: the same as a number of proposals and reads.
+        congestion_delay_s: the same where a proposal takes longer than this, and ten times as long as when it is alone,
+            both measured: more of them at once would gain next to nothing and wait. None: by bytes and number alone,
+            for throughput at any latency.
+        max_room_wait_s: `propose` is refused (`Overloaded`), too, where it would have to wait for room for about longer
+            than this. None: never, so bound the wait (`trio.fail_after`), or the number of those who wait.
         inbox_capacity: messages from peers that may wait for the node, beside proposals; more are dropped and counted.
         log_cache_bytes: recent entries kept in memory; older ones are read from storage when a follower needs them.
         snapshot_entries: take a snapshot when this many entries were applied since the last one; None: never.
@@ -175,6 +180,8 @@ class NodeConfig:
     max_inflight_bytes: int = 16 * MIB
     max_uncommitted_bytes: int = 64 * MIB
     max_pending_proposals: int = 16_384
+    congestion_delay_s: float | None = 0.015
+    max_room_wait_s: float | None = None
     inbox_capacity: int = 8_192
     log_cache_bytes: int = 32 * MIB
     snapshot_entries: int | None = 200_000
@@ -211,7 +218,10 @@ class NodeConfig:
 
     def _check_positive(self) -> None:
         may_be_zero = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
-        may_be_none = {"snapshot_entries", "snapshot_bytes", "state_check_entries"}
+        may_be_none = {
+            *("snapshot_entries", "snapshot_bytes", "state_check_entries"),
+            *("congestion_delay_s", "max_room_wait_s"),
+        }
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
             if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "rejoin_if_wiped", "seed"):

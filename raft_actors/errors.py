@@ -21,6 +21,9 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from raft_actors.overload import OverloadCause
+from raft_actors.rebuilding import rebuild
+
 E = TypeVar("E", bound="RaftError")
 
 
@@ -30,22 +33,14 @@ class RaftError(Exception):
     # Exceptions are pickled as a call of their class with `args`, which is the text here, not what `__init__` takes.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__, _picklable(self.__cause__))
+        return rebuild, (type(self), self.args, self.__dict__, _picklable(self.__cause__))
 
     def __copy__(self: E) -> E:
-        return _rebuild(type(self), self.args, self.__dict__, self.__cause__)
+        return rebuild(type(self), self.args, self.__dict__, self.__cause__)
 
     def __deepcopy__(self: E, memo: dict[int, Any]) -> E:
         # The cause is shared: it is somebody else's, holds whatever its author put there, and is not changed any more.
-        return _rebuild(type(self), copy.deepcopy(self.args, memo), copy.deepcopy(self.__dict__, memo), self.__cause__)
-
-
-def _rebuild(cls: type[E], args: tuple[Any, ...], attributes: dict[str, Any], cause: BaseException | None) -> E:
-    error = cls.__new__(cls, *args)  # which keeps `args`; `__init__` would take them for its own
-    error.__dict__.update(attributes)
-    error.__cause__ = cause
-    error.__suppress_context__ = cause is not None
-    return error
+        return rebuild(type(self), copy.deepcopy(self.args, memo), copy.deepcopy(self.__dict__, memo), self.__cause__)
 
 
 def _picklable(cause: BaseException | None) -> BaseException | None:
@@ -237,7 +232,17 @@ class LeadershipEnded(ProposalError):
 
 
 class Overloaded(ProposalError):
-    """Too many bytes or proposals are waiting to commit: nothing was proposed; slow down and retry."""
+    """Too much waits to be committed: nothing was proposed; slow down and retry.
+
+    Attributes:
+        cause: which bound is reached.
+        retry_after_s: when to come back, in seconds: when those are through that were turned away before.
+    """
+
+    def __init__(self, text: str, cause: OverloadCause = OverloadCause.PROPOSALS, retry_after_s: float = 0.0) -> None:
+        self.cause = cause
+        self.retry_after_s = retry_after_s
+        super().__init__(text)
 
 
 class ReadNotReady(ProposalError):

@@ -8,7 +8,8 @@ from typing import Any
 import trio
 from typing_extensions import override
 
-from raft_actors.node.proposals import Admission, PendingProposals, PendingRead
+from raft_actors.node.admission import Admission
+from raft_actors.node.proposals import PendingProposals, PendingRead
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryKind
 from raft_actors.raft.sessions import REGISTER
 

@@ -45,9 +45,13 @@ def status_of(supervisor: Supervisor, role: RoleName | None) -> NodeStatus:
 def statistics_of(supervisor: Supervisor) -> NodeStatistics:
     """The node's counters and queue lengths."""
     state = supervisor.recovered_state()
+    admission = supervisor.admission
     return NodeStatistics(
-        pending_proposals=supervisor.admission.count,
-        pending_bytes=supervisor.admission.bytes,
+        pending_proposals=admission.count,
+        pending_bytes=admission.bytes,
+        waiting_proposals=admission.waits,
+        proposal_window=admission.window.size,
+        proposal_delay_s=admission.window.delay_s,
         unsynced_bytes=state.unsynced_bytes,
         dropped_messages=supervisor.dropped_messages,
         elections=supervisor.elections,

@@ -276,6 +276,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         self._supervisor.check_caller()
         if (leadership := innermost(self._submission)) is not None:
             return leadership.propose_nowait(command)
+        self._submission.check_room()
         proposal: PendingProposal[R] = self._submission.proposal(command, forward=False)
         self._submission.submit_nowait(proposal)
         return proposal

@@ -1,4 +1,4 @@
-"""Proposals and reads on their way through the leader, and the bound on how many there may be."""
+"""Proposals and reads on their way through the leader."""
 
 from __future__ import annotations
 
@@ -11,140 +11,22 @@ import attrs
 import trio
 from typing_extensions import override
 
-from raft_actors.actors.home_thread import HomeThread, current_task
-from raft_actors.actors.pending import Pending, wake
+from raft_actors.actors.home_thread import current_task
+from raft_actors.actors.pending import Pending
 from raft_actors.errors import (
     CommandFailed,
     InternalError,
-    NodeStopped,
     NotCommitted,
-    Overloaded,
     ResultLost,
     SessionExpired,
 )
+from raft_actors.node.admission import Admission, Place
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.raft.entries import EntryKind
 
 R = TypeVar("R")
 
 _ABANDONED = InternalError("nobody waits for this read any more")
-
-
-class Admission:
-    """Bounds what a node has accepted and not yet answered, in bytes and in number.
-
-    Room that is freed is given to those who wait, in order of arrival, at once and not when they run: so nobody who
-    comes in between takes it from them.
-
-    Attributes:
-        home: the thread that all who come have to be on.
-        closed: whether it lets nobody in any more.
-        cause: what ended the node, once it has crashed.
-    """
-
-    def __init__(self, node_id: str, *, max_bytes: int, max_count: int, home: HomeThread | None = None) -> None:
-        self.node_id = node_id
-        self.home: HomeThread = home or HomeThread(f"node {node_id!r}")
-        self.max_bytes = max_bytes
-        self.max_count = max_count
-        self.bytes: int = 0
-        self.closed: bool = False
-        self.cause: BaseException | None = None
-        # Dicts for their order, so that a simulation repeats itself.
-        self._admitted: dict[PendingOutcome[Any], None] = {}
-        self._waiting: dict[PendingOutcome[Any], trio.lowlevel.Task] = {}
-        self._idle = trio.lowlevel.ParkingLot()
-
-    @property
-    def count(self) -> int:
-        """How many were admitted and are not settled."""
-        return len(self._admitted)
-
-    def admit_nowait(self, outcome: PendingOutcome[Any]) -> None:
-        """Let one in.
-
-        Raises:
-            Overloaded: there is no room for it now.
-            NodeStopped: the node takes no more.
-        """
-        if self.closed:
-            raise NodeStopped(self.node_id) from self.cause
-        if not self.admit_if_room(outcome):
-            raise Overloaded(
-                f"{self.count:,} proposals with {self.bytes:,} bytes wait to be committed and applied "
-                f"(max_pending_proposals {self.max_count:,}, max_uncommitted_bytes {self.max_bytes:,})"
-            )
-
-    def admit_if_room(self, outcome: PendingOutcome[Any]) -> bool:
-        """Let one in if there is room, and nobody waits for it; return whether it was. A closed one takes none."""
-        return not (self._waiting or self.closed) and self._take_in(outcome)
-
-    async def admit(self, outcome: PendingOutcome[Any]) -> None:
-        """Let one in, waiting for room in order of arrival. A checkpoint only where it has to wait.
-
-        Raises:
-            NodeStopped: the node takes no more.
-        """
-        if self.closed:
-            raise NodeStopped(self.node_id) from self.cause
-        if self.admit_if_room(outcome):
-            return
-
-        def give_up(_raise_cancel: Any) -> trio.lowlevel.Abort:
-            del self._waiting[outcome]
-            self._admit_waiting()
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._waiting[outcome] = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(give_up)
-        if outcome not in self._admitted:
-            raise NodeStopped(self.node_id) from self.cause
-
-    def release(self, outcome: PendingOutcome[Any]) -> None:
-        """Forget one that was settled, and let the next in."""
-        if outcome not in self._admitted:
-            return
-        del self._admitted[outcome]
-        self.bytes -= outcome.size
-        if self._waiting:
-            self._admit_waiting()
-        if not self._admitted and self._idle:
-            self._idle.unpark_all()
-
-    def close(self, cause: BaseException | None = None) -> None:
-        """Let nobody in any more, nor those who wait for room."""
-        self.closed = True
-        self.cause = cause
-        for task in self._waiting.values():
-            wake(task)
-        self._waiting.clear()
-
-    async def wait_idle(self) -> None:
-        """Wait until all that were admitted are settled."""
-        while self._admitted:
-            await self._idle.park()
-
-    def fail_all(self, error: Callable[[int | None], Exception]) -> None:
-        """Settle all with the error made for each one's log index."""
-        for outcome in list(self._admitted):
-            outcome.fail(error(outcome.index))
-
-    def _take_in(self, outcome: PendingOutcome[Any]) -> bool:
-        admitted, size = self._admitted, self.bytes + outcome.size
-        # An idle node takes one of any size: else a propose_many larger than the bound could never go.
-        if admitted and (size > self.max_bytes or len(admitted) >= self.max_count):
-            return False
-        admitted[outcome] = None
-        self.bytes = size
-        return True
-
-    def _admit_waiting(self) -> None:
-        waiting = self._waiting
-        while waiting:
-            outcome = next(iter(waiting))
-            if not self._take_in(outcome):
-                return
-            wake(waiting.pop(outcome))
 
 
 class PendingOutcome(Pending[R]):
@@ -161,7 +43,7 @@ class PendingOutcome(Pending[R]):
         size: bytes it takes of the admission's bound.
     """
 
-    __slots__ = ("_admission", "commands", "index", "last_index", "size")
+    __slots__ = ("commands", "index", "last_index", "place", "size")
 
     is_read: bool = False
     forward: bool = True
@@ -171,7 +53,7 @@ class PendingOutcome(Pending[R]):
         # All at once, without `super()`, here and in `_settle`: they run for every proposal.
         self.done = False
         self._value = self._error = self._task = None
-        self._admission = admission
+        self.place: Place = admission
         self.commands: Sequence[bytes] = commands
         self.size: int = size
         self.index: int | None = None
@@ -187,13 +69,13 @@ class PendingOutcome(Pending[R]):
             InternalError: another task waits already.
         """
         current_task()
-        self._admission.home.check()
+        self.place.home.check()
         return await super().wait()
 
     @trio.lowlevel.enable_ki_protection
     def _settle(self) -> None:
         """Free its place in the admission's bound, too."""
-        self._admission.release(self)
+        self.place.release(self)
         # A list, most often, which goes where Trio makes an object to wake the waiter: so of thousands that are settled
         # together, the garbage collector sees as many objects go as come, and has no cause to look at all that wait.
         self.commands = ()

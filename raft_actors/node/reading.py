@@ -16,6 +16,7 @@ from raft_actors.node.looking import applier_of
 from raft_actors.node.proposals import PendingRead, Seen
 from raft_actors.node.submission import Submission
 from raft_actors.node.supervisor import Supervisor
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.inputs import ReadsRequested
 from raft_actors.raft.roles import Leader
 from raft_actors.read_levels import (
@@ -202,7 +203,7 @@ class Reading:
             supervisor.inbox.tell(item)
         except MailboxFull as full:
             item.taken = True
-            raise Overloaded(str(full)) from None
+            raise Overloaded(str(full), OverloadCause.INBOX) from None
         except ActorStopped:
             item.taken = True
             raise NodeStopped(supervisor.node_id) from supervisor.crash

@@ -20,6 +20,7 @@ from raft_actors.errors import (
     SessionExpired,
 )
 from raft_actors.node.submission import Submission
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.sessions import WINDOW, close, numbered, register
 from raft_actors.state_machine import StateMachine
 
@@ -150,7 +151,8 @@ class Session(Generic[C, R]):
         """
         number = self._next_number
         if number - self._floor >= WINDOW:
-            raise Overloaded(f"{WINDOW} commands of this session are open: learn their outcomes first")
+            text = f"{WINDOW} commands of this session are open: learn their outcomes first"
+            raise Overloaded(text, OverloadCause.SESSION)
         self._open[number] = self._encode(command)
         self._next_number += 1
         self._left.add(number)

@@ -73,6 +73,9 @@ class NodeStatistics:
 
     Attributes:
         pending_proposals, pending_bytes: accepted proposals and reads that are not answered yet.
+        waiting_proposals: those that wait for room.
+        proposal_window: how many may be pending at most, by the time that they take (`NodeConfig.congestion_delay_s`).
+        proposal_delay_s: how long the last one took that was measured, from where it was accepted; None: none was yet.
         unsynced_bytes: bytes of entries on their way to this node's disk.
         dropped_messages: messages from peers that found the inbox full.
         elections: elections that this node has started.
@@ -81,6 +84,9 @@ class NodeStatistics:
 
     pending_proposals: int
     pending_bytes: int
+    waiting_proposals: int
+    proposal_window: int
+    proposal_delay_s: float | None
     unsynced_bytes: int
     dropped_messages: int
     elections: int

@@ -22,10 +22,11 @@ from raft_actors.node.proposals import (
     PendingRead,
 )
 from raft_actors.node.supervisor import Supervisor
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD
 from raft_actors.raft.features import SESSIONS
 from raft_actors.raft.inputs import Requested
-from raft_actors.raft.roles import Role
+from raft_actors.raft.roles import Leader, Role
 from raft_actors.raft.transitions import RoleName
 
 _WITHDRAWN = InternalError("nobody waits for this proposal any more")
@@ -44,6 +45,7 @@ class Submission(Generic[C, R]):
         self._supervisor = supervisor
         self._encode = codec.encode
         self._limit = supervisor.config.max_command_bytes
+        supervisor.admission.hand_in = self._hand_in_late
 
     def proposal(self, command: C, *, forward: bool) -> PendingProposal[R]:
         """One command, encoded.
@@ -81,7 +83,7 @@ class Submission(Generic[C, R]):
         """Have a query run once an entry that is appended for it is applied: a read that takes the longest way."""
         read: PendingRead[T] = PendingRead(self._supervisor.admission, query)
         await self.submit(read)
-        return await read.wait()
+        return await self.outcome_of(read)
 
     async def submit(self, outcome: PendingOutcome[Any], *, term: int = 0) -> None:
         """Hand it in once there is room for it; to be proposed in this term alone, if one is given.
@@ -100,7 +102,8 @@ class Submission(Generic[C, R]):
         self._tell(Requested([outcome], term=term), outcome)
 
     async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
-        """The same for a caller that has been looked at, and waits for the outcome: that may be there already.
+        """The same for a caller that has been looked at, and waits for the outcome: that may be there already. Where
+        there is no room yet, it is handed in when there is, or settled with the reason why not.
 
         What is alone, as what was handed in before it was, is decided on at once: where one task proposes, one thing
         after the other, nothing is gained by a turn of the role. Where many do, those that are answered together, and
@@ -110,8 +113,17 @@ class Submission(Generic[C, R]):
             self.check_leader()
         supervisor = self._supervisor
         admission = supervisor.admission
-        await admission.admit(outcome)
-        self._hand_in(outcome, at_once=admission.count == 1 and len(supervisor.requested.requests) == 1)
+        try:
+            admitted = admission.wait_turn(outcome)
+        except Overloaded as refusal:
+            raise self._refused(refusal) from None
+        if admitted:
+            self._hand_in(outcome, at_once=admission.count == 1 and len(supervisor.requested.requests) == 1)
+
+    def _hand_in_late(self, outcome: PendingOutcome[Any]) -> None:
+        """Hand in what has waited for room, or settle it with the reason why not."""
+        with contextlib.suppress(Overloaded, NodeStopped):  # which it was settled with
+            self._hand_in(outcome)
 
     def hand_in_if_room(self, outcome: PendingOutcome[Any]) -> bool:
         """Hand it in now, if there is room and nobody waits for it; return whether it was. If the node takes nothing
@@ -119,8 +131,7 @@ class Submission(Generic[C, R]):
         """
         if not self._supervisor.admission.admit_if_room(outcome):
             return False
-        with contextlib.suppress(Overloaded, NodeStopped):  # which it was settled with
-            self._hand_in(outcome)
+        self._hand_in_late(outcome)
         return True
 
     async def hand_in_or_fail(self, outcome: PendingOutcome[Any], waiting: trio.CancelScope) -> None:
@@ -131,8 +142,7 @@ class Submission(Generic[C, R]):
             except NodeStopped as stopped:
                 outcome.fail(stopped)
             else:
-                with contextlib.suppress(Overloaded, NodeStopped):
-                    self._hand_in(outcome)
+                self._hand_in_late(outcome)
 
     def encoded(self, command: C) -> bytes:
         """The command's bytes. Raises as `proposal` does."""
@@ -173,8 +183,19 @@ class Submission(Generic[C, R]):
     def withdraw(self, outcome: PendingOutcome[Any]) -> None:
         """Nobody waits for it any more: if it was not handed on yet, it never is, and its place is free."""
         state = self._supervisor.state
-        if state is not None and state.outbox.withdraw(outcome):
+        if self._supervisor.admission.leave_queue(outcome) or (state is not None and state.outbox.withdraw(outcome)):
             outcome.fail(_WITHDRAWN)
+
+    def check_room(self) -> None:
+        """Refuse what there is no room for before it is even encoded: under overload, most of what comes.
+
+        Raises:
+            NotLeader, NodeStopped, Overloaded: nothing would be handed in now.
+        """
+        self.check_leader()
+        admission = self._supervisor.admission
+        if admission.is_full and not admission.closed:
+            raise self._refused(admission.refusal())
 
     def submit_nowait(self, outcome: PendingOutcome[Any], *, term: int = 0) -> None:
         """Hand it in now, for this term alone if one is given. Raises as `submit` does, and Overloaded where that would
@@ -182,7 +203,10 @@ class Submission(Generic[C, R]):
         """
         self._supervisor.check_caller()
         self.check_leader()
-        self._supervisor.admission.admit_nowait(outcome)
+        try:
+            self._supervisor.admission.admit_nowait(outcome)
+        except Overloaded as refusal:
+            raise self._refused(refusal) from None
         if term:
             self._tell(Requested([outcome], term=term), outcome)
         else:
@@ -196,6 +220,7 @@ class Submission(Generic[C, R]):
             waiting.requests.append(outcome)
             return
         supervisor.requested = item = Requested([outcome])
+        supervisor.admission.time(outcome)
         self._tell(item, outcome, at_once=at_once)
 
     def _tell(self, item: Requested, outcome: PendingOutcome[Any], *, at_once: bool = False) -> None:
@@ -209,9 +234,21 @@ class Submission(Generic[C, R]):
         except (MailboxFull, ActorStopped) as refusal:
             item.taken = True
             full = isinstance(refusal, MailboxFull)
-            error = Overloaded(str(refusal)) if full else NodeStopped(supervisor.node_id)
+            retry_after_s = supervisor.config.heartbeat_interval_s
+            stopped = NodeStopped(supervisor.node_id)
+            error = Overloaded(str(refusal), OverloadCause.INBOX, retry_after_s) if full else stopped
             outcome.fail(error)
             raise error from supervisor.crash
+
+    def _refused(self, refusal: Overloaded) -> Overloaded:
+        """The same, or the reason why nothing comes through at all, if that is known."""
+        supervisor, role = self._supervisor, self._supervisor.role
+        shortest_s, longest_s = supervisor.config.election_timeout_s
+        if supervisor.admission.unanswered_s <= shortest_s or not isinstance(role, Leader):
+            return refusal
+        cause = role.stalled_by(supervisor.clock.now())
+        # By then the majority answers, or this node leads no more.
+        return refusal if cause is None else supervisor.admission.refusal(cause, longest_s)
 
     def check_leader(self) -> None:
         """Refuse at once what the role would refuse later."""

@@ -24,6 +24,7 @@ from raft_actors.actors.pending import Pending
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import NodeStopped, UsageError
 from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.node.admission import Admission
 from raft_actors.node.applier import Applier
 from raft_actors.node.closing import closed
 from raft_actors.node.digester import Digester
@@ -35,7 +36,6 @@ from raft_actors.node.joining import Join, ask_to_join, prepare
 from raft_actors.node.machines import use
 from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
-from raft_actors.node.proposals import Admission
 from raft_actors.node.recovery import recover
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
 from raft_actors.node.scopes import Scopes
@@ -107,7 +107,13 @@ class Supervisor:
         self.inbox.home = self.home
         self.requested: Requested = Requested([], taken=True)
         self.admission: Admission = Admission(
-            node_id, max_bytes=config.max_uncommitted_bytes, max_count=config.max_pending_proposals, home=self.home
+            node_id,
+            max_bytes=config.max_uncommitted_bytes,
+            max_count=config.max_pending_proposals,
+            congestion_delay_s=config.congestion_delay_s,
+            max_wait_s=config.max_room_wait_s,
+            home=self.home,
+            now=self.clock.now,
         )
         self.events: EventHub = EventHub(self.home)
         self.persistence: PersistenceActor[effects.Persist] = PersistenceActor(

@@ -19,6 +19,7 @@ import attrs
 
 from raft_actors.config import NodeConfig
 from raft_actors.errors import LeadershipLost, NotLeader, Overloaded
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.effects import Effect, Refuse, Send
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
@@ -202,7 +203,9 @@ class Outbox:
                     request.last_index = index - 1
                 return parcel, []
             case Forwarded.OVERLOADED:
-                return None, self._refuse_all(parcel, Overloaded(f"{sender!r}, which leads, has too much to commit"))
+                text = f"{sender!r}, which leads, has too much to commit"
+                retry_after_s = self._config.heartbeat_interval_s
+                return None, self._refuse_all(parcel, Overloaded(text, OverloadCause.LEADER, retry_after_s))
             case Forwarded.REFUSED:
                 self.take_back(parcel.requests)
                 # It may take a moment until that leader goes on, if it does. The next one is not waited for longer than

@@ -9,11 +9,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.errors import NodeStopped, Overloaded
-from raft_actors.node.proposals import Admission, PendingProposal
+from raft_actors.node.admission import Admission
+from raft_actors.node.proposals import PendingProposal
+from raft_actors.overload import OverloadCause
 
 
-def make_admission(*, max_bytes: int = 100, max_count: int = 10) -> Admission:
-    return Admission("n1", max_bytes=max_bytes, max_count=max_count)
+def make_admission(*, max_bytes: int = 100, max_count: int = 10, **more: Any) -> Admission:
+    return Admission("n1", max_bytes=max_bytes, max_count=max_count, **more)
 
 
 def sized(admission: Admission, size: int) -> PendingProposal[Any]:
@@ -214,3 +216,129 @@ async def test_all_that_are_left_fail_in_the_order_in_which_they_came() -> None:
             await proposal.wait()
         assert caught.value.index == index + 10
     assert admission.count == 0
+
+
+# --- those who wait for nothing but the outcome --------------------------------------------------------------------
+
+
+def test_what_waits_is_handed_in_when_there_is_room() -> None:
+    admission, handed_in = make_admission(max_count=2), list[PendingProposal[Any]]()
+    admission.hand_in = handed_in.append
+    first, second, third, fourth = (sized(admission, 0) for _ in range(4))
+    assert [admission.wait_turn(one) for one in (first, second, third, fourth)] == [True, True, False, False]
+    assert (admission.count, admission.waits) == (2, 2)
+    first.resolve(None)
+    assert (handed_in, admission.count, admission.waits) == ([third], 2, 1)
+    assert not admission.admit_if_room(sized(admission, 0))
+    third.resolve(None)
+    assert handed_in == [third, fourth]
+
+
+def test_one_that_leaves_the_queue_is_never_handed_in() -> None:
+    admission, handed_in = make_admission(), list[PendingProposal[Any]]()
+    admission.hand_in = handed_in.append
+    current, large, small = admitted(admission, 50), sized(admission, 80), sized(admission, 5)
+    assert not admission.wait_turn(large)
+    assert not admission.wait_turn(small)
+    assert admission.leave_queue(large)
+    assert handed_in == [small]
+    assert not admission.leave_queue(small)
+    current.resolve(None)
+    assert (handed_in, admission.count) == ([small], 1)
+
+
+def test_closing_settles_what_waits_in_the_queue() -> None:
+    admission = make_admission(max_count=1)
+    admitted(admission, 0)
+    waiting = sized(admission, 0)
+    assert not admission.wait_turn(waiting)
+    admission.close(ValueError("why"))
+    with pytest.raises(NodeStopped) as stopped:
+        waiting.result_nowait()
+    assert isinstance(stopped.value.__cause__, ValueError)
+    with pytest.raises(NodeStopped):
+        admission.wait_turn(sized(admission, 0))
+    assert (admission.count, admission.waits) == (1, 0)
+
+
+# --- how long it takes ---------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answer_in(seconds: float, admission: Admission, clock: Clock, count: int) -> None:
+    """Let so many in, of which the last one is measured, and answer them all so much later."""
+    proposals = [admitted(admission, 0) for _ in range(count)]
+    for index, proposal in enumerate(proposals, 1):
+        proposal.index = index
+    admission.time(proposals[-1])
+    clock.now += seconds
+    for proposal in proposals:
+        proposal.resolve(None)
+    assert admission.count == 0
+
+
+def overloaded(admission: Admission, clock: Clock) -> Overloaded:
+    """Have 1,000 take 50 ms twice, then as many let in as may be, and one more."""
+    answer_in(0.002, admission, clock, 1)
+    for _ in range(2):
+        answer_in(0.05, admission, clock, 1000)
+    while admission.admit_if_room(sized(admission, 0)):
+        pass
+    with pytest.raises(Overloaded) as refused:
+        admission.admit_nowait(sized(admission, 0))
+    return refused.value
+
+
+def test_fewer_are_let_in_where_they_take_long() -> None:
+    clock = Clock()
+    admission = make_admission(max_count=10_000, congestion_delay_s=0.01, now=clock)
+    error = overloaded(admission, clock)
+    assert error.cause is OverloadCause.DELAY
+    assert admission.count == admission.window.size == 500  # half at a time, on the way to the 20 ms that are allowed
+    assert error.retry_after_s == pytest.approx(0.05 + 0.05 / 500)
+    assert "now 500, as one takes 50.0 ms" in str(error)
+
+
+def test_a_number_is_the_only_limit_where_time_is_none() -> None:
+    clock = Clock()
+    admission = make_admission(max_count=1000, now=clock)
+    assert overloaded(admission, clock).cause is OverloadCause.PROPOSALS
+    assert admission.count == 1000
+
+
+def test_one_is_measured_at_a_time_and_one_that_was_refused_shows_nothing() -> None:
+    clock = Clock()
+    admission = make_admission(congestion_delay_s=0.01, now=clock)
+    first, second = admitted(admission, 0), admitted(admission, 0)
+    admission.time(first)
+    admission.time(second)
+    second.index, clock.now = 1, 3.0
+    second.resolve(None)
+    assert (admission.window.delay_s, admission.unanswered_s) == (None, 3.0)
+    first.fail(ValueError("refused"))
+    assert (admission.window.delay_s, admission.unanswered_s) == (None, 0.0)
+    answer_in(0.5, admission, clock, 1)
+    assert admission.window.delay_s == 0.5
+
+
+def test_who_would_have_to_wait_for_too_long_is_refused() -> None:
+    clock = Clock()
+    admission = make_admission(max_count=10, max_wait_s=0.25, now=clock)
+    answer_in(0.1, admission, clock, 10)
+    for _ in range(10):
+        admitted(admission, 0)
+    for _ in range(25):  # at 100 a second, the last of them gets room in 0.25 s
+        assert not admission.wait_turn(sized(admission, 0))
+    with pytest.raises(Overloaded) as refused:
+        admission.wait_turn(sized(admission, 0))
+    assert (refused.value.cause, admission.waits) == (OverloadCause.WAIT, 25)
+    assert refused.value.retry_after_s >= 0.1

@@ -15,6 +15,7 @@ from raft_actors import NodeConfig, RaftClient, StateMachine, attrs_queries
 from raft_actors.client.board import Board, Line
 from raft_actors.client.call import Call, Need
 from raft_actors.errors import CommandFailed, ConfigurationError, ProtocolError, RaftError, StateMachineError
+from raft_actors.node.admission import Admission
 from raft_actors.node.client_messages import (
     Answered,
     Ask,
@@ -29,7 +30,7 @@ from raft_actors.node.client_messages import (
     unpack,
 )
 from raft_actors.node.client_requests import ClientProposal, ClientRead
-from raft_actors.node.proposals import Admission, Seen
+from raft_actors.node.proposals import Seen
 from raft_actors.node.replicated_sessions import ReplicatedSessions
 from raft_actors.node.serving import ClientService, _ServedClient
 from raft_actors.raft.sessions import COMMAND, SessionEntry, close, numbered, register, tick

@@ -11,8 +11,9 @@ import trio
 
 from raft_actors import NodeConfig, StateMachine
 from raft_actors.errors import RaftError
+from raft_actors.node.admission import Admission
 from raft_actors.node.applier import Applier
-from raft_actors.node.proposals import Admission, PendingOutcome
+from raft_actors.node.proposals import PendingOutcome
 from raft_actors.node.replication import Replication
 from raft_actors.node.role_actors import CandidateActor, Performers
 from raft_actors.raft.effects import Effect, Persist, ReplicateTo, Send

@@ -7,7 +7,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from raft_actors.config import MIB, ClusterConfig, NodeConfig
-from raft_actors.node.proposals import Admission, LocalProposal, LocalProposals, PendingProposals, PendingRead
+from raft_actors.node.admission import Admission
+from raft_actors.node.proposals import LocalProposal, LocalProposals, PendingProposals, PendingRead
 from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES

@@ -13,7 +13,14 @@ from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import ConfigurationError
 
 MAY_BE_ZERO = {"trailing_entries", "max_catch_up_bytes", "apply_slice_s", "shutdown_timeout_s"}
-MAY_BE_NONE = {"snapshot_entries", "snapshot_bytes", "state_check_entries", "seed"}
+MAY_BE_NONE = {
+    "snapshot_entries",
+    "snapshot_bytes",
+    "state_check_entries",
+    "seed",
+    "congestion_delay_s",
+    "max_room_wait_s",
+}
 NUMBERS = [
     field.name
     for field in attrs.fields(NodeConfig)

@@ -26,6 +26,12 @@ class OwnDisk:
         self._synced_writes = self._state.synced_writes
         self.seen_at = now
 
+    def silence_s(self, now: float) -> float:
+        """For how long it has done nothing, as far as was looked, though writes wait; 0 where it works."""
+        state = self._state
+        waits = state.unsynced_writes and state.synced_writes == self._synced_writes
+        return now - self.seen_at if waits else 0.0
+
     def hangs(self, now: float) -> bool:
         """Whether others lead better: writes wait, the disk has done none for long, and a majority is ahead of it.
 

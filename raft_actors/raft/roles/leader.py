@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from raft_actors.errors import InternalError, LeadershipLost, Overloaded
+from raft_actors.overload import OverloadCause
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import (
     AnnounceCommit,
@@ -170,7 +171,15 @@ class Leader(LeaderHandingOver):
         behind = f"{state.unsynced_bytes:,} bytes and {state.unsynced_writes:,} writes behind"
         limit = f"max_uncommitted_bytes {state.config.max_uncommitted_bytes:,}"
         error = f"this leader's disk is {behind} ({limit})"
-        return [Refuse(request, Overloaded(error)) for request in requests]
+        retry_after_s = state.config.heartbeat_interval_s
+        return [Refuse(request, Overloaded(error, OverloadCause.DISK, retry_after_s)) for request in requests]
+
+    def stalled_by(self, now: float) -> OverloadCause | None:
+        """What keeps it from committing for longer than load does; None: nothing that it knows of."""
+        patience_s = self.state.config.election_timeout_s[0]
+        if self.contact.silence_s(self.state.voter_sets, now) > patience_s:
+            return OverloadCause.NO_MAJORITY
+        return OverloadCause.DISK if self.own_disk.silence_s(now) > patience_s else None
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Append what was proposed during the step, and ask for what is to be read."""

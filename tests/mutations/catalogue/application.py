@@ -10,6 +10,7 @@ _STATE = "raft/state.py"
 _LOG = "raft/log.py"
 _APPLIER = "node/applier.py"
 _WAITING = "node/waiting_outcomes.py"
+_ADMISSION = "node/admission.py"
 _PROPOSALS = "node/proposals.py"
 _SUBMISSION = "node/submission.py"
 _TIMER = "actors/timer.py"
@@ -195,7 +196,7 @@ ANSWERS: tuple[Mutation, ...] = (
         "what is answered makes room",
         "architecture, Bounds",
         Edit(
-            _PROPOSALS,
+            _ADMISSION,
             "Admission.release",
             "del self._admitted[outcome]",
             "pass",

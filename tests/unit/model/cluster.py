@@ -6,7 +6,8 @@ from collections.abc import Callable
 from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
-from raft_actors.node.proposals import Admission, LocalProposals
+from raft_actors.node.admission import Admission
+from raft_actors.node.proposals import LocalProposals
 from raft_actors.raft.inputs import PeerDisconnected, Received, Requested
 from raft_actors.raft.messages import Message
 from raft_actors.raft.roles import Leader

@@ -8,9 +8,10 @@ from random import Random
 
 from raft_actors.config import ClusterConfig, NodeConfig
 from raft_actors.errors import FeatureMissing
+from raft_actors.node.admission import Admission
 from raft_actors.node.handoff import PendingTransfer
 from raft_actors.node.members import PendingChange
-from raft_actors.node.proposals import Admission, LocalProposals
+from raft_actors.node.proposals import LocalProposals
 from raft_actors.raft.effects import (
     AnnounceCommit,
     Become,
