@@ -1,6 +1,38 @@
 """The questions, in the order in which an engineer asks them."""
 
-from benchmarks.questions import batch, catchup, commit, cpu, failover, growth, hops, idle, redis, replace, restart, tls
+from benchmarks.questions import (
+    batch,
+    catchup,
+    commit,
+    cpu,
+    failover,
+    growth,
+    hops,
+    idle,
+    laggard,
+    overload,
+    reads,
+    redis,
+    replace,
+    restart,
+    tls,
+)
 
-_MODULES = (commit, batch, failover, replace, restart, idle, cpu, hops, catchup, growth, redis, tls)
+_MODULES = (
+    commit,
+    batch,
+    reads,
+    overload,
+    laggard,
+    failover,
+    replace,
+    restart,
+    idle,
+    cpu,
+    hops,
+    catchup,
+    growth,
+    redis,
+    tls,
+)
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

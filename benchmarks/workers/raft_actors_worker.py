@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
-from typing_extensions import override
 
+from benchmarks.workers.hindrances import FarTransport, slow_down_disk
 from benchmarks.workers.ledger import Ledger, Proposers
+from benchmarks.workers.machines import Compute, Count, Keep
+from benchmarks.workers.offering import offer
+from benchmarks.workers.reading import read, read_after_failover
 from benchmarks.workers.stamps import FOLLOWER, LEADER, Stamps
 from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
 from raft_actors import (
@@ -21,9 +24,12 @@ from raft_actors import (
     ClusterConfig,
     Join,
     LeadershipLost,
+    Leases,
     Node,
     NodeConfig,
     NotLeader,
+    Overloaded,
+    PendingProposal,
     RoleName,
     StateMachine,
     open_client,
@@ -39,62 +45,6 @@ _PATIENCE_S = 60.0
 _CLUSTER = "benchmark"
 _FILL_TASKS = 4
 _FILL_BYTES = 256 * 1024
-_CHUNK_COMMANDS = 1024
-
-
-class Count(StateMachine[bytes, int]):
-    """Counts the commands. The result of each is its number."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    @override
-    def apply(self, command: bytes) -> int:
-        self.count += 1
-        return self.count
-
-    @override
-    def snapshot(self) -> Iterable[bytes]:
-        return [self.count.to_bytes(8, "big")]
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        self.count = int.from_bytes(b"".join([chunk async for chunk in chunks]), "big")
-
-
-class Keep(StateMachine[bytes, int]):
-    """Keeps every command, so that its snapshot is as large as what it was fed."""
-
-    def __init__(self) -> None:
-        self.commands_kept: list[bytes] = []
-
-    @override
-    def apply(self, command: bytes) -> int:
-        self.commands_kept.append(command)
-        return len(self.commands_kept)
-
-    @override
-    def snapshot(self) -> Iterable[bytes]:
-        kept = self.commands_kept[:]
-        return (
-            b"".join(len(command).to_bytes(4, "big") + command for command in kept[start : start + _CHUNK_COMMANDS])
-            for start in range(0, len(kept), _CHUNK_COMMANDS)
-        )
-
-    @override
-    async def restore(self, chunks: AsyncIterable[bytes]) -> None:
-        self.commands_kept = []
-        buffer = b""
-        async for chunk in chunks:
-            buffer += chunk
-            start = 0
-            while start + 4 <= len(buffer):
-                end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
-                if end > len(buffer):
-                    break
-                self.commands_kept.append(buffer[start + 4 : end])
-                start = end
-            buffer = buffer[start:]
 
 
 @attrs.define
@@ -108,6 +58,7 @@ class Worker:
     _proposers: Proposers | None = None
     _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
+    _compute: Compute | None = None
 
     @property
     def node(self) -> Node[StateMachine[bytes, int]]:
@@ -125,6 +76,10 @@ class Worker:
             "fill": self.fill,
             "first_commit": self.first_commit,
             "snapshot": self.snapshot,
+            "transfer": self.transfer,
+            "offer": self.offer,
+            "read": self.read,
+            "read_after_failover": self.read_after_failover,
             "ready": self.ready,
             "join": self.join,
             "remove": self.remove,
@@ -141,7 +96,8 @@ class Worker:
 
     async def start(self, request: Request) -> Reply:
         """Open the node."""
-        await self._open(request, ClusterConfig(cluster_id=_CLUSTER, voters=request["addresses"]))
+        leases = Leases(request["options"]["lease_s"]) if "lease_s" in request["options"] else None
+        await self._open(request, ClusterConfig(cluster_id=_CLUSTER, voters=request["addresses"], leases=leases))
         return {}
 
     async def join(self, request: Request) -> Reply:
@@ -200,8 +156,12 @@ class Worker:
         machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
         if options.pop("ledger", False):
             machine = Ledger()
+        if compute_us := options.pop("compute_us", 0):
+            machine = self._compute = Compute(compute_us / 1e6)
+        options.pop("lease_s", None)
         self.folder = request["folder"]
         tls = _tls(Path(self.folder).parent / "certificates", request["node"]) if options.pop("tls", False) else None
+        transport = _transport(request, options, tls)
         storage = MemoryStorage() if request["storage"] == "memory" else SqliteStorage(Path(self.folder) / "node.db")
         self._node = await self.stack.enter_async_context(
             open_node(
@@ -209,7 +169,7 @@ class Worker:
                 cluster=cluster,
                 state_machine=machine,
                 storage=storage,
-                transport=TcpTransport(request["addresses"][request["node"]], tls=tls),
+                transport=transport,
                 config=NodeConfig(**options),
                 join=join or False,
             )
@@ -241,6 +201,8 @@ class Worker:
 
     async def load(self, request: Request) -> Reply:
         """Have proposers propose and wait, over and over."""
+        if self._compute is not None:
+            self._compute.loaded = True
         window, payload, batch = Window.of(request), payload_of(request), request["batch"]
         propose = {"await": self._await_each, "many": self._propose_many, "pipeline": self._pipeline}[request["mode"]]
         async with trio.open_nursery() as nursery:
@@ -268,16 +230,37 @@ class Worker:
 
     async def _pipeline(self, window: Window, payload: bytes, batch: int) -> None:
         propose_nowait = self.node.propose_nowait
-        waiting = deque((clock(), propose_nowait(payload)) for _ in range(batch))
+        waiting: deque[tuple[float, PendingProposal[int]]] = deque()
         going = True
-        while waiting:
+        while going or waiting:
+            try:
+                while going and len(waiting) < batch:
+                    waiting.append((clock(), propose_nowait(payload)))
+            except Overloaded as refusal:
+                if not waiting:  # the others' are under way
+                    await trio.sleep(refusal.retry_after_s)
+                    continue
             started, pending = waiting.popleft()
             if not pending.done:
                 await pending.wait()
             pending.result_nowait()
             going = window.count(started, 1) and going
-            if going:
-                waiting.append((clock(), propose_nowait(payload)))
+
+    async def offer(self, request: Request) -> Reply:
+        """Have proposals come by the clock."""
+        return await offer(self.node, request)
+
+    async def read(self, request: Request) -> Reply:
+        """Have readers read, and writers write beside them."""
+        return await read(self.node, request)
+
+    async def read_after_failover(self, request: Request) -> Reply:
+        """See what this node answers as soon as it leads."""
+        return await read_after_failover(self.node, request)
+
+    async def transfer(self, request: Request) -> Reply:
+        """Hand leadership over."""
+        return {"leader": await self.node.transfer_leadership(request["to"])}
 
     async def fill(self, request: Request) -> Reply:
         """Commit a number of commands, many at a time."""
@@ -307,6 +290,16 @@ class Worker:
                 await trio.sleep(_RETRY_S)
             else:
                 return {"at_ns": time.time_ns()}
+
+
+def _transport(request: Request, options: dict[str, Any], tls: TlsConfig | None) -> TcpTransport:
+    """How the node talks; one node may be far away, or (not the transport's affair) have a slow disk."""
+    address = request["addresses"][request["node"]]
+    hindered = request["node"] == options.pop("hindered", None)
+    disk_times, delay_s = options.pop("disk_times", 1), options.pop("delay_s", 0.0)
+    if hindered and disk_times > 1:
+        slow_down_disk(disk_times)
+    return FarTransport(address, tls=tls, delay_s=delay_s) if hindered and delay_s else TcpTransport(address, tls=tls)
 
 
 def _tls(folder: Path, node: str) -> TlsConfig:

@@ -6,7 +6,13 @@ A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "
 - `status`: → leading, leader_known, term, applied (commands or entries applied here), stored_bytes.
 - `load`: proposers, payload (bytes), warmup_s, seconds, mode ("await", "many" or "pipeline"), batch (commands per
   await, or in flight per proposer). → see `Window.result`.
+- `offer`: rate (proposals a second, whatever becomes of them), payload, warmup_s, seconds. → the same, and offered (a
+  second), refused, causes (of refusals), longest_retry_s.
+- `read`: level, readers, writers, payload, warmup_s, seconds. → as `load`, of reads, and writes_per_s.
+- `read_after_failover`: lease_s, margin_s: what it answers from where it leads until an old lease ends. → asked,
+  answered, wrote_after_s.
 - `fill`: commits, payload, as fast as may be. → commits, seconds.
+- `transfer`: to (a node): hand leadership over. → leader.
 - `first_commit`: try to commit one command until it works. → at_ns, of the clock that `time.time_ns` reads.
 - `ready`: nothing; the process runs.
 - `join`: as `start`, with `through` (whom to ask): be one that joins a running cluster; answers when it votes.
