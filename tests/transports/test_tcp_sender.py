@@ -12,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.messages import AppendEntries, Message
+from raft_actors.raft.messages import AppendEntries, ForwardProposals, Message, RequestVote
 from raft_actors.transports import encode
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.wire.codec import size_bound
@@ -77,6 +77,23 @@ async def test_an_empty_queue_takes_a_message_of_any_legal_size(line: Line) -> N
         assert await read(stream, 1) == [chunk(1_000)]
 
 
+async def test_what_is_small_goes_before_what_is_large_and_finds_room_beside_it(line: Line) -> None:
+    """A vote, an answer or a question must not wait behind megabytes for a slow link, nor be dropped for them."""
+    line.pair = trio.testing.lockstep_stream_pair
+    bulk = [chunk(1_000), large(1, [1_000]), AppendEntries(1, 1, 1, 0), ForwardProposals(1, 7, 1, 1, ())]
+    urgent = [RequestVote(2, 1, 1, False), numbered(1), numbered(2)]
+    async with running(make(line, max_queue_messages=4)) as sender:
+        theirs = await answer_in_lockstep(line)
+        assert sender.send_nowait(numbered(0))
+        await trio.testing.wait_all_tasks_blocked()  # the task has taken it, and writes
+        assert [sender.send_nowait(message) for message in [*bulk, chunk(1)]] == [True] * 4 + [False]
+        assert all(sender.send_nowait(message) for message in urgent)
+        counted = sender.fill_in()
+        assert (counted.queued_messages, counted.queued_bytes) == (7, sum(map(size_bound, [*bulk, *urgent])))
+        assert await read(theirs, 8) == [numbered(0), *urgent, *bulk]
+        assert sender.fill_in().queued_bytes == 0
+
+
 async def test_a_peer_that_never_reads_fills_its_queue_and_no_more(line: Line, mock_clock: MockClock) -> None:
     line.pair = trio.testing.lockstep_stream_pair
     async with running(make(line, max_queue_messages=3)) as sender:
@@ -109,7 +126,7 @@ async def test_large_entries_arrive_in_order_with_what_is_sent_between_them(line
     messages = [
         message
         for number in range(6)
-        for message in (large(9 * number + 1, [40_000 + number, 20_000, 30_001]), numbered(number), chunk(number))
+        for message in (large(9 * number + 1, [40_000 + number, 20_000, 30_001]), chunk(10 + number), chunk(number))
     ]
     async with connected(line, max_queue_messages=100, max_queue_bytes=10**7) as (sender, theirs), theirs:
         for message in messages:

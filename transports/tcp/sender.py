@@ -13,7 +13,7 @@ message waits for a task's turn, nor for another one to be answered, and many sh
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -26,6 +26,7 @@ from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
 from raft_actors.transports.sockets.direct import DirectStream, unsent
 from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tcp.outgoing import OutgoingQueue
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.codec import encode, encode_parts, size_bound
@@ -58,8 +59,7 @@ class PeerSender:
         statistics: where this sender counts; the queue's length is left to `fill_in`.
         totals: where to count protocol errors.
         max_message_bytes: a message that is larger once encoded is refused.
-        max_queue_messages: how many messages may wait.
-        max_queue_bytes: how many bytes may wait; a message that finds the queue empty may be larger.
+        max_queue_messages, max_queue_bytes: how much may wait: see `OutgoingQueue`.
         connect_timeout_s: limit of one attempt, handshake included.
         backoff: the waits between attempts.
         lost: called when a connection on which the handshake was over has ended.
@@ -82,8 +82,7 @@ class PeerSender:
     lost: Callable[[], None] = _nobody_minds
     admit: Admit = anybody
     refused: Refused = never_mind
-    _queue: deque[tuple[Message, int]] = attrs.field(factory=deque[tuple[Message, int]], init=False, repr=False)
-    _queued_bytes: int = attrs.field(default=0, init=False)
+    _queue: OutgoingQueue = attrs.field(init=False, repr=False)
     _direct: DirectStream | None = attrs.field(default=None, init=False, repr=False)
     """The connection, while nothing is queued for it."""
     _rest: list[memoryview] = attrs.field(factory=list[memoryview], init=False, repr=False)
@@ -97,6 +96,9 @@ class PeerSender:
     _connected_at: float = attrs.field(default=math.inf, init=False)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._queue = OutgoingQueue(self.max_queue_messages, self.max_queue_bytes)
+
     def send_nowait(self, message: Message) -> bool:
         """Queue a message, or count it as dropped."""
         size = size_bound(message)
@@ -107,15 +109,13 @@ class PeerSender:
         if (
             not self._taking
             or size > self.max_message_bytes
-            or len(self._queue) >= self.max_queue_messages
-            or (self._queued_bytes + size > self.max_queue_bytes and self._queue)
+            or (self._direct is None and not self._queue.has_room(message, size))
         ):
             self.statistics.dropped_messages += 1
             return False
         if self._direct is not None and self._send_directly(self._direct, message, size):
             return True
-        self._queue.append((message, size))
-        self._queued_bytes += size
+        self._queue.put(message, size)
         if self._idle:
             self._idle.unpark()
         return True
@@ -151,7 +151,7 @@ class PeerSender:
             self.statistics,
             refusals_by_reason=reasons,
             queued_messages=len(self._queue),
-            queued_bytes=self._queued_bytes,
+            queued_bytes=self._queue.bytes,
         )
 
     @trio.lowlevel.enable_ki_protection
@@ -342,8 +342,7 @@ class PeerSender:
         small: list[bytes] = []  # which are put together
         size = count = 0
         while self._queue and size < _WRITE_BYTES:
-            message, bound = self._queue.popleft()
-            self._queued_bytes -= bound
+            message, bound = self._queue.take()
             framed = _framed(message, bound)
             if len(framed) == 1:
                 small += framed
@@ -359,7 +358,6 @@ class PeerSender:
     def _drop_queue(self) -> None:
         self.statistics.dropped_messages += len(self._queue)
         self._queue.clear()
-        self._queued_bytes = 0
 
     def _note_too_large(self, message: Message, size: int) -> None:
         """Count a message that can't be sent, now or later; tell of the first one."""
