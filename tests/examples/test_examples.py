@@ -16,6 +16,7 @@ from examples.config_store.store import ConfigStore, Delete, Set
 from examples.fenced_lock.lock import Acquire, Locks, Release
 from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
 from examples.leader_cron.cron import Claim, Claims, Job, run_jobs
+from examples.remote_client.stock import Add, Sell, Stock
 from examples.three_nodes import leader_of, three_nodes
 from raft_actors import Node, StateMachine
 from raft_actors.testing import check_state_machine
@@ -72,8 +73,9 @@ def test_each_example_has_a_readme_and_a_test() -> None:
             [Claim("a", 1, "n1"), Claim("a", 1, "n2"), Claim("a", 1, "n1"), Claim("a", 3, "n2"), Claim("b", 2, "n1")],
         ),
         (Locks, [Acquire("l", "anna"), Acquire("l", "bert"), Release("l", 1), Acquire("l", "bert"), Release("l", 1)]),
+        (Stock, [Add("tea", 2), Sell("tea", 1), Sell("tea", 2), Sell("rice", 1), Add("rice", 1), Sell("tea", 1)]),
     ],
-    ids=["config_store", "job_queue", "leader_cron", "fenced_lock"],
+    ids=["config_store", "job_queue", "leader_cron", "fenced_lock", "remote_client"],
 )
 def test_replicas_agree(make: type[StateMachine[Any, Any]], commands: list[Any]) -> None:
     check_state_machine(make, commands, processes=False)

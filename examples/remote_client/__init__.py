@@ -1,0 +1,1 @@
+"""A program without a node that proposes and reads by a `RaftClient`."""
