@@ -14,6 +14,10 @@ _MOST_DEEP = 32
 them, in less than a kilobyte, end the process."""
 
 
+#: Classes whose values hold no others: there are no tuples to look for.
+_FLAT = frozenset({type(None), bool, int, float, str, bytes})
+
+
 class _PlainResults:
     """None, bool, int, float, str, bytes, and lists, tuples and dicts of these."""
 
@@ -23,7 +27,7 @@ class _PlainResults:
         Raises:
             TypeError: it holds something else.
         """
-        return _pack(command, 0)
+        return _packed(command) if command.__class__ in _FLAT else _pack(command, 0)
 
     def decode(self, data: bytes) -> Any:
         return _msgpack.unpackb(data, strict_map_key=False, ext_hook=_open_outer)
@@ -37,8 +41,12 @@ def _pack(value: Any, depth: int) -> bytes:
             raise TypeError(f"more than {_MOST_DEEP} tuples within each other can't be kept: set StateMachine.results")
         return _msgpack.ExtType(_TUPLE, _pack(list(inner), depth + 1))
 
+    return _packed(value, strict_types=True, default=pack_tuple)
+
+
+def _packed(value: Any, **options: Any) -> bytes:
     try:
-        data: bytes = _msgpack.packb(value, strict_types=True, default=pack_tuple)
+        data: bytes = _msgpack.packb(value, **options)
     except (ValueError, OverflowError) as error:
         raise TypeError(f"{type(value).__name__} can't be kept: {error}") from error
     return data

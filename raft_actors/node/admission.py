@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -83,9 +84,9 @@ class Admission:
         self._timed: _Timed | None = None
         self._about: tuple[Any, ...] = ()  # what the text of the last refusal is about
         self._text = ""
-        # Dicts for their order, so that a simulation repeats itself.
-        self._admitted: dict[Admitted, None] = {}
-        self._waiting: dict[Admitted, trio.lowlevel.Task | None] = {}
+        self._admitted: dict[Admitted, None] = {}  # a dict for its order, so that a simulation repeats itself
+        # Those that leave first came first: a dict would step over all that have left, each time.
+        self._waiting: OrderedDict[Admitted, trio.lowlevel.Task | None] = OrderedDict()
         self._idle = trio.lowlevel.ParkingLot()
 
     @property
@@ -183,7 +184,7 @@ class Admission:
         """Let nobody in any more, nor those who wait for room."""
         self.closed = True
         self.cause = cause
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting, OrderedDict()
         for outcome, task in waiting.items():
             if task is not None:
                 wake(task)

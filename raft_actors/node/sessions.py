@@ -71,6 +71,7 @@ class Session(Generic[C, R]):
         self._id = state.session if state is not None else 0
         self._next_number = state.next_number if state is not None else 1
         self._open: dict[int, bytes] = dict(sorted(state.open.items())) if state is not None else {}  # lowest first
+        self._lowest = next(iter(self._open), self._next_number)
         self._left = set(self._open)  # by another process: nobody here waits for them yet
         self._beginning = trio.Lock()
         self._room = trio.lowlevel.ParkingLot()
@@ -105,12 +106,23 @@ class Session(Generic[C, R]):
             CommandTooLarge, NotLeader, NodeStopped, TypeError, UsageError: as from `Node.propose`.
         """
         data = self._encode(command)
-        await self.begin()
-        await self.wait_room()
+        if self._expired or not self.is_ready:
+            await self.begin()
+            await self.wait_room()
         number = self._next_number
         self._next_number += 1
         self._open[number] = data
-        return await self._carry_out(number)
+        floor = self._floor
+        # The first attempt here, which most often is the only one: each coroutine on the way costs every command.
+        try:
+            result: R = await self._propose(numbered(self._id, number, number - floor, data))
+        except ProposalError as error:
+            return await self._carry_out(number, error)
+        except BaseException:
+            self._close(number, floor)
+            raise
+        self._close(number, floor)
+        return result
 
     async def propose_encoded(self, commands: Sequence[bytes], propose: ProposeMany) -> list[Any]:
         """Have encoded commands carried out together, once each, in order; there must be room for them.
@@ -204,11 +216,13 @@ class Session(Generic[C, R]):
         if self._expired:
             raise SessionExpired(self._id, certain=certain)
 
-    async def _carry_out(self, number: int) -> R:
+    async def _carry_out(self, number: int, happened: ProposalError | None = None) -> R:
+        """Have one that is open carried out, after an attempt to which this happened, if there was one."""
         known = True
         try:
             window = number - self._floor
-            result: R = await self._until_known(numbered(self._id, number, window, self._open[number]))
+            entry = numbered(self._id, number, window, self._open[number])
+            result: R = await self._until_known(entry, happened)
         except SessionExpired:
             self._expired = True
             raise
@@ -217,24 +231,38 @@ class Session(Generic[C, R]):
             raise
         finally:
             if known:
-                floor = self._floor
-                self._open.pop(number, None)
-                if self._floor > floor:
-                    self._room.unpark_all()
+                self._close(number, self._floor)
         return result
+
+    def _close(self, number: int, floor: int) -> None:
+        """The outcome of this command is known, or nobody wants to know it; before, this was the lowest open one."""
+        self._open.pop(number, None)
+        if self._room and (number == floor or self._floor > floor):
+            self._room.unpark_all()
 
     @property
     def _floor(self) -> int:
         """The lowest number whose outcome is not known."""
-        return next(iter(self._open), self._next_number)
+        lowest, is_open = self._lowest, self._open
+        while lowest < self._next_number and lowest not in is_open:
+            lowest += 1
+        self._lowest = lowest
+        return lowest
 
-    async def _until_known(self, entry: bytes) -> Any:
-        """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin."""
+    async def _until_known(self, entry: bytes, happened: ProposalError | None = None) -> Any:
+        """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin.
+
+        Args:
+            happened: what an attempt before this one met.
+        """
         lost: ResultLost | None = None
         in_doubt = False
         while True:  # noqa: ASYNC913 - each proposal waits
             self._check(certain=not in_doubt)
             try:
+                if happened is not None:
+                    error, happened = happened, None
+                    raise error
                 return await self._propose(entry)
             except NotCommitted:
                 continue

@@ -153,11 +153,24 @@ class Submission(Generic[C, R]):
 
     async def propose_entry(self, entry: bytes) -> Any:
         """Propose an entry of a session, here or at the member that leads, and wait for what comes of it."""
+        task = current_task()  # before anything is changed: waiting for the outcome must be possible
         supervisor = self._supervisor
+        supervisor.check_caller()
         supervisor.recovered_state().intake_sorts = True
         proposal: PendingEntry[Any] = PendingEntry(supervisor.admission, [entry], _PROPOSAL_OVERHEAD + len(entry))
-        await self.submit(proposal)
-        return await self.outcome_of(proposal)
+        if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
+            await self.hand_in_when_room(proposal)
+        else:
+            supervisor.requested.requests.append(proposal)
+        try:
+            if proposal.done:
+                await trio.lowlevel.checkpoint()
+            else:
+                await proposal.until_done(task)
+        except trio.Cancelled:
+            self.withdraw(proposal)
+            raise
+        return proposal.result_nowait()
 
     def check_sessions(self) -> None:
         """See that no other member is of a version that could not read a session's entries.

@@ -71,9 +71,9 @@ def close(session: int) -> bytes:
     return _CLOSE.pack(CLOSE, session >> 32, session & 0xFFFFFFFF)
 
 
-@attrs.frozen
+@attrs.define
 class SessionEntry:
-    """An entry of kind SESSION, taken apart.
+    """An entry of kind SESSION, taken apart. Not frozen, as one is made for every command; nobody changes it.
 
     Attributes:
         kind: TICK, REGISTER, COMMAND or CLOSE.
@@ -97,14 +97,14 @@ class SessionEntry:
             ValueError: this version knows no such entry.
         """
         try:
+            if data[0] == COMMAND:  # first, as nearly all are commands
+                _, high, low, number, window = _COMMAND.unpack_from(data)
+                return cls(COMMAND, high << 32 | low, number, number - window, data[_COMMAND.size :])
             match data[0]:
                 case 0:
                     return cls(TICK, value=_TICK.unpack(data)[1])
                 case 1:
                     return cls(REGISTER)
-                case 2:
-                    _, high, low, number, window = _COMMAND.unpack_from(data)
-                    return cls(COMMAND, high << 32 | low, number, number - window, data[_COMMAND.size :])
                 case 3:
                     _, high, low = _CLOSE.unpack(data)
                     return cls(CLOSE, high << 32 | low)
@@ -161,6 +161,8 @@ class SessionTable:
             A session's id where one begins; what `carry_out` returned; the reply that was kept, as `bytes` within a
             `KeptReply`; `SessionExpired` where the session is not there.
         """
+        if entry.kind == COMMAND:
+            return self._command(index, entry, carry_out)
         match entry.kind:
             case 0:
                 self.log_time_ms += entry.value
