@@ -15,24 +15,12 @@ from benchmarks.questions import (
     redis,
     replace,
     restart,
+    sessions,
     tls,
 )
 
 _MODULES = (
-    commit,
-    batch,
-    reads,
-    overload,
-    laggard,
-    failover,
-    replace,
-    restart,
-    idle,
-    cpu,
-    hops,
-    catchup,
-    growth,
-    redis,
-    tls,
+    *(commit, batch, sessions, reads, overload, laggard, failover, replace),
+    *(restart, idle, cpu, hops, catchup, growth, redis, tls),
 )
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

@@ -40,6 +40,7 @@ from raft_actors.persistence import MemoryStorage, SqliteStorage
 from raft_actors.transports import TcpTransport, TlsConfig
 
 _RETRY_S = 0.002
+_IN_A_SESSION = 256
 _POLL_S = 0.01
 _PATIENCE_S = 60.0
 _CLUSTER = "benchmark"
@@ -204,20 +205,25 @@ class Worker:
         if self._compute is not None:
             self._compute.loaded = True
         window, payload, batch = Window.of(request), payload_of(request), request["batch"]
-        propose = {"await": self._await_each, "many": self._propose_many, "pipeline": self._pipeline}[request["mode"]]
+        modes = {"await": self._await_each, "many": self._propose_many, "pipeline": self._pipeline}
+        proposers = request["proposers"]
         async with trio.open_nursery() as nursery:
-            for _ in range(request["proposers"]):
-                nursery.start_soon(propose, window, payload, batch)
+            if request["mode"] == "session":
+                for first in range(0, proposers, _IN_A_SESSION):
+                    nursery.start_soon(self._load_session, window, payload, min(_IN_A_SESSION, proposers - first))
+                proposers = 0
+            for _ in range(proposers):
+                nursery.start_soon(modes[request["mode"]], window, payload, batch)
         # Millions of latencies take a second to pack: on this thread, a leader would be missed meanwhile.
         return await trio.to_thread.run_sync(window.result)
 
     async def _await_each(self, window: Window, payload: bytes, _: int) -> None:
-        propose = self.node.propose
-        while True:
-            started = clock()
-            await propose(payload)
-            if not window.count(started, 1):
-                return
+        await _await_each(self.node.propose, window, payload)
+
+    async def _load_session(self, window: Window, payload: bytes, proposers: int) -> None:
+        async with self.node.session() as session, trio.open_nursery() as nursery:
+            for _ in range(proposers):
+                nursery.start_soon(_await_each, session.propose, window, payload)
 
     async def _propose_many(self, window: Window, payload: bytes, batch: int) -> None:
         commands = [payload] * batch
@@ -290,6 +296,14 @@ class Worker:
                 await trio.sleep(_RETRY_S)
             else:
                 return {"at_ns": time.time_ns()}
+
+
+async def _await_each(propose: Callable[[bytes], Awaitable[int]], window: Window, payload: bytes) -> None:
+    while True:
+        started = clock()
+        await propose(payload)
+        if not window.count(started, 1):
+            return
 
 
 def _transport(request: Request, options: dict[str, Any], tls: TlsConfig | None) -> TcpTransport:

@@ -4,8 +4,8 @@ A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "
 
 - `start`: node, addresses (of all nodes), folder, storage ("disk" or "memory"), options (the engine's own).
 - `status`: → leading, leader_known, term, applied (commands or entries applied here), stored_bytes.
-- `load`: proposers, payload (bytes), warmup_s, seconds, mode ("await", "many" or "pipeline"), batch (commands per
-  await, or in flight per proposer). → see `Window.result`.
+- `load`: proposers, payload (bytes), warmup_s, seconds, mode ("await", "many", "pipeline" or "session"), batch
+  (commands per await, or in flight per proposer). → see `Window.result`.
 - `offer`: rate (proposals a second, whatever becomes of them), payload, warmup_s, seconds. → the same, and offered (a
   second), refused, causes (of refusals), longest_retry_s.
 - `read`: level, readers, writers, payload, warmup_s, seconds. → as `load`, of reads, and writes_per_s.
