@@ -316,7 +316,7 @@ class Database(Guarded):
         return self._idle_after_s(0.0)
 
     def _idle_after_s(self, delay_s: float) -> float | None:
-        if self.failed is None and (self._has_garbage() or self._is_unmarked()):
+        if self.failed is None and (self._is_unmarked() or self._has_garbage()):
             return delay_s
         return None
 

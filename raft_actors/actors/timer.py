@@ -25,16 +25,20 @@ class DeadlineTimer:
     Args:
         deadline: the first one.
         clock: the node's.
+        spread_s: by how much deadlines jump up and down from one move to the next.
         grace_s: how long, at most, to wait on where it fires late: as long as it is late. What held up this timer held
             up what would have moved the deadline, too, and maybe the node that it was to come from.
     """
 
-    def __init__(self, deadline: float, clock: NodeClock | None = None, *, grace_s: float = 0.0) -> None:
+    def __init__(
+        self, deadline: float, clock: NodeClock | None = None, *, spread_s: float = 0.0, grace_s: float = 0.0
+    ) -> None:
         self._deadline = deadline
         self._alarm_at = deadline
         clock = clock or NodeClock()
         self._now = clock.now
         self._alarm = clock.alarm()
+        self._early_s = _EARLY_S + spread_s
         self._grace_s = grace_s
         self._fired_for: float | None = None
         self._moved = trio.lowlevel.ParkingLot()
@@ -42,7 +46,7 @@ class DeadlineTimer:
     def arm(self, deadline: float) -> None:
         """Move it, on the node's clock. To a slightly earlier time, it may fire late by that."""
         self._deadline = deadline
-        if not -_LATE_S <= deadline - self._alarm_at <= _EARLY_S:
+        if not -_LATE_S <= deadline - self._alarm_at <= self._early_s:
             self._alarm_at = deadline
             self._alarm.move(deadline)
         if self._fired_for is not None and deadline != self._fired_for:

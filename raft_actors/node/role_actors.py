@@ -156,7 +156,7 @@ class RoleActor:
         become = _perform(role.start(services.clock.now()), perform)
         services.end_step()
         services.observe(role)
-        timer = DeadlineTimer(role.deadline, services.clock, grace_s=role.grace_s)
+        timer = DeadlineTimer(role.deadline, services.clock, spread_s=role.spread_s, grace_s=role.grace_s)
         nursery.start_soon(timer.run, lambda: inbox.tell_when_room(TimerFired()))
 
         def step(item: Input) -> Become | None:

@@ -243,6 +243,9 @@ class Log:
         tail = self._tail
         if not tail or first_index < tail[0].first_index or first_index > min(last_index, self.last_index):
             return None
+        last = tail[-1]
+        if first_index == last.first_index and last.last_index <= last_index:
+            return [last]  # as mostly: what was appended last
         position = bisect_right(tail, first_index, key=_first_index) - 1
         batches = [tail[position].since(first_index)]
         size = batches[0].size

@@ -112,6 +112,7 @@ class RungByHand(Alarm):
 
     def __init__(self) -> None:
         self.rung = trio.Event()
+        self.moved_to: list[float] = []
 
     @override
     async def wait(self, deadline: float) -> None:
@@ -119,7 +120,8 @@ class RungByHand(Alarm):
         self.rung = trio.Event()
 
     @override
-    def move(self, deadline: float) -> None: ...
+    def move(self, deadline: float) -> None:
+        self.moved_to.append(deadline)
 
 
 async def test_a_deadline_moved_at_the_moment_when_the_alarm_rings_is_kept(mock_clock: MockClock) -> None:
@@ -135,6 +137,18 @@ async def test_a_deadline_moved_at_the_moment_when_the_alarm_rings_is_kept(mock_
         alarm.rung.set()
         await wait_all_tasks_blocked()
     assert stage.fired == [9.0]
+
+
+async def test_a_deadline_that_jumps_up_and_down_moves_the_alarm_down_alone(mock_clock: MockClock) -> None:
+    alarm = RungByHand()
+    stage = Stage(2.0)
+    stage.timer = DeadlineTimer(2.0, NodeClock(alarm=lambda: alarm), spread_s=0.4)
+    async with stage.running():
+        for deadline in (2.0, 2.4, 1.9, 2.3, 2.0, 1.9, 2.1):
+            stage.timer.arm(deadline)
+        assert alarm.moved_to == [1.9]
+        stage.timer.arm(2.5)
+        assert alarm.moved_to == [1.9, 2.5]
 
 
 async def test_an_alarm_that_was_moved_does_not_ring_in_vain(autojump_clock: MockClock) -> None:

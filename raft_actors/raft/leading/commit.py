@@ -51,6 +51,8 @@ class Commit:
             The new commit index, or None where it stays.
         """
         state = self._state
+        if state.commit_index == state.log.last_index:
+            return None  # a majority was faster
         matches = {**self.match_index, state.node_id: state.log.durable_index}
         index = int(quorum_value(matches, *state.voter_sets))
         if index <= state.commit_index or state.log.term_at(index) != state.term:

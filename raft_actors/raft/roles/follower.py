@@ -49,6 +49,8 @@ class Follower(Role):
         self.asking: Asking = Asking(state)
         self.told: tuple[TimeoutNow, float] | None = None
         self.owed: tuple[int, int] | None = None
+        shortest, longest = state.config.election_timeout_s
+        self.spread_s: float = longest - shortest  # drawn anew for each message of the leader
 
     @property
     @override

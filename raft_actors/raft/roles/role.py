@@ -64,6 +64,8 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
         self.asked: dict[str, RequestPreVote] = {}
         self.deadline: float = 0.0
         """When `on_deadline` is due, on the node's clock. `start` and the handlers move it."""
+        self.spread_s: float = 0.0
+        """By how much the deadline jumps up and down as messages move it."""
         self._handlers: dict[type[Any], Callable[[Any, float], list[Effect]]] = {
             inputs.Received: self._on_received,
             inputs.Durable: self.on_durable,
