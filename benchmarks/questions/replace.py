@@ -18,6 +18,9 @@ from benchmarks.results import Report, Row
 
 _NODES = 3
 
+#: How many buckets are one point of the plot.
+_DRAWN = 10
+
 #: How much time each replacement takes at least, in seconds.
 _PACES_S = {"at once": 0.0, "10 s": 10.0}
 
@@ -113,8 +116,11 @@ def sample_of(answer: dict[str, Any], applied: dict[str, int], marks: Sequence[i
             "repeated": repeated,
         },
         series={
-            "at_s": [number * width_s for number in range(len(answer["buckets"]))],
-            "commits_per_s": [count / width_s for count in answer["buckets"]],
+            "at_s": [first * width_s for first in range(0, len(answer["buckets"]), _DRAWN)],
+            "commits_per_s": [
+                sum(answer["buckets"][first : first + _DRAWN]) / _DRAWN / width_s
+                for first in range(0, len(answer["buckets"]), _DRAWN)
+            ],
             "replacing_at_s": [(mark - began) / 1e9 for mark in marks[1:3]],
         },
     )

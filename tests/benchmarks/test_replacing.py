@@ -116,7 +116,9 @@ MARKS = [1_000_000_000, 1_500_000_000, 2_000_000_000, 2_500_000_000]
 
 
 def test_what_clients_have_noticed() -> None:
-    values = sample_of(answer(), {"0": 5, "1": 7}, MARKS).values
+    sample = sample_of(answer(), {"0": 5, "1": 7}, MARKS)
+    values = sample.values
+    assert sample.series["commits_per_s"] == [2000, 1000, 2000]
     assert (values["undisturbed_per_s"], values["replacing_per_s"], values["share"]) == (2000, 1000, 0.5)
     assert (values["replacing_s"], values["gap_s"], values["undisturbed_gap_s"]) == (0.5, 0.04, 0.01)
     assert values["costs_s"] == pytest.approx(0.5 / 2 / 3)
