@@ -201,6 +201,7 @@ class ExpiresByThread(Plain):
 
 
 BROKEN: dict[Any, str] = {
+    ExpiresByThread: "no thread changes the state",
     GrowsByQueries: "queries change nothing",
     ForgetsDeadlines: "restore brings back the whole state, and that alone",
     CountsTimes: "restore brings back the whole state, and that alone",
@@ -219,5 +220,4 @@ BROKEN_IN_PROCESSES: dict[Any, str] = {
     ReadsAVariable: "every process answers alike",
     WritesForTheUser: "every process answers alike",
     ReadsAFile: "no file matters",
-    ExpiresByThread: "no thread changes the state",
 }

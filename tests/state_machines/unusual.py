@@ -275,12 +275,12 @@ class RemembersAnswers(Plain):
 class KeepsMuch(Plain):
     @override
     def put(self, key: str, value: bytes) -> None:
-        self.data[key] = (value or b".") * 20_000
+        self.data[key] = (value or b".") * 4_000
 
     @override
     def snapshot(self) -> Iterable[bytes]:
         data = pickle.dumps(self.data)
-        return (data[at : at + 65_536] for at in range(0, len(data), 65_536))
+        return (data[at : at + 4_096] for at in range(0, len(data), 4_096))
 
 
 class CachesWhatItAnswers(Plain):

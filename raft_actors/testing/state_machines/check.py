@@ -20,7 +20,7 @@ from raft_actors.testing.state_machines.children import Children, Report
 from raft_actors.testing.state_machines.comparison import Comparison, Query, ask, made, short
 from raft_actors.testing.state_machines.more_commands import drawn, with_other_text, with_time
 from raft_actors.testing.state_machines.queries import made_up_queries
-from raft_actors.testing.state_machines.reads import variables_read
+from raft_actors.testing.state_machines.reads import started_threads, variables_read
 from raft_actors.testing.state_machines.sameness import is_same
 from raft_actors.testing.state_machines.surroundings import moved_clock
 from raft_actors.testing.state_machines.trial import Raised, Step, Trial, copied
@@ -62,7 +62,7 @@ def check_state_machine(
         queries: called with a machine, as `Node.read` does; their answers are a part of what must be alike. Those that
             `attrs_queries` was given are tried all the same, to see that they change nothing.
         processes: also apply them in two child processes, with other hashes, clocks, time zones and host names, where
-            files and threads show. `make` and the commands' classes must then be importable there: no lambdas, nothing
+            files show. `make` and the commands' classes must then be importable there: no lambdas, nothing
             defined inside a function.
         raising_changes_state: whether a command whose `apply` raises may change the state all the same.
         extra_commands: how many more to draw of the given ones; 0: no others than those given, either.
@@ -77,8 +77,9 @@ def check_state_machine(
 
     async def run() -> None:
         check = _Check.of(make, given, asked)
+        lingering = await check.threads_change_nothing()
         await check.look(raising_changes_state=raising_changes_state)
-        if extra_commands > 0:
+        if extra_commands > 0 and not lingering:  # each of them might start a thread
             await check.look_at_more(given, extra_commands)
         if processes:
             await check.other_processes_agree()
@@ -166,6 +167,18 @@ class _Check(Comparison):
             raise CheckFailed(f"{failure} (the commands: {how})", failure.broken) from failure
 
     # --- the checks ------------------------------------------------------------------------------------------
+
+    async def threads_change_nothing(self) -> bool:
+        """Threads that `apply` starts and that outlive it do nothing to the state; return whether there are any."""
+        with started_threads() as threads:
+            self.trial("one whose threads are watched").apply_all(self.steps)
+        names = sorted({thread.name for thread in threads if thread.is_alive()})
+        if names:
+            with started_threads(hurried=True):
+                trial = self.trial("one whose threads are waited for").apply_all(self.steps)
+            of = f"one whose threads had come to their end ({short(names)}, started by apply)"
+            await self.same_state(self.whole, trial.snapshot(), of, "no thread changes the state")
+        return bool(names)
 
     async def instances_share_nothing(self) -> None:
         """A second instance in the same process begins like the first, and goes on like it."""
@@ -339,9 +352,6 @@ class _Check(Comparison):
                     "into the command, or read it when the program starts",
                     "no file matters",
                 )
-            if there.after_threads is not None:
-                of = f"one whose threads had come to their end ({', '.join(there.threads)}, started by apply)"
-                await self.same_state(self.whole, there.after_threads, of, "no thread changes the state")
 
     def _same_answer(self, report: Report) -> None:
         if report.differs_at is not None:

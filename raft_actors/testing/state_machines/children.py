@@ -22,7 +22,7 @@ from raft_actors.errors import ConfigurationError
 from raft_actors.testing.comparable import comparable
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.state_machines.other_locale import group_digits
-from raft_actors.testing.state_machines.reads import FileWatch, other_values, started_threads
+from raft_actors.testing.state_machines.reads import FileWatch, other_values
 from raft_actors.testing.state_machines.surroundings import MovedClock, moved_clock, take_host_name
 from raft_actors.testing.state_machines.trial import Make, Raised, Step, Trial
 
@@ -69,16 +69,12 @@ class Outcome:
         texts: the same for reading.
         whole: the snapshot after all commands.
         files: what `apply` reads of the file system, in every instance.
-        threads: the threads that `apply` started.
-        after_threads: the snapshot after these have ended, where there were any.
     """
 
     answers: list[Hashable]
     texts: list[str]
     whole: bytes
     files: list[str]
-    threads: list[str]
-    after_threads: bytes | None
 
 
 @attrs.frozen
@@ -245,7 +241,7 @@ def _apply_all(job: _Job, make: Make, watch: FileWatch, clock: MovedClock) -> Ou
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    with watch.on(), started_threads() as threads:
+    with watch.on():
         trial.apply_all(job.steps)
     whole = trial.snapshot()
     files = watch.take()
@@ -254,21 +250,8 @@ def _apply_all(job: _Job, make: Make, watch: FileWatch, clock: MovedClock) -> Ou
         with watch.on():
             Trial(make(), "another one").apply_all(job.steps)
         files &= watch.take()
-    after_threads = _after_threads(job, make) if threads else None
-    return Outcome(
-        [_picture(answer) for answer in trial.kept],
-        [repr(answer) for answer in trial.kept],
-        whole,
-        sorted(files),
-        sorted({thread.name for thread in threads}),
-        after_threads,
-    )
-
-
-def _after_threads(job: _Job, make: Make) -> bytes:
-    with started_threads(hurried=True):
-        trial = Trial(make(), "one whose threads had come to their end").apply_all(job.steps)
-    return trial.snapshot()
+    answers = [_picture(answer) for answer in trial.kept]
+    return Outcome(answers, [repr(answer) for answer in trial.kept], whole, sorted(files))
 
 
 def _import_main(file: str | None) -> None:

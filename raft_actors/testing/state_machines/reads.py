@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -145,13 +145,11 @@ def _is_read(mode: Any, flags: Any) -> bool:
 def started_threads(*, hurried: bool = False) -> Generator[list[threading.Thread], None, None]:
     """Collect the threads that this one starts in the block. When hurried, what they sleep is over at once, as is the
     time of a `threading.Timer`; and at the block's end they are waited for.
-
-    As `FileWatch`, for a process of its own: threads that go on find their sleep cut short ever after.
     """
     started: list[threading.Thread] = []
     starter = threading.get_ident()
     changed: list[tuple[Any, str]] = [(threading.Thread, "start"), (time, "sleep"), (threading.Event, "wait")]
-    start, sleep, wait = (getattr(place, name) for place, name in changed)
+    start, sleep, wait = real = [getattr(place, name) for place, name in changed]
 
     def noted_start(thread: threading.Thread) -> None:
         if threading.get_ident() == starter or threading.current_thread() in started:
@@ -165,13 +163,15 @@ def started_threads(*, hurried: bool = False) -> Generator[list[threading.Thread
         cut_short = timeout is not None and threading.current_thread() in started
         return bool(wait(event, _HURRIED_S if cut_short else timeout))
 
-    values = (noted_start, hurried_sleep, hurried_wait)
-    for (place, name), value in zip(changed if hurried else changed[:1], values, strict=False):
-        setattr(place, name, value)
+    def put(values: Iterable[Any]) -> None:
+        for (place, name), value in zip(changed, values, strict=True):
+            setattr(place, name, value)
+
+    put((noted_start, hurried_sleep, hurried_wait) if hurried else (noted_start, sleep, wait))
     try:
         yield started
+        until_s = time.monotonic() + _THREADS_S
+        for thread in started if hurried else ():
+            thread.join(max(0.0, until_s - time.monotonic()))
     finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
-    until_s = time.monotonic() + _THREADS_S
-    for thread in started if hurried else ():
-        thread.join(max(0.0, until_s - time.monotonic()))
+        put(real)
