@@ -12,7 +12,8 @@ almost nothing is let in until a few are through. That costs the time that these
 median of them counts, not the shortest: on a machine that others use as well, the luckiest one may take a tenth of the
 next.
 
-One time that is too long may be a pause of the machine, or an election; two that follow each other are congestion.
+One time that is too long may be a pause of the machine, or an election. Congestion is where even the shortest one is
+too long of all in a quarter of a second, or of two (a standing queue, as in CoDel, RFC 8289).
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ REMEMBERED = 5
 #: For how long, at least; and that many times what a proposal takes under congestion.
 REMEMBER_S = 10.0
 REMEMBER_TIMES = 50
+
+#: Times are too long where all are that were measured during this.
+INTERVAL_S = 0.25
 
 #: The longest that anybody is told to stay away.
 LONGEST_RETRY_S = 5.0
@@ -63,7 +67,7 @@ class CongestionWindow:
         self._alone_at = -math.inf
         self._to_probe = 0  # how many more are to be measured alone
         self._was_full = False  # since the last measured one
-        self._before_s = 0.0  # how long the one before the last took
+        self._too_long: list[float] = []  # since the last one that was not, or since the window was made smaller
         self._turned_away = self._turned_away_at = 0.0
         self.size: int = most
         self.target_s: float = math.inf if least_delay_s is None else least_delay_s
@@ -98,13 +102,17 @@ class CongestionWindow:
         self._was_full = False
 
     def _resize(self, took_s: float, load: int) -> None:
-        target_s, both_s = self.target_s, min(took_s, self._before_s)
-        self._before_s = took_s
-        if both_s > target_s and load > LEAST:
-            self._window = max(LEAST, int(min(self._window, load) * max(0.5, target_s / both_s)))
-        elif took_s <= target_s and self._was_full:
-            growth = min(2.0, target_s / took_s) if took_s else 2.0
-            self._window = min(self._most, math.ceil(self._window * growth))
+        target_s, too_long = self.target_s, self._too_long
+        if took_s <= target_s:
+            too_long.clear()
+            if self._was_full:
+                growth = min(2.0, target_s / took_s) if took_s else 2.0
+                self._window = min(self._most, math.ceil(self._window * growth))
+            return
+        too_long.append(took_s)
+        if len(too_long) > 1 and sum(too_long) >= INTERVAL_S and load > LEAST:
+            self._window = max(LEAST, int(min(self._window, load) * max(0.5, target_s / min(too_long))))
+            too_long.clear()
 
     def retry_after_s(self, under_way: int, now: float) -> float:
         """When one that is turned away now should come back: after those that were turned away before it, at the rate

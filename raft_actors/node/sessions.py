@@ -73,7 +73,8 @@ class Session(Generic[C, R]):
         self._open: dict[int, bytes] = dict(sorted(state.open.items())) if state is not None else {}  # lowest first
         self._lowest = next(iter(self._open), self._next_number)
         self._left = set(self._open)  # by another process: nobody here waits for them yet
-        self._beginning = trio.Lock()
+        self._begins = False
+        self._begun = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._expired = False
 
@@ -196,11 +197,16 @@ class Session(Generic[C, R]):
         Raises as `propose` does.
         """
         self._check()
-        if self._id:
-            return
-        async with self._beginning:
-            if not self._id:
+        while not self._id:
+            if self._begins:
+                await self._begun.park()
+                continue
+            self._begins = True
+            try:
                 self._id = await self._until_known(register())
+            finally:
+                self._begins = False
+                self._begun.unpark_all()  # all at once: a lock would let them go one at a turn of the event loop
 
     async def wait_room(self, count: int = 1) -> None:
         """Wait while there is no room for so many commands: `WINDOW` are under way at most."""

@@ -287,9 +287,9 @@ def answer_in(seconds: float, admission: Admission, clock: Clock, count: int) ->
 
 
 def overloaded(admission: Admission, clock: Clock) -> Overloaded:
-    """Have 1,000 take 50 ms twice, then as many let in as may be, and one more."""
+    """Have 1,000 take 50 ms five times, then as many let in as may be, and one more."""
     answer_in(0.002, admission, clock, 1)
-    for _ in range(2):
+    for _ in range(5):
         answer_in(0.05, admission, clock, 1000)
     while admission.admit_if_room(sized(admission, 0)):
         pass
