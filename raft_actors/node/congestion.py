@@ -40,6 +40,9 @@ REMEMBER_TIMES = 50
 #: Times are too long where all are that were measured during this.
 INTERVAL_S = 0.25
 
+#: About half as many take about as long: what takes the time is no queue.
+_HALF, _MUCH = 0.6, 0.7
+
 #: The longest that anybody is told to stay away.
 LONGEST_RETRY_S = 5.0
 
@@ -67,6 +70,7 @@ class CongestionWindow:
         self._alone_at = -math.inf
         self._to_probe = 0  # how many more are to be measured alone
         self._was_full = False  # since the last measured one
+        self._shrunk = (0, 0.0)  # how many were under way when it was made smaller last, and what one took
         self._too_long: list[float] = []  # since the last one that was not, or since the window was made smaller
         self._turned_away = self._turned_away_at = 0.0
         self.size: int = most
@@ -105,14 +109,26 @@ class CongestionWindow:
         target_s, too_long = self.target_s, self._too_long
         if took_s <= target_s:
             too_long.clear()
+            self._shrunk = (0, 0.0)
             if self._was_full:
                 growth = min(2.0, target_s / took_s) if took_s else 2.0
                 self._window = min(self._most, math.ceil(self._window * growth))
             return
         too_long.append(took_s)
         if len(too_long) > 1 and sum(too_long) >= INTERVAL_S and load > LEAST:
-            self._window = max(LEAST, int(min(self._window, load) * max(0.5, target_s / min(too_long))))
+            self._shrink(load, min(too_long))
             too_long.clear()
+
+    def _shrink(self, load: int, took_s: float) -> None:
+        """Let fewer in; or more again, where half of them took as long: then it is no queue that takes the time."""
+        load_before, before_s = self._shrunk
+        if load <= _HALF * load_before and took_s > _MUCH * before_s:
+            self._window = max(self._window, min(self._most, load_before))
+            self.target_s = max(self.target_s, 1.5 * took_s)  # until it is measured alone again
+            self._shrunk = (0, 0.0)
+            return
+        self._shrunk = (load, took_s)
+        self._window = max(LEAST, int(min(self._window, load) * max(0.5, self.target_s / took_s)))
 
     def retry_after_s(self, under_way: int, now: float) -> float:
         """When one that is turned away now should come back: after those that were turned away before it, at the rate

@@ -99,6 +99,22 @@ def test_a_machine_that_stops_now_and_then_is_not_congested() -> None:
     assert window.size == MOST
 
 
+def test_fewer_are_not_let_in_where_that_does_not_help() -> None:
+    """A leader that computes all the time keeps its disk's thread waiting: that takes long, however few there are."""
+
+    class Busy(Leader):
+        def take(self, window: CongestionWindow, load: int) -> float:
+            self.alone_s = 0.001 if load <= FEW else 0.4
+            return super().take(window, load)
+
+    leader, window = Busy(each_s=1e-3), CongestionWindow(MOST, 0.015)
+    quiet(leader, window)
+    times(leader, window, 40)
+    began, answered = leader.now, leader.answered
+    times(leader, window, 100)
+    assert (leader.answered - answered) / (leader.now - began) >= 0.5 / leader.each_s
+
+
 def test_one_pause_is_no_congestion() -> None:
     leader, window = Leader(), CongestionWindow(MOST, 0.015)
     quiet(leader, window)
@@ -117,7 +133,7 @@ def test_a_few_are_always_let_in() -> None:
     window.measured(0.001, 1, 0.0)
     for _ in range(100):
         window.found_full()
-        window.measured(1.0, window.size, 1.0)
+        window.measured(float(window.size), window.size, 1.0)
     assert window.size == LEAST
 
 
