@@ -64,9 +64,10 @@ def signature(function: Any) -> str:
 
 
 def prefix(function: Any) -> str:
-    if inspect.isasyncgenfunction(getattr(function, "__wrapped__", None)):  # by asynccontextmanager
+    inner = inspect.unwrap(function)  # older Trios' `enable_ki_protection` wraps, too
+    if inspect.isasyncgenfunction(inner) and inner is not function:  # by asynccontextmanager
         return "async with"
-    return "async def" if inspect.iscoroutinefunction(function) else "def"
+    return "async def" if inspect.iscoroutinefunction(inner) else "def"
 
 
 def member(name: str, value: Any) -> str:
