@@ -17,10 +17,11 @@ from benchmarks.questions import (
     restart,
     sessions,
     tls,
+    transfer,
 )
 
 _MODULES = (
-    *(commit, batch, sessions, reads, overload, laggard, failover, replace),
+    *(commit, batch, sessions, reads, overload, laggard, failover, transfer, replace),
     *(restart, idle, cpu, hops, catchup, growth, redis, tls),
 )
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import trio
 
+from benchmarks.workers.handing_over import Mover, Stalls
 from benchmarks.workers.hindrances import FarTransport, slow_down_disk
 from benchmarks.workers.ledger import Ledger, Proposers
 from benchmarks.workers.machines import Compute, Count, Keep
@@ -56,6 +57,8 @@ class Worker:
     nursery: trio.Nursery
     folder: str = ""
     stamps: Stamps = attrs.field(factory=Stamps)
+    _machine: StateMachine[bytes, int] = attrs.field(factory=Count)
+    _mover: Mover | None = None
     _proposers: Proposers | None = None
     _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
@@ -88,6 +91,8 @@ class Worker:
             "end": self.end,
             "ledger": self.ledger,
             "hops": self.hops,
+            "move": self.move,
+            "moved": self.moved,
             "stop": self.stop,
         }
         command = commands.get(request["command"])
@@ -160,6 +165,7 @@ class Worker:
         if compute_us := options.pop("compute_us", 0):
             machine = self._compute = Compute(compute_us / 1e6)
         options.pop("lease_s", None)
+        self._machine = machine
         self.folder = request["folder"]
         tls = _tls(Path(self.folder).parent / "certificates", request["node"]) if options.pop("tls", False) else None
         transport = _transport(request, options, tls)
@@ -198,10 +204,13 @@ class Worker:
             "term": status.term,
             "applied": status.applied_index,
             "stored_bytes": folder_bytes(self.folder),
+            "commands": self._machine.count if isinstance(self._machine, Count) else 0,
         }
 
     async def load(self, request: Request) -> Reply:
         """Have proposers propose and wait, over and over."""
+        if request.get("stalls"):
+            return await self._load_through_transfers(request)
         if self._compute is not None:
             self._compute.loaded = True
         window, payload, batch = Window.of(request), payload_of(request), request["batch"]
@@ -267,6 +276,25 @@ class Worker:
     async def transfer(self, request: Request) -> Reply:
         """Hand leadership over."""
         return {"leader": await self.node.transfer_leadership(request["to"])}
+
+    async def _load_through_transfers(self, request: Request) -> Reply:
+        window, payload = Stalls.of(request), payload_of(request)
+        async with trio.open_nursery() as nursery:
+            for _ in range(request["proposers"]):
+                nursery.start_soon(window.propose, self.node, payload)
+        return await trio.to_thread.run_sync(window.result)
+
+    async def move(self, request: Request) -> Reply:
+        """Begin to hand leadership on whenever it comes here."""
+        self._mover = Mover(self.node)
+        self.nursery.start_soon(self._mover.move, request)
+        return {}
+
+    async def moved(self, _: Request) -> Reply:
+        """What came of it."""
+        if self._mover is None:
+            raise ValueError("nothing was to be moved")
+        return self._mover.result()
 
     async def fill(self, request: Request) -> Reply:
         """Commit a number of commands, many at a time."""

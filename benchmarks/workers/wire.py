@@ -3,9 +3,13 @@
 A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "…"}`. One at a time. The commands:
 
 - `start`: node, addresses (of all nodes), folder, storage ("disk" or "memory"), options (the engine's own).
-- `status`: → leading, leader_known, term, applied (commands or entries applied here), stored_bytes.
+- `status`: → leading, leader_known, term, applied (commands or entries applied here), stored_bytes;
+  commands (applied here, where the state machine counts).
 - `load`: proposers, payload (bytes), warmup_s, seconds, mode ("await", "many", "pipeline" or "session"), batch
-  (commands per await, or in flight per proposer). → see `Window.result`.
+  (commands per await, or in flight per proposer). → see `Window.result`. With stalls: proposals that fail are counted,
+  and it is kept when nobody was answered (`handing_over.Stalls`).
+- `move`: to (a node), times, every_s, after_s: hand leadership to it whenever it has come here; answers at once.
+- `moved`: → transfers (begin and end of each), failures.
 - `offer`: rate (proposals a second, whatever becomes of them), payload, warmup_s, seconds. → the same, and offered (a
   second), refused, causes (of refusals), longest_retry_s.
 - `read`: level, readers, writers, payload, warmup_s, seconds. → as `load`, of reads, and writes_per_s.
@@ -33,7 +37,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import attrs
 import trio
@@ -64,7 +68,7 @@ class Window:
     total: int = 0
 
     @classmethod
-    def of(cls, request: Request) -> Window:
+    def of(cls, request: Request) -> Self:
         """Begin the window that a `load` request asks for."""
         begins = clock() + request["warmup_s"]
         return cls(begins, begins + request["seconds"])
