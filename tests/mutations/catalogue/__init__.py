@@ -14,6 +14,7 @@ from tests.mutations.catalogue import (
     replication,
     sessions,
     snapshots,
+    transfers,
 )
 from tests.mutations.mutation import Mutation
 
@@ -23,6 +24,7 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Terms and leadership": elections.TERMS,
     "Word of a leader": leaderships.WORD_OF_A_LEADER,
     "Leaders that stay, and leaders that go": leaderships.CONTACT,
+    "Leadership handed over": transfers.TRANSFERS,
     "The log of a follower": replication.FOLLOWERS_LOG,
     "The log of a leader, and what it sends": replication.LEADERS_LOG,
     "Commitment": replication.COMMITMENT,
