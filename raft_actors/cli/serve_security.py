@@ -40,6 +40,20 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     clients.add_argument(
         "--max-connections-per-address", type=positive, metavar="N", help="clients at a time from one address"
     )
+    clients.add_argument(
+        "--max-connects-per-address",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="connections that one address may open in a second (default 100)",
+    )
+    clients.add_argument(
+        "--max-connects",
+        type=positive,
+        default=200,
+        metavar="N",
+        help="the same for all that have no client connected (default 200)",
+    )
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without TLS, in a network that is trusted"
     )
@@ -53,6 +67,8 @@ class Security:
     clients: CertificateFiles | None
     users: Path | None
     max_connections_per_address: int | None
+    max_connects_per_address_s: float
+    max_connects_s: float
 
 
 def security_of(options: argparse.Namespace, raft: Address, redis: Address) -> Security:
@@ -85,6 +101,8 @@ def security_of(options: argparse.Namespace, raft: Address, redis: Address) -> S
         else None,
         users=options.users,
         max_connections_per_address=options.max_connections_per_address,
+        max_connects_per_address_s=float(options.max_connects_per_address),
+        max_connects_s=float(options.max_connects),
     )
 
 

@@ -46,6 +46,9 @@ class ServiceConfig:
         tls: what the service shows its clients; with `ca`, clients have to show certificates too. None: no TLS.
         users: the file of users (see `users`). None: whoever reaches the service may do all.
         max_connections_per_address: the same for one address. None: as many as there may be.
+        max_connects_per_address_s: connections that one address may open in a second, on the average of ten at least,
+            and as many at once as it may have; further ones are closed unheard.
+        max_connects_s: the same for all addresses together of which no client is connected.
         login_timeout_s: how long a client may take to say who it is, TLS included, where it has to.
         moved: send clients to the leader by MOVED, where they don't say otherwise (RAFT.MOVED, READONLY).
         drain_timeout_s: how long a shutdown waits for requests under way.
@@ -63,6 +66,8 @@ class ServiceConfig:
     tls: CertificateFiles | None = None
     users: Path | None = None
     max_connections_per_address: int | None = None
+    max_connects_per_address_s: float = 100.0
+    max_connects_s: float = 200.0
     login_timeout_s: float = 10.0
     moved: bool = False
     drain_timeout_s: float = 5.0
@@ -77,7 +82,7 @@ class ServiceStatistics:
     """Connections that found no room, or brought no client."""
     rejected_by_cause: Counter[str] = attrs.field(factory=Counter[str])
     """The same by cause: MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, LOGIN_TIMEOUT, or a name of
-    `tls.failures.Trouble`."""
+    `tls.failures.Trouble`. Those that were closed unheard are not among them."""
     denied_commands: int = 0
     """Requests for what a client may not do, or not before it says who it is."""
     protocol_errors: int = 0
@@ -161,6 +166,7 @@ class Context:
         logins: who may log in.
         memory: room for what clients send.
         any_node: the node, as clients see it: it does all that the leader does.
+        unheard: connections that were closed unheard, by cause (`SharedBudget.refused`).
         draining: the service is shutting down: finish what was begun, and begin nothing.
     """
 
@@ -170,6 +176,7 @@ class Context:
     statistics: ServiceStatistics = attrs.field(factory=ServiceStatistics)
     sessions: dict[Session, DirectStream] = attrs.field(factory=dict[Session, DirectStream])
     logins: Logins = attrs.field(factory=Logins)
+    unheard: Counter[str] = attrs.field(factory=Counter[str])
     draining: bool = False
     started_at: float = attrs.field(factory=trio.current_time)
     memory: ClientMemory = attrs.field(init=False)

@@ -16,6 +16,7 @@ import trio
 from raft_actors.errors import ConfigurationError
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.users import read_users
+from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget
 from raft_actors.transports.sockets.direct import DirectStream
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.credentials import CertificateFiles
@@ -26,6 +27,7 @@ _logger = logging.getLogger(__name__)
 
 _CHECK_S = 2.0
 _MOST_TOLD = 256
+_BURST_S = 10
 
 UNKNOWN_CLIENT_BYTES = 64 * 1024
 """What a client may make the service hold before it has said who it is."""
@@ -35,6 +37,11 @@ def _keeper(files: CertificateFiles | None) -> CredentialsKeeper | None:
     return None if files is None else CredentialsKeeper(files=files)
 
 
+def _budget(at_once: int, per_s: float) -> AddressBudget:
+    """All that may be connected may come at once, as they do when another node has gone."""
+    return AddressBudget(max(at_once, _BURST_S * per_s), per_s)
+
+
 @attrs.define(eq=False)
 class Door:
     """Lets connections in.
@@ -42,16 +49,26 @@ class Door:
     Attributes:
         context: what it lets them into.
         keeper: the certificate that clients are shown; None: there is no TLS.
+        budget: how many connections may be opened.
     """
 
     context: Context
     keeper: CredentialsKeeper | None = attrs.field(init=False)
+    budget: SharedBudget = attrs.field(init=False)
     _addresses: Counter[str] = attrs.field(factory=Counter[str], init=False)
     _told: dict[tuple[str, str], None] = attrs.field(factory=dict[tuple[str, str], None], init=False)
     _look: object = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.keeper = _keeper(self.context.config.tls)
+        config = self.context.config
+        self.keeper = _keeper(config.tls)
+        per_address = config.max_connections_per_address or config.max_connections
+        self.budget = SharedBudget(
+            each=_budget(per_address, config.max_connects_per_address_s),
+            together=_budget(config.max_connections, config.max_connects_s),
+            is_known=self._has_client_at,
+        )
+        self.context.unheard = self.budget.refused
 
     async def open(self) -> None:
         """Read certificates and users.
@@ -108,6 +125,11 @@ class Door:
         self._addresses[host] += 1
         context.sessions[session] = stream
         return None
+
+    def _has_client_at(self, host: str) -> bool:
+        return host in self._addresses and any(
+            session.user is not None and stream.peer_host == host for session, stream in self.context.sessions.items()
+        )
 
     def _displace(self) -> bool:
         for session in self.context.sessions:

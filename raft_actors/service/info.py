@@ -53,8 +53,8 @@ def _stats(context: Context) -> _Lines:
     statistics = context.statistics
     yield "total_connections_received", statistics.accepted_connections
     yield "total_commands_processed", statistics.requests
-    yield "rejected_connections", statistics.rejected_connections
-    for cause, number in sorted(statistics.rejected_by_cause.items()):
+    yield "rejected_connections", statistics.rejected_connections + context.unheard.total()
+    for cause, number in sorted((statistics.rejected_by_cause + context.unheard).items()):
         yield f"rejected_connections_{cause.lower()}", number
     yield "protocol_errors", statistics.protocol_errors
     yield "acl_access_denied_auth", context.logins.failed + context.logins.turned_away

@@ -8,7 +8,6 @@ the way in and, on the way out, by `send_bytes` and one value.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Sequence
 from itertools import count
@@ -26,6 +25,7 @@ from raft_actors.service.replies import LARGE_BYTES, ErrorReply, encode
 from raft_actors.service.resp import Request, RequestParser
 from raft_actors.service.timekeeping import keep_time
 from raft_actors.transports.sockets import listening
+from raft_actors.transports.sockets.accepting import serve_listeners
 from raft_actors.transports.sockets.direct import DirectStream
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.failures import TlsFailure
@@ -36,9 +36,7 @@ _TOO_SLOW = ErrorReply("ERR the rest of this request took too long while other c
 _TOO_MANY = ErrorReply("ERR max number of clients reached").encoded
 _TOO_LARGE_FOR_STRANGERS = ErrorReply("NOAUTH Authentication required: log in before you send so much")
 _LINGER_S = 1.0
-_ACCEPT_PAUSE_S = 0.1
 _FAIR_SHARE = 64
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
@@ -68,7 +66,7 @@ class Service:
 
     async def run(
         self,
-        listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
+        listeners: Sequence[trio.SocketListener],
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -90,10 +88,8 @@ class Service:
                 # Listeners close as soon as nothing more is accepted: other nodes' clients then see it at
                 # once.
                 with self._accepting:
-                    for listener in listeners:
-                        accepting.start_soon(self._accept, listener, connections)
                     task_status.started()
-                    await trio.sleep_forever()
+                    await self._accept(listeners, connections)
                 accepting.cancel_scope.cancel()
             connections.cancel_scope.deadline = trio.current_time() + self.context.config.drain_timeout_s
 
@@ -111,20 +107,12 @@ class Service:
             # finish.
             stream.end_receiving()
 
-    async def _accept(self, listener: trio.abc.Listener[trio.SocketStream], connections: trio.Nursery) -> None:
-        async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _OUT_OF_RESOURCES:
-                        raise
-                    # Those who are connected go on, and each that leaves makes room.
-                    _logger.warning("can't accept a client now: %s", error.strerror)
-                    await trio.sleep(_ACCEPT_PAUSE_S)
-                else:
-                    listening.tune(stream, self.context.config.dead_client_timeout_s)
-                    connections.start_soon(self._serve, TcpStream(stream))
+    async def _accept(self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery) -> None:
+        async def serve(stream: trio.SocketStream) -> None:
+            listening.tune(stream, self.context.config.dead_client_timeout_s)
+            await self._serve(TcpStream(stream))
+
+        await serve_listeners(serve, listeners, self._door.budget, connections, _logger)
 
     async def _serve(self, stream: TcpStream) -> None:
         """One client, from its first byte to its last.

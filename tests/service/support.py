@@ -198,15 +198,14 @@ async def serve(
     node: Any,
     machine: KeyValue,
     config: ServiceConfig | None = None,
-    wrap: Callable[[trio.SocketListener], trio.abc.Listener[trio.SocketStream]] = lambda listener: listener,
 ) -> AsyncGenerator[Served]:
-    """Serve a node on a free port for the length of the block. `wrap` may put something before the listener."""
+    """Serve a node on a free port for the length of the block."""
     service = Service(node, machine, config or ServiceConfig(addresses=ADDRESSES))
     (listener,) = await open_listeners("127.0.0.1", 0)
     served = Served(service, listener.socket.getsockname()[1])
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128 - the service calls started()
-        await service.run([wrap(listener)], task_status=task_status)
+        await service.run([listener], task_status=task_status)
         served.ended.set()
 
     async with trio.open_nursery() as nursery:

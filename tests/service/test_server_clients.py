@@ -7,17 +7,15 @@ import logging
 import socket
 import struct
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
 
-import attrs
 import pytest
 import trio
-from typing_extensions import override
 
 from raft_actors import ListenError
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.resp import RequestLimits
-from raft_actors.service.server import Service, open_listeners
+from raft_actors.service.server import open_listeners
 from raft_actors.transports.sockets.stream import TcpStream
 from tests.service.support import ADDRESSES, LoneReplica, receive_all, receive_exactly, request, serve
 
@@ -190,43 +188,60 @@ async def test_too_many_connections() -> None:
         assert served.service.context.statistics.rejected_connections == 1
 
 
-@attrs.define
-class TroubledListener(trio.abc.Listener[trio.SocketStream]):
-    """Fails a few times before it accepts."""
+def fail_to_accept(monkeypatch: pytest.MonkeyPatch, *failures: int) -> None:
+    """Have the system fail a few times before it accepts a connection."""
+    accept, left = socket.socket.accept, list(failures)
 
-    listener: trio.SocketListener
-    failures: list[int]
+    def fail(listener: socket.socket) -> object:
+        if left:
+            raise OSError(left.pop(0), "no more of that")
+        return accept(listener)
 
-    @override
-    async def accept(self) -> trio.SocketStream:
-        if self.failures:
-            await trio.lowlevel.checkpoint()
-            raise OSError(self.failures.pop(0), "no more of that")
-        return await self.listener.accept()
-
-    @override
-    async def aclose(self) -> None:
-        await self.listener.aclose()
+    monkeypatch.setattr(socket.socket, "accept", fail)
 
 
 async def test_no_room_for_another_connection_is_waited_out(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raft_actors.service.server._ACCEPT_PAUSE_S", 0)
+    monkeypatch.setattr("raft_actors.transports.sockets.accepting._RESOURCES_PAUSE_S", 0)
+    fail_to_accept(monkeypatch, errno.EMFILE, errno.ENFILE)
     replica = LoneReplica()
     with caplog.at_level(logging.WARNING):
-        wrap = partial(TroubledListener, failures=[errno.EMFILE, errno.ENFILE])
-        async with serve(replica, replica.machine, wrap=wrap) as served:
+        async with serve(replica, replica.machine) as served:
             await ask(await served.connect(), "PING", reply=b"+PONG\r\n")
     assert len(caplog.records) == 2
 
 
-async def test_other_errors_of_accept_are_not_hidden() -> None:
+async def test_other_errors_of_accept_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_to_accept(monkeypatch, errno.EBADF)
     replica = LoneReplica()
-    listeners = await open_listeners("127.0.0.1", 0)
-    service = Service(replica, replica.machine, ServiceConfig(addresses=ADDRESSES))
     with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="no more"), flatten_subgroups=True):
-        await service.run([TroubledListener(listeners[0], [errno.EBADF])])
+        async with serve(replica, replica.machine) as served:
+            with suppress(OSError):  # the listener may be closed before the connection is made
+                await served.connect()
+            await served.ended.wait()
+
+
+async def test_more_connections_than_an_address_may_open_are_closed_unheard() -> None:
+    replica = LoneReplica()
+    config = ServiceConfig(addresses=ADDRESSES, max_connections=3, max_connects_per_address_s=1e-9)
+    async with serve(replica, replica.machine, config) as served:
+        first = await served.connect()
+        await ask(first, "PING", reply=b"+PONG\r\n")
+        for _ in range(4):  # two of them within the budget, one after the other
+            async with await served.connect() as stream:
+                await receive_until_closed(stream)
+        await first.send_all(request("INFO", "stats"))
+        told = await first.receive_some(10_000)
+    assert b"\r\nrejected_connections:2\r\nrejected_connections_max_connects_per_address:2\r\n" in told
+    assert b"total_connections_received:3\r\n" in told
+
+
+async def receive_until_closed(stream: trio.SocketStream) -> None:
+    """Ask to be closed, unless that was done already."""
+    with suppress(trio.BrokenResourceError):
+        await stream.send_all(request("QUIT"))
+        await receive_all(stream)
 
 
 async def test_a_bug_closes_one_connection_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

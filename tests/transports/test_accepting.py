@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,7 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from raft_actors.transports.sockets.accepting import AddressBudget, serve_listeners
+from raft_actors.node_log import NodeLog
+from raft_actors.transports.sockets.accepting import AddressBudget, Budget, SharedBudget, _address, serve_listeners
 from raft_actors.transports.sockets.listening import open_listeners
 
 
@@ -24,6 +26,23 @@ async def test_an_address_may_open_so_many_at_once_and_then_so_many_a_second(moc
     mock_clock.jump(1000)
     assert [budget.admits("a") for _ in range(5)] == [True, True, True, False, False]
     assert budget.refused == 5
+
+
+async def test_strangers_have_a_budget_together(mock_clock: MockClock) -> None:
+    budget = SharedBudget(each=AddressBudget(2, 1.0), together=AddressBudget(3, 2.0), is_known=lambda host: host == "k")
+    assert [budget.admits(host) for host in "aabcdd"] == [True, True, True, False, False, False]
+    assert [budget.admits("k") for _ in range(3)] == [True, True, False]
+    mock_clock.jump(0.5)
+    assert [budget.admits(host) for host in "ef"] == [True, False]
+    assert budget.refused == {"MAX_CONNECTS": 4, "MAX_CONNECTS_PER_ADDRESS": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("2001:db8::1", "2001:db8:0:0:9::2", True), ("2001:db8::1", "2001:db8:0:1::1", False), ("::1", "::2", False)],
+)
+def test_addresses_of_one_network_are_one(one: str, other: str, same: bool) -> None:
+    assert (_address((one, 1)) == _address((other, 2))) is same
 
 
 async def test_what_is_remembered_is_bounded(mock_clock: MockClock) -> None:
@@ -39,10 +58,11 @@ async def answer(stream: trio.SocketStream) -> None:
 
 
 @asynccontextmanager
-async def listening(budget: AddressBudget) -> AsyncGenerator[int]:
+async def listening(budget: Budget) -> AsyncGenerator[int]:
     listeners = await open_listeners("127.0.0.1", 0)
+    log = NodeLog(logging.getLogger(__name__), "a")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_listeners, answer, listeners, budget, nursery, "a")  # noqa: ASYNC113 - callers wait until they are accepted
+        nursery.start_soon(serve_listeners, answer, listeners, budget, nursery, log)  # noqa: ASYNC113 - callers wait until they are accepted
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
     assert listeners[0].socket.fileno() == -1

@@ -10,15 +10,15 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
+from typing_extensions import override
 
 from raft_actors.node_log import NodeLog
-
-logger: logging.Logger = logging.getLogger(__name__)
 
 _BATCH = 64
 _FLOOD_PAUSE_S = 0.05
@@ -26,12 +26,22 @@ _RESOURCES_PAUSE_S = 0.1
 _MOST_ADDRESSES = 4096
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NOBODY_YET = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
+_NO_LISTENER = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
+Log = logging.Logger | NodeLog
+
+
+class Budget(Protocol):
+    """What may be opened."""
+
+    def admits(self, address: str) -> bool:
+        """Whether an address may open one more connection now. Where it may not, that is counted."""
+        ...
 
 
 @attrs.define(eq=False)
-class AddressBudget:
+class AddressBudget(Budget):
     """What each address may open: `burst` connections at once, and from then on `per_s` a second.
 
     Attributes:
@@ -44,8 +54,8 @@ class AddressBudget:
     _left: dict[str, tuple[float, float]] = attrs.field(factory=dict[str, tuple[float, float]], init=False)
     """What an address had left, and when: the one heard of longest ago first."""
 
+    @override
     def admits(self, address: str) -> bool:
-        """Whether an address may open one more now."""
         now = trio.current_time()
         left, since = self._left.pop(address, (self.burst, now))
         left = min(self.burst, left + (now - since) * self.per_s)
@@ -57,26 +67,51 @@ class AddressBudget:
         return admitted
 
 
+@attrs.define(eq=False)
+class SharedBudget(Budget):
+    """What each address may open, and what all of them may that are not known: a flood may come from many.
+
+    Attributes:
+        each: of one address.
+        together: of all strangers, as if they were one address.
+        is_known: whether an address is that of somebody who is known.
+        refused: connections beyond that, by cause: MAX_CONNECTS_PER_ADDRESS or MAX_CONNECTS.
+    """
+
+    each: AddressBudget
+    together: AddressBudget
+    is_known: Callable[[str], bool]
+    refused: Counter[str] = attrs.field(factory=Counter[str], init=False)
+
+    @override
+    def admits(self, address: str) -> bool:
+        if not self.each.admits(address):
+            self.refused["MAX_CONNECTS_PER_ADDRESS"] += 1
+            return False
+        if self.together.admits("") or self.is_known(address):
+            return True
+        self.refused["MAX_CONNECTS"] += 1
+        return False
+
+
 async def serve_listeners(
     serve: Serve,
     listeners: Sequence[trio.SocketListener],
-    budget: AddressBudget,
+    budget: Budget,
     nursery: trio.Nursery,
-    node_id: str,
+    log: Log,
 ) -> None:
     """Accept connections, each served by a task in `nursery`, until cancelled; closes the listeners in any case.
 
-    `node_id` is the node that listens, for its log.
+    Raises:
+        OSError: what should listen is no listener (any more).
     """
-    log = NodeLog(logger, node_id)
     async with trio.open_nursery() as accepting:
         for listener in listeners:
             accepting.start_soon(_accept, serve, listener, budget, nursery, log)
 
 
-async def _accept(
-    serve: Serve, listener: trio.SocketListener, budget: AddressBudget, nursery: trio.Nursery, log: NodeLog
-) -> None:
+async def _accept(serve: Serve, listener: trio.SocketListener, budget: Budget, nursery: trio.Nursery, log: Log) -> None:
     # Many at a time, without a task's turn for each: that takes the socket itself, which is still the listener's.
     waiting = socket.socket(fileno=listener.socket.fileno())
     try:
@@ -88,9 +123,7 @@ async def _accept(
         waiting.detach()
 
 
-def _accept_some(
-    serve: Serve, waiting: socket.socket, budget: AddressBudget, nursery: trio.Nursery, log: NodeLog
-) -> float:
+def _accept_some(serve: Serve, waiting: socket.socket, budget: Budget, nursery: trio.Nursery, log: Log) -> float:
     """Accept those who wait, up to a bound; return for how long then to leave the others waiting, in seconds."""
     refused = 0
     for _ in range(_BATCH):
@@ -102,6 +135,8 @@ def _accept_some(
                 return _RESOURCES_PAUSE_S
             if error.errno in _NOBODY_YET:
                 break
+            if error.errno in _NO_LISTENER:
+                raise
             continue  # the connection was over before it was accepted: the next one may not be
         if budget.admits(_address(name)):
             connection.setblocking(False)
@@ -113,4 +148,8 @@ def _accept_some(
 
 
 def _address(name: Any) -> str:
-    return str(name[0]) if name else ""
+    """Whose budget it is. Who has an IPv6 address has 2**64 of them, but on its own link: they are one."""
+    host = str(name[0]) if name else ""
+    if ":" not in host or host.startswith(("::", "fe80:")):
+        return host
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] + bytes(8))

@@ -151,7 +151,8 @@ class TcpTransport(Transport):
                 receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
-                await serve_listeners(self._serve_with(receiver), listeners, self._budget, nursery, endpoint.node_id)
+                log = NodeLog(_logger, endpoint.node_id)
+                await serve_listeners(self._serve_with(receiver), listeners, self._budget, nursery, log)
         finally:
             self._running = False
             self._address = self._dial = self._receiver = None
