@@ -360,25 +360,28 @@ class MemoryTransport(Transport):
         return self._admitted.get(sender) is origin or self._greet(sender, origin, endpoint)
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
-        totals = self._totals
         can = self.network.older.get(sender, FEATURES)
         greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index(), can)
+        if origin.node_id != sender:  # as a certificate would say
+            return self._refuse("OTHER_NODE")
         same = is_of_same_cluster(origin, endpoint)
         if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
-            totals.refused_handshakes += 1
-            return False
+            return self._refuse("UNKNOWN_NODE" if same else "OTHER_CLUSTER")
         refusal = endpoint.admit(greeting)
         if refusal is not None:
-            totals.refused_handshakes += 1
-            totals.refused_by_reason[refusal.reason] += 1
             told = attrs.evolve(refusal, configuration_index=endpoint.configuration_index())
             origin.refused(self.node_id, told)
-            return False
+            return self._refuse(refusal.reason)
         # In memory a node is reached wherever it says that it is.
         endpoint.admit(attrs.evolve(greeting, address="", dialled=origin.address))
-        totals.peers[sender].incarnation = origin.incarnation
+        self._totals.peers[sender].incarnation = origin.incarnation
         self._admitted[sender] = origin
         return True
+
+    def _refuse(self, reason: str) -> bool:
+        self._totals.refused_handshakes += 1
+        self._totals.refused_by_reason[reason] += 1
+        return False
 
     def _end_connection(self, endpoint: Endpoint, sender: str) -> None:
         # Unless it is back already: then there is a new connection.
@@ -392,8 +395,5 @@ def is_of_same_cluster(one: Endpoint, other: Endpoint) -> bool:
     """
     if one.initial_voters != other.initial_voters and one.initial_voters and other.initial_voters:
         return False
-    return (one.cluster_id, one.leases, one.skipped_commands) == (
-        other.cluster_id,
-        other.leases,
-        other.skipped_commands,
-    )
+    said = [(end.cluster_id, end.leases, end.skipped_commands) for end in (one, other)]
+    return said[0] == said[1]

@@ -12,6 +12,7 @@ import attrs
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration
+from raft_actors.raft.messages import Message
 from raft_actors.testing.kept_snapshots import KeptSnapshots
 
 _index = attrgetter("index")
@@ -111,6 +112,7 @@ class Facts:
         replaced: nodes whose disk was replaced by another: nothing that they once held or promised binds them.
         fates: what became of proposals whose leader was deposed before it knew ("committed", "not committed",
             "unknown"), on nodes that have ended.
+        forged: messages that somebody has sent in another's name, by their `id`.
     """
 
     disks: dict[str, MemoryDisk] = attrs.field(factory=dict[str, MemoryDisk])
@@ -120,6 +122,7 @@ class Facts:
     snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
     replaced: set[str] = attrs.field(factory=set[str], init=False)
     fates: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    forged: dict[int, Message] = attrs.field(factory=dict[int, Message], init=False)
 
     @staticmethod
     def is_quorum(agreeing: Set[str], configuration: Configuration) -> bool:

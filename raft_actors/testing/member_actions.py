@@ -10,8 +10,17 @@ from contextlib import suppress
 import trio
 
 from raft_actors.errors import FeatureMissing, RaftError
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES, PRIORITY
 from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.messages import (
+    AppendEntries,
+    AppendEntriesAccepted,
+    RequestLeave,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
 from raft_actors.testing.campaigns import Action
 from raft_actors.testing.fault_context import FaultContext
 
@@ -93,6 +102,31 @@ async def move_member(torment: FaultContext) -> None:
     await torment.take_down(name)
 
 
+async def pose(torment: FaultContext) -> None:
+    """Have somebody say to a node what would do most harm, in the name of another one: nobody may take it for that."""
+    cluster, rng = torment.cluster, torment.rng
+    receiver = torment.some_running()
+    if receiver is None:
+        return
+    victim = rng.choice([name for name in cluster.node_ids if name != receiver])
+    status = cluster.node(receiver).status()
+    term, last, later = status.term, status.last_index, status.term + rng.randint(1, 3)
+    entry = EntryBatch.encode(last + 1, term, EntryKind.COMMAND, [b"forged"])
+    message = rng.choice(
+        (
+            RequestVote(later, last + 100, later, leadership_transfer=True),
+            RequestVoteReply(term, granted=True),
+            AppendEntries(term, last, term, last + 1, (entry,)),
+            AppendEntries(later, 0, 0, 0),
+            AppendEntriesAccepted(term, last + 1),
+            TimeoutNow(term, lease_over=True),
+            RequestLeave(term),
+        )
+    )
+    cluster.facts.forged[id(message)] = message
+    cluster.network.pose("mallory", victim, receiver, message)
+
+
 async def leave(torment: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
     cluster = torment.cluster
@@ -113,6 +147,6 @@ async def _change(torment: FaultContext, leader: str, voters: list[str], learner
 
 MEMBER_ACTIONS: dict[str, Action] = {
     function.__name__: function
-    for function in (change_members, swap_member, move_member, change_priority, change_version, leave)
+    for function in (change_members, swap_member, move_member, change_priority, change_version, pose, leave)
 }
 """Name → action."""

@@ -108,6 +108,15 @@ class SimulatedNetwork(MemoryNetwork):
     def _way(self, sender: str, receiver: str) -> _Way:
         return self._ways.setdefault((sender, receiver), _Way())
 
+    def pose(self, impostor: str, victim: str, receiver: str, message: Message) -> None:
+        """Send a message as if a node had, from somebody who has no certificate for its id, and knows all else that it
+        would say of itself.
+        """
+        posed, target = self.running.get(victim), self.running.get(receiver)
+        known = (None if posed is None else posed.endpoint) or (None if target is None else target.endpoint)
+        if known is not None:
+            self.carry(victim, attrs.evolve(known, node_id=impostor), receiver, message)
+
     # --- carrying ---
 
     @override

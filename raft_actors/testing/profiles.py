@@ -113,6 +113,12 @@ def _versions(plan: P, rng: Random) -> P:
     return attrs.evolve(plan, actions={**plan.actions, "change_version": 0.3 * rest, "change_priority": 0.6 * rest})
 
 
+def _impostors(plan: P, rng: Random) -> P:
+    """Members come and go, and somebody speaks in their names, of those that are there and of those that are not."""
+    plan = _members(plan, rng)
+    return attrs.evolve(plan, actions={**plan.actions, "pose": 2 * sum(plan.actions.values())})
+
+
 def _with_few_clients(plan: P, rng: Random) -> P:
     """A plan in which logs grow by what is done to the nodes, more than by calls."""
     return attrs.evolve(plan, clients=rng.randint(2, 3), think_s=rng.uniform(0.3, 0.6))
@@ -138,11 +144,12 @@ PROFILES: dict[str, _Focus] = {
     "transfers": _transfers,
     "members": _members,
     "versions": _versions,
+    "impostors": _impostors,
 }
 """Name → what makes a drawn plan one of that profile."""
 
-#: “members” has a share of its own; “versions” comes only where it is asked for.
-_WEIGHTS = (4, 2, 3, 2, 1, 2, 0, 0)
+#: “members” has a share of its own; “versions” and “impostors” come only where they are asked for.
+_WEIGHTS = (4, 2, 3, 2, 1, 2, 0, 0, 0)
 
 #: The share of seeds that are about members, whatever else they would have been about.
 _MEMBERS_SHARE = 1 / 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+import attrs
 import trio
 from typing_extensions import override
 
@@ -18,7 +19,7 @@ from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.witness import Witness
-from raft_actors.transports.abc import Endpoint, Transport, TransportStatistics
+from raft_actors.transports.abc import Deliver, Endpoint, Transport, TransportStatistics
 
 
 class Watch:
@@ -56,6 +57,7 @@ class Watch:
         self._changed = self._those_with("changed")
         self._became = self._those_with("became")
         self._sent = self._those_with("sent")
+        self._heard = self._those_with("heard")
         self._written = self._those_with("written")
         self._applied = self._those_with("applied")
         self._restored = self._those_with("restored")
@@ -118,8 +120,8 @@ class Watch:
     # --- everything else -------------------------------------------------------------------------------------
 
     def transport(self, life: Life, inner: Transport) -> Transport:
-        """A transport that tells what is sent through it."""
-        return _WatchedTransport(inner, life, self._sent) if self._sent else inner
+        """A transport that tells what is sent and received through it."""
+        return _WatchedTransport(inner, life, self._sent, self._heard) if self._sent or self._heard else inner
 
     def written(self, node_id: str, writes: Sequence[Write]) -> None:
         """Something has become durable."""
@@ -182,24 +184,39 @@ class Watch:
             witness.finished()
 
 
+_Tell = Callable[[Life, str, Message], None]
+
+
 class _WatchedTransport(Transport):
     """Another transport, overheard."""
 
-    def __init__(self, inner: Transport, life: Life, tell: Sequence[Callable[[Life, str, Message], None]]) -> None:
+    def __init__(self, inner: Transport, life: Life, sent: Sequence[_Tell], heard: Sequence[_Tell]) -> None:
         self._inner = inner
         self._life = life
-        self._tell = tell
+        self._sent = sent
+        self._heard = heard
 
     @override
     async def run(  # noqa: ASYNC128 - the inner transport calls started()
         self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
+        if self._heard:
+            endpoint = attrs.evolve(endpoint, deliver=self._overhear(endpoint.deliver))
         await self._inner.run(endpoint, task_status=task_status)
+
+    def _overhear(self, deliver: Deliver) -> Deliver:
+        def overheard(sender: str, message: Message) -> bool:
+            if not self._life.over:
+                for tell in self._heard:
+                    tell(self._life, sender, message)
+            return deliver(sender, message)
+
+        return overheard
 
     @override
     def send_nowait(self, to: str, message: Message) -> bool:
         if not self._life.over:
-            for tell in self._tell:
+            for tell in self._sent:
                 tell(self._life, to, message)
         return self._inner.send_nowait(to, message)
 

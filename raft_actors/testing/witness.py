@@ -28,6 +28,9 @@ class Witness:
     def sent(self, life: Life, to: str, message: Message) -> None:
         """A node hands a message to its transport (which may lose it)."""
 
+    def heard(self, life: Life, sender: str, message: Message) -> None:
+        """A transport hands a node what a peer has sent, before anything is decided on it."""
+
     def written(self, node_id: str, writes: Sequence[Write]) -> None:
         """These writes have just become durable on a node's disk; the disk's state has changed already."""
 

@@ -59,6 +59,11 @@ class Stage:
         nowhere: Any = SimpleNamespace(send_nowait=lambda _to, _message: False)
         self.watch.transport(life, nowhere).send_nowait(to, message)
 
+    def hear(self, life: Life, sender: str, message: Message) -> None:
+        """A node's transport brings something, of which nothing will come."""
+        for tell in self.watch._heard:
+            tell(life, sender, message)
+
     def store(
         self, node_id: str, terms: Sequence[int], *, term: int | None = None, voted_for: str | None = None
     ) -> None:

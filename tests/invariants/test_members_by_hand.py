@@ -15,6 +15,7 @@ from raft_actors.testing.invariants import (
     ConfigurationFollowsLog,
     GatesStayOpen,
     MembersChangeOneByOne,
+    OnlyMembersHeard,
     OnlyVotersStand,
 )
 from tests.invariants.support import Stage
@@ -160,3 +161,23 @@ def test_nobody_goes_by_what_it_can_not_do() -> None:
     peer.state.configuration = Configuration(TWO, features=COLOUR)
     stage.life("n2", peer)
     assert ["goes by ['colour'], and can do no more than" in text for text in stage.wrong] == [True]
+
+
+def test_who_is_no_member_is_not_heard_beside_a_leader() -> None:
+    stage, role = Stage(OnlyMembersHeard()), make_follower([1], leader="n2")
+    life = stage.life("n1", role)
+    stage.hear(life, "n3", RequestPreVote(2, 1, 1, 1))
+    stage.expect_nothing()
+    stage.hear(life, "n9", RequestPreVote(2, 1, 1, 1))
+    stage.expect("follows 'n2', and hears 'n9', which is no member")
+    role.state.leader = None
+    stage.hear(life, "n9", RequestPreVote(2, 1, 1, 1))
+    stage.expect_nothing()
+
+
+def test_nobody_is_heard_in_anothers_name() -> None:
+    stage, role = Stage(OnlyMembersHeard()), make_follower([1], leader="n2")
+    life, message = stage.life("n1", role), RequestPreVote(2, 1, 1, 1)
+    stage.watch.facts.forged[id(message)] = message
+    stage.hear(life, "n3", message)
+    stage.expect("hears a RequestPreVote that 'n3' has not sent")

@@ -29,6 +29,7 @@ from raft_actors.testing.invariants.memory_and_disk import MemoryAndDisk
 from raft_actors.testing.invariants.monotonic import Monotonic
 from raft_actors.testing.invariants.no_leaked_task import NoLeakedTask
 from raft_actors.testing.invariants.not_committed_is_final import NotCommittedIsFinal
+from raft_actors.testing.invariants.only_members_heard import OnlyMembersHeard
 from raft_actors.testing.invariants.only_voters_stand import OnlyVotersStand
 from raft_actors.testing.invariants.pre_votes_bind_nobody import PreVotesBindNobody
 from raft_actors.testing.invariants.promises_kept import PromisesKept
@@ -42,6 +43,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     PreVotesBindNobody,
     TransferLosesNothing,
     OnlyVotersStand,
+    OnlyMembersHeard,
     MembersChangeOneByOne,
     GatesStayOpen,
     ConfigurationFollowsLog,
@@ -91,6 +93,7 @@ __all__ = [
     "Monotonic",
     "NoLeakedTask",
     "NotCommittedIsFinal",
+    "OnlyMembersHeard",
     "OnlyVotersStand",
     "PreVotesBindNobody",
     "PromisesKept",
