@@ -49,7 +49,10 @@ class _Node:
         await trio.lowlevel.checkpoint()
         arguments: dict[str, Any] = {"if_config": None, "promote": True, **more}
         pending = PendingChange(voters, learners, **arguments)
-        effects = self.leader.handle(ChangeRequested(pending), 0.0)
+        try:
+            effects = self.leader.handle(ChangeRequested(pending), 0.0)
+        except Exception as error:
+            raise AssertionError("the leader would have ended") from error
         make_durable(self.leader, effects)
         for effect in effects:
             if isinstance(effect, Refuse):
