@@ -31,7 +31,8 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
 
     results: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
     """How results become bytes, where a session keeps them for the case that an answer is lost: by default None,
-    numbers, text, bytes, and lists, tuples and dicts of these. One that can't be kept is told as `ResultLost` then."""
+    numbers, text, bytes, and lists, tuples (32 within each other at most) and dicts of these. One that can't be kept is
+    told as `ResultLost` then."""
 
     queries: ClassVar[CommandCodec[Any]] = NO_QUERIES
     """How the queries of a `RaftClient` travel: `attrs_queries(Get | Count)`. A query is an attrs class that is called
