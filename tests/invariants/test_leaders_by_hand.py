@@ -285,3 +285,12 @@ def test_leadership_goes_before_all_is_committed() -> None:
     stage = Stage(TransferLosesNothing())
     hand_over(stage, on_disk=2, acknowledged=0)
     stage.expect("tells 'n2' to lead, and has committed 0 of 2")
+
+
+def test_leadership_goes_to_the_best_there_is_where_the_disk_hangs() -> None:
+    stage = Stage(TransferLosesNothing())
+    leader = make_leader([1])
+    leader.handle(TransferRequested(PendingTransfer("n2")), 0.0)
+    leader.state.leader = None  # it gives way amid the transfer
+    stage.send(stage.life("n1", leader), "n2", TimeoutNow(2))
+    stage.expect_nothing()

@@ -22,8 +22,10 @@ class TransferLosesNothing(Invariant):
     def sent(self, life: Life, to: str, message: Message) -> None:
         """Look at the target's disk, and at what the leader has not yet committed."""
         role = life.role
-        if not isinstance(message, TimeoutNow) or not isinstance(role, Leader) or role.transfer is None:
-            return  # a leader whose disk hangs tells the best follower there is, and steps down
+        if not isinstance(message, TimeoutNow) or not isinstance(role, Leader):
+            return
+        if life.state.leader is None:
+            return  # it gives way, for its disk hangs: to the best follower there is, amid a transfer or not
         last_index, disk = life.state.log.last_index, self.facts.disks.get(to)
         if disk is not None and to not in self.facts.replaced and disk.state.last_index < last_index:
             self.fail(f"{life} tells {to!r} to lead, whose disk holds {disk.state.last_index} of {last_index} entries")
