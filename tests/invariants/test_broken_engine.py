@@ -342,6 +342,7 @@ def test_proposals_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(Admission, "_take_in", take_in)
+    monkeypatch.setattr(Admission, "is_full", False)
     expect_found(BoundedQueues, "proposals and reads|proposals that wait", flood, max_pending_proposals=5)
 
 
