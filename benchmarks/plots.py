@@ -117,7 +117,7 @@ def lines(
     axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
     axes.minorticks_off()
     _scale_up(axes, [row.median(y) for row in rows])
-    axes.legend(fontsize=8, frameon=False)
+    _add_legend(figure)
     return Drawing(name, figure)
 
 
@@ -143,7 +143,7 @@ def curve(report: Report, rows: Sequence[Row], name: str, *, point: str) -> Draw
     axes.set_xscale("log")
     axes.set_yscale("log")
     _plain_ticks(axes)
-    axes.legend(fontsize=8, frameon=False)
+    _add_legend(figure)
     return Drawing(name, figure)
 
 
@@ -178,7 +178,7 @@ def bars(
     axes.set_xticks(range(len(groups)), groups)
     _scale_up(axes, [row.median(value) for row in rows])
     axes.margins(y=0.15)
-    axes.legend(fontsize=8, frameon=False)
+    _add_legend(figure)
     return Drawing(name, figure)
 
 
@@ -203,7 +203,7 @@ def series(report: Report, rows: Sequence[Row], name: str, *, x: str, y: str, la
             )
     axes.set_ylim(bottom=0)
     _plain_ticks(axes)
-    axes.legend(fontsize=8, frameon=False)
+    _add_legend(figure)
     return Drawing(name, figure)
 
 
@@ -237,6 +237,11 @@ def hand_overs(report: Report, row: Row, name: str, *, label: str) -> Drawing:
 def _by_engine(rows: Sequence[Row]) -> list[list[Row]]:
     names = list(dict.fromkeys(row.engine for row in rows))
     return [[row for row in rows if row.engine == name] for name in names]
+
+
+def _add_legend(figure: Figure) -> None:
+    """Say what is drawn how, below the plot, where it covers nothing."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 
 def _legend(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from benchmarks.cases import Case, Option, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, Worker, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.latencies import unpack
-from benchmarks.plots import Drawing, bars
+from benchmarks.plots import Drawing
 from benchmarks.questions.base import Column, Question, decimals, product, thousands
 from benchmarks.questions.loading import Load
 from benchmarks.results import Report
@@ -123,9 +123,8 @@ def _percentile_ms(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)] * 1e3
 
 
-def _draw(report: Report) -> list[Drawing]:
-    label = "99th percentile of the stall, ms"
-    return [bars(report, report.rows, "transfer", value="stall_p99_ms", y_label=label, group=lambda _: "transfer")]
+def _draw(_report: Report) -> list[Drawing]:
+    return []  # one row: the table says it all
 
 
 QUESTION = Question(
