@@ -369,3 +369,15 @@ def test_word_from_the_leader_moves_the_deadline_even_where_it_is_rejected() -> 
     receive(follower, "n2", append(7, 1, term=2), now=0.3)
     assert follower.deadline >= 0.7
     assert follower.state.leader == "n2"
+
+
+# --- alone ------------------------------------------------------------------------------------------------------
+
+
+def test_the_only_voter_stands_soon_after_its_disk_is_through() -> None:
+    follower = make_follower([1], voters=1)
+    follower.state.unsynced_writes = 1
+    assert follower.stand(5.0) == []
+    assert follower.deadline == 5.0 + follower.state.config.heartbeat_interval_s
+    follower.state.unsynced_writes = 0
+    assert became(follower.stand(follower.deadline)) == [Become(RoleName.CANDIDATE)]

@@ -304,7 +304,9 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
         if needed and state.config.pre_vote and state.voting_peers:
             return [*settled, Become(RoleName.PRE_CANDIDATE)]
         if not state.may_stand or not needed:
-            self.deadline = state.election_deadline(now)
+            # The only voter waits for its disk alone, and for nobody else to be through.
+            alone = needed and not state.voting_peers
+            self.deadline = now + state.config.heartbeat_interval_s if alone else state.election_deadline(now)
             return settled
         return [*settled, Become(RoleName.CANDIDATE)]
 
