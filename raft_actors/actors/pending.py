@@ -124,21 +124,21 @@ class Pending(Generic[T]):
         Raises:
             InternalError: another task waits already.
         """
-        if self.done:
-            await trio.lowlevel.checkpoint()
-        else:
-            await self.until_done(trio.lowlevel.current_task())
-            if not self.done:
-                raise InternalError("a waiter was woken before its result came")
+        await self.until_done(trio.lowlevel.current_task())
+        if not self.done:
+            raise InternalError("a waiter was woken before its result came")
         return self.result_nowait()
 
     @trio.lowlevel.enable_ki_protection
     def until_done(self, current_task: trio.lowlevel.Task) -> Awaitable[None]:
-        """Register this task as the one to wake, and return what it has to await at once. Only where it is not `done`.
+        """Register this task as the one to wake, and return what it has to await at once: a checkpoint where it is
+        filled already.
 
         Raises:
             InternalError: another task waits already.
         """
+        if self.done:
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it
         task = self._task
         if task is not None and task.custom_sleep_data is self:
             raise InternalError("two tasks wait for one pending result")

@@ -20,10 +20,9 @@ class ClientProposal(PendingProposals[Any]):
     Attributes:
         number: the client's, of its request.
         begins: whether it begins a session.
-        waiting: where it has to wait for room: cancelled when nobody waits for it any more.
     """
 
-    __slots__ = ("_settled", "begins", "number", "waiting")
+    __slots__ = ("_settled", "begins", "number")
 
     kind: EntryKind = EntryKind.SESSION
 
@@ -34,7 +33,6 @@ class ClientProposal(PendingProposals[Any]):
         super().__init__(admission, entries, size)
         self.number: int = number
         self.begins: bool = entries[0][0] == REGISTER
-        self.waiting: trio.CancelScope | None = None
         self._settled = settled
 
     @override

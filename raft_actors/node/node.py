@@ -219,15 +219,9 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             bound: R = await leadership.propose(command)
             return bound
         proposal: PendingProposal[R] = submission.proposal(command, forward=forward)
-        if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
-            await submission.hand_in_when_room(proposal)
-        else:
-            supervisor.requested.requests.append(proposal)
-        try:
-            if proposal.done:
-                await trio.lowlevel.checkpoint()
-            else:
-                await proposal.until_done(task)
+        submission.hand_in_in_turn(proposal)
+        try:  # what `outcome_for` does, without a coroutine more for every proposal
+            await proposal.until_done(task)
         except trio.Cancelled:
             submission.withdraw(proposal)
             raise

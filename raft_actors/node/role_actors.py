@@ -8,7 +8,7 @@ which outlives them all with what waits in it; that is why they are not subclass
 While nothing waits in the inbox, what a peer sends and what the disk has done is decided on at once, in the task that
 brings it (`Mailbox.tell_at_once`): a turn of the role's own task would cost more than the decision. Proposals are left
 in the inbox all the same, so that those which come together share an entry batch and a write, but for one that is alone
-(`Submission.hand_in_when_room`).
+(`Submission.hand_in_in_turn`).
 """
 
 from __future__ import annotations

@@ -228,8 +228,6 @@ class _ServedClient:
     def _cancel(self, number: int) -> None:
         request = self._under_way.pop(number, None)
         if isinstance(request, ClientProposal):
-            if request.waiting is not None:
-                request.waiting.cancel()
             self._service.submission.withdraw(request)
         elif isinstance(request, ClientRead):
             request.abandon()
@@ -250,9 +248,7 @@ class _ServedClient:
         inside.recovered_state().intake_sorts = True
         proposal = ClientProposal(inside.admission, entries, number, self._settled)
         self._under_way[number] = proposal
-        if not service.submission.hand_in_if_room(proposal):
-            proposal.waiting = trio.CancelScope()
-            self._start(service.submission.hand_in_or_fail, proposal, proposal.waiting)
+        service.submission.hand_in_or_fail(proposal)
 
     def _start(self, function: Callable[..., Any], *arguments: Any) -> None:
         if self._nursery is not None:

@@ -95,13 +95,13 @@ class Submission(Generic[C, R]):
         current_task()  # before anything is changed: waiting for the outcome must be possible
         self._supervisor.check_caller()
         if not term:
-            await self.hand_in_when_room(outcome)
+            self.hand_in_in_turn(outcome)
             return
         self.check_leader()
         await self._supervisor.admission.admit(outcome)
         self._tell(Requested([outcome], term=term), outcome)
 
-    async def hand_in_when_room(self, outcome: PendingOutcome[Any]) -> None:
+    def hand_in_in_turn(self, outcome: PendingOutcome[Any]) -> None:
         """The same for a caller that has been looked at, and waits for the outcome: that may be there already. Where
         there is no room yet, it is handed in when there is, or settled with the reason why not.
 
@@ -109,10 +109,13 @@ class Submission(Generic[C, R]):
         after the other, nothing is gained by a turn of the role. Where many do, those that are answered together, and
         propose again, still share an entry batch and a write.
         """
+        supervisor = self._supervisor
+        admission, waiting = supervisor.admission, supervisor.requested
+        if not waiting.taken and admission.admit_if_room(outcome):  # so it is, most often, where many propose
+            waiting.requests.append(outcome)
+            return
         if not outcome.forward:
             self.check_leader()
-        supervisor = self._supervisor
-        admission = supervisor.admission
         try:
             admitted = admission.wait_turn(outcome)
         except Overloaded as refusal:
@@ -125,24 +128,15 @@ class Submission(Generic[C, R]):
         with contextlib.suppress(Overloaded, NodeStopped):  # which it was settled with
             self._hand_in(outcome)
 
-    def hand_in_if_room(self, outcome: PendingOutcome[Any]) -> bool:
-        """Hand it in now, if there is room and nobody waits for it; return whether it was. If the node takes nothing
-        more it is settled, with the reason.
-        """
-        if not self._supervisor.admission.admit_if_room(outcome):
-            return False
-        self._hand_in_late(outcome)
-        return True
-
-    async def hand_in_or_fail(self, outcome: PendingOutcome[Any], waiting: trio.CancelScope) -> None:
-        """Hand it in once there is room, or settle it with the reason why not; neither where the wait is cancelled."""
-        with waiting:
-            try:
-                await self._supervisor.admission.admit(outcome)
-            except NodeStopped as stopped:
-                outcome.fail(stopped)
-            else:
-                self._hand_in_late(outcome)
+    def hand_in_or_fail(self, outcome: PendingOutcome[Any]) -> None:
+        """Hand it in, when there is room, or settle it with the reason why not."""
+        try:
+            admitted = self._supervisor.admission.wait_turn(outcome)
+        except (Overloaded, NodeStopped) as refusal:
+            outcome.fail(refusal)
+            return
+        if admitted:
+            self._hand_in_late(outcome)
 
     def encoded(self, command: C) -> bytes:
         """The command's bytes. Raises as `proposal` does."""
@@ -158,19 +152,8 @@ class Submission(Generic[C, R]):
         supervisor.check_caller()
         supervisor.recovered_state().intake_sorts = True
         proposal: PendingEntry[Any] = PendingEntry(supervisor.admission, [entry], _PROPOSAL_OVERHEAD + len(entry))
-        if supervisor.requested.taken or not supervisor.admission.admit_if_room(proposal):
-            await self.hand_in_when_room(proposal)
-        else:
-            supervisor.requested.requests.append(proposal)
-        try:
-            if proposal.done:
-                await trio.lowlevel.checkpoint()
-            else:
-                await proposal.until_done(task)
-        except trio.Cancelled:
-            self.withdraw(proposal)
-            raise
-        return proposal.result_nowait()
+        self.hand_in_in_turn(proposal)
+        return await self.outcome_for(task, proposal)
 
     def check_sessions(self) -> None:
         """See that no other member is of a version that could not read a session's entries.
@@ -187,11 +170,16 @@ class Submission(Generic[C, R]):
 
     async def outcome_of(self, outcome: PendingOutcome[T]) -> T:
         """Wait for it; it is withdrawn where the wait is cancelled."""
+        return await self.outcome_for(current_task(), outcome)
+
+    async def outcome_for(self, task: trio.lowlevel.Task, outcome: PendingOutcome[T]) -> T:
+        """The same for the task that calls, and that has been looked at."""
         try:
-            return await outcome.wait()
+            await outcome.until_done(task)
         except trio.Cancelled:
             self.withdraw(outcome)
             raise
+        return outcome.result_nowait()
 
     def withdraw(self, outcome: PendingOutcome[Any]) -> None:
         """Nobody waits for it any more: if it was not handed on yet, it never is, and its place is free."""
@@ -246,10 +234,9 @@ class Submission(Generic[C, R]):
                 inbox.tell(item)
         except (MailboxFull, ActorStopped) as refusal:
             item.taken = True
-            full = isinstance(refusal, MailboxFull)
-            retry_after_s = supervisor.config.heartbeat_interval_s
-            stopped = NodeStopped(supervisor.node_id)
-            error = Overloaded(str(refusal), OverloadCause.INBOX, retry_after_s) if full else stopped
+            error: Exception = NodeStopped(supervisor.node_id)
+            if isinstance(refusal, MailboxFull):
+                error = Overloaded(str(refusal), OverloadCause.INBOX, supervisor.config.heartbeat_interval_s)
             outcome.fail(error)
             raise error from supervisor.crash
 

@@ -24,10 +24,14 @@ set_words = st.one_of(
 set_for = st.tuples(keys, values, st.lists(set_words, max_size=3)).map(
     lambda parts: [b"SET", parts[0], parts[1], *(word for words in parts[2] for word in words)]
 )
-expire_words = st.lists(st.sampled_from([b"NX", b"xx", b"GT", b"lt", b"oops"]), max_size=2)
-expire = st.tuples(spelt("expire", "pexpire", "expireat", "pexpireat"), keys, not_moments, expire_words).map(
-    lambda parts: [*parts[:3], *parts[3]]
-)
+anytime = [b"NX", b"xx", b"oops"]
+# "GT" and "LT" by moments alone: whether a time that begins now ends after one as long that began before is a matter of
+# whether a millisecond has passed in between.
+compared = [*anytime, b"GT", b"lt"]
+expire = st.one_of(
+    st.tuples(spelt(*names), keys, not_moments, st.lists(st.sampled_from(words), max_size=2))
+    for names, words in ((("expire", "pexpire"), anytime), (("expireat", "pexpireat"), compared))
+).map(lambda parts: [*parts[:3], *parts[3]])
 getex_words = st.one_of(
     st.just(list[bytes]()),
     st.tuples(units, moments).map(list),
@@ -58,6 +62,8 @@ def lasts_as_long(ours: bytes, theirs: bytes, asked: Request) -> bool:
 @given(sequence=st.lists(timed, max_size=25))
 @example(sequence=[[b"SET", b"a", b"1", b"EX", b"100"], [b"SET", b"a", b"2", b"KEEPTTL"], [b"TTL", b"a"]])
 @example(sequence=[[b"SET", b"a", b"1", b"EXAT", b"1"], [b"GET", b"a"], [b"TTL", b"a"]])
+@example(sequence=[[b"SETEX", b"a", b"100", b"1"], [b"EXPIRE", b"a", b"900", b"GT"], [b"EXPIRE", b"a", b"99", b"GT"]])
+@example(sequence=[[b"SETEX", b"a", b"900", b"1"], [b"EXPIRE", b"a", b"99", b"LT"], [b"EXPIRE", b"a", b"900", b"LT"]])
 def test_keys_expire_as_in_redis(redis: Redis, sequence: list[Request]) -> None:
     conversation = Conversation()
     redis.say(request(b"RESET") + request(b"FLUSHALL"))
