@@ -114,8 +114,11 @@ class CongestionWindow:
                 growth = min(2.0, target_s / took_s) if took_s else 2.0
                 self._window = min(self._most, math.ceil(self._window * growth))
             return
+        if load <= LEAST:  # no fewer could be let in, so nothing is to be learnt for that
+            too_long.clear()
+            return
         too_long.append(took_s)
-        if len(too_long) > 1 and sum(too_long) >= INTERVAL_S and load > LEAST:
+        if len(too_long) > 1 and sum(too_long) >= INTERVAL_S:
             self._shrink(load, min(too_long))
             too_long.clear()
 

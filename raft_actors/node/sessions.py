@@ -283,8 +283,8 @@ class Session(Generic[C, R]):
                 if lost is not None:
                     raise
                 lost = error  # a snapshot skipped it here: the table has its reply
-            except Overloaded:
-                await trio.sleep(_OVERLOADED_S)
+            except Overloaded as refusal:
+                await trio.sleep(refusal.retry_after_s or _OVERLOADED_S)
 
     async def end(self) -> None:
         """End it in the cluster, which forgets its replies. What can't be ended in time ends by itself."""

@@ -28,6 +28,7 @@ import attrs
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
 
 from raft_actors.errors import SessionExpired, StateMachineError
+from raft_actors.records import record
 
 TICK, REGISTER, COMMAND, CLOSE = range(4)
 WINDOW = 1024
@@ -71,9 +72,9 @@ def close(session: int) -> bytes:
     return _CLOSE.pack(CLOSE, session >> 32, session & 0xFFFFFFFF)
 
 
-@attrs.define
+@record
 class SessionEntry:
-    """An entry of kind SESSION, taken apart. Not frozen, as one is made for every command; nobody changes it.
+    """An entry of kind SESSION, taken apart.
 
     Attributes:
         kind: TICK, REGISTER, COMMAND or CLOSE.

@@ -229,3 +229,15 @@ def test_who_is_turned_away_comes_after_those_who_were_before() -> None:
 
 def test_nobody_knows_when_to_come_back_before_anything_was_answered() -> None:
     assert CongestionWindow(MOST, 0.015).retry_after_s(5, 1.0) == 0.0
+
+
+def test_a_few_that_are_slow_are_nothing_to_make_room_for() -> None:
+    window = CongestionWindow(MOST, 0.015)
+    for number in range(FEW):
+        window.measured(0.001, 1, number)
+    for number in range(1_000):
+        window.measured(0.2, LEAST, FEW + number)  # as of a slow disk: no fewer could be let in
+    window.measured(0.2, 1_000, 2_000.0)
+    assert window.size == MOST  # a quarter of a second of congestion has yet to come
+    window.measured(0.2, 1_000, 2_000.2)
+    assert window.size < MOST

@@ -131,7 +131,7 @@ class Follower(Role):
         """The leader may wait for this: to hear that it has all, or to have this node stand."""
         effects = super().on_durable(item, now)
         if self.owed is not None:
-            effects += self._acknowledge_owed(effects)
+            effects += self._acknowledge_owed(*self.owed, effects)
         return effects if self.told is None else [*effects, *self._stand_as_told(now)]
 
     # --- reads -----------------------------------------------------------------------------------------------
@@ -195,15 +195,13 @@ class Follower(Role):
             effects.append(state.reply(sender, AppendEntriesAccepted(state.term, durable)))
         return [*effects, *self._commit(commit_index), *state.note_commit()]
 
-    def _acknowledge_owed(self, effects: list[Effect]) -> list[Effect]:
+    def _acknowledge_owed(self, term: int, index: int, effects: list[Effect]) -> list[Effect]:
         """Acknowledge what an earlier leader has sent, and this one has asked for, now that it is on disk.
 
         The acknowledgement that was to follow the write itself was for the earlier leader's term, and is dropped. But
         for this one, its successor would not hear before the next heartbeat that the logs agree, and send nothing.
         """
-        if self.owed is None:
-            return []
-        state, (term, index) = self.state, self.owed
+        state = self.state
         if term == state.term and state.log.durable_index < index:
             return []
         self.owed = None
