@@ -28,10 +28,14 @@ anytime = [b"NX", b"xx", b"oops"]
 # "GT" and "LT" by moments alone: whether a time that begins now ends after one as long that began before is a matter of
 # whether a millisecond has passed in between.
 compared = [*anytime, b"GT", b"lt"]
-expire = st.one_of(
-    st.tuples(spelt(*names), keys, not_moments, st.lists(st.sampled_from(words), max_size=2))
-    for names, words in ((("expire", "pexpire"), anytime), (("expireat", "pexpireat"), compared))
-).map(lambda parts: [*parts[:3], *parts[3]])
+
+
+def expiring(names: tuple[str, str], words: list[bytes]) -> st.SearchStrategy[Request]:
+    parts = st.tuples(spelt(*names), keys, not_moments, st.lists(st.sampled_from(words), max_size=2))
+    return parts.map(lambda parts: [*parts[:3], *parts[3]])
+
+
+expire = expiring(("expire", "pexpire"), anytime) | expiring(("expireat", "pexpireat"), compared)
 getex_words = st.one_of(
     st.just(list[bytes]()),
     st.tuples(units, moments).map(list),
