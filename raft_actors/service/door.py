@@ -7,7 +7,6 @@ where there is no room the oldest of them makes some, so that a flood of idle co
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 import attrs
@@ -16,7 +15,7 @@ import trio
 from raft_actors.errors import ConfigurationError
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.users import read_users
-from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget
+from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget, network_of
 from raft_actors.transports.sockets.direct import DirectStream
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.credentials import CertificateFiles
@@ -55,7 +54,7 @@ class Door:
     context: Context
     keeper: CredentialsKeeper | None = attrs.field(init=False)
     budget: SharedBudget = attrs.field(init=False)
-    _addresses: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    _by_network: dict[str, set[Session]] = attrs.field(factory=dict[str, set[Session]], init=False)
     _told: dict[tuple[str, str], None] = attrs.field(factory=dict[tuple[str, str], None], init=False)
     _look: object = attrs.field(default=None, init=False)
 
@@ -112,9 +111,9 @@ class Door:
 
     def let_in(self, session: Session, stream: TcpStream) -> str | None:
         """Make room for a connection; return why there is none."""
-        context, config, host = self.context, self.context.config, stream.peer_host
+        context, config, network = self.context, self.context.config, network_of(stream.peer_host)
         per_address = config.max_connections_per_address
-        if per_address is not None and self._addresses[host] >= per_address:
+        if per_address is not None and len(self._by_network.get(network, ())) >= per_address:
             return "MAX_CONNECTIONS_PER_ADDRESS"
         if len(context.sessions) >= config.max_connections and not self._displace():
             return "MAX_CONNECTIONS"
@@ -122,14 +121,12 @@ class Door:
         session.become(None if self.keeper is not None else default)
         if session.user is None:
             session.life.deadline = trio.current_time() + config.login_timeout_s
-        self._addresses[host] += 1
+        self._by_network.setdefault(network, set()).add(session)
         context.sessions[session] = stream
         return None
 
-    def _has_client_at(self, host: str) -> bool:
-        return host in self._addresses and any(
-            session.user is not None and stream.peer_host == host for session, stream in self.context.sessions.items()
-        )
+    def _has_client_at(self, network: str) -> bool:
+        return any(session.user is not None for session in self._by_network.get(network, ()))
 
     def _displace(self) -> bool:
         for session in self.context.sessions:
@@ -156,10 +153,10 @@ class Door:
     def let_out(self, session: Session, stream: TcpStream) -> None:
         """A connection that was let in has ended."""
         if self.context.sessions.pop(session, None) is not None:
-            host = stream.peer_host
-            self._addresses[host] -= 1
-            if not self._addresses[host]:
-                del self._addresses[host]
+            network = network_of(stream.peer_host)
+            self._by_network[network].discard(session)
+            if not self._by_network[network]:
+                del self._by_network[network]
 
     def reject(self, stream: TcpStream, cause: str, why: str = "") -> None:
         """Count a connection that came to nothing; tell of the first of its kind from each address."""

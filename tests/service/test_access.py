@@ -7,15 +7,18 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import redis
 import trio
 
-from raft_actors.service.connection import ServiceConfig
+from raft_actors.service.connection import Context, ServiceConfig, Session
+from raft_actors.service.door import Door
 from raft_actors.service.users import PasswordHash, Rights, User, lines_of
+from raft_actors.transports.sockets.accepting import network_of
+from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.credentials import CertificateFiles
 from tests.service.support import ADDRESSES, LoneReplica, Served, receive_all, receive_exactly, request, serve, tool
 from tests.tls.certificates import SERVER, Issuer, Leaf, authority, stranger
@@ -199,6 +202,30 @@ async def test_connections_of_one_address_are_bounded() -> None:
         assert await receive_all(clients[0].stream) == b""
         await Client(await served.connect()).ask("PING", expect=b"+PONG\r\n")
         assert served.service.context.statistics.rejected_by_cause == {"MAX_CONNECTIONS_PER_ADDRESS": 1}
+
+
+async def test_a_network_of_ipv6_is_one_address_and_known_as_long_as_a_client_is_there() -> None:
+    node = LoneReplica()
+    config = ServiceConfig(addresses=ADDRESSES, max_connections=2, max_connections_per_address=1, max_connects_s=1e-9)
+    door = Door(Context(node, node.machine, config))
+    client, stream = Session(1), cast("TcpStream", From("2001:db8::1"))
+    assert door.let_in(client, stream) is None
+    assert door.let_in(Session(2), cast("TcpStream", From("2001:db8::2"))) == "MAX_CONNECTIONS_PER_ADDRESS"
+    ours, other = network_of("2001:db8::2"), network_of("2001:db8:0:1::1")
+    assert [door.budget.admits(network) for network in (ours, ours, other, other, other)] == 4 * [True] + [False]
+    client.become(None)
+    assert not door.budget.admits(ours)
+    client.become(door.context.default_user())
+    assert door.budget.admits(ours)
+    door.let_out(client, stream)
+    assert not door.budget.admits(ours)
+
+
+@attrs.frozen
+class From:
+    """As much of a connection as says where it comes from."""
+
+    peer_host: str
 
 
 async def test_a_changed_file_disconnects_whom_it_concerns(

@@ -12,7 +12,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import trio
@@ -74,7 +74,7 @@ class SharedBudget(Budget):
     Attributes:
         each: of one address.
         together: of all strangers, as if they were one address.
-        is_known: whether an address is that of somebody who is known.
+        is_known: whether an address, as of `network_of`, is that of somebody who is known.
         refused: connections beyond that, by cause: MAX_CONNECTS_PER_ADDRESS or MAX_CONNECTS.
     """
 
@@ -88,7 +88,7 @@ class SharedBudget(Budget):
         if not self.each.admits(address):
             self.refused["MAX_CONNECTS_PER_ADDRESS"] += 1
             return False
-        if self.together.admits("") or self.is_known(address):
+        if self.is_known(address) or self.together.admits(""):
             return True
         self.refused["MAX_CONNECTS"] += 1
         return False
@@ -138,7 +138,7 @@ def _accept_some(serve: Serve, waiting: socket.socket, budget: Budget, nursery: 
             if error.errno in _NO_LISTENER:
                 raise
             continue  # the connection was over before it was accepted: the next one may not be
-        if budget.admits(_address(name)):
+        if budget.admits(network_of(str(name[0]) if name else "")):
             connection.setblocking(False)
             nursery.start_soon(serve, trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
         else:
@@ -147,9 +147,11 @@ def _accept_some(serve: Serve, waiting: socket.socket, budget: Budget, nursery: 
     return _FLOOD_PAUSE_S if refused == _BATCH else 0.0
 
 
-def _address(name: Any) -> str:
-    """Whose budget it is. Who has an IPv6 address has 2**64 of them, but on its own link: they are one."""
-    host = str(name[0]) if name else ""
+def network_of(host: str) -> str:
+    """What counts as one address where something is bounded for each: a whole network of IPv6.
+
+    Who has an address of IPv6 has 2**64 of them, but on its own link.
+    """
     if ":" not in host or host.startswith(("::", "fe80:")):
         return host
     return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] + bytes(8))
