@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from raft_actors.errors import (
     CommandFailed,
     CommandTooLarge,
+    ConfigurationError,
     LeadershipLost,
     NodeStopped,
     NotCommitted,
@@ -17,6 +20,7 @@ from raft_actors.errors import (
 from raft_actors.service.connection import Context
 from raft_actors.service.patience import OutcomeUnknown
 from raft_actors.service.replies import ErrorReply
+from raft_actors.transports.sockets.addresses import Address
 
 REDIS_ADDRESS = "redis"
 """What a member's metadata say: where it serves Redis clients."""
@@ -25,9 +29,12 @@ REDIS_ADDRESS = "redis"
 def client_address(context: Context, node_id: str) -> str | None:
     """Where a member serves Redis clients, by what the cluster knows of it, or what this node was told at its start."""
     member = context.node.members().members.get(node_id)
-    known = member.metadata.get(REDIS_ADDRESS, "") if member is not None else ""
-    # Who adds a member may say anything of it, and what is no address would fail at whoever asks for all of them.
-    return known if ":" in known and known.rpartition(":")[2].isdecimal() else context.config.addresses.get(node_id)
+    known = member.metadata.get(REDIS_ADDRESS) if member is not None else None
+    if known is not None:
+        # Who adds a member may say anything of it, and what is no address would fail at whoever asks for all of them.
+        with suppress(ConfigurationError):
+            return str(Address.parse(known))
+    return context.config.addresses.get(node_id)
 
 
 def refusal(context: Context, error: ProposalError, *, reading: bool = False) -> ErrorReply:

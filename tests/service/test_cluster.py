@@ -68,7 +68,7 @@ async def test_a_leader_that_is_no_member_here_is_not_told_of() -> None:
     assert await replies(conversation, "SET foo 1") == ["+OK\r\n"]
 
 
-@pytest.mark.parametrize("said", ["", "127.0.0.1", "6381", "a:b"])
+@pytest.mark.parametrize("said", ["", "127.0.0.1", "6381", "a:b", "a b:6381", "a:" + 5000 * "9"])
 async def test_what_is_no_address_is_not_told_of(said: str) -> None:
     class Added(LoneReplica):
         @override
