@@ -9,10 +9,12 @@ from examples.remote_client.stock import Add, Left, Sell, Stock
 from raft_actors import ClusterConfig, CommandFailed, Local, RaftClient, open_client
 
 
-async def shop(client: RaftClient[Stock], name: str, sales: int) -> None:
+async def shop(client: RaftClient[Stock], name: str, sales: int, half_sold: trio.Event) -> None:
     """Sell one at a time. Whatever happens to nodes meanwhile, each sale counts once, and nothing need be caught."""
-    for _ in range(sales):
+    for number in range(sales):
         await client.propose(Sell("tea", 1))
+        if number == sales // 2:
+            half_sold.set()
     print(f"{name} has sold {sales}")
 
 
@@ -26,9 +28,10 @@ async def main() -> None:
             leader = await client.wait_ready()
             print("in stock:", await client.propose(Add("tea", 300)))
             async with trio.open_nursery() as shops:
-                shops.start_soon(shop, client, "anna", 100)
-                shops.start_soon(shop, client, "bert", 100)
-                await trio.sleep(0.05)
+                half_sold = trio.Event()
+                shops.start_soon(shop, client, "anna", 100, half_sold)
+                shops.start_soon(shop, client, "bert", 100, half_sold)
+                await half_sold.wait()
                 lives.pop(leader).cancel()
             print("left, and nothing newer:", await client.read(Left("tea")))
             print("left, as some node knows:", (await client.read_result(Left("tea"), Local())).value)

@@ -325,8 +325,6 @@ def _table() -> bytes:
 TARGETS: dict[str, Target] = {
     "asks": Target(_asks, (ProtocolError,), _joined(_ASKS), memory_factor=150, free_bytes=600_000),
     "tells": Target(_tells, (ProtocolError,), _joined(_TELLS)),
-    "result": Target(
-        _result, (Exception,), (PLAIN_RESULTS.encode([("a", 1), {"b": (b"c", None)}, 1.5]),), free_bytes=10_000_000
-    ),
+    "result": Target(_result, (Exception,), (PLAIN_RESULTS.encode(_RESULT),), free_bytes=10_000_000),
     "sessions": Target(_sessions, (StateMachineError,), (_table(),)),
 }
