@@ -15,7 +15,6 @@ from tests.unit.builders import make_durable, make_leader, stored
 from tests.unit.test_leader_members import acks, appended, wish
 
 STORES = {"n1": Proven("1111", "address 1"), "n2": Proven("2222", "address 2"), "n3": Proven("3333", "address 3")}
-LONGEST_S = 0.8
 
 
 def leading(configuration: Configuration | None = None, proven: dict[str, Proven] | None = None, **more: Any) -> Leader:
