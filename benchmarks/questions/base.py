@@ -24,6 +24,11 @@ class Column:
     spread: bool = False
 
 
+def no_drawings(_report: Report) -> list[Drawing]:
+    """No plots."""
+    return []
+
+
 @attrs.frozen(kw_only=True)
 class Question:
     """One question, and how to answer it.
@@ -32,6 +37,7 @@ class Question:
         asks: the question, in a line.
         plan: the cases of a round, in an order that puts next to each other what is to be compared.
         measure: measure one case once.
+        draw: the plots; none where the table says it all.
         compare: the value by which our engine is set against each other one, and whether more of it is better.
         engines: which are asked unless told otherwise.
         rounds, seconds, warmup_s: unless told otherwise.
@@ -43,7 +49,7 @@ class Question:
     plan: Callable[[Settings, Sequence[Engine]], list[Case]]
     measure: Callable[[Settings, Case], Awaitable[Sample]]
     columns: tuple[Column, ...]
-    draw: Callable[[Report], list[Drawing]]
+    draw: Callable[[Report], list[Drawing]] = no_drawings
     compare: tuple[str, bool] | None = None
     engines: tuple[str, ...] = PEERS
     rounds: int = 3
@@ -91,3 +97,12 @@ def decimals(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+COST_COLUMNS = (
+    Column("commits/s", "commits_per_s", thousands, spread=True),
+    Column("leader CPU µs/commit", "leader_cpu_us", decimals, spread=True),
+    Column("follower CPU µs/commit", "follower_cpu_us", decimals),
+    Column("elections", "elections", thousands),
+)
+"""Of a question about what something costs each commit."""

@@ -8,10 +8,8 @@ from typing import Any
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import Cluster, open_cluster
 from benchmarks.engines import Engine
-from benchmarks.plots import Drawing
 from benchmarks.questions.base import Column, Question, decimals, mebibytes, only_ours, product, thousands
 from benchmarks.questions.loading import Load, load_leader
-from benchmarks.results import Report
 
 _LAGGARD = "n3"
 _WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -51,10 +49,6 @@ async def _have_another_lead(cluster: Cluster) -> None:
         await leader.call("transfer", to=next(node for node in cluster.workers if node != _LAGGARD))
 
 
-def _draw(report: Report) -> list[Drawing]:
-    return []
-
-
 QUESTION = Question(
     name="laggard",
     asks="What does one follower that is slow, or far away, do to the leader?",
@@ -67,7 +61,6 @@ QUESTION = Question(
         Column("leader's memory", "leader_resident_bytes", mebibytes, spread=True),
         Column("elections", "elections", thousands),
     ),
-    draw=_draw,
     engines=("raft_actors",),
     rounds=5,
     notes=("Its disk takes a hundred times as long for each write; or all that it is sent arrives 200 ms later.",),

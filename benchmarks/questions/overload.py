@@ -11,10 +11,8 @@ from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Worker, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.latencies import summarize, unpack
-from benchmarks.plots import Drawing
 from benchmarks.questions.base import Column, Question, decimals, only_ours, percent, product, seconds_text, thousands
 from benchmarks.questions.loading import Load, load_leader
-from benchmarks.results import Report
 
 _BOUNDS = ("time", "number")
 _PAYLOAD = 128
@@ -81,10 +79,6 @@ def _p99_ms(latencies: Sequence[int]) -> float:
     return summary.percentiles["p99"] if summary is not None else float("nan")
 
 
-def _draw(report: Report) -> list[Drawing]:
-    return []
-
-
 QUESTION = Question(
     name="overload",
     asks="What does a leader do with ten times what it can do?",
@@ -105,7 +99,6 @@ QUESTION = Question(
         Column("÷ uncongested", "p99_times", decimals, spread=True),
         Column("longest retry_after_s", "longest_retry_s", seconds_text),
     ),
-    draw=_draw,
     engines=("raft_actors",),
     notes=(
         f"Uncongested: {_UNCONGESTED:.0%} of the peak is offered. Both times by the clock, and by `propose_nowait`.",

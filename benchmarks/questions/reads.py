@@ -11,9 +11,7 @@ from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, Worker, WorkerFailed, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.latencies import unpack
-from benchmarks.plots import Drawing
 from benchmarks.questions.base import Column, Question, decimals, only_ours, percent, product, seconds_text, thousands
-from benchmarks.results import Report
 
 _LEVELS = ("linearizable", "lease", "bounded", "own writes", "local")
 _TESTS = ("levels", "replicas", "writes", "failover")
@@ -138,10 +136,6 @@ async def _fail_over(cluster: Cluster, leader: Worker) -> Sample:
     return Sample({"answered": answer["answered"] / max(1, answer["asked"]), "wrote_after_s": answer["wrote_after_s"]})
 
 
-def _draw(report: Report) -> list[Drawing]:
-    return []
-
-
 QUESTION = Question(
     name="reads",
     asks="How many reads a second, at which level, at how many nodes, and beside how many writes?",
@@ -161,7 +155,6 @@ QUESTION = Question(
         Column("answered before the old lease ends", "answered", percent, spread=True),
         Column("first write after", "wrote_after_s", seconds_text),
     ),
-    draw=_draw,
     engines=("raft_actors",),
     notes=(
         "Each reader awaits its own read, inside the process of the node that it asks. The query reads one number.",

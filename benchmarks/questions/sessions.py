@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.engines import Engine
-from benchmarks.plots import Drawing
-from benchmarks.questions.base import Column, Question, decimals, only_ours, product, thousands
+from benchmarks.questions.base import COST_COLUMNS, Question, only_ours, product
 from benchmarks.questions.loading import Load, measure_load
-from benchmarks.results import Report
 
 _WAYS = ("propose", "session.propose")
 
@@ -31,10 +29,6 @@ async def _measure(settings: Settings, case: Case) -> Sample:
     return await measure_load(settings, case, load)
 
 
-def _draw(report: Report) -> list[Drawing]:
-    return []
-
-
 QUESTION = Question(
     name="sessions",
     asks="What does it cost that each command counts exactly once?",
@@ -44,13 +38,7 @@ QUESTION = Question(
     ),
     plan=_plan,
     measure=_measure,
-    columns=(
-        Column("commits/s", "commits_per_s", thousands, spread=True),
-        Column("leader CPU µs/commit", "leader_cpu_us", decimals, spread=True),
-        Column("follower CPU µs/commit", "follower_cpu_us", decimals),
-        Column("elections", "elections", thousands),
-    ),
-    draw=_draw,
+    columns=COST_COLUMNS,
     engines=("raft_actors",),
     rounds=5,
     notes=("Up to 256 proposers share a session; with and without by turns in one run.",),

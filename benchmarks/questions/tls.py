@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, lines
-from benchmarks.questions.base import Column, Question, decimals, only_ours, product, thousands
+from benchmarks.questions.base import COST_COLUMNS, Question, only_ours, product
 from benchmarks.questions.loading import Load, measure_load
 from benchmarks.results import Report
 
@@ -47,12 +47,7 @@ QUESTION = Question(
     ),
     plan=_plan,
     measure=_measure,
-    columns=(
-        Column("commits/s", "commits_per_s", thousands, spread=True),
-        Column("leader CPU µs/commit", "leader_cpu_us", decimals, spread=True),
-        Column("follower CPU µs/commit", "follower_cpu_us", decimals),
-        Column("elections", "elections", thousands),
-    ),
+    columns=COST_COLUMNS,
     draw=_draw,
     engines=("raft_actors",),
     rounds=5,

@@ -13,10 +13,8 @@ from benchmarks.cases import Case, Option, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, Worker, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.latencies import unpack
-from benchmarks.plots import Drawing
 from benchmarks.questions.base import Column, Question, decimals, product, thousands
 from benchmarks.questions.loading import Load
-from benchmarks.results import Report
 
 #: How long a node leads, and what a transfer may take beside.
 _EVERY_S, _TAKES_S = 0.025, 0.025
@@ -123,10 +121,6 @@ def _percentile_ms(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)] * 1e3
 
 
-def _draw(_report: Report) -> list[Drawing]:
-    return []  # one row: the table says it all
-
-
 QUESTION = Question(
     name="transfer",
     asks="Leadership is handed over again and again under load: what do proposers notice?",
@@ -147,7 +141,6 @@ QUESTION = Question(
         Column("transfer p50 ms", "transfer_p50_ms", decimals),
         Column("commits/s", "commits_per_s", thousands),
     ),
-    draw=_draw,
     engines=("raft_actors",),
     rounds=1,
     seconds=2.0,
