@@ -129,13 +129,14 @@ class _Node:
     def withdraw(self, outcome: ClientProposal) -> None:
         self.proposals = [one for one in self.proposals if one is not outcome]
 
-    def hand_in_if_room(self, outcome: ClientProposal | ClientRead) -> bool:
+    def hand_in_or_fail(self, proposal: ClientProposal) -> None:
         """Keep it."""
-        if isinstance(outcome, ClientProposal):
-            self.proposals.append(outcome)
-            self.counts[outcome.number] = len(outcome.commands)
-        else:
-            self.reads.append(outcome)
+        self.proposals.append(proposal)
+        self.counts[proposal.number] = len(proposal.commands)
+
+    def hand_in_if_room(self, read: ClientRead) -> bool:
+        """Keep it."""
+        self.reads.append(read)
         return True
 
     def settle(self) -> None:
