@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
+
+from raft_actors.commands import CommandCodec
 
 _msgpack: Any = msgpack
 _TUPLE = 1
@@ -16,6 +19,10 @@ them, in less than a kilobyte, end the process."""
 
 #: Classes whose values hold no others: there are no tuples to look for.
 _FLAT = frozenset({type(None), bool, int, float, str, bytes})
+
+
+#: Longer ones are packed each by a packer of its own.
+_SMALL_BYTES = 1024
 
 
 class _PlainResults:
@@ -68,3 +75,24 @@ def _open_tuple(code: int, data: bytes, depth: int) -> Any:
 
 PLAIN_RESULTS = _PlainResults()
 """The codec of results that are plain values."""
+
+
+def encoder_for_one(codec: CommandCodec[Any]) -> Callable[[Any], bytes]:
+    """`codec.encode` for a user who never calls it from two threads, nor from within itself: the packer, which takes
+    longer to make than most results to pack, is made once. It keeps the room that the largest took.
+    """
+    if codec is not PLAIN_RESULTS:
+        return codec.encode
+    pack = _msgpack.Packer(buf_size=_SMALL_BYTES).pack
+
+    def encode(result: Any) -> bytes:
+        kind = result.__class__
+        if kind not in _FLAT or ((kind is bytes or kind is str) and len(result) > _SMALL_BYTES):
+            return codec.encode(result)
+        try:
+            data: bytes = pack(result)
+        except (ValueError, OverflowError) as error:
+            raise TypeError(f"{type(result).__name__} can't be kept: {error}") from error
+        return data
+
+    return encode

@@ -43,7 +43,6 @@ from raft_actors.raft.effects import Apply, KeepResults, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.sessions import SessionEntry
 from raft_actors.state_machine import StateMachine
 
 _APPLIED = (EntryKind.COMMAND, EntryKind.SESSION)
@@ -290,10 +289,11 @@ class Applier(Actor[ApplierMessage]):
     def _apply_each(self, commands: list[bytes]) -> None:
         apply: Callable[[Any], Any] = self._state_machine.apply
         decode = self._decode
-        if self._kind is EntryKind.SESSION:
-            apply, decode = self._apply_entry, self.sessions.decode
         results = self._waiting.results if self._waiting.want_results else None
-        index, result = self.applied_index, None
+        result = None
+        if self._kind is EntryKind.SESSION:
+            result, commands = self.sessions.apply_each(self, self._applied_term, commands, results), []
+        index = self.applied_index
         for data in commands:
             index += 1
             try:
@@ -313,9 +313,6 @@ class Applier(Actor[ApplierMessage]):
             self.applied_index = index
         if is_not_run(result):  # once for many: a machine that does it at all does it always
             raise StateMachineError(f"at index {index}, {not_run(result, 'apply')}")
-
-    def _apply_entry(self, entry: tuple[SessionEntry, Any]) -> Any:
-        return self.sessions.apply(self.applied_index + 1, *entry)
 
     def _skip(self, index: int, data: bytes) -> None:
         """Pass a command that no node carries out; whoever proposed it learns that it was not."""
@@ -397,4 +394,5 @@ class Applier(Actor[ApplierMessage]):
 
     def statistics(self) -> ApplierStatistics:
         """Counters so far."""
-        return ApplierStatistics(self._applied_commands, self._failed_commands, self._restored)
+        failed = self._failed_commands + self.sessions.failed
+        return ApplierStatistics(self._applied_commands, failed, self._restored)

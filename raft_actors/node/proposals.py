@@ -26,6 +26,9 @@ from raft_actors.raft.entries import EntryKind
 
 R = TypeVar("R")
 
+#: What comes in a result's place for an entry of a session.
+_NO_RESULTS = frozenset({CommandFailed, SessionExpired, ResultLost})
+
 _ABANDONED = InternalError("nobody waits for this read any more")
 
 
@@ -186,11 +189,11 @@ class PendingEntry(PendingProposal[R]):
 
     @override
     def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
-        result = results[self.last_index - first_index]
-        if isinstance(result, (SessionExpired, ResultLost)):
+        result: Any = results[self.last_index - first_index]
+        if type(result) in _NO_RESULTS:
             self.fail(result)
         else:
-            super().answer(results, first_index, state_machine)
+            self.resolve(result)
 
 
 class PendingRead(PendingOutcome[R]):

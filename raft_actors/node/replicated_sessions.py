@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from struct import error as StructError  # noqa: N812 - as exceptions are named
+from typing import Any, Protocol
 
-from raft_actors.errors import CommandFailed, RaftError, ResultLost, StateMachineError
-from raft_actors.raft.sessions import COMMAND, TICK, KeptReply, SessionEntry, SessionTable
+from raft_actors.errors import CommandFailed, InternalError, RaftError, ResultLost, StateMachineError
+from raft_actors.node.failures import unable
+from raft_actors.raft.sessions import COMMAND, TICK, KeptReply, SessionEntry, SessionTable, opened
+from raft_actors.results import encoder_for_one
 from raft_actors.state_machine import StateMachine
 
 #: What a snapshot begins with that holds a table. One without is all the state machine's, as were older ones.
 _MAGIC = b"raft-actors/sessions/\x00\xfe\x8c\x1d\x07"
 _LENGTH = struct.Struct(">Q")
 _HEAD = len(_MAGIC) + _LENGTH.size
+_COMMAND = bytes([COMMAND])
 
 # The first byte of a kept reply: a result, a refusal of the state machine, or a result that could not be kept.
 _RESULT, _FAILED, _NOT_KEPT = b"\x00", b"\x01", b"\x02"
+
+
+class Applied(Protocol):
+    """Who knows how far the log is applied.
+
+    Attributes:
+        applied_index: the last entry that is.
+    """
+
+    applied_index: int
 
 
 class ReplicatedSessions:
@@ -25,56 +39,111 @@ class ReplicatedSessions:
     Attributes:
         table: the sessions.
         state_machine: the application's.
+        failed: how many commands it refused, or had refused.
     """
 
     def __init__(self, state_machine: StateMachine[Any, Any], fatal: tuple[type[BaseException], ...]) -> None:
         self.table: SessionTable = SessionTable()
         self.state_machine: StateMachine[Any, Any] = state_machine
+        self.failed: int = 0
         self._decode = state_machine.commands.decode
         self._results = state_machine.results
+        self._encode_result = encoder_for_one(state_machine.results)
         self._fatal = fatal
 
-    def decode(self, data: bytes) -> tuple[SessionEntry, Any]:
-        """Take an entry apart, and open the command in it.
+    def apply_each(
+        self, applied: Applied, term: int, entries: Sequence[bytes], results: list[Any] | None = None
+    ) -> Any:
+        """Apply entries of one batch in order. In one loop, which calls little: it runs for every command.
+
+        Args:
+            applied: how far all is applied; it moves on with each.
+            term: theirs.
+            entries: encoded.
+            results: where what their proposers get is to be put (`CommandFailed` where the state machine raised); None:
+                nobody wants it.
+
+        Returns:
+            What the last of them gave.
 
         Raises:
-            ValueError: it is none that this node knows.
+            StateMachineError: one can't be carried out here, which is no outcome.
         """
-        entry = SessionEntry.decode(data)
-        return entry, self._decode(entry.value) if entry.kind == COMMAND else None
+        find, keep, decode, encode = self.table.find, self.table.keep, self._decode, self._encode
+        machine_apply = self.state_machine.apply
+        index = applied.applied_index
+        answer: Any = None
+        for data in entries:
+            index += 1
+            if data[:1] == _COMMAND:
+                try:
+                    session, number, floor, command = opened(data)
+                    command = decode(command)
+                except (ValueError, StructError) as error:
+                    raise _not_decoded(index, term, data, error) from error
+                answer = find(index, session, number, floor)
+                if answer is None:
+                    try:
+                        answer = machine_apply(command)
+                    except self._fatal as error:
+                        raise _not_applied(index, term, data, error) from error
+                    except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
+                        keep(number, _FAILED + _told(error))
+                        answer = self._failure(index, error)
+                    else:
+                        keep(number, encode(answer))
+                elif answer.__class__ is KeptReply:
+                    answer = self._opened(index, answer.data)
+            else:
+                answer = self._apply_other(index, term, data)
+            if results is not None:
+                results.append(answer)
+            applied.applied_index = index
+        return answer
 
-    def apply(self, index: int, entry: SessionEntry, command: Any) -> Any:
-        """Apply an entry; return what its proposer gets. Raises what the state machine does."""
-        raised: list[Exception] = []
-
-        def carry_out() -> tuple[Any, bytes]:
-            try:
-                result = self.state_machine.apply(command)
-            except self._fatal:
-                raise
-            except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
-                raised.append(error)
-                return None, _FAILED + f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
-            try:
-                return result, _RESULT + self._results.encode(result)
-            except TypeError:
-                return result, _NOT_KEPT
-
-        answer = self.table.apply(index, entry, carry_out)
-        if entry.kind == TICK:
+    def _apply_other(self, index: int, term: int, data: bytes) -> Any:
+        """One that has nothing for the state machine but the time."""
+        try:
+            entry = SessionEntry.decode(data)
+        except ValueError as error:
+            raise _not_decoded(index, term, data, error) from error
+        answer = self.table.apply(index, entry, _nothing)
+        if entry.kind != TICK:
+            return answer
+        try:
             self.state_machine.pass_time(self.table.log_time_ms)
-        if raised:
-            raise raised[0]
-        return self._opened(index, answer.data) if isinstance(answer, KeptReply) else answer
+        except self._fatal as error:
+            raise _not_applied(index, term, data, error) from error
+        except Exception as error:  # noqa: BLE001 - as of a command
+            return self._failure(index, error)
+        return None
+
+    def _failure(self, index: int, error: Exception) -> CommandFailed:
+        self.failed += 1
+        failure = CommandFailed(index)
+        failure.__cause__ = error
+        return failure
+
+    def _encode(self, result: Any) -> bytes:
+        """What is to be kept of a result. It was given to its proposer, or will be: so whatever the codec raises, the
+        command was carried out, and is not again.
+        """
+        try:
+            return _RESULT + self._encode_result(result)
+        except self._fatal:
+            raise
+        except Exception:  # noqa: BLE001 - the application's codec
+            return _NOT_KEPT
 
     def _opened(self, index: int, reply: bytes | None) -> Any:
         if reply is None or reply == _NOT_KEPT:
             return ResultLost(index)
         if reply.startswith(_FAILED):
-            failure = CommandFailed(index)
-            failure.__cause__ = RaftError(reply[1:].decode(errors="replace"))
-            return failure
-        return self._results.decode(reply[1:])
+            return self._failure(index, RaftError(reply[1:].decode(errors="replace")))
+        try:
+            return self._results.decode(reply[1:])
+        except Exception as error:  # noqa: BLE001 - the application's codec
+            return self._failure(index, error)
 
     def applied_command(self, index: int, data: bytes) -> bytes | None:
         """The command that an entry had carried out; None where it did not."""
@@ -106,6 +175,26 @@ class ReplicatedSessions:
         self.table = table
         if table.log_time_ms:
             self.state_machine.pass_time(table.log_time_ms)
+
+
+def _nothing() -> tuple[Any, bytes]:
+    raise InternalError("an entry without a command has none carried out")
+
+
+def _told(error: Exception) -> bytes:
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an application's `__str__`
+        text = type(error).__name__
+    return text.encode(errors="backslashreplace")
+
+
+def _not_decoded(index: int, term: int, data: bytes, error: Exception) -> StateMachineError:
+    return unable(index, term, data, f"can't be decoded here ({error})")
+
+
+def _not_applied(index: int, term: int, data: bytes, error: BaseException) -> StateMachineError:
+    return unable(index, term, data, f"met {type(error).__name__} here, which is no outcome")
 
 
 def _prefixed(table: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

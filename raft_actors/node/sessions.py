@@ -71,7 +71,7 @@ class Session(Generic[C, R]):
         self._id = state.session if state is not None else 0
         self._next_number = state.next_number if state is not None else 1
         self._open: dict[int, bytes] = dict(sorted(state.open.items())) if state is not None else {}  # lowest first
-        self._lowest = next(iter(self._open), self._next_number)
+        self._floor = next(iter(self._open), self._next_number)  # the lowest whose outcome is not known
         self._left = set(self._open)  # by another process: nobody here waits for them yet
         self._begins = False
         self._begun = trio.lowlevel.ParkingLot()
@@ -107,22 +107,21 @@ class Session(Generic[C, R]):
             CommandTooLarge, NotLeader, NodeStopped, TypeError, UsageError: as from `Node.propose`.
         """
         data = self._encode(command)
-        if self._expired or not self.is_ready:
+        if self._expired or not self._id or self._next_number - self._floor >= WINDOW:
             await self.begin()
             await self.wait_room()
-        number = self._next_number
-        self._next_number += 1
+        number, floor = self._next_number, self._floor
+        self._next_number = number + 1
         self._open[number] = data
-        floor = self._floor
         # The first attempt here, which most often is the only one: each coroutine on the way costs every command.
         try:
             result: R = await self._propose(numbered(self._id, number, number - floor, data))
         except ProposalError as error:
             return await self._carry_out(number, error)
         except BaseException:
-            self._close(number, floor)
+            self._close(number)
             raise
-        self._close(number, floor)
+        self._close(number)
         return result
 
     async def propose_encoded(self, commands: Sequence[bytes], propose: ProposeMany) -> list[Any]:
@@ -151,8 +150,7 @@ class Session(Generic[C, R]):
             raise
         finally:
             for number in numbers:
-                self._open.pop(number, None)
-            self._room.unpark_all()
+                self._close(number)
 
     def prepare(self, command: C) -> int:
         """Give a command its number, and leave it open: `state` speaks of it before it is proposed, by `outcomes`. For
@@ -237,23 +235,20 @@ class Session(Generic[C, R]):
             raise
         finally:
             if known:
-                self._close(number, self._floor)
+                self._close(number)
         return result
 
-    def _close(self, number: int, floor: int) -> None:
-        """The outcome of this command is known, or nobody wants to know it; before, this was the lowest open one."""
-        self._open.pop(number, None)
-        if self._room and (number == floor or self._floor > floor):
-            self._room.unpark_all()
-
-    @property
-    def _floor(self) -> int:
-        """The lowest number whose outcome is not known."""
-        lowest, is_open = self._lowest, self._open
-        while lowest < self._next_number and lowest not in is_open:
-            lowest += 1
-        self._lowest = lowest
-        return lowest
+    def _close(self, number: int) -> None:
+        """The outcome of this command is known, or nobody wants to know it."""
+        is_open, floor = self._open, self._floor
+        is_open.pop(number, None)
+        if number == floor:
+            end = self._next_number
+            while floor < end and floor not in is_open:
+                floor += 1
+            self._floor = floor
+            if self._room:
+                self._room.unpark_all()
 
     async def _until_known(self, entry: bytes, happened: ProposalError | None = None) -> Any:
         """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin.

@@ -27,7 +27,7 @@ from typing import Any
 import attrs
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
 
-from raft_actors.errors import SessionExpired, StateMachineError
+from raft_actors.errors import InternalError, SessionExpired, StateMachineError
 from raft_actors.records import record
 
 TICK, REGISTER, COMMAND, CLOSE = range(4)
@@ -48,6 +48,8 @@ _TICK = struct.Struct(">BI")
 _COMMAND = struct.Struct(">BHIIH")
 _CLOSE = struct.Struct(">BHI")
 COMMAND_OVERHEAD = _COMMAND.size
+_open_command = _COMMAND.unpack_from
+_pack_command = _COMMAND.pack
 _VERSION = 1
 _msgpack: Any = msgpack
 
@@ -62,9 +64,19 @@ def register() -> bytes:
     return bytes([REGISTER])
 
 
+def opened(data: bytes) -> tuple[int, int, int, bytes]:
+    """What `numbered` made, without an object for it: session, number, floor and command.
+
+    Raises:
+        struct.error: it is too short.
+    """
+    _, high, low, number, window = _open_command(data)
+    return high << 32 | low, number, number - window, data[COMMAND_OVERHEAD:]
+
+
 def numbered(session: int, number: int, window: int, command: bytes) -> bytes:
     """A session's command as an entry."""
-    return _COMMAND.pack(COMMAND, session >> 32, session & 0xFFFFFFFF, number, window) + command
+    return _pack_command(2, session >> 32, session & 0xFFFFFFFF, number, window) + command
 
 
 def close(session: int) -> bytes:
@@ -99,8 +111,7 @@ class SessionEntry:
         """
         try:
             if data[0] == COMMAND:  # first, as nearly all are commands
-                _, high, low, number, window = _COMMAND.unpack_from(data)
-                return cls(COMMAND, high << 32 | low, number, number - window, data[_COMMAND.size :])
+                return cls(COMMAND, *opened(data))
             match data[0]:
                 case 0:
                     return cls(TICK, value=_TICK.unpack(data)[1])
@@ -132,6 +143,8 @@ class SessionTable:
     def __init__(self) -> None:
         self.log_time_ms: int = 0
         self._sessions: dict[int, _Session] = {}  # in the order of their last use
+        self._last: _Session | None = None  # of that order, if it was used by a command, and its id
+        self._last_id = 0
         self._reply_bytes = 0
         self._passed: dict[int, None] = {}
 
@@ -162,8 +175,6 @@ class SessionTable:
             A session's id where one begins; what `carry_out` returned; the reply that was kept, as `bytes` within a
             `KeptReply`; `SessionExpired` where the session is not there.
         """
-        if entry.kind == COMMAND:
-            return self._command(index, entry, carry_out)
         match entry.kind:
             case 0:
                 self.log_time_ms += entry.value
@@ -171,34 +182,59 @@ class SessionTable:
                 return None
             case 1:
                 self._sessions[index] = _Session(self.log_time_ms)
+                self._last = None
                 self._make_room()
                 return index
             case 3:
                 self._end(entry.session)
                 return None
             case _:
-                return self._command(index, entry, carry_out)
+                told = self.find(index, entry.session, entry.number, entry.floor)
+                if told is not None:
+                    return told
+                answer, reply = carry_out()
+                self.keep(entry.number, reply)
+                return answer
 
-    def _command(self, index: int, entry: SessionEntry, carry_out: Callable[[], tuple[Any, bytes]]) -> Any:
-        session = self._sessions.pop(entry.session, None)
-        if session is None:
-            self._pass(index)
-            return SessionExpired(entry.session)
-        self._sessions[entry.session] = session  # the last in the order
+    def find(self, index: int, session_id: int, number: int, floor: int) -> KeptReply | SessionExpired | None:
+        """Look a command up that stands in the log at `index`: what its proposer gets, or None for one that is to be
+        carried out now, and its reply given to `keep`.
+
+        What `apply` does with a command, for who applies many: nothing is made for one of them.
+        """
+        session = self._last
+        if session is None or session_id != self._last_id:
+            session = self._sessions.pop(session_id, None)
+            if session is None:
+                self._pass(index)
+                return SessionExpired(session_id)
+            self._sessions[session_id] = self._last = session  # the last in the order
+            self._last_id = session_id
         session.used_at_ms = self.log_time_ms
-        self._settle(session, entry.floor)
-        if entry.number < session.floor:
+        if floor > session.floor:
+            self._settle(session, floor)
+        if number < session.floor:
             self._pass(index)
             return KeptReply(None)
-        kept = session.replies.get(entry.number)
-        if kept is not None:
-            self._pass(index)
-            return KeptReply(kept)
-        answer, reply = carry_out()
-        session.replies[entry.number] = reply
+        kept = session.replies.get(number)
+        if kept is None:
+            return None
+        self._pass(index)
+        return KeptReply(kept)
+
+    def keep(self, number: int, reply: bytes) -> None:
+        """Keep the reply of the command that `find` has just said is to be carried out.
+
+        Raises:
+            InternalError: it has not.
+        """
+        session = self._last
+        if session is None:
+            raise InternalError(f"nobody has looked up the command {number} whose reply is to be kept")
+        session.replies[number] = reply
         self._reply_bytes += len(reply) + _REPLY_OVERHEAD
-        self._make_room()
-        return answer
+        if self._reply_bytes > MOST_REPLY_BYTES:
+            self._make_room()
 
     def _pass(self, index: int) -> None:
         self._passed[index] = None
@@ -206,8 +242,6 @@ class SessionTable:
             del self._passed[next(iter(self._passed))]
 
     def _settle(self, session: _Session, floor: int) -> None:
-        if floor <= session.floor:
-            return
         replies, passed = session.replies, range(session.floor, floor)
         session.floor = floor
         # The numbers that are passed are few, as a rule one; a client that skips many has fewer replies than that.
@@ -219,6 +253,8 @@ class SessionTable:
     def _end(self, session_id: int) -> None:
         session = self._sessions.pop(session_id, None)
         if session is not None:
+            if session is self._last:
+                self._last = None
             self._reply_bytes -= sum(len(reply) + _REPLY_OVERHEAD for reply in session.replies.values())
 
     def _expire(self) -> None:
@@ -319,6 +355,7 @@ __all__ = [
     "SessionTable",
     "close",
     "numbered",
+    "opened",
     "register",
     "tick",
 ]

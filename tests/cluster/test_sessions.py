@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
-from raft_actors import CommandFailed, Overloaded, SessionExpired, SessionState
+from raft_actors import CommandFailed, Overloaded, ResultLost, SessionExpired, SessionState
 from raft_actors.raft.sessions import WINDOW
+from raft_actors.testing import open_cluster
 from raft_actors.testing.cluster import UNRELIABLE
 from tests.cluster.support import CommandLog, LogCluster, follower, open_log, seeds
 
@@ -145,8 +146,6 @@ async def test_a_refusal_is_kept_as_well() -> None:
                 raise ValueError("not that one")
             return super().apply(command)
 
-    from raft_actors.testing import open_cluster
-
     async with open_cluster(Picky, seed=1) as cluster:
         await cluster.wait_for_one_leader()
         async with cluster.node("n1").session(end=False) as session:
@@ -158,6 +157,28 @@ async def test_a_refusal_is_kept_as_well() -> None:
             [outcome] = (await taken_up.outcomes()).values()
         assert isinstance(outcome, CommandFailed)
         assert str(outcome.__cause__) == "ValueError: not that one"
+
+
+async def test_a_command_whose_result_cannot_be_encoded_is_carried_out_once() -> None:
+    class Odd:
+        def encode(self, command: int) -> bytes:
+            raise ArithmeticError("no bytes for this")
+
+        def decode(self, data: bytes) -> int:
+            raise ValueError("nor back")
+
+    class Numbers(CommandLog):
+        results = Odd()
+
+    async with open_cluster(Numbers, seed=1) as cluster:
+        await cluster.wait_for_one_leader()
+        async with cluster.node("n1").session(end=False) as session:
+            assert await session.propose(b"a") == 1
+            again = SessionState(session.session_id or 0, 2, {1: b"a"})
+        async with cluster.node("n2").session(again) as taken_up:
+            [outcome] = (await taken_up.outcomes()).values()
+        assert isinstance(outcome, ResultLost)
+        assert [entry.command for entry in cluster.facts.history] == [b"a"]
 
 
 async def test_the_applied_log_tells_what_was_carried_out_and_no_copies() -> None:

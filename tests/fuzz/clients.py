@@ -14,7 +14,7 @@ from typing_extensions import override
 from raft_actors import NodeConfig, RaftClient, StateMachine, attrs_queries
 from raft_actors.client.board import Board, Line
 from raft_actors.client.call import Call, Need
-from raft_actors.errors import CommandFailed, ConfigurationError, ProtocolError, RaftError, StateMachineError
+from raft_actors.errors import ConfigurationError, ProtocolError, RaftError, StateMachineError
 from raft_actors.node.admission import Admission
 from raft_actors.node.client_messages import (
     Answered,
@@ -33,7 +33,7 @@ from raft_actors.node.client_requests import ClientProposal, ClientRead
 from raft_actors.node.proposals import Seen
 from raft_actors.node.replicated_sessions import ReplicatedSessions
 from raft_actors.node.serving import ClientService, _ServedClient
-from raft_actors.raft.sessions import COMMAND, SessionEntry, close, numbered, register, tick
+from raft_actors.raft.sessions import close, numbered, register, tick
 from raft_actors.read_levels import BoundedStale, Linearizable, ReadYourWrites
 from raft_actors.results import PLAIN_RESULTS
 from raft_actors.transports.conversation import Caller
@@ -103,6 +103,13 @@ def _joined(payloads: Sequence[bytes]) -> tuple[bytes, ...]:
 # --- what clients say ----------------------------------------------------------------------------------------
 
 
+@attrs.define
+class _Applied:
+    """How far all is applied."""
+
+    applied_index: int = 0
+
+
 @attrs.define(eq=False)
 class _Node:
     """What a `ClientService` needs of a node that leads, and of its parts: what is handed in, it keeps."""
@@ -141,20 +148,11 @@ class _Node:
 
     def settle(self) -> None:
         """Carry out what was handed in and not taken back."""
-        sessions, index = ReplicatedSessions(self.state_machine, ()), 1
+        sessions, applied, index = ReplicatedSessions(self.state_machine, ()), _Applied(), 1
         for proposal in self.proposals:
             proposal.index, results = index, list[Any]()
-            for data in list(proposal.commands):
-                entry, command = sessions.decode(data)  # ValueError: it would have ended every node
-                try:
-                    results.append(sessions.apply(index, entry, command))
-                except ValueError as error:
-                    if isinstance(error, UnicodeError):
-                        raise AssertionError("its refusal was not kept") from error
-                    failure = CommandFailed(index)
-                    failure.__cause__ = error
-                    results.append(failure)
-                index += 1
+            sessions.apply_each(applied, 1, list(proposal.commands), results)  # what raises would have ended every node
+            index = applied.applied_index + 1
             proposal.last_index = index - 1
             proposal.answer(results, proposal.index, self.state_machine)
         for number, read in enumerate(self.reads):
@@ -307,19 +305,15 @@ def _sessions(data: bytes) -> object:
     run(other.restore(pieces(head, 2), other.state_machine.restore))
     if other.table.encode() != sessions.table.encode():
         raise AssertionError("another table comes back")
-    for index, entry in enumerate((register(), tick(5), numbered(1, 1, 0, b"x"), tick(2**32 - 1), close(1)), 2**40):
-        sessions.apply(index, SessionEntry.decode(entry), b"x" if entry[0] == COMMAND else None)
+    entries = [register(), tick(5), numbered(1, 1, 0, b"x"), tick(2**32 - 1), close(1)]
+    sessions.apply_each(_Applied(2**40 - 1), 1, entries)
     return sessions.table.encode()
 
 
 def _table() -> bytes:
     sessions = ReplicatedSessions(_Log(), ())
-    for index, data in enumerate(
-        (register(), tick(5), numbered(1, 1, 0, b"x"), numbered(1, 2, 0, b"no"), register()), 1
-    ):
-        entry, command = sessions.decode(data)
-        with suppress(ValueError):
-            sessions.apply(index, entry, command)
+    entries = [register(), tick(5), numbered(1, 1, 0, b"x"), numbered(1, 2, 0, b"no"), register()]
+    sessions.apply_each(_Applied(), 1, entries)
     return b"".join(sessions.snapshot([b"the state machine's"]))
 
 

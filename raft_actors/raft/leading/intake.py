@@ -13,6 +13,7 @@ from raft_actors.raft.requests import Request
 from raft_actors.raft.sessions import LogClock
 from raft_actors.raft.state import RaftState
 
+_PLAIN = EntryKind.COMMAND  # at hand: each proposal is asked for its kind
 _last_index = attrgetter("last_index")
 
 
@@ -49,7 +50,8 @@ class Intake:
         first_index = self._state.log.last_index + 1
         if self._state.intake_sorts:
             batches = self._encode_sorted([*proposed, *handed_on], first_index, now)
-            proposed.sort(key=_last_index)
+            if len(batches) > 1:  # they may stand in another order
+                proposed.sort(key=_last_index)
         else:
             batches = self._encode([*proposed, *handed_on], first_index)
         batches = batches or [self.noop()]
@@ -76,8 +78,10 @@ class Intake:
 
     def _encode_sorted(self, proposed: list[Request], first_index: int, now: float) -> list[EntryBatch]:
         """The same where some are entries of sessions: those go last, behind the time if that is due."""
-        plain = [proposal for proposal in proposed if proposal.kind is EntryKind.COMMAND]
-        entries = [proposal for proposal in proposed if proposal.kind is not EntryKind.COMMAND]
+        entries = [proposal for proposal in proposed if proposal.kind is not _PLAIN]
+        plain: list[Request] = []
+        if len(entries) < len(proposed):
+            plain = [proposal for proposal in proposed if proposal.kind is _PLAIN]
         batches = self._encode(plain, first_index)
         if entries:
             time = self.clock.tick(now)

@@ -84,7 +84,7 @@ SESSIONS: tuple[Mutation, ...] = (
         "session-command-carried-out-twice",
         "a numbered command is carried out once, however often it is proposed",
         "dissertation §6.3",
-        Edit(_TABLE, "SessionTable._command", "if kept is not None:", "if False:"),
+        Edit(_TABLE, "SessionTable.find", "if kept is None:", "if True:"),
     ),
     mutation(
         "sessions-left-out-of-snapshots",
