@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 import trio
 
-from raft_actors import NotLeader, RaftError, TransferRefused
+from raft_actors import NotLeader, RaftError, TransferFailed, TransferRefused
 from tests.cluster.support import Commands, LogCluster, open_log, seeds
 
 
@@ -89,6 +91,62 @@ async def test_a_target_that_is_cut_off_costs_no_leadership(seed: int) -> None:
             await cluster.node(leader).transfer_leadership(target)
         await cluster.one(command(), 2, retry=False)
         assert cluster.leader() == leader
+
+
+@seeds(2)
+async def test_what_waits_while_leadership_is_handed_over_is_done_by_who_leads_then(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        node = cluster.node(leader)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.transfer_leadership)
+            await trio.lowlevel.checkpoint()
+            with trio.fail_after(2.0):
+                async with trio.open_nursery() as proposals:
+                    for number in range(4):
+                        proposals.start_soon(node.propose, b"held %d" % number)
+        assert await cluster.wait_for_one_leader() != leader
+
+
+@seeds(2)
+async def test_a_target_that_falls_silent_holds_nothing_up_for_long(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"the first", 3)
+        node, target = cluster.node(leader), next(name for name in cluster.node_ids if name != leader)
+        cluster.disconnect(target)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.propose, b"before")  # so that it can't be told at once
+            await trio.lowlevel.checkpoint()
+            nursery.start_soon(_fail_to_hand_over, cluster, leader, target)
+            await trio.lowlevel.checkpoint()
+            with trio.fail_after(3.0):
+                await node.propose(b"held")
+        assert cluster.leader() == leader
+
+
+async def _fail_to_hand_over(cluster: LogCluster, leader: str, target: str) -> None:
+    with pytest.raises(TransferFailed, match="in time"):
+        await cluster.node(leader).transfer_leadership(target)
+
+
+@seeds(2)
+async def test_what_others_hand_on_does_not_keep_a_leader_from_handing_over(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        target, other = [name for name in cluster.node_ids if name != leader]
+        await cluster.one(b"the first", 3)
+        async with trio.open_nursery() as nursery:
+            for number in range(40):
+                nursery.start_soon(_hand_on, cluster, other, b"client %d" % number)
+            await trio.sleep(0.1)
+            assert await cluster.node(leader).transfer_leadership(target) == target
+            nursery.cancel_scope.cancel()
+
+
+async def _hand_on(cluster: LogCluster, name: str, command: bytes) -> None:
+    for number in count():
+        await cluster.node(name).propose(command + b" %d" % number)
 
 
 @seeds(3)
