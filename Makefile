@@ -27,7 +27,7 @@ CHECKS := ruff lint-imports flake8-async pyright mypy verifytypes
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity docs check $(CHECKS) format bench trend bugs wheel clean
+.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity links docs check $(CHECKS) format bench trend bugs wheel clean
 # Two installs into one .venv at once would break it: SIDE_BY_SIDE says that whatever is asked for is installed.
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
@@ -71,6 +71,9 @@ mutations: .venv/.installed-test  ## Break the engine in every known way, and se
 
 connectivity: .venv/.installed-test  ## Which links a cluster needs, as a table in docs/ (CONNECTIVITY_ARGS=...)
 	$(BIN)/python -m tests.connectivity --jobs $(JOBS) $(CONNECTIVITY_ARGS)
+
+links: .venv/.installed-test  ## Break links between real processes, and make a table in docs/ of what it costs (LINKS_ARGS=...)
+	$(BIN)/python -m tests.links $(LINKS_ARGS)
 
 .PHONY: audit fuzz
 ADVISORIES ?= all.zip

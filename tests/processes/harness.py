@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +20,7 @@ import attrs
 import trio
 
 from tests.processes.book import Book
+from tests.processes.ports import reserve_port
 from tests.processes.worker import Lines
 
 ROOT = Path(__file__).parents[2]
@@ -103,10 +103,16 @@ class Process:
 
 @attrs.define(eq=False)
 class Cluster:
-    """Workers, by node id. Made by `open_cluster`."""
+    """Workers, by node id. Made by `open_cluster`.
+
+    Attributes:
+        voters: where each is reached.
+        listen: where each listens.
+    """
 
     folder: Path
     voters: dict[str, str]
+    listen: dict[str, str]
     config: dict[str, Any]
     nursery: trio.Nursery
     book: Book = attrs.field(factory=Book)
@@ -125,7 +131,7 @@ class Cluster:
                 "node_id": node_id,
                 "cluster_id": "processes",
                 "voters": self.voters,
-                "listen": self.voters[node_id],
+                "listen": self.listen[node_id],
                 "store": str(self.folder / node_id / "store.db"),
                 "config": self.config,
                 "life": life,
@@ -336,15 +342,19 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(
-    folder: Path, size: int = 3, *, limit_s: float = LIMIT_S, **config: Any
+    folder: Path, size: int = 3, *, limit_s: float = LIMIT_S, apart: bool = False, **config: Any
 ) -> AsyncGenerator[Cluster, None]:
-    """Addresses for a cluster whose workers are gone at the end of the block, whatever ends it."""
-    reserved = [_reserve_port() for _ in range(size)]
-    voters = {f"n{i}": f"127.0.0.1:{place.getsockname()[1]}" for i, place in enumerate(reserved, 1)}
+    """Addresses for a cluster whose workers are gone at the end of the block, whatever ends it.
+
+    Where they are `apart`, each worker listens elsewhere than where the others reach it: something stands between.
+    """
+    reserved = [reserve_port() for _ in range(2 * size if apart else size)]
+    voters = {f"n{i}": port.address for i, port in enumerate(reserved[:size], 1)}
+    listen = dict(zip(voters, [port.address for port in reserved[-size:]], strict=True))
     cluster = None
     try:
         async with trio.open_nursery() as nursery:
-            cluster = Cluster(folder, voters, {**QUICK, **config}, nursery)
+            cluster = Cluster(folder, voters, listen, {**QUICK, **config}, nursery)
             nursery.start_soon(_limit, limit_s)
             try:
                 yield cluster
@@ -359,37 +369,10 @@ async def open_cluster(
             error.add_note(cluster.logs())
         raise
     finally:
-        for place in reserved:
-            place.close()
+        for port in reserved:
+            port.close()
 
 
 async def _limit(seconds: float) -> None:
     await trio.sleep(seconds)
     raise trio.TooSlowError(f"not over after {seconds:.0f} s: something hangs")
-
-
-def _reserve_port() -> socket.socket:
-    """Take a free port and keep it, for as many lives of a worker as there will be.
-
-    On Linux two sockets may be bound to one address as long as both ask for that and at most one listens. So the port
-    is held here, where nobody else is given it, while workers listen on it. Elsewhere it is let go of.
-    """
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    place.bind(("127.0.0.1", 0))
-    if sys.platform != "linux":
-        address = place.getsockname()
-        place.close()
-        place = _Released(address)  # type: ignore[assignment]
-    return place
-
-
-@attrs.define
-class _Released:
-    address: tuple[str, int]
-
-    def getsockname(self) -> tuple[str, int]:
-        return self.address
-
-    def close(self) -> None:
-        pass

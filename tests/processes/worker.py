@@ -124,7 +124,7 @@ class Worker:
 
     # --- load ------------------------------------------------------------------------------------------------
 
-    async def propose_on(self, client: str, count: float, padding: int, *, retry: bool) -> None:
+    async def propose_on(self, client: str, count: float, padding: int, pause_s: float, *, retry: bool) -> None:
         """Propose note after note whenever this node leads, and report each outcome as it comes."""
         number = 1
         while number <= count:
@@ -143,10 +143,12 @@ class Worker:
             else:
                 report("ack", client=client, number=number, total=total)
                 number += 1
+            if pause_s:
+                await trio.sleep(pause_s)
 
     async def _run_load(self, order: dict[str, Any]) -> None:
         # Clients' names are new in each life of the process: what an earlier life had under way, nobody may repeat.
-        count, padding = order.get("count") or float("inf"), order.get("padding", 0)
+        count, padding, pause_s = order.get("count") or float("inf"), order.get("padding", 0), order.get("pause_s", 0.0)
         with trio.CancelScope() as scope:
             self.loads.append(scope)
             async with trio.open_nursery() as nursery:
@@ -154,12 +156,12 @@ class Worker:
                     self.clients += 1
                     name = f"{self.node.node_id}.{self.settings['life']}.{self.clients}"
                     retry = self.clients % 2 == 0
-                    nursery.start_soon(partial(self.propose_on, name, count, padding, retry=retry))
+                    nursery.start_soon(partial(self.propose_on, name, count, padding, pause_s, retry=retry))
 
     # --- orders ----------------------------------------------------------------------------------------------
 
     async def do_load(self, order: dict[str, Any]) -> None:
-        """Let `clients` proposers work, each `count` times or until `rest`."""
+        """Let `clients` proposers work, each `count` times or until `rest`, at once or with `pause_s` between notes."""
         self.nursery.start_soon(self._run_load, order)
 
     async def do_rest(self, order: dict[str, Any]) -> None:
