@@ -20,7 +20,7 @@ class Bug:
 
     Attributes:
         title: its words in bold, without the full stop.
-        tests: names of tests that show it.
+        tests: names of tests that show it, with a parameter in brackets where only that one does.
         files: files of which every test does.
         mutants: what is shown by breaking the code of today instead.
         first_words: as the document has them in its line: what its history is searched for.
@@ -59,7 +59,7 @@ def bugs() -> list[Bug]:
     for part in re.split(r"\n- \*\*", text)[1:]:
         title, _, rest = part.partition("**")
         # "A store that … for ever**: what" goes on; the title is what stands in bold.
-        tests = dict.fromkeys(re.findall(r"`(test_\w+)(?:\[[^]`]*\])?`", rest))
+        tests = dict.fromkeys(re.findall(r"`(test_\w+(?:\[[^]`]*\])?)`", rest))
         files = dict.fromkeys(re.findall(r"`(tests/[\w/]+\.py)`", rest))
         mutants = dict.fromkeys(re.findall(r"mutant “([^”]*)”", rest))
         found.append(
@@ -94,7 +94,7 @@ def fixes(bug: Bug) -> Iterator[Fix]:
     """Where each of its tests came from, and where the document came to speak of it: one of these is the fix."""
     written = _first_with(bug.first_words, "docs/bugs.md")
     for name in bug.tests:
-        definition = f"def {name}("
+        definition = f"def {name.partition('[')[0]}("
         for found in dict.fromkeys((_first_with(definition, "tests"), written)):
             if found is None:
                 continue

@@ -16,6 +16,13 @@ def test_each_bug_can_be_called_by_a_name_of_its_own() -> None:
     assert all(bug.tests or bug.files or bug.mutants for bug in bugs() if "Python 3.12" not in bug.title)
 
 
+def test_a_test_is_called_with_its_parameter_where_the_document_names_one() -> None:
+    named = {bug.title: bug.tests for bug in bugs()}
+    assert named["A result of two hundred tuples within each other ended the process that read it"] == (
+        "test_nothing_is_found[result]",
+    )
+
+
 def test_the_table_has_no_bug_that_is_not_in_the_document() -> None:
     rows = re.findall(
         r"^\| (.*?) \| `python -m tests.bugs \"(.*?)\"` \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE
