@@ -201,6 +201,18 @@ def test_one_that_was_given_up_keeps_its_place_as_long_as_it_is_in_the_log() -> 
     assert admission.count == 0
 
 
+def test_one_that_was_given_up_before_takes_no_place_in_the_log() -> None:
+    leader, admission = leader_of(), make_admission()
+    leader.state.features_of = lambda _peer: frozenset()
+    reads: list[PendingRead[Any]] = [PendingRead(admission, lambda machine: machine) for _ in range(2)]
+    for read in reads:
+        admission.admit_nowait(read)
+    reads[0].abandon()
+    step(leader, ReadsRequested([*reads]))
+    assert [*leader.intake.uncommitted] == [reads[1]]
+    assert admission.count == 1
+
+
 @pytest.mark.parametrize("older", [["n2"], ["n2", "n3"]])
 def test_followers_that_would_not_understand_are_not_asked(older: list[str]) -> None:
     leader = leader_of()

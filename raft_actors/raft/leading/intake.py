@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import cast
 
 from raft_actors.raft.effects import Apply, Refuse
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.leading.forwarded import ForwardedProposal
-from raft_actors.raft.requests import Request
+from raft_actors.raft.requests import ReadRequest, Request
 from raft_actors.raft.sessions import LogClock
 from raft_actors.raft.state import RaftState
 
@@ -71,8 +72,11 @@ class Intake:
         return self._state.apply(index, tuple(committed), keep_from)
 
     def _place_reads(self, requested: list[Request], index: int) -> None:
+        """Behind the entry that they wait for; but those that nobody waits for any more, whose places are others' now:
+        else there would be more of them here than are ever admitted.
+        """
         for request in requested:
-            if request.is_read:
+            if request.is_read and not cast("ReadRequest", request).done:
                 request.index = request.last_index = index
                 self.uncommitted.append(request)
 
