@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 
 from raft_actors.client.call import Call, Need
-from raft_actors.client.refusals import Verdict, error_of, verdict_of
+from raft_actors.client.refusals import Verdict, error_of, overload_of, verdict_of
 from raft_actors.errors import CommandTooLarge
 from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, Tell, pack, refusal_of, unpack
 
@@ -249,6 +249,9 @@ class Board:
         now = self._now()
         pause_s = max(shortest, call.pause_s) * self._rng.uniform(0.5, 1.0)
         call.pause_s = min(longest, 2 * max(shortest, call.pause_s))
+        call.overload = overload = overload_of(refusal)
+        if overload is not None and overload.retry_after_s > pause_s:
+            pause_s = overload.retry_after_s * self._rng.uniform(1.0, 2.0)  # not all that were told the same at once
         heapq.heappush(self._paused, (now + pause_s, next(self._count), call))
         self._alarm(now + pause_s)
 

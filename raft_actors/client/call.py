@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from raft_actors.actors.pending import Pending
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
-from raft_actors.errors import RaftError
+from raft_actors.errors import Overloaded, RaftError
 from raft_actors.node.client_messages import Ask
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ class Call(Pending[Any]):
         line, number: where it is under way now, and as which request; None: nowhere.
         pause_s: how long it waits after the next refusal.
         refusal: the last one, for the text of the error if it is given up.
+        overload: the last one, if it was for having too much to do.
     """
 
     __slots__ = (
         *("_board", "ask", "avoid", "body", "deadline", "in_doubt", "line", "need", "number", "opened", "pause_s"),
-        *("refusal", "sent_at", "sent_term"),
+        *("overload", "refusal", "sent_at", "sent_term"),
     )
 
     def __init__(
@@ -67,6 +68,7 @@ class Call(Pending[Any]):
         self.number = 0
         self.pause_s: float = 0.0
         self.refusal = ""
+        self.overload: Overloaded | None = None
 
     @override
     def _settle(self) -> None:
@@ -80,4 +82,5 @@ class Call(Pending[Any]):
             error = OutcomeUnknown(f"the outcome of what was proposed is unknown: {why}")
         else:
             error = Unavailable(f"nobody could {'propose' if self.ask is Ask.PROPOSE else 'read'} this: {why}")
+            error.__cause__ = self.overload
         self.fail(error)

@@ -6,7 +6,8 @@ import enum
 from typing import Any
 
 from raft_actors.client.errors import NotPermitted, OutcomeUnknown, QueryFailed
-from raft_actors.errors import CommandTooLarge, ConfigurationError, ProtocolError, RaftError, ResultLost
+from raft_actors.errors import CommandTooLarge, ConfigurationError, Overloaded, ProtocolError, RaftError, ResultLost
+from raft_actors.overload import cause_told, retry_told
 
 
 class Verdict(enum.Enum):
@@ -30,6 +31,17 @@ def verdict_of(refusal: dict[str, Any]) -> Verdict:
     if kind == "NodeStopped":
         return Verdict.NOTHING_DONE if refusal.get("index") is None else Verdict.UNKNOWN
     return Verdict.FINAL
+
+
+def overload_of(refusal: dict[str, Any]) -> Overloaded | None:
+    """What a refusal says of too much to do, and of when to come back; None: it is another one.
+
+    An older node says no more than that there is too much; then it is for the client to know when to come back.
+    """
+    if refusal["kind"] != "Overloaded":
+        return None
+    cause, retry_after_s = cause_told(refusal.get("cause")), retry_told(refusal.get("retry_after_s"))
+    return Overloaded(refusal["text"], cause, retry_after_s)
 
 
 _ERRORS: dict[str, type[RaftError]] = {

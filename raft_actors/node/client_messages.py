@@ -313,7 +313,7 @@ class Notice:
         )
 
 
-def refusal_body(kind: str, text: str, **more: Sequence[Any] | str | int | None) -> bytes:
+def refusal_body(kind: str, text: str, **more: Sequence[Any] | str | float | None) -> bytes:
     """The body of a REFUSAL."""
     return packed({"kind": kind, "text": text, **more})
 

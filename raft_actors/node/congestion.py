@@ -21,6 +21,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from raft_actors.overload import LONGEST_RETRY_S
+
 #: How much longer than alone a proposal may take.
 FACTOR = 10
 
@@ -42,9 +44,6 @@ INTERVAL_S = 0.25
 
 #: About half as many take about as long: what takes the time is no queue.
 _HALF, _MUCH = 0.6, 0.7
-
-#: The longest that anybody is told to stay away.
-LONGEST_RETRY_S = 5.0
 
 
 class CongestionWindow:

@@ -23,6 +23,7 @@ from raft_actors.errors import (
     ConfigurationError,
     NodeStopped,
     NotLeader,
+    Overloaded,
     ProtocolError,
     RaftError,
     ResultLost,
@@ -377,20 +378,22 @@ def _cause(failure: CommandFailed) -> str:
 def _refusal(error: Exception) -> bytes:
     """What a client is told of an error."""
     kind, text = type(error).__name__, str(error)
+    more: dict[str, str | float | None] = {}
     match error:
         case Refused():
-            return refusal_body(error.kind, text)
+            kind = error.kind
         case NotLeader():
-            return refusal_body(kind, text, leader=error.leader, term=error.term)
-        case NodeStopped():
-            return refusal_body(kind, text, index=error.index)
+            more = {"leader": error.leader, "term": error.term}
+        case NodeStopped() | ResultLost():
+            more = {"index": error.index}
         case CommandTooLarge():
-            return refusal_body(kind, text, size=error.size, limit=error.limit)
-        case ResultLost():
-            return refusal_body(kind, text, index=error.index)
+            more = {"size": error.size, "limit": error.limit}
+        case Overloaded():
+            more = {"cause": error.cause.value, "retry_after_s": error.retry_after_s}
         case ConfigurationError():
-            return refusal_body("ConfigurationError", text)
+            kind = "ConfigurationError"
         case RaftError():
-            return refusal_body(kind, text)
+            more = {}
         case _:
-            return refusal_body("QueryFailed", f"{kind}: {text}")
+            kind, text = "QueryFailed", f"{kind}: {text}"
+    return refusal_body(kind, text, **more)

@@ -19,7 +19,7 @@ import attrs
 
 from raft_actors.config import NodeConfig
 from raft_actors.errors import LeadershipLost, NotLeader, Overloaded
-from raft_actors.overload import OverloadCause
+from raft_actors.overload import OverloadCause, cause_told, retry_told
 from raft_actors.raft.effects import Effect, Refuse, Send
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
@@ -203,9 +203,7 @@ class Outbox:
                     request.last_index = index - 1
                 return parcel, []
             case Forwarded.OVERLOADED:
-                text = f"{sender!r}, which leads, has too much to commit"
-                retry_after_s = self._config.heartbeat_interval_s
-                return None, self._refuse_all(parcel, Overloaded(text, OverloadCause.LEADER, retry_after_s))
+                return None, self._refuse_all(parcel, self._overloaded(sender, message))
             case Forwarded.REFUSED:
                 self.take_back(parcel.requests)
                 # It may take a moment until that leader goes on, if it does. The next one is not waited for longer than
@@ -214,6 +212,13 @@ class Outbox:
                 return None, []
             case _:
                 return None, self._refuse_all(parcel, LeadershipLost(parcel.term, None, sender))
+
+    def _overloaded(self, leader: str, message: ForwardReply) -> Overloaded:
+        """What a leader without room has said of it; one of an older version says no more than that."""
+        cause = cause_told(message.cause.decode("ascii", "replace"))
+        about = "" if cause is OverloadCause.LEADER else f" ({cause.value})"
+        retry_after_s = retry_told(message.retry_after_ms / 1000) or self._config.heartbeat_interval_s
+        return Overloaded(f"{leader!r}, which leads, has too much to commit{about}", cause, retry_after_s)
 
     def not_sent(self, number: int) -> None:
         """The transport has refused to send a parcel this time: if no copy of it went, it was taken in by nobody."""

@@ -269,6 +269,8 @@ class ForwardReply:
         life, number: the parcel's.
         outcome: a `Forwarded`; what a newer node may say beyond these is taken for `UNKNOWN`.
         index: log index of its first command, in the term for which it was meant; 0 where it was not placed.
+        cause: of `OVERLOADED`: the value of an `OverloadCause`, as ASCII; empty: an older node, which does not say.
+        retry_after_ms: of `OVERLOADED`: when to come back; 0: likewise.
     """
 
     term: int
@@ -276,6 +278,8 @@ class ForwardReply:
     number: int
     outcome: int
     index: int
+    cause: bytes = attrs.field(default=b"", metadata={SINCE: 3})
+    retry_after_ms: int = attrs.field(default=0, metadata={SINCE: 3})
 
 
 DIGEST_BYTES = 16

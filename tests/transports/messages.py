@@ -54,7 +54,7 @@ MESSAGES = st.one_of(
     st.builds(RequestReadIndex, INTS, INTS),
     st.builds(ReadIndexReply, INTS, INTS, st.none() | INTS),
     st.builds(ForwardProposals, INTS, INTS, INTS, INTS, st.sampled_from([(), BATCHES[:1], BATCHES])),
-    st.builds(ForwardReply, INTS, INTS, INTS, INTS, INTS),
+    st.builds(ForwardReply, INTS, INTS, INTS, INTS, INTS, st.binary(max_size=20), INTS),
     st.builds(StateDigest, INTS, INTS, st.binary(min_size=16, max_size=16)),
     st.builds(RequestVote, INTS, INTS, INTS, st.booleans()),
     st.builds(RequestVoteReply, INTS, st.booleans()),

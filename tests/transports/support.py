@@ -52,6 +52,7 @@ SAMPLES: dict[str, Message] = {
     "ReadIndexReply": ReadIndexReply(4, 9, 12),
     "ForwardProposals": ForwardProposals(4, 7, 3, 2, BATCHES[1:]),
     "ForwardReply": ForwardReply(4, 7, 3, 1, 11),
+    "no room": ForwardReply(4, 7, 3, 3, 0, b"disk", 100),
     "StateDigest": StateDigest(4, 11, bytes(range(16))),
     "RequestVote": RequestVote(4, 11, 3),
     "RequestVote of a transfer": RequestVote(4, 11, 3, leadership_transfer=True),

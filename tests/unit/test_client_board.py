@@ -11,8 +11,11 @@ import pytest
 from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S, Board, Line
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
-from raft_actors.errors import CommandTooLarge, InternalError, RaftError
-from raft_actors.node.client_messages import Ask, Notice, Tell, pack, refusal_body, unpack
+from raft_actors.client.refusals import overload_of
+from raft_actors.errors import CommandTooLarge, InternalError, Overloaded, RaftError
+from raft_actors.node.client_messages import Ask, Notice, Tell, pack, refusal_body, refusal_of, unpack
+from raft_actors.node.serving import _refusal
+from raft_actors.overload import OverloadCause
 
 MEMBERS = {"n1": "n1:1", "n2": "n2:1", "n3": "n3:1"}
 
@@ -76,7 +79,7 @@ class World:
         """Where it is now. (A checker that has seen it nowhere would not believe that it has moved.)"""
         return call.line
 
-    def refuse(self, call: Call, kind: str, **more: int | None) -> None:
+    def refuse(self, call: Call, kind: str, **more: float | str | None) -> None:
         assert call.line is not None
         self.board.heard(call.line, pack(Tell.REFUSAL, call.number, refusal_body(kind, "so it says", **more)))
 
@@ -245,6 +248,48 @@ def test_pauses_become_longer_and_end_when_another_leads(world: World) -> None:
     world.refuse(call, "NotLeader")
     other = world.up("n2", "n2", 2)
     assert call.line is other
+
+
+def test_who_has_too_much_to_do_is_not_asked_before_it_said_and_another_leader_is_at_once(world: World) -> None:
+    line = world.up("n1")
+    call, told = world.ask(), world.ask()
+    for one in (call, told):
+        world.refuse(one, "Overloaded", cause="delay", retry_after_s=2.0)
+    world.wait(1.9)
+    assert (world.place(call), world.place(told)) == (None, None)
+    other = world.up("n2", "n2", 2)
+    assert (world.place(call), world.place(told)) == (other, other)
+    world.refuse(call, "Overloaded", cause="of tomorrow", retry_after_s=3600.0)
+    world.wait(10.0)  # nobody stays away for longer
+    assert world.place(call) in (line, other)
+
+
+def test_what_a_node_is_refused_for_comes_to_its_client_whole() -> None:
+    refused = Overloaded("more would only wait", OverloadCause.DELAY, 0.25)
+    told = overload_of(refusal_of(_refusal(refused)))
+    assert told is not None
+    assert (str(told), told.cause, told.retry_after_s) == ("more would only wait", OverloadCause.DELAY, 0.25)
+
+
+@pytest.mark.parametrize("told", [None, "1", -1.0, float("nan"), True])
+def test_what_is_no_time_to_come_back_after_is_left_out_of_account(world: World, told: float | str | None) -> None:
+    line = world.up("n1")
+    call = world.ask()
+    world.refuse(call, "Overloaded", retry_after_s=told)
+    world.wait(0.01)
+    assert world.place(call) is line
+
+
+def test_one_that_is_given_up_says_that_there_was_too_much_to_do(world: World) -> None:
+    world.up("n1")
+    call = world.ask(deadline=1.0)
+    world.refuse(call, "Overloaded", cause="disk", retry_after_s=4.0)
+    world.wait(1.0)
+    error = error_of(call)
+    assert isinstance(error, Unavailable)
+    overload = error.__cause__
+    assert isinstance(overload, Overloaded)
+    assert (overload.cause, overload.retry_after_s) == (OverloadCause.DISK, 4.0)
 
 
 @pytest.mark.parametrize(("in_doubt", "error"), [(False, Unavailable), (True, OutcomeUnknown)])

@@ -13,12 +13,12 @@ from raft_actors.node.congestion import (
     FACTOR,
     FEW,
     LEAST,
-    LONGEST_RETRY_S,
     REMEMBER_S,
     REMEMBERED,
     CongestionWindow,
 )
 from raft_actors.node.proposals import PendingProposal
+from raft_actors.overload import LONGEST_RETRY_S
 
 MOST = 16_384
 

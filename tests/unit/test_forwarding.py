@@ -290,8 +290,12 @@ def test_what_was_refused_is_not_taken_in_when_a_copy_comes() -> None:
     """Its sender has handed it on anew by then."""
     leader = make_leader(max_uncommitted_bytes=60, max_command_bytes=60)
     effects = step(leader, inputs.Received("n2", parcel(1, b"x" * 40)))
-    assert answers(step(leader, inputs.Received("n2", parcel(2, b"y")))) == [(2, Forwarded.OVERLOADED, 0)]
+    without_room = step(leader, inputs.Received("n2", parcel(2, b"y")))
+    assert answers(without_room) == [(2, Forwarded.OVERLOADED, 0)]
     make_durable(leader, effects)
+    without_room += step(leader, inputs.Received("n2", parcel(4, b"y")))
+    replies = [reply for _, reply in sent(without_room) if isinstance(reply, ForwardReply)]
+    assert [(reply.cause, reply.retry_after_ms) for reply in replies] == [(b"disk", 100), (b"bytes", 100)]
     receive(leader, "n3", AppendEntriesAccepted(2, 2))
     effects = step(leader, inputs.Received("n2", parcel(2, b"y")))
     assert (answers(effects), written(effects)) == ([(2, Forwarded.REFUSED, 0)], [])

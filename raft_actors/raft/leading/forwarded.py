@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from raft_actors.overload import OverloadCause
 from raft_actors.raft.effects import Send
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
@@ -78,11 +79,18 @@ class ForwardedParcels:
         self._uncommitted: deque[ForwardedProposal] = deque()
         self._bytes = 0
 
-    def take(self, sender: str, message: ForwardProposals, refusal: Forwarded | None = None) -> list[Send]:
+    def take(
+        self,
+        sender: str,
+        message: ForwardProposals,
+        refusal: Forwarded | None = None,
+        cause: OverloadCause = OverloadCause.BYTES,
+    ) -> list[Send]:
         """Take a parcel in, once; or answer, where it was taken in before, or is refused.
 
         Args:
             refusal: why no new one can be taken in now; None: it can, if there is room.
+            cause: of `OVERLOADED`.
         """
         life = self._life_of(sender, message)
         if message.number < life.floor or len(message.entries) != 1:
@@ -95,7 +103,7 @@ class ForwardedParcels:
             refusal = refusal or Forwarded.OVERLOADED
         if refusal is not None or message.number in life.refused:
             life.refused.add(message.number)
-            return [self._reply(sender, message, refusal or Forwarded.REFUSED)]
+            return [self._reply(sender, message, refusal or Forwarded.REFUSED, cause=cause)]
         life.placed[message.number] = 0
         commands = batch.commands()
         self._state.intake_sorts |= batch.kind is not EntryKind.COMMAND
@@ -145,8 +153,19 @@ class ForwardedParcels:
         outcome = Forwarded.REFUSED if index is None else Forwarded.PLACED
         return ForwardReply(self._state.term, message.life, message.number, outcome, index or 0)
 
-    def _reply(self, sender: str, message: ForwardProposals, outcome: Forwarded, index: int = 0) -> Send:
-        return Send(sender, ForwardReply(self.term, message.life, message.number, outcome, index))
+    def _reply(
+        self,
+        sender: str,
+        message: ForwardProposals,
+        outcome: Forwarded,
+        index: int = 0,
+        cause: OverloadCause | None = None,
+    ) -> Send:
+        reply = ForwardReply(self.term, message.life, message.number, outcome, index)
+        if cause is not None and outcome is Forwarded.OVERLOADED:
+            retry_after_ms = max(1, round(self._state.config.heartbeat_interval_s * 1000))
+            reply = attrs.evolve(reply, cause=cause.value.encode(), retry_after_ms=retry_after_ms)
+        return Send(sender, reply)
 
     def _life_of(self, sender: str, message: ForwardProposals) -> _Life:
         key = (sender, message.life)

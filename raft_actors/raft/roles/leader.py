@@ -242,7 +242,8 @@ class Leader(LeaderHandingOver):
             refusal = Forwarded.OVERLOADED
         elif self.transfer is not None:
             refusal = Forwarded.REFUSED
-        return [*self.forwarded.take(sender, message, refusal)]
+        cause = OverloadCause.DISK if refusal is Forwarded.OVERLOADED else OverloadCause.BYTES
+        return [*self.forwarded.take(sender, message, refusal, cause)]
 
     def _append(self, batches: list[EntryBatch]) -> list[Effect]:
         for batch in batches:
