@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raft_actors.raft.effects import Become, Persist, Send
-from raft_actors.raft.inputs import Durable, Received, TimerFired
+from raft_actors.raft.inputs import Durable, Received, SnapshotReceived, TimerFired
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -163,6 +163,16 @@ def test_spends_no_further_term_while_its_own_vote_waits_for_the_disk(pre_vote: 
     ends_at = candidate.ends_at
     assert candidate.handle(TimerFired(), ends_at) == []
     assert candidate.ends_at >= ends_at + 0.4
+
+
+def test_speaks_of_the_log_that_its_disk_holds_when_a_snapshot_comes_meanwhile() -> None:
+    """The last chunk of a snapshot from the leader before was written while the election began."""
+    candidate, persist = make_candidate([1, 1, 2], term=3)
+    make_durable(candidate, [persist])
+    candidate.handle(SnapshotReceived(3, "n2", SnapshotMetadata(9, 3), snapshot_id=7, chunks=1), 0.0)
+    assert candidate.state.log.last_index == 9
+    request = RequestVote(4, 3, 2)
+    assert sent(candidate.handle(TimerFired(), candidate.deadline)) == [("n2", request), ("n3", request)]
 
 
 def test_asks_again_whoever_has_not_answered() -> None:

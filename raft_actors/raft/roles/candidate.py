@@ -17,6 +17,7 @@ class Candidate(Role):
     Attributes:
         votes: who has granted its vote. Its own counts once it is durable.
         refusals: who has refused.
+        request: what it asks of all.
         leadership_transfer: whether the leader has told this node to stand.
         began_at: when it began, on the node's clock.
         ends_at: when to give up, on the node's clock. Until then, requests that may have been lost are sent again.
@@ -40,16 +41,20 @@ class Candidate(Role):
         state = self.state
         state.adopt_term(state.term + 1)
         state.vote_for(state.node_id)
+        self.request: RequestVote = RequestVote(
+            state.term, state.log.last_index, state.log.last_term, self.leadership_transfer
+        )
         self.began_at = now
         self.ends_at = state.election_deadline(now)
         self._wait_on(now)
         return [state.persist(*self._requests())]
 
     def _requests(self) -> list[Send]:
-        """To all that have not answered."""
-        state = self.state
-        request = RequestVote(state.term, state.log.last_index, state.log.last_term, self.leadership_transfer)
-        return [Send(peer, request) for peer in state.voting_peers if peer not in self.votes | self.refusals]
+        """To all that have not answered, of the log as it was at the start: that is on the disk. A snapshot that has
+        replaced it meanwhile may not be there yet, and to say less than one has is safe (§5.4.1).
+        """
+        voters = self.state.voting_peers
+        return [Send(peer, self.request) for peer in voters if peer not in self.votes | self.refusals]
 
     def _wait_on(self, now: float) -> None:
         self.deadline: float = min(self.ends_at, now + self.state.config.vote_resend_interval_s)

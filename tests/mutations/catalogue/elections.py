@@ -91,9 +91,9 @@ VOTES: tuple[Mutation, ...] = (
         "Figure 2",
         Edit(
             _CANDIDATE,
-            "Candidate._requests",
-            "RequestVote(state.term, state.log.last_index, state.log.last_term, ",
-            "RequestVote(state.term, state.log.last_index + 1, state.log.last_term, ",
+            "Candidate.start",
+            "state.term, state.log.last_index, state.log.last_term, ",
+            "state.term, state.log.last_index + 1, state.log.last_term, ",
         ),
     ),
     mutation(
@@ -102,9 +102,9 @@ VOTES: tuple[Mutation, ...] = (
         "Figure 2",
         Edit(
             _CANDIDATE,
-            "Candidate._requests",
-            "RequestVote(state.term, state.log.last_index, state.log.last_term, ",
-            "RequestVote(state.term, state.commit_index, state.log.last_term, ",
+            "Candidate.start",
+            "state.term, state.log.last_index, state.log.last_term, ",
+            "state.term, state.commit_index, state.log.last_term, ",
         ),
     ),
     mutation(
