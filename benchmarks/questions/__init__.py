@@ -9,6 +9,7 @@ from benchmarks.questions import (
     growth,
     hops,
     idle,
+    joining,
     laggard,
     overload,
     reads,
@@ -21,7 +22,7 @@ from benchmarks.questions import (
 )
 
 _MODULES = (
-    *(commit, batch, sessions, reads, overload, laggard, failover, transfer, replace),
+    *(commit, batch, sessions, reads, overload, laggard, failover, transfer, joining, replace),
     *(restart, idle, cpu, hops, catchup, growth, redis, tls),
 )
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

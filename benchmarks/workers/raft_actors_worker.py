@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import trio
 
+from benchmarks.workers.changes import Changes
 from benchmarks.workers.handing_over import Mover, Stalls
 from benchmarks.workers.hindrances import FarTransport, slow_down_disk
 from benchmarks.workers.ledger import Ledger, Proposers
@@ -60,6 +61,7 @@ class Worker:
     _machine: StateMachine[bytes, int] = attrs.field(factory=Count)
     _mover: Mover | None = None
     _proposers: Proposers | None = None
+    _changes: Changes = attrs.field(factory=Changes)
     _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
     _compute: Compute | None = None
@@ -87,6 +89,8 @@ class Worker:
             "ready": self.ready,
             "join": self.join,
             "remove": self.remove,
+            "watch": self.watch,
+            "watched": self.watched,
             "begin": self.begin,
             "end": self.end,
             "ledger": self.ledger,
@@ -121,6 +125,15 @@ class Worker:
         ask, through = TcpTransport("127.0.0.1:0").ask, request["addresses"][request["through"]]
         await ask_cluster(ask, [through], "remove", cluster_id=_CLUSTER, patience_s=_PATIENCE_S, id=request["node"])
         return {}
+
+    async def watch(self, _: Request) -> Reply:
+        """Begin to note when the members change."""
+        self.nursery.start_soon(self._changes.watch, self.node)
+        return {}
+
+    async def watched(self, _: Request) -> Reply:
+        """What was noted."""
+        return self._changes.result()
 
     async def begin(self, request: Request) -> Reply:
         """Be a client, whose proposers go on until `end`."""
