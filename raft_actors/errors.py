@@ -137,7 +137,7 @@ class TransferError(RaftError):
 
 
 class TransferRefused(TransferError):
-    """The transfer was not begun; the message says why."""
+    """Nobody was told to take leadership over; the message says why."""
 
 
 class TransferFailed(TransferError):

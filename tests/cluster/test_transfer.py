@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from raft_actors import NotLeader, RaftError, TransferFailed, TransferRefused
-from tests.cluster.support import Commands, LogCluster, open_log, seeds
+from tests.cluster.support import Commands, LogCluster, open_log, seeds, snapshotting
 
 
 async def propose_on_and_on(cluster: LogCluster, command: bytes, done: list[bytes], failures: list[RaftError]) -> None:
@@ -41,6 +41,21 @@ async def test_hands_leadership_to_whom_it_is_told(seed: int) -> None:
             assert await cluster.wait_for_one_leader() == target
             assert trio.current_time() - began < 1.0
             leader = target
+        await cluster.one(command(), 3)
+
+
+@seeds(2)
+async def test_a_new_leader_hands_over_to_whom_it_has_yet_to_hear_of(seed: int) -> None:
+    """It knows of nobody what it holds, and its log does not go back to the first entry."""
+    async with open_log(3, seed, config=snapshotting()) as cluster:
+        command = Commands()
+        leader = await cluster.wait_for_one_leader()
+        for _ in range(20):
+            await cluster.one(command(), 3)
+        for target in [name for name in cluster.node_ids if name != leader] * 3:
+            if target != leader:
+                leader = await cluster.node(leader).transfer_leadership(target)
+                assert leader == target
         await cluster.one(command(), 3)
 
 

@@ -139,6 +139,63 @@ def test_refuses_a_target_that_is_far_behind() -> None:
         raise refused(transfer(leader, "n2")[1])[0][1]
 
 
+def test_a_new_leader_waits_until_the_target_has_told_what_it_holds() -> None:
+    leader = make_leader(after=SnapshotMetadata(50, 1))
+    _, effects = transfer(leader, "n2")
+    proposal, more = propose(leader, b"held")
+    assert told([*effects, *more, *accept(leader, "n3", 51)]) == []
+    assert (proposal.index, leader.state.commit_index) == (None, 51)
+    assert told(accept(leader, "n2", 51)) == [("n2", TimeoutNow(2))]
+
+
+def test_a_target_of_a_new_leader_that_turns_out_to_be_far_behind_holds_nothing_up() -> None:
+    leader = make_leader(after=SnapshotMetadata(50, 1))
+    request, effects = transfer(leader, "n2")
+    proposal, _ = propose(leader, b"held")
+    assert refused(effects) == []
+    [(outcome, error)] = refused(accept(leader, "n2", 3))
+    assert outcome is request
+    with pytest.raises(TransferRefused, match="'n2' is far behind: it holds the log up to entry 3 of 51"):
+        raise error
+    leader.end_of_step(0.0)
+    assert proposal.index == 52
+
+
+def test_a_new_leader_chooses_among_those_that_have_told_what_they_hold() -> None:
+    leader = make_leader([1, 1], voters=5)
+    _, effects = transfer(leader)
+    for each in (None, "n4"):
+        with pytest.raises(TransferRefused, match="leadership is being handed to another voter already"):
+            raise refused(transfer(leader, each)[1])[0][1]
+    assert told(effects) == told(accept(leader, "n3", 2)) == []
+    assert told(accept(leader, "n4", 3)) == []
+    assert told(accept(leader, "n3", 3)) == [("n3", TimeoutNow(2))]
+
+
+def test_a_target_that_a_new_leader_never_hears_of_is_said_to_be_silent() -> None:
+    leader = make_leader(after=SnapshotMetadata(50, 1))
+    request, _ = transfer(leader, "n2")
+    proposal, _ = propose(leader, b"held")
+    accept(leader, "n3", 51, now=0.7)
+    assert leader.handle(TimerFired(), 0.7) != []
+    assert refused(leader.handle(TimerFired(), 0.75)) == []
+    [(outcome, error)] = refused(step(leader, TimerFired(), now=0.8))
+    assert (outcome, proposal.index) == (request, 52)
+    with pytest.raises(TransferFailed, match="'n2' has not told in time how much of the log it holds: 'n1' leads on"):
+        raise error
+
+
+def test_says_what_a_target_still_lacked() -> None:
+    leader = make_leader([1, 1], voters=5)
+    accept(leader, "n2", 2)
+    transfer(leader, "n2")
+    for each in ("n3", "n4"):
+        accept(leader, each, 3, now=0.7)
+    [(_, error)] = refused(step(leader, TimerFired(), now=0.8))
+    with pytest.raises(TransferFailed, match="'n2' did not get all of the log in time, but up to entry 2 of 3"):
+        raise error
+
+
 def test_chooses_whoever_holds_most() -> None:
     leader = make_leader([1, 1], voters=5)
     accept(leader, "n3", 2)

@@ -143,7 +143,7 @@ class Leader(LeaderHandingOver):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
         effects.append(Beat(self.contact.inactive(now) | self.members.awaited | self.priority.higher))
         if self.lease.settings is not None:
-            effects += self._advance_commit()  # it may have waited for the end of others' leases
+            effects += self._advance_commit(now)  # it may have waited for the end of others' leases
         effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
         effects += [*self._go_on_with_members(now), *self._give_way_to_priority(now)]
         return [*effects, *self.state.note_commit()]
@@ -254,7 +254,7 @@ class Leader(LeaderHandingOver):
 
     def on_durable(self, item: inputs.Durable, now: float) -> list[Effect]:
         """Its own disk has caught up: count it."""
-        return super().on_durable(item, now) + self._advance_commit() + self._go_on_with_members(now)
+        return super().on_durable(item, now) + self._advance_commit(now) + self._go_on_with_members(now)
 
     def on_append_entries_accepted(self, sender: str, message: AppendEntriesAccepted, now: float) -> list[Effect]:
         """Count it, and let the replicator send more."""
@@ -262,9 +262,9 @@ class Leader(LeaderHandingOver):
             return []  # late: it is no member any more
         effects = self._feed(sender, message, now)
         if self.commit.record_match(sender, message.match_index):
-            effects += self._advance_commit()
+            effects += self._advance_commit(now)
             if self.transfer is not None:
-                effects += self._tell_when_due()
+                effects += self._tell_when_due(now)
         return effects + self._go_on_with_members(now) if self.members.busy else effects
 
     def on_append_entries_rejected(self, sender: str, message: AppendEntriesRejected, now: float) -> list[Effect]:
@@ -280,14 +280,14 @@ class Leader(LeaderHandingOver):
         effects = self._feed(sender, message, now)
         self.retention.transfers[sender] = message.snapshot.index
         if message.installed and self.commit.record_match(sender, message.snapshot.index):
-            effects += self._advance_commit()
+            effects += self._advance_commit(now)
         return effects + self._go_on_with_members(now)
 
     def _feed(self, sender: str, message: Message, now: float) -> list[Effect]:
         self.contact.heard_of(sender, now)
         return [Feed(sender, message)]
 
-    def _advance_commit(self) -> list[Effect]:
+    def _advance_commit(self, now: float) -> list[Effect]:
         if not self.lease.may_commit:
             return []
         index = self.commit.advance()
@@ -296,7 +296,7 @@ class Leader(LeaderHandingOver):
         committed: list[Effect] = [*self.intake.committed(index), self._announcement(index)]
         if self.reads.unread:
             committed += self.reads.release()
-        return committed if self.transfer is None else committed + self._tell_when_due()
+        return committed if self.transfer is None else committed + self._tell_when_due(now)
 
     def _announcement(self, index: int) -> AnnounceCommit:
         waiting = self.forwarded.committed(index)

@@ -35,7 +35,7 @@ class LeaderOfMembers(Role):
         """Append to the log, and have it written and sent."""
 
     @abstractmethod
-    def _tell_when_due(self) -> list[Effect]:
+    def _tell_when_due(self, now: float) -> list[Effect]:
         """Tell the target of the transfer to stand, once nothing is missing there."""
 
     @override
@@ -51,7 +51,7 @@ class LeaderOfMembers(Role):
 
     def _begin_change(self, request: ChangeRequest, now: float) -> list[Effect]:
         if self.transfer is not None:
-            handing_over = f"leadership is being handed to {self.transfer.target!r}: ask the next leader"
+            handing_over = f"leadership is being handed to {self.transfer.successor}: ask the next leader"
             return [Refuse(request, ChangeRefused(handing_over))]
         try:
             configuration, goal = self.members.begin(request, now)
@@ -90,8 +90,9 @@ class LeaderOfMembers(Role):
         """Have a voter lead, for this leader is none any more. Where nobody can now, look again with the next beat."""
         with contextlib.suppress(TransferRefused):
             target = choose_target(None, self.state, self.commit, self.contact, now)
-            self.transfer = Transfer(None, target, now + self.state.config.election_timeout_s[1])
-        return self._tell_when_due()
+            if target is not None:
+                self.transfer = Transfer(None, target, now + self.state.config.election_timeout_s[1])
+        return self._tell_when_due(now)
 
     @override
     def on_request_leave(self, sender: str, message: RequestLeave, now: float) -> list[Effect]:

@@ -185,7 +185,7 @@ LEADERS_LOG: tuple[Mutation, ...] = (
             "return self._feed(sender, message, now)",
             """
             self.commit.record_match(sender, message.prev_log_index)
-            return self._feed(sender, message, now) + self._advance_commit()
+            return self._feed(sender, message, now) + self._advance_commit(now)
             """,
         ),
     ),
@@ -347,7 +347,7 @@ COMMITMENT: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.on_durable",
-            "return super().on_durable(item, now) + self._advance_commit()",
+            "return super().on_durable(item, now) + self._advance_commit(now)",
             "return super().on_durable(item, now)",
         ),
     ),

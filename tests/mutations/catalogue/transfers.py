@@ -60,7 +60,7 @@ TRANSFERS: tuple[Mutation, ...] = (
         _TRANSFER,
         Edit(
             _HANDING_OVER,
-            "LeaderHandingOver._go_on_with_transfer",
+            "LeaderHandingOver._lead_on",
             "self.intake.requested += [request for request in transfer.held if not request.is_read]",
             "",
         ),
