@@ -179,6 +179,22 @@ async def test_a_peer_that_is_heard_of_is_dialled_at_once(line: Line, mock_clock
         await line.pick_up()
 
 
+async def test_a_peer_that_did_not_know_this_node_is_dialled_at_once_when_it_calls(
+    line: Line, mock_clock: MockClock
+) -> None:
+    """It has become a member since, else it would not be called."""
+    async with running(make(line)) as sender:
+        for longest in (1, 2, 4):
+            await line.pick_up(Verdict.UNKNOWN_NODE)
+            await pass_time(line, longest)
+        await line.pick_up(Verdict.UNKNOWN_NODE)
+        sender.hurry()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(line.dials) == 5
+        await line.pick_up()
+        assert sender.statistics.connected
+
+
 @pytest.mark.parametrize("error", [OSError("no route"), UnicodeError("no such host")], ids=repr)
 async def test_what_keeps_it_from_connecting_is_logged_once(
     line: Line, mock_clock: MockClock, caplog: pytest.LogCaptureFixture, error: Exception

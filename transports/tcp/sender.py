@@ -92,7 +92,7 @@ class PeerSender:
     _hurry: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
     _last_trouble: str = attrs.field(default="", init=False)
     _refused: bool = attrs.field(default=False, init=False)
-    """Whether the peer refused the last attempt, or what was sent in it."""
+    """Whether the peer refused the last attempt, or what was sent in it, and not only for want of knowing this node."""
     _connected_at: float = attrs.field(default=math.inf, init=False)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False, repr=False)
 
@@ -138,7 +138,8 @@ class PeerSender:
     def hurry(self) -> None:
         """The peer has just been heard of: end a wait between attempts.
 
-        Not after a refusal, which stays what it was: two nodes that refuse each other would hurry each other on.
+        Not after a refusal, which stays what it was: two nodes that refuse each other would hurry each other on. But
+        after one for a stranger: a peer that connects knows this node by now, as one that it has just made a member.
         """
         if not self._refused:
             self.backoff.reset()
@@ -276,7 +277,7 @@ class PeerSender:
         return False
 
     def _count_refusal(self, verdict: Verdict) -> None:
-        self._refused = True
+        self._refused = verdict is not Verdict.UNKNOWN_NODE
         self.statistics.refusals += 1
         self.statistics.refusals_by_reason[verdict.name] += 1
         self.statistics.last_refusal = verdict.name
