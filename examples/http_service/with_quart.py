@@ -21,10 +21,10 @@ def application(service: Service) -> quart_trio.QuartTrio:
             return _reply(await service.get(key))
         if request.method == "DELETE":
             return _reply(await service.delete(key))
-        match await request.get_json():
+        match await request.get_json(silent=True):  # what is no JSON is None
             case {"value": str(value), "if_revision": int(if_revision)}:
                 return _reply(await service.put(key, value, if_revision))
-            case {"value": str(value), **others} if "if_revision" not in others:
+            case {"value": str(value), **others} if others.get("if_revision") is None:
                 return _reply(await service.put(key, value, None))
             case _:
                 return _reply(Answer(422, {"error": 'not a change: {"value": TEXT, "if_revision": NUMBER}'}))

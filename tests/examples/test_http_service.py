@@ -75,10 +75,12 @@ def test_what_was_answered_outlives_the_leader(
         stale = {"value": "10.0.0.2", "if_revision": 0}
         refused = {"error": "db/host was changed at revision 1, not 0"}
         assert client.ask("PUT", node, "/config/db/host", stale) == (409, refused)
-        assert client.ask("PUT", node, "/config/db/host", {"wrong": 1})[0] == 422
+        for wrong in ({"wrong": 1}, [1], {"value": "\ud800"}, {"value": "x", "if_revision": 1 << 70}, None):
+            assert client.ask("PUT", node, "/config/db/host", wrong)[0] == 422
+        assert client.ask("PUT", node, "/config/db/host", {"value": "x" * 9_000_000})[0] == 413
         assert client.ask("GET", node, "/config/web/port")[0] == 404
         assert client.ask("GET", node, "/config/db/host") == (200, {"revision": 1, "value": "10.0.0.1"})
-    assert client.ask("PUT", "n2", "/config/web/port", {"value": "80"}) == (200, {"revision": 2})
+    assert client.ask("PUT", "n3", "/config/web/port", {"value": "80", "if_revision": None}) == (200, {"revision": 2})
     _, health = client.ask("GET", "n2", "/health")
 
     leader = health["leader"]
