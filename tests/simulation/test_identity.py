@@ -111,3 +111,24 @@ async def test_a_member_that_has_moved_is_known_there_though_it_is_down_and_all_
         assert places(moved) == dict.fromkeys({"n1", "n2", "n3", "n4"} - {moved}, "elsewhere.test:1")
         await cluster.start(moved)
         await cluster.one(b"z", 4)
+
+
+async def test_a_leader_that_has_moved_has_it_written_where_all_settings_name_the_old_place() -> None:
+    async with simulate(CommandLog, seed=5) as cluster:
+        await cluster.one(b"x", 3)
+        await wait_until_bound(cluster)
+        leader = await cluster.wait_for_one_leader()
+        moved = "n2" if leader == "n3" else "n3"
+
+        def places() -> set[str | None]:
+            return {node.members().members[moved].address for name, node in cluster.nodes.items() if name != moved}
+
+        cluster.crash(moved)
+        cluster.move(moved, "elsewhere.test:1")
+        await cluster.start(moved)
+        await cluster.one(b"y", 3)
+        await cluster.node(leader).transfer_leadership(moved)
+        assert places() == {f"{moved}.test:1"}  # the leader before had no time to write it
+        with trio.fail_after(30):  # noqa: ASYNC912 - likewise
+            while places() != {"elsewhere.test:1"}:  # noqa: ASYNC110 - what a node knows is no event
+                await trio.sleep(0.05)

@@ -40,8 +40,9 @@ def beat(leader: Leader, *answering: str, until: float) -> list[Configuration]:
 
 
 def bound(*numbers: int, **addresses: str) -> Configuration:
-    """Voters that are bound to their stores."""
-    members = {f"n{one}": Member(addresses.get(f"n{one}", ""), incarnation=4 * str(one)) for one in numbers}
+    """Voters that are bound to their stores; where the leader is was written, too."""
+    places = {"n1": "address 1", **addresses}
+    members = {f"n{one}": Member(places.get(f"n{one}", ""), incarnation=4 * str(one)) for one in numbers}
     return Configuration(members, members=members)
 
 
@@ -57,7 +58,8 @@ def test_voters_that_a_cluster_began_with_are_bound_to_their_stores_by_one_entry
         "n2": "2222",
         "n3": "3333",
     }
-    assert {member.address for member in changed.members.values()} == {""}  # which is where the settings say
+    # The others are where the settings say; what those of the others say of this leader, it can't know.
+    assert {one: member.address for one, member in changed.members.items()} == {"n1": "address 1", "n2": "", "n3": ""}
     assert changed.voters == {"n1", "n2", "n3"}
     assert changed.goal is None
     assert not leader.members.busy
@@ -114,6 +116,14 @@ def test_a_leader_that_has_moved_says_so_where_the_configuration_says_otherwise(
     leader = leading(bound(1, 2, 3, n1="old"), {"n1": Proven("1111", "new")})
     [changed] = beat(leader, "n2", "n3", until=20)
     assert changed.members["n1"].address == "new"
+
+
+def test_a_leader_says_where_it_is_where_the_configuration_says_nothing() -> None:
+    """The others' settings may have it elsewhere, and this leader can't know."""
+    leader = leading(bound(1, 2, 3, n1=""))
+    assert leader.state.address_of("n1") == "address 1"
+    [changed] = beat(leader, "n2", "n3", until=20)
+    assert changed.members["n1"].address == "address 1"
 
 
 def test_who_moves_to_and_fro_does_not_fill_the_log() -> None:

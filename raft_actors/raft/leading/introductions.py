@@ -7,7 +7,8 @@ know who have met it is lost with them, so a leader appends it, as it appends an
   then on nobody takes another store for it, whoever was restarted meanwhile (dissertation §11.2 has no such thing: it
   takes for granted that a disk is never lost);
 - where a member is that has moved: only once this leader has reached it there, and has found its store to be the one
-  that it is known by.
+  that it is known by;
+- where this leader itself is: it can't know where the others' settings have it, which may be where it was before.
 
 Never beside a change of members, and seldom: a member whose address changes to and fro must not fill the log.
 """
@@ -74,7 +75,8 @@ class Introductions:
             proven = state.proven(member_id)
             if not proven.incarnation or member.incarnation not in ("", proven.incarnation):
                 continue
-            if proven.address == state.address_of(member_id):
+            known_at = member.address if member_id == state.node_id else state.address_of(member_id)
+            if proven.address == known_at:
                 proven = Proven(proven.incarnation)  # nothing new
             if (not member.incarnation or proven.address) and self._answers(member_id, now):
                 news[member_id] = proven

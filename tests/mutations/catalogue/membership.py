@@ -346,7 +346,7 @@ SAID: tuple[Mutation, ...] = (
         Edit(
             _INTRODUCTIONS,
             "Introductions._news",
-            "if proven.address == state.address_of(member_id):",
+            "if proven.address == known_at:",
             "if proven.address:",
         ),
     ),
