@@ -7,6 +7,7 @@ from tests.mutations.mutation import Edit, Mutation, mutation
 _READS = "raft/leading/reads.py"
 _ROLE = "raft/roles/role.py"
 _APPLIED = "node/applied_reads.py"
+_RARE = "tests/cluster/test_reads_rare.py"
 
 READ_INDEX: tuple[Mutation, ...] = (
     mutation(
@@ -41,6 +42,7 @@ READ_INDEX: tuple[Mutation, ...] = (
             questions = self._ask()
             """,
         ),
+        scenario=f"{_RARE}::test_a_read_waits_for_answers_to_a_question_that_was_asked_after_it_came",
     ),
     mutation(
         "read-index-before-own-entry",
@@ -64,6 +66,7 @@ READ_INDEX: tuple[Mutation, ...] = (
             "return [self.state.reply(sender, ConfirmLeaderReply(term, 0))]",
             "return [self.state.reply(sender, ConfirmLeaderReply(message.term, message.round))]",
         ),
+        scenario=f"{_RARE}::test_who_has_gone_on_confirms_no_leader_of_an_older_term",
     ),
     mutation(
         "lost-question-not-asked-again",
@@ -75,5 +78,6 @@ READ_INDEX: tuple[Mutation, ...] = (
             "return self._ask() if self._lease.is_to_be_renewed() or self.rounds else []",
             "return []",
         ),
+        scenario=f"{_RARE}::test_a_question_that_was_lost_is_asked_again",
     ),
 )
