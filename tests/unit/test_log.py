@@ -19,7 +19,7 @@ class LogAgainstAList(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log = make_log(cache_bytes=150)
+        self.log = make_log(cache_bytes=45)
         self.terms: dict[int, int] = {}
         self.first = 1
         self.snapshot = SnapshotMetadata(0, 0)
@@ -118,11 +118,18 @@ class LogAgainstAList(RuleBasedStateMachine):
         found = self.log.recent(first, last, max_bytes)
         if first > self.last:
             assert found is None
-        elif found is None:
-            assert first <= self.durable  # only what is on disk may be forgotten
-        else:
+        elif found is not None:
             self._are_entries(found, first, min(last, self.last))
             assert len(found) == 1 or sum(batch.size for batch in found) <= max_bytes
+
+    @invariant()
+    def forgets_only_what_is_on_disk(self) -> None:
+        for first in range(self.first, self.last + 1):
+            found = self.log.recent(first, self.last, 10_000)
+            if found is None:
+                assert first <= self.durable
+            else:
+                self._are_entries(found, first, self.last)
 
     def _are_entries(self, found: list[EntryBatch], first: int, last: int) -> None:
         entries = [entry for batch in found for entry in batch.entries()]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
 from raft_actors.errors import SessionExpired, StateMachineError
 from raft_actors.raft import sessions
@@ -181,13 +181,18 @@ class Sessions(RuleBasedStateMachine):
         assert repr(first) == repr(second)
         return first
 
+    @precondition(lambda self: len(self.next) < 3)  # few, so that each comes to something
     @rule(target=ids)
     def begin(self) -> int:
         session: int = self.both(register())
         self.next[session] = self.floors[session] = 1
         return session
 
-    @rule(session=ids, back=st.integers(0, 3), settle=st.booleans())
+    @rule(session=ids, backs=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
+    def propose_some(self, session: int, backs: list[tuple[int, bool]]) -> None:
+        for back, settle in backs:
+            self.propose(session, back, settle)
+
     def propose(self, session: int, back: int, settle: bool) -> None:
         """A new command, or one of the last again; and maybe all before are settled."""
         number = max(self.floors[session], self.next[session] - back)
@@ -201,14 +206,16 @@ class Sessions(RuleBasedStateMachine):
         else:
             assert answer in (b"result of " + command, KeptReply(b"kept of " + command))
 
+    @precondition(lambda self: max(self.floors.values(), default=1) > 1)
     @rule(session=ids)
     def late_copy(self, session: int) -> None:
         """Of a command that is settled: it is not carried out again."""
         if self.floors[session] > 1:
             answer = self.both(numbered(session, 1, 0, b"1 of %d" % session))
-            assert isinstance(answer, SessionExpired) or answer == KeptReply(None)
+            assert isinstance(answer, SessionExpired) or (session not in self.ended and answer == KeptReply(None))
 
-    @rule(session=consumes(ids))
+    @precondition(lambda self: len(self.ended) < len(self.next))
+    @rule(session=ids)
     def end(self, session: int) -> None:
         self.both(close(session))
         self.ended.add(session)
