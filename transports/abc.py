@@ -13,7 +13,7 @@ from raft_actors.errors import Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
 from raft_actors.transports.conversation import Converse
-from raft_actors.transports.greeting import Admit, Operate, Refused, anybody, never_mind
+from raft_actors.transports.greeting import Admit, Operate, Refused, Trusts, anybody, everybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
 
 Deliver = Callable[[str, Message], bool]
@@ -75,6 +75,8 @@ class Endpoint:
         operate: does what operators ask of this node, and nodes that want to join; None: nothing.
         refused: told when a peer will have nothing to do with this node's incarnation.
         converse: serves a client, which is no member; None: none is served.
+        trusts: whether a client or operator has its rights still, asked when it comes, and again with each
+            `Transport.set_peers`: then the connection of one that has them no more is ended.
         max_request_bytes: no request of a client is larger.
     """
 
@@ -100,6 +102,7 @@ class Endpoint:
     converse: Converse | None = None
     max_request_bytes: int = 0
     fallbacks: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    trusts: Trusts = everybody
 
 
 @attrs.define
@@ -204,7 +207,8 @@ class Transport(ABC):
 
         New peers are dialled. One that is no peer any more is parted from at once: connections in both directions end,
         what waits for it is dropped, nothing that it sends is delivered, and it has no statistics; `peer_lost` is not
-        told. A peer with another address is dialled there, and keeps its statistics; what waited for the old address is
+        told. So are clients and operators that the endpoint trusts no more; an operator may hear its reply still. A
+        peer with another address is dialled there, and keeps its statistics; what waited for the old address is
         dropped. Who stays the same, or is connected at the new address already, notices nothing. An address that can't
         be one is a peer out of reach, which is logged: members come by the log, and one that was written wrongly must
         not end every node.

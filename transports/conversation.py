@@ -31,10 +31,14 @@ class Caller:
     Attributes:
         name: for the log: of its certificate, or where it calls from.
         rights: what it may do.
+        speaks_for: where it goes by the certificate of a node, whether that is this one. Its rights hold only as long
+            as that node is a member, which is for the node that it calls to say (`Endpoint.trusts`). None: it has
+            rights of its own.
     """
 
     name: str
     rights: frozenset[Right] = ALL_RIGHTS
+    speaks_for: Callable[[str], bool] | None = None
 
 
 class Conversation(ABC):

@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from raft_actors.errors import RaftError
+from raft_actors.transports.conversation import Caller
+
 
 @attrs.frozen
 class Greeting:
@@ -55,9 +58,38 @@ Admit = Callable[[Greeting], Refusal | None]
 Refused = Callable[[str, Refusal], None]
 """`refused(peer, refusal)`: a peer refused this node for what the node is, not for a mishap. Never blocks."""
 
-Operate = Callable[[bytes, str], Awaitable[bytes]]
-"""`operate(request, asker)`: do what an operator asks for, and say what came of it. Raises nothing on purpose; `asker`
-says who it is, as far as the transport knows: an address, say."""
+
+class Denied(RaftError):
+    """Who asks may not have this done, and nothing was.
+
+    Attributes:
+        reply: to be sent all the same: it says so.
+        refusal: why; its reason is counted.
+    """
+
+    def __init__(self, reply: bytes, refusal: Refusal) -> None:
+        self.reply = reply
+        self.refusal = refusal
+        super().__init__(refusal.detail)
+
+
+Operate = Callable[[bytes, Caller], Awaitable[bytes]]
+"""`operate(request, caller)`: do what an operator asks for, and say what came of it.
+
+Raises:
+    Denied: this caller may not have it done.
+"""
+
+NOT_A_MEMBER = "NOT_A_MEMBER"
+"""Why somebody is refused whose certificate is a node's that is no member: a name of `tls.failures.Trouble`."""
+
+Trusts = Callable[[Caller], bool]
+"""`trusts(caller)`: whether the rights of somebody who is no peer hold now. Never blocks."""
+
+
+def everybody(_caller: Caller) -> bool:
+    """Trust whoever the transport lets in."""
+    return True
 
 
 def anybody(_greeting: Greeting) -> Refusal | None:

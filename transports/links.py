@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import attrs
@@ -17,6 +18,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     TimeoutNow,
 )
+from raft_actors.transports.faults import Faults
 
 REQUESTS: frozenset[type] = frozenset(
     {
@@ -72,3 +74,12 @@ class LinkStatistics:
         """Add another's counters to these."""
         for field in attrs.fields(LinkStatistics):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@attrs.define(eq=False)
+class Link:
+    """One direction between two nodes."""
+
+    rng: random.Random
+    statistics: LinkStatistics = attrs.field(factory=LinkStatistics)
+    faults: Faults | None = None

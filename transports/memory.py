@@ -12,8 +12,10 @@ not on the order in which Trio happens to run the nodes' tasks.
 from __future__ import annotations
 
 import heapq
+import operator
 import random
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import attrs
 import trio
@@ -22,23 +24,14 @@ from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.faults import NO_FAULTS, Faults
 from raft_actors.transports.greeting import Greeting
-from raft_actors.transports.links import REQUESTS, LinkStatistics
+from raft_actors.transports.links import REQUESTS, Link, LinkStatistics
 from raft_actors.transports.memory_conversations import FoundNode, MemoryClients, MemoryDialer
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
-
-@attrs.define(eq=False)
-class _Link:
-    """One direction between two nodes."""
-
-    rng: random.Random
-    statistics: LinkStatistics = attrs.field(factory=LinkStatistics)
-    faults: Faults | None = None
-
-
-_Parcel = tuple[float, int, str, Endpoint | None, Message | bytes | None, _Link]
+_Parcel = tuple[float, int, str, Endpoint | None, Message | bytes | None, Link]
 """A message under way: due time, number, sender, its endpoint, the message or its bytes, link. None: a hang-up.
 
 Numbers count messages up, so a heap of parcels orders them by due time, then as they were sent, and looks no further.
@@ -57,6 +50,8 @@ class MemoryNetwork:
         encode: pass every message through the codec, so that the receiver gets a copy and sizes are exact.
         running: node id → the transport that runs for it.
         count_bytes: count encoded sizes also without `encode`. Either costs some microseconds a message.
+        certified: whether who asks a node for something is known by its id, as over TLS by its certificate; else
+            anybody may ask for anything, as without TLS.
         older: node id → what this node can do beyond its protocol version, where that is not all that there is: it
             stands for a node of an older version (or a newer one). A node learns of it at its start.
     """
@@ -67,9 +62,10 @@ class MemoryNetwork:
     max_in_flight: int = 4_096
     encode: bool = False
     count_bytes: bool = False
+    certified: bool = False
     older: dict[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]])
     running: dict[str, MemoryTransport] = attrs.field(factory=dict[str, "MemoryTransport"], init=False, repr=False)
-    _links: dict[tuple[str, str], _Link] = attrs.field(factory=dict[tuple[str, str], _Link], init=False, repr=False)
+    _links: dict[tuple[str, str], Link] = attrs.field(factory=dict[tuple[str, str], Link], init=False, repr=False)
     _cuts: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
     _disconnected: set[str] = attrs.field(factory=set[str], init=False)
     _groups: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
@@ -162,12 +158,12 @@ class MemoryNetwork:
 
     # --- carrying ---
 
-    def _link(self, sender: str, receiver: str) -> _Link:
+    def _link(self, sender: str, receiver: str) -> Link:
         link = self._links.get((sender, receiver))
         if link is None:
             # random.Random takes the whole string, the same in every process (hash() differs between them).
             rng = random.Random(f"{self.seed}:{sender!r}:{receiver!r}")
-            link = self._links[sender, receiver] = _Link(rng)
+            link = self._links[sender, receiver] = Link(rng)
         return link
 
     def carry(self, sender: str, origin: Endpoint, receiver: str, message: Message) -> bool:
@@ -276,6 +272,7 @@ class MemoryTransport(Transport):
             self._admitted.clear()
             counted = self._totals.peers
             self._totals.peers = {peer: counted.get(peer) or PeerStatistics() for peer in peers}
+            self.clients.review()
 
     def own_features(self) -> frozenset[str]:
         """What this node can do (see `Transport.own_features`)."""
@@ -296,7 +293,8 @@ class MemoryTransport(Transport):
             if endpoint is None or address not in (node_id, endpoint.address):
                 continue
             if endpoint.operate is not None and self.network.is_open(self.node_id, node_id):
-                return await endpoint.operate(request, self.node_id)
+                speaks_for = partial(operator.eq, self.node_id) if self.network.certified else None
+                return await transport.clients.operate(request, Caller(self.node_id, speaks_for=speaks_for))
         raise Unreachable(f"nobody answers at {address}")
 
     @property
@@ -329,7 +327,8 @@ class MemoryTransport(Transport):
                 connected=self._endpoint is not None and reachable,
                 queued_messages=network.link_statistics(self.node_id, peer).in_flight,
             )
-        return attrs.evolve(self._totals, peers=peers)
+        reasons = self._totals.refused_by_reason + self.clients.refused
+        return attrs.evolve(self._totals, peers=peers, refused_by_reason=reasons)
 
     def is_the_one(self, counted: PeerStatistics) -> bool:
         """Whether this is the node that was greeted, not another one of its id."""

@@ -6,9 +6,11 @@ As over TCP nothing is lost between two ends that stay, and a link that is cut d
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+import operator
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import trio
@@ -17,7 +19,9 @@ from typing_extensions import override
 from raft_actors.errors import ProtocolError, TransportError, Unreachable
 from raft_actors.raft.features import CLIENTS
 from raft_actors.transports.abc import Endpoint
+from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import ALL_RIGHTS, Caller, Conversation, Converse, Dialer, Right
+from raft_actors.transports.greeting import NOT_A_MEMBER, Denied, everybody
 
 
 @attrs.define(eq=False)
@@ -101,17 +105,22 @@ class MemoryClients:
 
     Attributes:
         vanish: whether they are not told when the node ends: it stands for a machine that has lost its power.
+        refused: how many of them, and of operators, were, by cause.
     """
 
     vanish: bool = False
+    refused: Counter[str] = attrs.field(factory=Counter[str])
     _nursery: trio.Nursery | None = None
     _endpoint: Endpoint | None = None
+    _callers: OpenCallers = attrs.field(factory=lambda: OpenCallers(everybody))
 
     @asynccontextmanager
     async def serving(self, endpoint: Endpoint) -> AsyncGenerator[None, None]:
         """Let clients come for the length of the block."""
         async with trio.open_nursery() as nursery:
             self._nursery, self._endpoint, self.vanish = nursery, endpoint, False
+            self._callers = OpenCallers(endpoint.trusts)
+            self.refused.clear()
             try:
                 yield
             finally:
@@ -127,11 +136,36 @@ class MemoryClients:
 
     async def _converse(self, converse: Converse, conversation: MemoryConversation, caller: Caller) -> None:
         try:
-            with contextlib.suppress(TransportError):
+            with self._callers.serving(caller) as serving, contextlib.suppress(TransportError):
                 await converse(conversation, caller)
+            self.refused[NOT_A_MEMBER] += serving.cancelled_caught
         finally:
             if not self.vanish:
                 conversation.end()
+
+    async def operate(self, request: bytes, caller: Caller) -> bytes:
+        """Have the node do something; return its reply.
+
+        Raises:
+            Unreachable: it does nothing for operators, or this one lost its trust.
+        """
+        if self._endpoint is None or self._endpoint.operate is None:
+            raise Unreachable("the node does nothing for operators")
+        reply = b""
+        with self._callers.serving(caller, grace_s=REPLY_GRACE_S, newcomers=True) as serving:
+            try:
+                reply = await self._endpoint.operate(request, caller)
+            except Denied as denied:
+                self.refused[denied.refusal.reason] += 1
+                reply = denied.reply
+        if serving.cancelled_caught:
+            self.refused[NOT_A_MEMBER] += 1
+            raise Unreachable("the connection was closed without a reply")
+        return reply
+
+    def review(self) -> None:
+        """Look at all of them again; see `Endpoint.trusts`."""
+        self._callers.review()
 
 
 @attrs.frozen
@@ -155,6 +189,7 @@ class MemoryDialer(Dialer):
         is_open: whether messages from one can reach the other.
         delay_s: draws how long one is under way now.
         rights: what nodes let it do.
+        certified_as: the node whose certificate it shows; None: one of its own.
         connect_timeout_s: after so long nobody answers.
     """
 
@@ -163,6 +198,7 @@ class MemoryDialer(Dialer):
     is_open: Callable[[str, str], bool]
     delay_s: Callable[[], float]
     rights: frozenset[Right] = ALL_RIGHTS
+    certified_as: str | None = None
     connect_timeout_s: float = 2.0
 
     @override
@@ -180,8 +216,13 @@ class MemoryDialer(Dialer):
             raise ProtocolError(f"{other!r} is of a version that serves no clients: upgrade it")
         if endpoint.cluster_id != cluster_id or node_id not in (None, other):
             raise ProtocolError(f"{other!r} of cluster {endpoint.cluster_id!r} answers at {address}")
+        speaks_for = None if self.certified_as is None else partial(operator.eq, self.certified_as)
+        caller = Caller(name, self.rights, speaks_for)
+        if not endpoint.trusts(caller):
+            found.clients.refused[NOT_A_MEMBER] += 1
+            raise ProtocolError(f"it refuses: NOT_PROVEN: {self.certified_as!r} is no member, as far as it knows")
         there, back = _Pipe(self._arrival(name, other)), _Pipe(self._arrival(other, name))
-        found.clients.serve(MemoryConversation(there, back), Caller(name, self.rights))
+        found.clients.serve(MemoryConversation(there, back), caller)
         return MemoryConversation(back, there)
 
     def _arrival(self, sender: str, receiver: str) -> Callable[[], float | None]:

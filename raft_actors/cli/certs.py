@@ -1,4 +1,4 @@
-"""`raft-actors certs`: certificates for nodes, for people who have no CA of their own."""
+"""`raft-actors certs`: certificates for nodes, clients and operators, for people who have no CA of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raft_actors.cli.options import days, name
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
+from raft_actors.transports.tls.rights import CLIENT_RULE, OPERATOR_RULE
 from raft_actors.transports.tls.today import DAY_S, now_s
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _DESCRIPTION = """
 Make a small CA, and certificates by which the nodes of a cluster know each other. The CA's key (ca.key) can make a
 certificate for any node: keep it apart from them. Every node needs ca.pem, and its own certificate and key.
 """
+_RULES = {"node": DEFAULT_RULE, "client": CLIENT_RULE, "operator": OPERATOR_RULE}
 _NO_EXTRA = "certs needs the package cryptography: pip install 'raft-actors[certs]'"
 
 
@@ -45,10 +47,12 @@ def _add_init(actions: Subcommands) -> None:
 
 
 def _add_issue(actions: Subcommands) -> None:
-    issue = actions.add_parser("issue", help="make a node's certificate and key", description=issue_.__doc__)
+    issue = actions.add_parser("issue", help="make a certificate and its key", description=issue_.__doc__)
     issue.add_argument("folder", type=Path, metavar="FOLDER", help="the CA's, as 'certs init' made it")
     issue.add_argument("--cluster", required=True, type=name, metavar="NAME", help="the cluster's name")
-    issue.add_argument("--node", required=True, type=name, metavar="ID", help="the node's id")
+    issue.add_argument(
+        "--node", required=True, type=name, metavar="ID", help="the node's id, or the name of whoever it is for"
+    )
     issue.add_argument(
         "--host",
         action="append",
@@ -58,7 +62,13 @@ def _add_issue(actions: Subcommands) -> None:
     )
     issue.add_argument("--out", type=Path, metavar="FOLDER", help="where to put NODE.pem and NODE.key (default: here)")
     issue.add_argument("--days", type=days, default=365, metavar="N", help="how long it is valid (default 365)")
-    issue.add_argument("--names", default=DEFAULT_RULE, metavar="RULE", help=f"where the id stands ({DEFAULT_RULE})")
+    issue.add_argument(
+        "--role",
+        choices=tuple(_RULES),
+        default="node",
+        help="whose it is: a node's (default), or a client's or an operator's of that name, which is no node",
+    )
+    issue.add_argument("--names", metavar="RULE", help=f"where the id stands (for a node {DEFAULT_RULE})")
     issue.add_argument("--renew", action="store_true", help="put them in the place of those that are there")
     issue.set_defaults(run=issue_)
 
@@ -76,7 +86,7 @@ def init_(options: argparse.Namespace) -> int:
 
 
 def issue_(options: argparse.Namespace) -> int:
-    """Make a certificate by which other nodes know this one, and its key."""
+    """Make a certificate by which nodes know another one, a client or an operator, and its key."""
     try:
         from raft_actors.cli import certificate_authority as authority
     except ImportError as error:
@@ -85,12 +95,13 @@ def issue_(options: argparse.Namespace) -> int:
         cluster=options.cluster,
         node=options.node,
         hosts=options.host,
-        rule=NameRule.parse(options.names),
+        rule=NameRule.parse(options.names or _RULES[options.role]),
         days=options.days,
     )
     made = authority.Authority.open(authority.AuthorityFiles(options.folder))
     certificate, key = authority.issue(made, order, options.out or Path(), renew=options.renew)
-    print(f"{certificate}: {order.rule.name_of(order.cluster, order.node)}\n{key}: for the user of that node alone")
+    print(f"{certificate}: {order.rule.name_of(order.cluster, order.node)}")
+    print(f"{key}: for the user of that {options.role} alone")
     return 0
 
 

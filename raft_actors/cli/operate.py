@@ -193,6 +193,11 @@ async def _status(ask: Ask, options: argparse.Namespace) -> int:
 async def _members(ask: Ask, options: argparse.Namespace) -> int:
     """Ask the leader, which knows how far the others are; where nobody leads, whoever answers."""
     found = await _ask(ask, options, "members")
+    if found.get("withheld"):
+        raise RaftError(
+            f"this certificate is of a node that is no member, as far as node {found['node_id']!r} knows, which tells "
+            "such a one no more than how to join"
+        )
     leader = found["members"].get(found["leader"], {}).get("address")
     if leader and found["leader"] != found["node_id"]:
         with contextlib.suppress(OperationRefused, TransportError):

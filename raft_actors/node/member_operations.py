@@ -26,9 +26,19 @@ async def members(node: Node[Any], inside: Supervisor, _arguments: Arguments) ->
     return told(node, inside, node.members())
 
 
+async def way_in(node: Node[Any], inside: Supervisor, _arguments: Arguments) -> dict[str, Any]:
+    """What one that is no member has to know to ask to be one; who the members are is not its affair."""
+    voters = _initial_voters(inside)
+    return {"cluster_id": node.cluster.cluster_id, "node_id": node.node_id, "initial_voters": voters, "withheld": True}
+
+
+def _initial_voters(inside: Supervisor) -> dict[str, str]:
+    state = inside.recovered_state()
+    return {voter: state.address_of(voter) or "" for voter in inside.initial_voters}
+
+
 def told(node: Node[Any], inside: Supervisor, found: MembersStatus) -> dict[str, Any]:
     """The members as a reply says them."""
-    state = inside.recovered_state()
     return {
         "cluster_id": node.cluster.cluster_id,
         "node_id": node.node_id,
@@ -36,7 +46,7 @@ def told(node: Node[Any], inside: Supervisor, found: MembersStatus) -> dict[str,
         "config": found.config,
         "committed": found.committed,
         "phase": str(found.phase),
-        "initial_voters": {voter: state.address_of(voter) or "" for voter in inside.initial_voters},
+        "initial_voters": _initial_voters(inside),
         "features": sorted(found.features),
         "goal": {"voters": sorted(found.goal_voters), "learners": sorted(found.goal_learners)},
         "members": {

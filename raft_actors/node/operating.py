@@ -1,13 +1,10 @@
 """What a node does for operators, and for nodes that want to join.
 
-Requests come over the nodes' own port (`wire.operating`), or from the program that the node is in. Each operation needs
-a right. Who has which is not settled yet: whoever reaches the port has all of them, as with everything else that goes
-over it (SECURITY.md); `_may` is where that will be decided.
+Requests come over the nodes' own port (`wire.operating`). Who may have what done is decided in `node.permission`.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,10 @@ import attrs
 from raft_actors.errors import ConfigurationError, NotLeader, ProtocolError, RaftError
 from raft_actors.node import member_operations
 from raft_actors.node.asking import decode, encode
+from raft_actors.node.permission import Purpose, refusal_of
 from raft_actors.node_log import NodeLog
+from raft_actors.transports.conversation import Caller
+from raft_actors.transports.greeting import Denied
 
 if TYPE_CHECKING:
     from raft_actors.node.node import Node
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-class Right(enum.Enum):
-    """What somebody must be allowed to do."""
-
-    SEE = "see"
-    JOIN = "join"
-    OPERATE = "operate"
+Do = Callable[["Node[Any]", "Supervisor", dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @attrs.frozen
@@ -39,12 +34,23 @@ class Operation:
     """Something that a node can be asked for.
 
     Attributes:
-        right: what it takes.
+        purpose: what for.
         do: does it: from the node and the request's arguments to what the reply says.
+        do_for_newcomer: the same for one that is no member.
     """
 
-    right: Right
-    do: Callable[[Node[Any], Supervisor, dict[str, Any]], Awaitable[dict[str, Any]]]
+    purpose: Purpose
+    do: Do
+    do_for_newcomer: Do = attrs.field(default=attrs.Factory(lambda self: self.do, takes_self=True))
+
+
+@attrs.frozen
+class _Request:
+    """What somebody asks for."""
+
+    name: str
+    operation: Operation
+    arguments: dict[str, Any]
 
 
 class Operations:
@@ -55,33 +61,37 @@ class Operations:
         self._inside = inside
         self._log = NodeLog(_logger, node.node_id)
 
-    async def answer(self, request: bytes, asker: str) -> bytes:
+    async def answer(self, data: bytes, caller: Caller) -> bytes:
         """Do what a request asks for; see `Endpoint.operate`."""
         try:
-            return encode({"done": await self._answer(decode(request), asker)})
+            request = self._understand(decode(data))
+            trusted = self._inside.trusts(caller)
+            refusal = refusal_of(caller, request.operation.purpose, request.arguments, trusted=trusted)
+            if refusal is None:
+                return encode({"done": await self._do(request, caller, trusted=trusted)})
         except RaftError as error:
             return encode({"error": _told(error)})
+        raise Denied(encode({"error": {"kind": "NotPermitted", "text": refusal.detail}}), refusal)
 
-    async def _answer(self, request: dict[str, Any], asker: str) -> dict[str, Any]:
+    def _understand(self, request: dict[str, Any]) -> _Request:
         cluster, name, given = request.get("cluster"), request.get("do"), request.get("with", {})
         node = self._node
         if cluster is not None and cluster != node.cluster.cluster_id:
             raise ConfigurationError(f"this is node {node.node_id!r} of cluster {node.cluster.cluster_id!r}")
         arguments: dict[str, Any] = given
         operation = OPERATIONS.get(name) if isinstance(name, str) else None
-        if operation is None:
+        if not isinstance(name, str) or operation is None:
             raise ConfigurationError(f"node {node.node_id!r} can't {str(name)[:40]!r}: is it of an older version?")
         if type(given) is not dict:
             raise ProtocolError("a request's arguments are a JSON object")
-        if not _may(asker, operation.right):
-            raise ConfigurationError(f"{asker or 'whoever asks'} may not {operation.right.value}")
-        if operation.right is not Right.SEE:
-            self._log.info("is asked by %s to %s %r", asker or "somebody", name, arguments)
-        return await operation.do(node, self._inside, arguments)
+        return _Request(name, operation, arguments)
 
-
-def _may(_asker: str, _right: Right) -> bool:
-    return True
+    async def _do(self, request: _Request, caller: Caller, *, trusted: bool) -> dict[str, Any]:
+        operation = request.operation
+        if operation.purpose in (Purpose.JOIN, Purpose.OPERATE):
+            self._log.info("is asked by %s to %s %r", caller.name, request.name, request.arguments)
+        do = operation.do if trusted else operation.do_for_newcomer
+        return await do(self._node, self._inside, request.arguments)
 
 
 def _told(error: RaftError) -> dict[str, Any]:
@@ -126,16 +136,16 @@ async def _snapshot(node: Node[Any], _inside: Supervisor, _arguments: dict[str, 
 
 
 OPERATIONS: dict[str, Operation] = {
-    "status": Operation(Right.SEE, _status),
-    "transfer": Operation(Right.OPERATE, _transfer),
-    "snapshot": Operation(Right.OPERATE, _snapshot),
-    "members": Operation(Right.SEE, member_operations.members),
-    "add": Operation(Right.OPERATE, member_operations.add),
-    "promote": Operation(Right.OPERATE, member_operations.promote),
-    "demote": Operation(Right.OPERATE, member_operations.demote),
-    "priority": Operation(Right.OPERATE, member_operations.priority),
-    "move": Operation(Right.OPERATE, member_operations.move),
-    "remove": Operation(Right.OPERATE, member_operations.remove),
-    "join": Operation(Right.JOIN, member_operations.join),
+    "status": Operation(Purpose.SEE, _status),
+    "transfer": Operation(Purpose.OPERATE, _transfer),
+    "snapshot": Operation(Purpose.OPERATE, _snapshot),
+    "members": Operation(Purpose.MEET, member_operations.members, member_operations.way_in),
+    "add": Operation(Purpose.OPERATE, member_operations.add),
+    "promote": Operation(Purpose.OPERATE, member_operations.promote),
+    "demote": Operation(Purpose.OPERATE, member_operations.demote),
+    "priority": Operation(Purpose.OPERATE, member_operations.priority),
+    "move": Operation(Purpose.OPERATE, member_operations.move),
+    "remove": Operation(Purpose.OPERATE, member_operations.remove),
+    "join": Operation(Purpose.JOIN, member_operations.join),
 }
 """Everything that a node can be asked for, by name."""

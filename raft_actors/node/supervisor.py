@@ -36,6 +36,7 @@ from raft_actors.node.joining import Join, ask_to_join, prepare
 from raft_actors.node.machines import use
 from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
+from raft_actors.node.permission import is_trusted
 from raft_actors.node.recovery import recover
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
 from raft_actors.node.scopes import Scopes
@@ -52,6 +53,7 @@ from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Operate
 
 if TYPE_CHECKING:
@@ -311,6 +313,10 @@ class Supervisor:
     def welcome(self, stranger: str, address: str) -> bool:
         """Whether to hear a node that is no peer; see `Endpoint.stranger`."""
         return self._seen.welcome(self.state, stranger, address)
+
+    def trusts(self, caller: Caller) -> bool:
+        """Whether somebody who is no peer has its rights now; see `Endpoint.trusts`."""
+        return is_trusted(caller, self.node_id, self.recovered_state().configuration.ids)
 
     def peer_lost(self, peer: str) -> None:
         """Pass on a hint; where there is no room for it, the election timeout will do."""

@@ -63,6 +63,7 @@ class SimulatedNetwork(MemoryNetwork):
     agenda: Agenda
     trace: Trace
     gates: dict[str, Gate]
+    certified: bool = True
     outlive: bool = False
     _ways: dict[tuple[str, str], _Way] = attrs.field(factory=dict[tuple[str, str], _Way], init=False)
 

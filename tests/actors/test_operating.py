@@ -10,9 +10,11 @@ import trio
 
 from raft_actors import ClusterConfig, Node, open_node
 from raft_actors.node.asking import OperationRefused, ask_cluster, decode, encode
-from raft_actors.node.operating import OPERATIONS, Operations, Right
+from raft_actors.node.operating import OPERATIONS, Operations
+from raft_actors.node.permission import Purpose
 from raft_actors.persistence import MemoryStorage
 from raft_actors.transports import MemoryNetwork
+from raft_actors.transports.conversation import Caller
 from tests.cluster.support import CommandLog
 
 
@@ -37,7 +39,7 @@ def operations(node: Node[CommandLog]) -> Operations:
 async def asked(node: Node[CommandLog], do: Any, cluster: Any = None, **arguments: Any) -> dict[str, Any]:
     """The reply to a request."""
     request = encode({"cluster": cluster, "do": do, "with": arguments})
-    return decode(await operations(node).answer(request, "10.0.0.9"))
+    return decode(await operations(node).answer(request, Caller("10.0.0.9")))
 
 
 async def test_it_says_how_it_stands(node: Node[CommandLog]) -> None:
@@ -81,14 +83,17 @@ async def test_what_it_does_not_do(node: Node[CommandLog], do: Any, cluster: Any
 
 
 async def test_arguments_that_are_none(node: Node[CommandLog]) -> None:
-    reply = decode(await operations(node).answer(encode({"do": "status", "with": [1]}), ""))
+    reply = decode(await operations(node).answer(encode({"do": "status", "with": [1]}), Caller("somebody")))
     assert reply["error"]["kind"] == "ProtocolError"
     assert (await asked(node, "transfer", to=7))["error"]["kind"] == "ProtocolError"
-    assert decode(await operations(node).answer(b"status", ""))["error"]["kind"] == "ProtocolError"
+    assert decode(await operations(node).answer(b"status", Caller("somebody")))["error"]["kind"] == "ProtocolError"
 
 
 def test_what_changes_something_takes_the_right_to() -> None:
-    assert {name for name, operation in OPERATIONS.items() if operation.right is Right.SEE} <= {"status", "members"}
+    assert {name for name, operation in OPERATIONS.items() if operation.purpose in (Purpose.SEE, Purpose.MEET)} <= {
+        "status",
+        "members",
+    }
 
 
 async def test_a_follower_names_the_leader_and_the_leader_does_it() -> None:

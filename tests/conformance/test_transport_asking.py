@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from raft_actors.errors import Unreachable
+from raft_actors.transports.conversation import Caller
 from tests.conformance.worlds import World
 from tests.transports.support import numbered
 
@@ -14,9 +15,9 @@ def where(world: World, node_id: str) -> str:
     return world.addresses[node_id] if world.network is None else node_id
 
 
-async def echo(request: bytes, asker: str) -> bytes:
+async def echo(request: bytes, caller: Caller) -> bytes:
     await trio.lowlevel.checkpoint()
-    return b"did " + request + (b" for somebody" if asker else b" for nobody")
+    return b"did " + request + (b" for somebody" if caller.name else b" for nobody")
 
 
 async def test_a_node_does_what_it_is_asked_for(world: World, nursery: trio.Nursery) -> None:
@@ -48,7 +49,7 @@ async def test_nobody_answers(world: World, nursery: trio.Nursery) -> None:
 async def test_who_asks_may_give_up(world: World, nursery: trio.Nursery) -> None:
     asked, gave_up = trio.Event(), trio.Event()
 
-    async def never(_request: bytes, _asker: str) -> bytes:
+    async def never(_request: bytes, _caller: Caller) -> bytes:
         asked.set()
         try:
             await trio.sleep_forever()

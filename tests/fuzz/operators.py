@@ -20,6 +20,7 @@ from raft_actors.raft.effects import ChangeBegun, Refuse
 from raft_actors.raft.inputs import ChangeRequested
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Leader
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.wire.operating import seal, unseal
 from tests.fuzz.target import Target
 from tests.service.support import LoneReplica
@@ -81,6 +82,7 @@ def _node() -> _Node:
         acquaintances=SimpleNamespace(known=lambda _member: ""),
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
+        trusts=lambda _caller: True,
     )
     return _Node(leader, inside)
 
@@ -99,7 +101,7 @@ def _operate(data: bytes) -> object:
         return None
     node = _node()
     operations = Operations(cast("Any", node), node.inside)
-    reply = trio.run(operations.answer, request, "somebody", clock=MockClock(autojump_threshold=0))
+    reply = trio.run(operations.answer, request, Caller("somebody"), clock=MockClock(autojump_threshold=0))
     try:
         return opened(unseal(seal(reply)))
     except OperationRefused as refused:

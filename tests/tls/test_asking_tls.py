@@ -10,6 +10,7 @@ import trio
 
 from raft_actors.errors import Unreachable
 from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tls.credentials import CertificateFiles
 from tests.tls.certificates import node_files, stranger
 from tests.transports.support import Member, free_port
@@ -27,9 +28,9 @@ def operator(tls: TlsConfig | None) -> TcpTransport:
 async def test_whoever_has_a_certificate_of_the_cluster_is_heard(tmp_path: Path, nursery: trio.Nursery) -> None:
     askers: list[str] = []
 
-    async def operate(request: bytes, asker: str) -> bytes:
+    async def operate(request: bytes, caller: Caller) -> bytes:
         await trio.lowlevel.checkpoint()
-        askers.append(asker)
+        askers.append(caller.name)
         return request
 
     with free_port() as port:
@@ -55,7 +56,7 @@ async def test_whoever_has_a_certificate_of_the_cluster_is_heard(tmp_path: Path,
 async def test_while_plain_connections_are_accepted_so_are_plain_operators(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
-    async def operate(request: bytes, _asker: str) -> bytes:
+    async def operate(request: bytes, _caller: Caller) -> bytes:
         await trio.lowlevel.checkpoint()
         return request
 

@@ -20,7 +20,6 @@ from raft_actors import (
     ProtocolError,
     RaftClient,
     TransportError,
-    Unreachable,
     open_client,
     open_node,
 )
@@ -81,10 +80,11 @@ async def test_each_certificate_has_its_rights(tmp_path: Path) -> None:
             assert await client.read(Count()) == 1
             with pytest.raises(NotPermitted, match="raft-client://test/reports may not write"):
                 await client.propose(b"b")
-        async with client_at(address, tls_of(tmp_path, authority().issue(name_of("operator-alice")))) as client:
+        async with client_at(address, tls_of(tmp_path, authority().issue(name_of("a")))) as client:
             assert await client.propose(b"b") == 2
         assert await node.read(Count()) == 2
         for leaf, why in (
+            (authority().issue(name_of("b")), r"NOT_PROVEN: .* no member, .*raft://test/b"),
             (client_leaf("billing", "other"), "OTHER_CLUSTER|another cluster|names no node"),
             (authority().issue(dns=("alice",)), "NOT_PROVEN"),
             (None, "without TLS"),
@@ -92,16 +92,18 @@ async def test_each_certificate_has_its_rights(tmp_path: Path) -> None:
         ):
             with pytest.raises((TransportError, CertificateError), match=why):
                 await TcpDialer(tls=tls_of(tmp_path, leaf)).dial(address, "test")
+        assert transport.statistics().refused_by_reason["NOT_A_MEMBER"] == 1
 
 
 async def test_only_clients_that_may_operate_do(tmp_path: Path) -> None:
     files = node_files(tmp_path, "a")
     assert files.ca is not None
     tls = TlsConfig(certificate=files.certificate, key=files.key, ca=files.ca, clients=RULES)
-    async with served(TcpTransport("127.0.0.1:0", tls=tls)) as (_, address):
+    transport = TcpTransport("127.0.0.1:0", tls=tls)
+    async with served(transport) as (_, address):
         asking = TcpTransport("127.0.0.1:0", tls=tls_of(tmp_path, client_leaf("reports")))
-        with pytest.raises(Unreachable):
-            await asking.ask(address, b'{"do":"status"}')
+        assert b"raft-client://test/reports may not operate" in await asking.ask(address, b'{"do":"status"}')
+        assert transport.statistics().refused_by_reason["NO_RIGHT"] == 1
         asking = TcpTransport("127.0.0.1:0", tls=tls_of(tmp_path, client_leaf("billing")))
         assert b'"done"' in await asking.ask(address, b'{"do":"status"}')
 

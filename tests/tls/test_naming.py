@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.transports.conversation import Right
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
+from raft_actors.transports.tls.rights import caller_of, client_rules
 
 URI = NameRule.parse(DEFAULT_RULE)
 IDS = st.text(min_size=1, max_size=20)
@@ -109,3 +111,23 @@ def test_a_rule_that_is_none_is_refused_with_examples(text: str) -> None:
 
 def test_a_rule_is_written_as_it_was_read() -> None:
     assert str(URI) == DEFAULT_RULE
+
+
+def test_a_name_that_fits_clients_by_accident_is_a_nodes() -> None:
+    """Where both are names under one domain, say: of the two patterns the one that says more of the name is meant."""
+    for nodes, clients, name, is_node in (
+        ("dns:{node}.raft.example.org", "dns:*.example.org", "n1.raft.example.org", True),
+        ("dns:{node}.raft.example.org", "dns:*.example.org", "billing.example.org", False),
+        ("cn:{node}", "cn:client-*", "client-billing", False),
+        ("cn:{node}", "cn:*", "n1", True),
+        ("cn:{node}", "cn:billing", "billing", False),
+        ("uri:raft://{cluster}/{node}", "uri:raft://orders/*", "raft://orders/n1", True),
+        ("uri:raft://{cluster}/{node}", "uri:raft://{cluster}/operator-*", "raft://orders/operator-alice", False),
+        ("uri:raft://{cluster}/{node}", "dns:*", "n1.example.org", False),
+    ):
+        kind = clients.partition(":")[0]
+        said = certificate(common_name=name) if kind == "cn" else certificate((kind.upper(), name))
+        rules = client_rules({clients: ("read",)})
+        caller = caller_of(said, "orders", rules, NameRule.parse(nodes), "")
+        assert (caller.name, caller.rights) == (name, frozenset({Right.READ}))
+        assert (caller.speaks_for is not None) == is_node, (nodes, clients, name)

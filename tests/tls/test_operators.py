@@ -12,6 +12,7 @@ import trio
 
 from raft_actors.errors import TransportError
 from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tls.credentials import CertificateFiles
 from tests.tls.certificates import Leaf, authority, name_of, node_files
 from tests.transports.support import Member, wait_until
@@ -22,9 +23,9 @@ def config(files: CertificateFiles) -> TlsConfig:
     return TlsConfig(certificate=files.certificate, key=files.key, ca=files.ca)
 
 
-async def echo(request: bytes, asker: str) -> bytes:
+async def echo(request: bytes, caller: Caller) -> bytes:
     await trio.lowlevel.checkpoint()
-    return request + asker.encode()
+    return request + caller.name.encode()
 
 
 @asynccontextmanager
@@ -45,9 +46,9 @@ def address(member: Member) -> str:
 
 async def test_an_operator_with_a_certificate_of_the_cluster_is_heard_by_name(tmp_path: Path) -> None:
     async with node(tmp_path) as member:
-        tls = config(authority().issue(name_of("operator-alice")).write(tmp_path, "alice", authority()))
+        tls = config(authority().issue("raft-operator://test/alice").write(tmp_path, "alice", authority()))
         reply = await TcpTransport("127.0.0.1:0", tls=tls).ask(address(member), b"status ")
-        assert reply.startswith(b"status raft://test/operator-alice")
+        assert reply.startswith(b"status raft-operator://test/alice")
 
 
 @pytest.mark.parametrize(

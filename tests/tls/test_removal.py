@@ -10,8 +10,11 @@ import pytest
 import trio
 
 from raft_actors import ClusterConfig, Node, NodeConfig, open_node
+from raft_actors.errors import ProtocolError
+from raft_actors.node.asking import OperationRefused, encode, opened
 from raft_actors.persistence import MemoryStorage
 from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports.tcp.dialer import TcpDialer
 from tests.tls.certificates import node_files
 from tests.tls.test_rotation import NODES, Count
 from tests.transports.support import free_port, wait_until
@@ -66,8 +69,23 @@ async def test_a_removed_member_is_parted_from_and_another_leads_where_the_leade
         leader = await cluster.nodes["a"].wait_leader()
         await wait_until(lambda: cluster.connected(leader) == {*NODES} - {leader})
         kept, gone = sorted({*NODES} - {leader})
+        posing = TcpDialer(tls=cluster.transports[gone].tls)
+        conversation = await posing.dial(addresses[leader], "test")
+        assert await conversation.receive()
+        request = encode({"do": "status"})
+        assert opened(await cluster.transports[gone].ask(addresses[leader], request))["node_id"] == leader
 
         await cluster.nodes[leader].change_members({leader, kept})
+        with trio.fail_after(1.0):
+            while await conversation.receive():
+                pass
+        await conversation.aclose()
+        with pytest.raises(ProtocolError, match=f"NOT_PROVEN: .* no member.*raft://test/{gone}"):
+            await posing.dial(addresses[leader], "test")
+        with pytest.raises(OperationRefused, match=f"raft://test/{gone}, node is no member"):
+            opened(await cluster.transports[gone].ask(addresses[leader], request))
+        assert cluster.transports[leader].statistics().refused_by_reason["NOT_A_MEMBER"] == 3
+        assert "a stranger at 127.0.0.1: closed a connection: its certificate is a node's that is no" in caplog.text
         await wait_until(lambda: cluster.connected(leader) == {kept} and gone not in cluster.connected(kept))
         staying = cluster.transports[leader]
         await wait_until(lambda: staying.statistics().refused_by_reason["UNKNOWN_NODE"] > 0)

@@ -9,14 +9,16 @@ import trio
 import trio.testing
 
 from raft_actors.errors import ProtocolError, Unreachable
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tcp.operators import Operators, ask
 from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.operating import MAGIC, MAX_REPLY_BYTES, seal, unseal
 
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
+SOMEBODY = Caller("somebody")
 
 
-async def echo(request: bytes, _asker: str) -> bytes:
+async def echo(request: bytes, _caller: Caller) -> bytes:
     await trio.lowlevel.checkpoint()
     return request
 
@@ -66,16 +68,16 @@ async def test_a_broken_connection_was_lost() -> None:
 
 
 async def test_only_so_many_are_served_at_a_time(nursery: trio.Nursery) -> None:
-    async def never(_request: bytes, _asker: str) -> bytes:
+    async def never(_request: bytes, _caller: Caller) -> bytes:
         await trio.sleep_forever()
 
     operators = Operators(never, reply_timeout_s=1.0)
     waiting = [trio.testing.memory_stream_pair() for _ in range(64)]
     for _, theirs in waiting:
-        nursery.start_soon(operators.serve, theirs, seal(b"{}"), "")
+        nursery.start_soon(operators.serve, theirs, seal(b"{}"), SOMEBODY)
     await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(ProtocolError, match="try again later"):
-        await operators.serve(trio.testing.memory_stream_pair()[1], seal(b"{}"), "")
+        await operators.serve(trio.testing.memory_stream_pair()[1], seal(b"{}"), SOMEBODY)
     for ours, _ in waiting:
         await ours.aclose()  # they give up
     await trio.testing.wait_all_tasks_blocked()
@@ -88,6 +90,6 @@ async def test_who_asks_and_does_not_read_is_given_up(
     _ours, theirs = trio.testing.lockstep_stream_pair()
     operators = Operators(echo, reply_timeout_s=5.0)
     begin = trio.current_time()
-    await operators.serve(theirs, seal(b"{}"), "")
+    await operators.serve(theirs, seal(b"{}"), SOMEBODY)
     assert trio.current_time() - begin == pytest.approx(5.0)
     assert operators.serving == 0

@@ -16,14 +16,14 @@ import trio
 from raft_actors.errors import CertificateError
 from raft_actors.node_log import NodeLog
 from raft_actors.transports.abc import Endpoint
-from raft_actors.transports.conversation import Caller, Right
+from raft_actors.transports.conversation import Caller
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.credentials import Credentials
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.tls.naming import names_in
-from raft_actors.transports.tls.rights import rights_of
+from raft_actors.transports.tls.rights import caller_of
 from raft_actors.transports.tls.stream import TlsStream
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -55,21 +55,17 @@ class Guard:
             TlsFailure: it is not.
         """
 
-    def check_operator(self, stream: trio.abc.Stream) -> str:
-        """See that whoever opened the connection may ask this node for something; returns who that is, for the log.
+    def check_outsider(self, stream: trio.abc.Stream, name: str) -> Caller:
+        """Who somebody is that is no peer, a client or an operator, and what it may do.
 
-        Raises:
-            TlsFailure: it may not.
-        """
-        return getattr(stream, "peer_host", "")
-
-    def check_client(self, stream: trio.abc.Stream, name: str) -> Caller:
-        """Who a client is that calls itself by this name, and what it may do.
+        Args:
+            stream: over which it came.
+            name: what it calls itself, or what it is called where it does not say.
 
         Raises:
             TlsFailure: it may do nothing.
         """
-        return Caller(f"{name!r} at {getattr(stream, 'peer_host', '')}")
+        return Caller(f"{name} at {getattr(stream, 'peer_host', '')}")
 
 
 @attrs.define(eq=False)
@@ -134,35 +130,14 @@ class TlsGuard(Guard):
         elif self.config.plain == "refused":
             raise TlsFailure(Trouble.PLAIN)
 
-    def check_operator(self, stream: trio.abc.Stream) -> str:
-        """See `Guard.check_operator`. Any certificate with a name of this cluster will do: an operator is no node. So
-        will a client's that has the right to operate.
-        """
+    def check_outsider(self, stream: trio.abc.Stream, name: str) -> Caller:
+        """See `Guard.check_outsider`. Its certificate says who it is, and what it may do (`TlsConfig.clients`)."""
         if isinstance(stream, TlsStream):
-            if Right.OPERATE not in self._caller(stream).rights:
-                raise TlsFailure(Trouble.NO_RIGHT, Right.OPERATE.value)
-            return _named(stream)
+            cluster, config = self.endpoint.cluster_id, self.config
+            return caller_of(stream.certificate, cluster, config.clients, config.names, _named(stream))
         if self.config.plain == "refused":
             raise TlsFailure(Trouble.PLAIN)
-        return Guard.check_operator(self, stream)
-
-    def check_client(self, stream: trio.abc.Stream, name: str) -> Caller:
-        """See `Guard.check_client`. Its certificate says what it may do (`TlsConfig.clients`); one of a node, or of an
-        operator, may do all.
-        """
-        if isinstance(stream, TlsStream):
-            return self._caller(stream)
-        if self.config.plain == "refused":
-            raise TlsFailure(Trouble.PLAIN)
-        return Guard.check_client(self, stream, name)
-
-    def _caller(self, stream: TlsStream) -> Caller:
-        cluster = self.endpoint.cluster_id
-        found = rights_of(stream.certificate, cluster, self.config.clients)
-        if found is not None:
-            return Caller(found[0], found[1])
-        self.config.names.check_cluster(stream.certificate, cluster)
-        return Caller(_named(stream))
+        return Guard.check_outsider(self, stream, name)
 
 
 def _named(stream: TlsStream) -> str:

@@ -13,7 +13,8 @@ import attrs
 import trio
 
 from raft_actors.errors import ProtocolError, Unreachable
-from raft_actors.transports.greeting import Operate
+from raft_actors.transports.conversation import Caller
+from raft_actors.transports.greeting import Denied, Operate
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.credentials import Credentials
@@ -39,26 +40,32 @@ class Operators:
     reply_timeout_s: float
     serving: int = attrs.field(default=0, init=False)
 
-    async def serve(self, stream: trio.abc.Stream, payload: bytes, asker: str) -> None:
-        """Do what a connection that began with this payload asks for, and reply. The caller closes the connection.
+    async def serve(self, stream: trio.abc.Stream, payload: bytes, caller: Caller) -> None:
+        """Do what a connection that began with this payload asks for, and reply. Who calls this closes the connection.
 
         Raises:
             ProtocolError: it is of another version, or there are too many already.
+            Denied: it may not have that done, and has been told so.
         """
-        request = unseal(payload)
+        request, denied = unseal(payload), None
         if self.serving >= _MOST_AT_A_TIME:
             raise ProtocolError(f"{self.serving} operators are served already: try again later")
         self.serving += 1
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, stream, nursery.cancel_scope)
-                reply = await self.operate(request, asker)
+                try:
+                    reply = await self.operate(request, caller)
+                except Denied as error:
+                    denied, reply = error, error.reply
                 nursery.cancel_scope.deadline = trio.current_time() + self.reply_timeout_s
                 with contextlib.suppress(trio.BrokenResourceError):  # who asked is gone: nobody is left to be told
                     await stream.send_all(frame(seal(reply)))
                 nursery.cancel_scope.cancel()
         finally:
             self.serving -= 1
+        if denied is not None:
+            raise denied
 
 
 async def _watch(stream: trio.abc.Stream, waiting: trio.CancelScope) -> None:

@@ -21,8 +21,9 @@ import trio
 from raft_actors.errors import ProtocolError
 from raft_actors.node_log import NodeLog
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
+from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import Caller
-from raft_actors.transports.greeting import Greeting
+from raft_actors.transports.greeting import Denied, Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
 from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard
@@ -58,6 +59,7 @@ class Receiver:
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
         operators: answers who is no peer, and asks for something.
         clients: serves those who are no members.
+        callers: whose connections are open: clients and operators.
     """
 
     endpoint: Endpoint
@@ -70,12 +72,16 @@ class Receiver:
     lost: Callable[[str], None] = _nobody_minds
     operators: Operators | None = None
     clients: Clients | None = None
+    callers: OpenCallers = attrs.field(init=False)
     _log: NodeLog = attrs.field(
         init=False, default=attrs.Factory(lambda self: NodeLog(logger, self.endpoint.node_id), takes_self=True)
     )
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.callers = OpenCallers(self.endpoint.trusts)
 
     def is_connected(self, peer: str) -> bool:
         """Whether the peer has a connection to this node, handshake over."""
@@ -98,14 +104,19 @@ class Receiver:
                 if isinstance(first, bytes):
                     await self._serve_operator(stream, first)
                 elif isinstance(first, Caller) and self.clients is not None:
-                    await self.clients.serve(stream, self.endpoint, first)
+                    with self.callers.serving(first) as serving:
+                        await self.clients.serve(stream, self.endpoint, first)
+                    self._tell_if_ended(serving, stream, first)
                 elif isinstance(first, Greeting):
                     sender = first.sender
                     await self._receive(stream, first, connection)
                     self._told.pop(_name(stream, sender), None)
             except TlsFailure as failure:
-                self._count_unproven(failure)
+                self._count_refused(failure.trouble.name)
                 self._tell(_name(stream, None), f"refused a connection: {failure}")
+            except Denied as denied:
+                self._count_refused(denied.refusal.reason)
+                self._tell(_name(stream, None), f"refused an operator: {denied}")
             except ProtocolError as error:
                 self.totals.protocol_errors += 1
                 await self._refuse_message(stream, sender, error)
@@ -140,13 +151,16 @@ class Receiver:
 
     async def _meet_client(self, hello: Hello, stream: trio.abc.Stream, clients: Clients) -> Caller | None:
         """Answer a client's hello; return who it is, or None where it was refused."""
-        caller = Caller(f"{hello.client!r} at {_host(stream)}")
+        caller: Caller | None = None
         try:
-            caller = self.guard.check_client(stream, hello.client)
+            caller = self.guard.check_outsider(stream, repr(hello.client))
+            if not self.endpoint.trusts(caller):
+                raise TlsFailure(Trouble.NOT_A_MEMBER, caller.name)
             answer = clients.judge(hello, self.endpoint, self.protocol)
         except TlsFailure as failure:
+            self.totals.refused_by_reason[failure.trouble.name] += 1
             answer = Answer(Verdict.NOT_PROVEN, self.protocol, str(failure))
-        await self._answer(stream, hello, answer, f"client {caller.name}")
+        await self._answer(stream, hello, answer, f"client {hello.client!r} at {_host(stream)}")
         return caller if answer.verdict is Verdict.ACCEPTED else None
 
     async def _answer(self, stream: trio.abc.Stream, hello: Hello, answer: Answer, who: str) -> None:
@@ -170,9 +184,16 @@ class Receiver:
             answer = judge(hello, self.endpoint, self.protocol)  # it is a peer now
         return answer
 
-    def _count_unproven(self, failure: TlsFailure) -> None:
+    def _count_refused(self, reason: str) -> None:
         self.totals.refused_handshakes += 1
-        self.totals.refused_by_reason[failure.trouble.name] += 1
+        self.totals.refused_by_reason[reason] += 1
+
+    def _tell_if_ended(self, serving: trio.CancelScope, stream: trio.abc.Stream, caller: Caller) -> None:
+        """Count, and tell, where the connection of a client or an operator was ended: its node was removed."""
+        if serving.cancelled_caught:
+            self.totals.refused_by_reason[Trouble.NOT_A_MEMBER.name] += 1
+            failure = TlsFailure(Trouble.NOT_A_MEMBER, caller.name)
+            self._tell(_name(stream, None), f"closed a connection: {failure}")
 
     async def _refuse_message(self, stream: trio.abc.Stream, sender: str | None, error: ProtocolError) -> None:
         """Say why the connection is closed: to the log, and to a peer, which would else send the same again."""
@@ -215,7 +236,10 @@ class Receiver:
     async def _serve_operator(self, stream: trio.abc.Stream, request: bytes) -> None:
         if self.operators is None:
             raise ProtocolError("this node does nothing for operators")
-        await self.operators.serve(stream, request, self.guard.check_operator(stream))
+        caller = self.guard.check_outsider(stream, "an operator")
+        with self.callers.serving(caller, grace_s=REPLY_GRACE_S, newcomers=True) as serving:
+            await self.operators.serve(stream, request, caller)
+        self._tell_if_ended(serving, stream, caller)
 
     async def _receive(self, stream: trio.abc.Stream, greeting: Greeting, connection: trio.CancelScope) -> None:
         """Deliver what the peer sends until it goes or a newer connection of its takes over."""

@@ -306,6 +306,7 @@ class TcpTransport(Transport):
             if peer not in self._senders:
                 counted.setdefault(peer, PeerStatistics())
                 dial(peer)
+        receiver.callers.review()
 
     def _is_at(self, peer: str, address: str | None) -> bool:
         """Whether a peer is connected at this address already."""

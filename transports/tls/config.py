@@ -57,10 +57,12 @@ class TlsConfig:
         names: how a certificate names its node, the same on every node: by default as the URI `raft://CLUSTER/NODE`
             among its subject alternative names. `dns:{node}.raft.example.org` goes by a DNS name, `cn:{node}` by the
             subject's common name; `{cluster}` stands for the cluster's id.
-        clients: which certificates are clients' (`RaftClient`), which are no nodes, and what each may do: name →
-            rights, of "read", "write" and "operate". A name is written as in `names`, whole, or with one `*` for any
-            text; the first that fits counts. By default whose URI is `raft-client://CLUSTER/ANYTHING` may read and
-            write. A certificate that fits none, and is a node's or an operator's, may do all.
+        clients: which certificates are clients' (`RaftClient`) and operators', which are no nodes, and what each may
+            do: name → rights, of "read", "write" and "operate". A name is written as in `names`, whole, or with one `*`
+            for any text; the first that fits counts. By default whose URI is `raft-client://CLUSTER/ANYTHING` may read
+            and write, and `raft-operator://CLUSTER/ANYTHING` all three. A certificate that fits none, and is a node's,
+            may do all while that node is a member. Where a name with `*` fits that of a node, too, and says no more of
+            it than `names` does, it is a node's, and has the rights given here as long.
         plain: whether connections without TLS are accepted, or even made.
         check_interval_s: how often the files are looked at; new ones are taken when they have not changed for so long.
         warn_before_expiry_s: how long before the certificate's end the node tells of it: as an event, in the log, once

@@ -25,6 +25,7 @@ class Trouble(enum.Enum):
     OTHER_CLUSTER = "its certificate is of another cluster"
     NO_NAME = "its certificate names no node in the way that this side goes by"
     NO_RIGHT = "its certificate is a client's, which may not do this"
+    NOT_A_MEMBER = "its certificate is a node's that is no member, as far as this node knows"
     REFUSED_HERE = "it refused this side's certificate"
     NO_COMMON_VERSION = "it does not speak TLS 1.3 as this side does"
     PLAIN = "its connection is without TLS, which this side does not accept"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -72,15 +72,20 @@ class NameRule:
         """
         if not certificate:
             raise TlsFailure(Trouble.NO_CERTIFICATE)
+        if self.speaks_for(certificate, cluster, node):
+            return
         wanted = self._folded(self.name_of(cluster, node))
         names = list(names_in(certificate, self.kind))
-        if any(self._folded(name) == wanted for name in names):
-            return
         shown = ", ".join(map(repr, names[:_MOST_SHOWN])) + (", …" if len(names) > _MOST_SHOWN else "")
         if not names:
             raise TlsFailure(Trouble.NO_NAME, f"none of the kind {self.kind!r}, and {wanted!r} was expected")
-        trouble = Trouble.OTHER_NODE if self._of_cluster(names, cluster) else Trouble.OTHER_CLUSTER
+        trouble = Trouble.OTHER_NODE if self.fits(names, cluster) else Trouble.OTHER_CLUSTER
         raise TlsFailure(trouble, f"it is for {shown}, and {wanted!r} was expected")
+
+    def speaks_for(self, certificate: Mapping[str, Any], cluster: str, node: str) -> bool:
+        """Whether a certificate is this node's."""
+        wanted = self._folded(self.name_of(cluster, node))
+        return any(self._folded(name) == wanted for name in names_in(certificate, self.kind))
 
     def check_cluster(self, certificate: Mapping[str, Any], cluster: str) -> None:
         """See that a certificate has a name of this cluster, be it a node's or not, as far as the pattern tells.
@@ -93,11 +98,15 @@ class NameRule:
         names = list(names_in(certificate, self.kind))
         if not names:
             raise TlsFailure(Trouble.NO_NAME, f"none of the kind {self.kind!r}")
-        if not self._of_cluster(names, cluster):
+        if not self.fits(names, cluster):
             raise TlsFailure(Trouble.OTHER_CLUSTER, f"none of them is one of cluster {cluster!r} by the rule {self}")
 
-    def _of_cluster(self, names: list[str], cluster: str) -> bool:
-        """Whether one of the names could be another node's of this cluster, as far as the pattern tells."""
+    def exactness(self, cluster: str) -> int:
+        """How much of a name the pattern lays down, in characters: of two that fit one, the more exact is meant."""
+        return len(self.name_of(cluster, ""))
+
+    def fits(self, names: Iterable[str], cluster: str) -> bool:
+        """Whether one of these names could be a node's of this cluster, as far as the pattern tells."""
         before, _, after = self.pattern.partition("{node}")
         if self.kind == "uri":
             cluster = quote(cluster, safe="")
