@@ -75,13 +75,17 @@ connectivity: .venv/.installed-test  ## Which links a cluster needs, as a table 
 links: .venv/.installed-test  ## Break links between real processes, and make a table in docs/ of what it costs (LINKS_ARGS=...)
 	$(BIN)/python -m tests.links $(LINKS_ARGS)
 
-.PHONY: audit fuzz
+.PHONY: audit fuzz fuzz-soak
 ADVISORIES ?= all.zip
 FUZZ_ARGS ?=
 
 # Another seed each time, which it tells. FUZZ_ARGS='--targets resp --inputs 10000000', say.
 fuzz: .venv/.installed-test  ## Feed every parser of bytes from elsewhere with bytes nearly in order (FUZZ_ARGS=...)
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+# Goes on where it stopped. FUZZ_ARGS='--seconds 240 --jobs 2', say.
+fuzz-soak: .venv/.installed-test  ## The same on all cores until each parser has had 10,000,000 (kept in build/fuzz.json)
+	$(BIN)/python -m tests.fuzz --soak build/fuzz.json --jobs $(JOBS) $(FUZZ_ARGS)
 
 # No network is needed: ADVISORIES is OSV's export for PyPI, a zip of JSON documents.
 audit: .venv/.installed-dev  ## Look for known vulnerabilities of pinned packages in ADVISORIES=all.zip

@@ -5,18 +5,24 @@ from __future__ import annotations
 import random
 import traceback
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import attrs
+import trio
+from trio.testing import MockClock
 
 from tests.fuzz.mutating import mutated
 from tests.fuzz.target import Target
+
+T = TypeVar("T")
 
 CORPUS = Path(__file__).parent / "corpus"
 """For each target a file of inputs that were findings once, or get far: a line in hexadecimal for each."""
 
 _MEMORY_EVERY = 500
+_MOST_FINDINGS = 5
 
 
 @attrs.frozen
@@ -25,6 +31,10 @@ class Finding:
 
     data: bytes
     what: str
+
+
+Heard = Callable[[bytes, Exception | None], None]
+"""Told of each input that a target took as it promised, and of the error that it raised, if it did."""
 
 
 def corpus(name: str) -> list[bytes]:
@@ -36,28 +46,54 @@ def corpus(name: str) -> list[bytes]:
     return [bytes.fromhex(line) for line in lines if line]
 
 
-def try_one(target: Target, data: bytes) -> Finding | None:
-    """Feed a target once."""
+async def _feed(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
     try:
-        target.feed(data)
-    except target.promised:
+        result = target.feed(data)
+        if target.waits:
+            await cast("Coroutine[Any, Any, object]", result)
+    except target.promised as error:
+        if heard is not None:
+            heard(data, error)
         return None
     except Exception:  # noqa: BLE001 - that is what is looked for
         return Finding(data, traceback.format_exc(limit=-3))
+    if heard is not None:
+        heard(data, None)
     return None
 
 
-def try_memory(target: Target, data: bytes) -> Finding | None:
-    """Feed a target once, and see what it takes of memory."""
+async def _feed_watching_memory(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
     tracemalloc.start()
     try:
-        found = try_one(target, data)
+        found = await _feed(target, data, heard)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     if found is None and peak > target.free_bytes + target.memory_factor * len(data):
         return Finding(data, f"{peak:,} bytes of memory for {len(data):,} bytes of input")
     return found
+
+
+def run_for(target: Target, coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run what feeds a target: where that waits, in a Trio run, whose clock jumps."""
+    if target.waits:
+        return trio.run(coroutine, clock=MockClock(autojump_threshold=0))
+    try:
+        coroutine().send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    raise AssertionError("a target waits that says that it does not")
+
+
+def try_one(target: Target, data: bytes) -> Finding | None:
+    """Feed a target once."""
+    return run_for(target, lambda: _feed(target, data, None))
+
+
+def try_memory(target: Target, data: bytes) -> Finding | None:
+    """Feed a target once, and see what it takes of memory."""
+    return run_for(target, lambda: _feed_watching_memory(target, data, None))
 
 
 def inputs(target: Target, kept: Sequence[bytes], rng: random.Random) -> Iterator[bytes]:
@@ -68,16 +104,27 @@ def inputs(target: Target, kept: Sequence[bytes], rng: random.Random) -> Iterato
         yield mutated(rng, seeds, target.most_bytes)
 
 
-def fuzz(target: Target, kept: Sequence[bytes], seed: int, count: int) -> tuple[int, list[Finding]]:
-    """Feed a target so many inputs; return how many, and what was found: at most a few."""
-    rng = random.Random(seed)
-    findings: list[Finding] = []
-    done = 0
-    for done, data in enumerate(inputs(target, kept, rng), 1):
-        attempt = try_memory if done % _MEMORY_EVERY == 0 else try_one
-        found = attempt(target, data)
-        if found is not None:
-            findings.append(found)
-        if done == count or len(findings) == 5:
-            break
-    return done, findings
+def fuzz(
+    target: Target,
+    kept: Sequence[bytes],
+    seed: int,
+    count: int,
+    *,
+    heard: Heard | None = None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> tuple[int, list[Finding]]:
+    """Feed a target so many inputs, or until it is over; return how many, and what was found: at most a few."""
+
+    async def feed_all() -> tuple[int, list[Finding]]:
+        findings: list[Finding] = []
+        done = 0
+        for done, data in enumerate(inputs(target, kept, random.Random(seed)), 1):
+            feed = _feed_watching_memory if done % _MEMORY_EVERY == 0 else _feed
+            found = await feed(target, data, heard)
+            if found is not None:
+                findings.append(found)
+            if done == count or len(findings) == _MOST_FINDINGS or (done % 64 == 0 and is_over()):
+                break
+        return done, findings
+
+    return run_for(target, feed_all)

@@ -9,7 +9,6 @@ from typing import Any, cast
 import attrs
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
 import trio
-from trio.testing import MockClock
 
 from raft_actors.errors import ProtocolError, RaftError
 from raft_actors.node.asking import OperationRefused, decode, encode, opened
@@ -21,6 +20,7 @@ from raft_actors.raft.inputs import ChangeRequested
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Leader
 from raft_actors.transports.conversation import Caller
+from raft_actors.transports.greeting import Denied
 from raft_actors.transports.wire.operating import seal, unseal
 from tests.fuzz.target import Target
 from tests.service.support import LoneReplica
@@ -71,7 +71,7 @@ class _Node:
         return SnapshotMetadata(3, 2)
 
 
-def _node() -> _Node:
+def _node(*, is_trusted: bool) -> _Node:
     leader = make_leader(voters=1)
     inside = SimpleNamespace(
         node_id="n1",
@@ -82,15 +82,16 @@ def _node() -> _Node:
         acquaintances=SimpleNamespace(known=lambda _member: ""),
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
-        trusts=lambda _caller: True,
+        trusts=lambda _caller: is_trusted,
     )
     return _Node(leader, inside)
 
 
-def _operate(data: bytes) -> object:
+async def _operate(data: bytes) -> object:
     """Whatever is asked is answered, in a way that whoever asked understands.
 
-    Changes at random hardly ever leave JSON as JSON, so it is made from msgpack: of what is left of that.
+    Changes at random hardly ever leave JSON as JSON, so it is made from msgpack: of what is left of that. Who asks is a
+    member, or, where the bytes are odd in number, none.
     """
     request = unseal(data)
     if request[:1] not in b"{[":
@@ -99,9 +100,11 @@ def _operate(data: bytes) -> object:
         decode(request)
     except ProtocolError:
         return None
-    node = _node()
-    operations = Operations(cast("Any", node), node.inside)
-    reply = trio.run(operations.answer, request, Caller("somebody"), clock=MockClock(autojump_threshold=0))
+    node = _node(is_trusted=len(data) % 2 == 0)
+    try:
+        reply = await Operations(cast("Any", node), node.inside).answer(request, _N2)
+    except Denied as denied:
+        reply = denied.reply
     try:
         return opened(unseal(seal(reply)))
     except OperationRefused as refused:
@@ -125,7 +128,8 @@ def _all_errors(cls: type[BaseException]) -> set[type[BaseException]]:
     return {cls}.union(*map(_all_errors, cls.__subclasses__()))
 
 
-_ERRORS = {error.__name__ for error in _all_errors(RaftError)}
+_ERRORS = {error.__name__ for error in _all_errors(RaftError)} | {"NotPermitted"}
+_N2 = Caller("n2", speaks_for="n2".__eq__)
 
 
 _ARGUMENTS = {
@@ -153,5 +157,7 @@ def _requests() -> tuple[bytes, ...]:
 
 
 TARGETS: dict[str, Target] = {
-    "operation": Target(_operate, (ProtocolError,), _requests(), free_bytes=1_500_000, inputs_in_test=500),
+    "operation": Target(
+        _operate, (ProtocolError,), _requests(), free_bytes=1_500_000, inputs_in_test=2_000, waits=True
+    ),
 }

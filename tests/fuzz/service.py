@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import attrs
 import trio
-from trio.testing import MockClock
 from typing_extensions import override
 
 from raft_actors.errors import NotLeader
@@ -198,7 +197,7 @@ _CONFIG = ServiceConfig(addresses=ADDRESSES, patience_s=0.05, max_command_bytes=
 _STRANGER, _MOVED, _LED_ELSEWHERE, _NO_LEADER = 1, 2, 4, 8
 
 
-def _serve(data: bytes) -> object:
+async def _serve(data: bytes) -> object:
     """As many replies as requests, each a whole one. The first byte says who the client is, and who leads."""
     circumstances = data[0] if data else 0
     parser = RequestParser(_SMALL)
@@ -208,7 +207,7 @@ def _serve(data: bytes) -> object:
         if circumstances & _LED_ELSEWHERE:
             replica.leader = None if circumstances & _NO_LEADER else "n2"
             replica.error = NotLeader(replica.leader) if circumstances & _NO_LEADER else None
-        wire, count = trio.run(_answer, replica, requests, circumstances, clock=MockClock(autojump_threshold=0))
+        wire, count = await _answer(replica, requests, circumstances)
         _check_replies(wire, count)
         return _copied(replica.machine)
 
@@ -288,7 +287,9 @@ def _requests() -> Iterator[bytes]:
 _PACKER_BYTES = 1_200_000  # the buffer of what makes a snapshot
 
 TARGETS: dict[str, Target] = {
-    "redis": Target(_serve, (), tuple(_requests()), memory_factor=200, free_bytes=_PACKER_BYTES, inputs_in_test=1_500),
+    "redis": Target(
+        _serve, (), tuple(_requests()), memory_factor=200, free_bytes=_PACKER_BYTES, inputs_in_test=2_000, waits=True
+    ),
     "apply": Target(_apply, (ValueError,), _COMMANDS, free_bytes=_PACKER_BYTES),
     "key-values": Target(_restore, (ValueError,), _snapshots(), free_bytes=_PACKER_BYTES),
 }

@@ -25,6 +25,8 @@ class Target:
         memory_factor: how many bytes of memory one byte of input may take.
         free_bytes: what it may take besides, whatever the input.
         inputs_in_test: how many it is fed in `make test`: about a second of them.
+        waits: whether what `feed` returns is to be awaited, in a Trio run: the same for many inputs, because to start
+            one takes longer than most of them.
     """
 
     feed: Feed
@@ -34,3 +36,4 @@ class Target:
     memory_factor: int = 100
     free_bytes: int = 300_000
     inputs_in_test: int = 3_000
+    waits: bool = False

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
-from raft_actors.errors import ProtocolError
-from tests.fuzz.fuzzing import CORPUS, corpus, fuzz, try_memory, try_one
+from raft_actors.errors import ConfigurationError, ProtocolError
+from raft_actors.transports.sockets.addresses import Address
+from tests.fuzz.fuzzing import CORPUS, Finding, corpus, fuzz, try_memory, try_one
+from tests.fuzz.novelty import Novelty
+from tests.fuzz.soak import Soak, play
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
@@ -24,8 +30,15 @@ def test_what_is_kept_takes_no_more_memory_than_it_may(name: str) -> None:
 
 def test_seeds_are_in_order() -> None:
     for name, target in TARGETS.items():
+        errors: list[Exception | None] = []
         if name != "handshake":  # of which a seed is only the beginning
-            target.feed(target.seeds[0])
+            heard = partial(_note, errors)
+            assert fuzz(target, [], seed=1, count=1, heard=heard) == (1, [])
+            assert errors == [None], name
+
+
+def _note(errors: list[Exception | None], _data: bytes, error: Exception | None) -> None:
+    errors.append(error)
 
 
 def test_every_file_of_the_corpus_is_a_targets() -> None:
@@ -51,3 +64,39 @@ def test_what_breaks_a_promise_is_found() -> None:
     done, findings = fuzz(target, [], seed=1, count=3000)
     assert findings
     assert done < 3000
+
+
+def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Each sitting adds to what the file says; findings stay until they are mended, and are gone on from then."""
+    path = tmp_path / "of" / "fuzz.json"
+    soak = Soak.open(path, 7)
+    soak.targets["address"].findings.append(Finding(b"h:1", "once"))
+    soak.targets["hello"].take(play("hello", 1, 3000, []))
+    soak.save()
+    again = Soak.open(path, None)
+    assert again == soak
+    assert again.next_target(["hello", "address"], 3000, set()) == "address"
+    assert again.next_target(["hello", "address"], 3000, {"address"}) is None
+    again.try_findings()
+    assert (again.targets["address"].findings, again.targets["address"].corpus) == ([], [b"h:1"])
+    hello = again.targets["hello"]
+    assert (hello.inputs, hello.rounds) == (3000, 1)
+    assert hello.corpus  # inputs that are refused elsewhere than the seeds
+    assert "3,000   30.0%" in again.table(10_000)
+    path.write_text("{}")
+    with pytest.raises(ConfigurationError, match="no search"):
+        Soak.open(path, None)
+
+
+def test_what_leads_somewhere_new_is_kept() -> None:
+    """Lines that were run count, and not only where an error was raised."""
+
+    def feed(data: bytes) -> object:
+        return Address.parse("h:1" if data[:1] == b"h" else "[::1]:2")
+
+    novelty = Novelty(Target(feed, (), (b"h",)))
+    novelty.learn([b"h"])
+    for data in [b"h", b"hh", b"x"] * 500:
+        novelty.heard(data, None)
+    assert novelty.taken()[-1] == b"x"
+    assert novelty.taken() == []

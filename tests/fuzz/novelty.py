@@ -1,0 +1,99 @@
+"""Which inputs lead a target where none has led it before: they are what a long search goes on from.
+
+Where an error was raised is known for every input, and costs next to nothing. Which lines were run is looked at for a
+few of them, because that takes ten times as long as to run them.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+import attrs
+
+from tests.fuzz.fuzzing import try_one
+from tests.fuzz.target import Target
+
+_LINES_OF_ONE_IN = 128
+_MOST_KEPT = 400
+_INNERMOST = 4
+_OURS = "raft_actors"
+
+Place = tuple[Any, ...]
+
+
+@attrs.define(eq=False)
+class Novelty:
+    """Where one target has been led.
+
+    Attributes:
+        kept: inputs that led somewhere new, since this was made.
+    """
+
+    target: Target
+    kept: list[bytes] = attrs.field(factory=list[bytes])
+    _lines: set[Place] = attrs.field(factory=set[Place])
+    _raised: set[Place] = attrs.field(factory=set[Place])
+    _samples: list[bytes] = attrs.field(factory=list[bytes])
+    _rng: random.Random = attrs.field(factory=lambda: random.Random(1))
+
+    def learn(self, known: list[bytes]) -> None:
+        """Know where these inputs lead, all of which are kept already."""
+        for data in known:
+            self._look(data)
+        self.kept.clear()
+
+    def heard(self, data: bytes, error: Exception | None) -> None:
+        """See whether what a target made of an input is new; see `fuzzing.Heard`."""
+        place = _raised_at(error)
+        if place not in self._raised:
+            self._raised.add(place)
+            self.kept.append(data)
+        elif self._rng.randrange(_LINES_OF_ONE_IN) == 0:
+            self._samples.append(data)
+
+    def taken(self) -> list[bytes]:
+        """The inputs that led somewhere new, since this was called last."""
+        for data in self._samples:
+            self._look(data)
+        self._samples.clear()
+        kept, self.kept = self.kept[:_MOST_KEPT], []
+        return kept
+
+    def _look(self, data: bytes) -> None:
+        """Feed the target this once more, and see which lines that runs."""
+        places, known = self._lines, dict[CodeType, bool]()
+        before = len(places)
+
+        def enter(frame: FrameType, _event: str, _argument: object) -> Any:
+            code = frame.f_code
+            ours = known.get(code)
+            if ours is None:
+                ours = known[code] = _OURS in code.co_filename and "site-packages" not in code.co_filename
+            return line if ours else None
+
+        def line(frame: FrameType, event: str, _argument: object) -> Any:
+            if event == "line":
+                places.add((frame.f_code.co_filename, frame.f_lineno))
+            return line
+
+        outer = sys.gettrace()
+        sys.settrace(enter)
+        try:
+            try_one(self.target, data)
+        finally:
+            sys.settrace(outer)
+        if len(places) > before:
+            self.kept.append(data)
+
+
+def _raised_at(error: Exception | None) -> Place:
+    """Where an error comes from: its class, and the innermost lines that it went through."""
+    place: list[Any] = [type(error)]
+    step = None if error is None else error.__traceback__
+    while step is not None:
+        place.append(step.tb_lineno)
+        step = step.tb_next
+    return (place[0], *place[1:][-_INNERMOST:])
