@@ -6,6 +6,7 @@ from benchmarks.questions import (
     commit,
     cpu,
     failover,
+    flood,
     growth,
     hops,
     idle,
@@ -23,6 +24,6 @@ from benchmarks.questions import (
 
 _MODULES = (
     *(commit, batch, sessions, reads, overload, laggard, failover, transfer, joining, replace),
-    *(restart, idle, cpu, hops, catchup, growth, redis, tls),
+    *(restart, idle, cpu, hops, catchup, growth, redis, tls, flood),
 )
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}

@@ -78,6 +78,7 @@ class Worker:
         commands: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "start": self.start,
             "status": self.status,
+            "refused": self.refused,
             "load": self.load,
             "fill": self.fill,
             "first_commit": self.first_commit,
@@ -219,6 +220,10 @@ class Worker:
             "stored_bytes": folder_bytes(self.folder),
             "commands": self._machine.count if isinstance(self._machine, Count) else 0,
         }
+
+    async def refused(self, _: Request) -> Reply:
+        """How many connections were refused, by cause."""
+        return {"by_reason": dict(self.node.statistics().transport.refused_by_reason)}
 
     async def load(self, request: Request) -> Reply:
         """Have proposers propose and wait, over and over."""
