@@ -41,9 +41,10 @@ class Engine:
         durability: what is on disk when a commit is acknowledged.
         settings: what differs from the engine's defaults, in words.
         module: the Python worker, or
-        program: the Go worker.
+        program: the Go worker; None, too: no worker, a question runs the first of `programs` itself.
         options: handed to the worker.
         modes: ways to propose that it has.
+        only: names of the questions that it can answer; none: all.
         storages: "disk", "memory".
         distributions, packages, programs: needed from PyPI, from Debian, and on the path.
         colour: in plots.
@@ -57,6 +58,7 @@ class Engine:
     program: str | None = None
     options: Mapping[str, Any] = attrs.field(factory=_no_options)
     modes: tuple[str, ...] = ("await",)
+    only: tuple[str, ...] = ()
     storages: tuple[str, ...] = ("disk", "memory")
     distributions: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ class Engine:
         self._check_installed()
         if self.module is not None:
             return [sys.executable, "-m", self.module]
-        return [str(_build(self.program or ""))]
+        return [*self.programs[:1]] if self.program is None else [str(_build(self.program))]
 
     def version(self) -> str:
         """Versions of what is measured."""
@@ -83,6 +85,9 @@ class Engine:
         """What is on disk when a commit is acknowledged, with this storage."""
         return self.durability if storage == "disk" else "memory only: nothing outlives the process"
 
+    def _debian(self) -> list[str]:
+        return [*(["golang-go"] if "go" in self.programs else []), *self.packages]
+
     def _check_installed(self) -> None:
         for name in self.distributions:
             if importlib.util.find_spec(name.replace("-", "_")) is None:
@@ -90,9 +95,7 @@ class Engine:
         missing = [f"the command {name}" for name in self.programs if shutil.which(name) is None]
         missing = missing or [name for name in self.packages if not _package_version(name)]
         if missing:
-            raise EngineMissing(
-                f"{', '.join(missing)} not found: on Debian, apt install golang-go {' '.join(self.packages)}"
-            )
+            raise EngineMissing(f"{', '.join(missing)} not found: on Debian, apt install {' '.join(self._debian())}")
 
 
 @functools.cache
@@ -147,6 +150,19 @@ OURS = Engine(
     colour="#c1121f",
 )
 
+#: No Raft, and one node: what the service is measured beside.
+REDIS_SERVER = Engine(
+    name="redis-server",
+    label="redis-server",
+    durability="one node; its append-only file, synced before each acknowledgement",
+    settings="appendonly yes, appendfsync always",
+    only=("redis",),
+    storages=("disk",),
+    packages=("redis-server",),
+    programs=("redis-server",),
+    colour="#0077b6",
+)
+
 ENGINES = {
     engine.name: engine
     for engine in (
@@ -184,5 +200,6 @@ ENGINES = {
             "#588157",
             {"appendEntriesPeriod": 0.01, "autoTickPeriod": 0.01},
         ),
+        REDIS_SERVER,
     )
 }

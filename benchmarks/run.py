@@ -39,6 +39,9 @@ def find_engines(names: Sequence[str]) -> tuple[list[Engine], dict[str, str]]:
 async def answer(question: Question, settings: Settings, engine_names: Sequence[str], console: Console) -> Report:
     """Measure, show and write; a case that fails is reported, and the others go on."""
     engines, skipped = find_engines(engine_names)
+    for engine in [one for one in engines if one.only and question.name not in one.only]:
+        engines.remove(engine)
+        skipped[engine.label] = f"it is there for {', '.join(engine.only)} alone"
     on = machine.describe(settings.folder)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     _warn(on, settings.folder, console)

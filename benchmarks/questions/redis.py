@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,9 +16,9 @@ import trio
 
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, WorkerFailed, free_ports, tail
-from benchmarks.engines import HERE, Engine
+from benchmarks.engines import HERE, OURS, REDIS_SERVER, Engine
 from benchmarks.plots import Drawing, bars
-from benchmarks.questions.base import Column, Question, decimals, only_ours, product, thousands
+from benchmarks.questions.base import Column, Question, decimals, product, thousands
 from benchmarks.results import Report, Row
 
 _NODES = 3
@@ -35,7 +35,7 @@ def _plan(settings: Settings, engines: Sequence[Engine]) -> list[Case]:
         for clients in settings.numbers("clients")
         for pipelined in settings.numbers("pipelined")
     ]
-    return product(only_ours(engines), sets)
+    return product([engine for engine in engines if engine in (OURS, REDIS_SERVER)], sets)
 
 
 async def _measure(settings: Settings, case: Case) -> Sample:
@@ -43,7 +43,8 @@ async def _measure(settings: Settings, case: Case) -> Sample:
     if program is None:
         raise WorkerFailed("redis-benchmark is not installed: on Debian, apt install redis-tools")
     requests = settings.numbers("requests")[0] * min(10, case.number("pipelined"))
-    async with _open_service(settings.folder) as port:
+    opened = _open_service if case.engine is OURS else _open_redis
+    async with opened(settings.folder) as port:
         values: dict[str, float] = {}
         for count in (max(1, requests // 5), requests):  # the first warms up
             values = await _benchmark(program, port, case, count)
@@ -66,22 +67,44 @@ async def _benchmark(program: str, port: int, case: Case, requests: int) -> dict
 
 
 @asynccontextmanager
+async def _open_redis(folder: Path) -> AsyncGenerator[int, None]:
+    """One server as Redis comes, but that it syncs each write as we do, and its port."""
+    [port] = free_ports(1)
+    async with _open_processes(folder) as (where, start):
+        command = [*REDIS_SERVER.command(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(where)]
+        await start([*command, "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        yield await _find_leader([port], where / "log")
+
+
+@asynccontextmanager
 async def _open_service(folder: Path) -> AsyncGenerator[int, None]:
     """Three nodes of the service, and the port of the one that leads."""
     ports = free_ports(2 * _NODES)
-    where = Path(tempfile.mkdtemp(prefix="service-", dir=folder))
     nodes = [f"n{number}=127.0.0.1:{ports[number]},127.0.0.1:{ports[_NODES + number]}" for number in range(_NODES)]
     members = [word for node in nodes for word in ("--node", node)]
-    processes: list[trio.Process] = []
-    try:
+    async with _open_processes(folder) as (where, start):
         for number in range(_NODES):
             command = [sys.executable, "-m", "raft_actors.cli", "serve", "--id", f"n{number}", "--cluster", "benchmark"]
-            command += [*members, "--data", str(where / f"n{number}.db")]
-            with (where / "log").open("ab") as log:
-                processes.append(
-                    await trio.lowlevel.open_process(command, stdout=log, stderr=subprocess.STDOUT, cwd=HERE.parent)
-                )
+            await start([*command, *members, "--data", str(where / f"n{number}.db")])
         yield await _find_leader(ports[_NODES:], where / "log")
+
+
+_Start = Callable[[list[str]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _open_processes(folder: Path) -> AsyncGenerator[tuple[Path, _Start], None]:
+    """A folder for the data of servers, and what starts one; all are killed at the end."""
+    where = Path(tempfile.mkdtemp(prefix="service-", dir=folder))
+    processes: list[trio.Process] = []
+
+    async def start(command: list[str]) -> None:
+        with (where / "log").open("ab") as log:
+            process = await trio.lowlevel.open_process(command, stdout=log, stderr=subprocess.STDOUT, cwd=HERE.parent)
+        processes.append(process)
+
+    try:
+        yield where, start
     finally:
         for process in processes:
             process.kill()
@@ -101,7 +124,7 @@ async def _find_leader(ports: Sequence[int], log: Path) -> int:
                         if await stream.receive_some(64) == b"+OK\r\n":
                             return port
             await trio.sleep(_POLL_S)
-    raise WorkerFailed(f"no node of the service leads: {tail(log)}")
+    raise WorkerFailed(f"nobody takes a write: {tail(log)}")
 
 
 def _group(row: Row) -> str:
@@ -142,7 +165,8 @@ QUESTION = Question(
         Column("max ms", "max_ms", decimals),
     ),
     draw=_draw,
-    engines=("raft_actors",),
+    engines=("raft_actors", "redis-server"),
+    compare=("requests_per_s", True),
     notes=(
         "Writes are on the disks of a majority when acknowledged; reads are linearizable.",
         "The latencies are those that redis-benchmark reports.",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from rich.console import Console
@@ -19,7 +20,7 @@ from benchmarks import machine
 from benchmarks.__main__ import main
 from benchmarks.cases import Case, Sample, Settings
 from benchmarks.cluster import Cluster, WorkerFailed, open_cluster
-from benchmarks.engines import OURS, Engine
+from benchmarks.engines import ENGINES, OURS, Engine
 from benchmarks.questions.base import Column, Question, decimals, product
 from benchmarks.results import Spread
 from benchmarks.run import answer
@@ -201,3 +202,11 @@ async def test_what_makes_figures_mean_less_is_said(tmp_path: Path, monkeypatch:
     shown = console.file.getvalue() if isinstance(console.file, StringIO) else ""
     assert "is a tmpfs: syncing costs nothing there" in shown
     assert "load average 99.5" in shown
+
+
+def test_an_engine_that_is_there_for_another_question_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(ENGINES, "raft_actors", attrs.evolve(OURS, only=("redis",)))
+    main(["commit", "--quick", "--engines", "raft_actors", "--output", str(tmp_path)])
+    assert "skipped raft_actors: it is there for redis alone" in capsys.readouterr().out
