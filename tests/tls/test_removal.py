@@ -89,7 +89,7 @@ async def test_a_removed_member_is_parted_from_and_another_leads_where_the_leade
         await wait_until(lambda: cluster.connected(leader) == {kept} and gone not in cluster.connected(kept))
         staying = cluster.transports[leader]
         await wait_until(lambda: staying.statistics().refused_by_reason["UNKNOWN_NODE"] > 0)
-        assert f"peer {gone!r} at 127.0.0.1: refused a connection: UNKNOWN_NODE" in caplog.text
+        assert f"peer {gone!r} at 127.0.0.1: refused a connection: UNKNOWN_NODE\n" in caplog.text
         assert await cluster.nodes[leader].propose(b"without it") == 1
 
         await cluster.nodes[leader].change_members(addresses)

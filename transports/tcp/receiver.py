@@ -167,7 +167,8 @@ class Receiver:
         if answer.verdict is not Verdict.ACCEPTED:
             self.totals.refused_handshakes += 1
             self.totals.refused_by_reason[answer.verdict.name] += 1
-            self._tell(who, f"refused a connection: {answer.verdict.name}: {answer.detail}")
+            said = f"{answer.verdict.name}: {answer.detail}" if answer.detail else answer.verdict.name
+            self._tell(who, f"refused a connection: {said}")
         await stream.send_all(frame(answer.encode(hello.protocol)))
 
     def _judge(self, hello: Hello, stream: trio.abc.Stream) -> Answer:
