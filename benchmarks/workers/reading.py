@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import trio
 
+from benchmarks.latencies import pack
 from benchmarks.workers.machines import KEY_BYTES
 from benchmarks.workers.wire import Reply, Request, Window, clock, payload_of
 from raft_actors import (
@@ -39,33 +41,64 @@ def _look(machine: Any) -> int:
     return count
 
 
+class _Due:
+    """When reads were due that have not begun: so many for each write. With none for a write, one is due always."""
+
+    def __init__(self, reads_per_write: int) -> None:
+        self._each = reads_per_write
+        self._times = deque[float]()
+        self._came = trio.lowlevel.ParkingLot()
+
+    def wrote(self) -> None:
+        """A write is done."""
+        if self._each:
+            self._times.extend([clock()] * self._each)
+            self._came.unpark(count=self._each)
+
+    async def wait(self) -> float:
+        """Wait for one, and take it."""
+        while self._each and not self._times:
+            await self._came.park()
+        return self._times.popleft() if self._each else clock()
+
+
 async def read(node: Node[StateMachine[bytes, int]], request: Request) -> Reply:
-    """Have readers read over and over, and writers write if there are any."""
+    """Have readers read and writers write, over and over; or nine reads for a write, and writes by the clock."""
     window, writes, payload = Window.of(request), Window.of(request), payload_of(request)
-    make_level = _LEVELS[request["level"]]
+    make_level, writers = _LEVELS[request["level"]], request["writers"]
+    reads_per_write, writes_per_s = request.get("reads_per_write", 0), request.get("writes_per_s", 0.0)
+    due = _Due(reads_per_write)
 
     async def reader() -> None:
         level = make_level(node)
         while True:
-            started = clock()
+            started = await due.wait()
             await node.read(_look, level)
             if not window.count(started, 1):
                 return
 
-    async def writer() -> None:
+    async def writer(number: int) -> None:
+        started = clock() + (number / writes_per_s if writes_per_s else 0.0)
         while True:
-            started = clock()
+            if writes_per_s:
+                await trio.sleep(max(0.0, started - clock()))
             await node.propose(payload)
+            due.wrote()
             if not writes.count(started, 1):
                 return
+            started = started + writers / writes_per_s if writes_per_s else clock()
 
     async with trio.open_nursery() as nursery:
-        for _ in range(request["readers"]):
-            nursery.start_soon(reader)
-        for _ in range(request["writers"]):
-            nursery.start_soon(writer)
-    writes_per_s = writes.commits / (writes.ends - writes.begins)
-    return {**await trio.to_thread.run_sync(window.result), "writes_per_s": writes_per_s}
+        async with trio.open_nursery() as writing:
+            for _ in range(request["readers"]):
+                nursery.start_soon(reader)
+            for number in range(writers):
+                writing.start_soon(writer, number)
+        if reads_per_write:
+            nursery.cancel_scope.cancel()  # no write comes that they could wait for
+    done = writes.commits / (writes.ends - writes.begins)
+    result = await trio.to_thread.run_sync(window.result)
+    return {**result, "writes_per_s": done, "write_latencies": pack(writes.latencies)}
 
 
 async def read_after_failover(node: Node[StateMachine[bytes, int]], request: Request) -> Reply:

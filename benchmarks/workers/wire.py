@@ -12,7 +12,9 @@ A request is `{"command": …, …}`, its answer `{"ok": {…}}` or `{"error": "
 - `moved`: → transfers (begin and end of each), failures.
 - `offer`: rate (proposals a second, whatever becomes of them), payload, warmup_s, seconds. → the same, and offered (a
   second), refused, causes (of refusals), longest_retry_s.
-- `read`: level, readers, writers, payload, warmup_s, seconds. → as `load`, of reads, and writes_per_s.
+- `read`: level, readers, writers, payload, warmup_s, seconds; reads_per_write (so many come for each write, and the
+  readers wait for them; 0: they read over and over), writes_per_s (of all writers, each at its own times; 0: over and
+  over). → as `load`, of reads, and writes_per_s and write_latencies.
 - `read_after_failover`: lease_s, margin_s: what it answers from where it leads until an old lease ends. → asked,
   answered, wrote_after_s.
 - `fill`: commits, payload, as fast as may be. → commits, seconds.

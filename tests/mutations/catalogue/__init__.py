@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.catalogue import (
     admission,
     application,
+    clients,
     durability,
     elections,
     elections_pre_vote,
@@ -49,6 +50,7 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Outcomes": sessions.OUTCOMES,
     "Forwarding": sessions.FORWARDING,
     "Sessions": sessions.SESSIONS,
+    "Clients": clients.CLIENTS,
 }
 """Heading → its mutations."""
 
