@@ -18,6 +18,7 @@ from raft_actors.cli.tables import table
 from raft_actors.errors import ConfigurationError, RaftError, TransportError
 from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
 from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports.tls.naming import DEFAULT_RULE
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
@@ -107,6 +108,9 @@ def _command(
     )
     for flag, what in (("cert", "the operator's certificate"), ("key", "its key"), ("ca", "the CAs of the nodes")):
         parser.add_argument(f"--tls-{flag}", type=Path, metavar="FILE", help=f"{what}, where nodes speak TLS")
+    parser.add_argument(
+        "--tls-names", default=DEFAULT_RULE, metavar="RULE", help=f"how certificates name nodes ({DEFAULT_RULE})"
+    )
     parser.set_defaults(run=partial(_run, perform))
     return parser
 
@@ -127,7 +131,7 @@ def _tls(options: argparse.Namespace) -> TlsConfig | None:
         return None
     if not all(files):
         raise ConfigurationError("--tls-cert, --tls-key and --tls-ca go together")
-    return TlsConfig(certificate=options.tls_cert, key=options.tls_key, ca=options.tls_ca)
+    return TlsConfig(certificate=options.tls_cert, key=options.tls_key, ca=options.tls_ca, names=options.tls_names)
 
 
 async def _ask(

@@ -12,7 +12,7 @@ from raft_actors.errors import Unreachable
 from raft_actors.transports import TcpTransport, TlsConfig
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tls.credentials import CertificateFiles
-from tests.tls.certificates import node_files, stranger
+from tests.tls.certificates import authority, node_files, stranger
 from tests.transports.support import Member, free_port
 
 
@@ -66,3 +66,23 @@ async def test_while_plain_connections_are_accepted_so_are_plain_operators(
         node.endpoint = attrs.evolve(node.endpoint, operate=operate)
         await node.start(nursery)
         assert await operator(None).ask(where, b"this") == b"this"
+
+
+async def test_who_has_no_nodes_certificate_is_asked_for_nothing(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """A client may have a certificate of the same CA: what it answers in a node's place is not believed."""
+
+    async def operate(request: bytes, _caller: Caller) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return request
+
+    posing = config(authority().issue("raft-client://test/mallory", key=3).write(tmp_path, "mallory", authority()))
+    settings = attrs.evolve(posing, names="uri:raft-client://{cluster}/{node}")
+    node = Member.make(TcpTransport("127.0.0.1:0", tls=settings), "mallory", {})
+    node.endpoint = attrs.evolve(node.endpoint, operate=operate)
+    await node.start(nursery)
+    assert isinstance(node.transport, TcpTransport)
+    assert node.transport.address is not None
+    for names in ("uri:raft://{cluster}/{node}", "dns:{node}.{cluster}.example.org"):
+        asking = attrs.evolve(config(node_files(tmp_path, "a")), names=names)
+        with pytest.raises(Unreachable, match="names no node"):
+            await operator(asking).ask(node.transport.address, b"this")

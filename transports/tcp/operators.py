@@ -76,7 +76,8 @@ async def _watch(stream: trio.abc.Stream, waiting: trio.CancelScope) -> None:
 
 
 async def secured_for_asking(stream: TcpStream, tls: TlsConfig | None) -> trio.abc.Stream:
-    """The stream to ask a node over: one of the cluster, as its CA says. Which node it is, who asks need not know.
+    """The stream to ask a node over. Which node it is, who asks need not know; that it is one, and no client that has
+    a certificate of the same CA, the certificate says.
 
     Raises:
         CertificateError: the files that `tls` names are of no use.
@@ -87,6 +88,7 @@ async def secured_for_asking(stream: TcpStream, tls: TlsConfig | None) -> trio.a
     credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
     secured = TlsStream(stream, credentials.client, server_side=False)
     await secured.do_handshake()
+    tls.names.check_any(secured.certificate)
     return secured
 
 

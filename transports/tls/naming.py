@@ -101,6 +101,19 @@ class NameRule:
         if not self.fits(names, cluster):
             raise TlsFailure(Trouble.OTHER_CLUSTER, f"none of them is one of cluster {cluster!r} by the rule {self}")
 
+    def check_any(self, certificate: Mapping[str, Any]) -> None:
+        """See that a certificate has the name of a node, of whichever cluster, as far as the pattern tells.
+
+        Raises:
+            TlsFailure: it has none: NO_CERTIFICATE or NO_NAME.
+        """
+        if not certificate:
+            raise TlsFailure(Trouble.NO_CERTIFICATE)
+        starts, ends = self._folded(self.pattern.partition("{")[0]), self._folded(self.pattern.rpartition("}")[2])
+        names = map(self._folded, names_in(certificate, self.kind))
+        if not any(name.startswith(starts) and name.endswith(ends) for name in names):
+            raise TlsFailure(Trouble.NO_NAME, f"none of them is a node's by the rule {self}")
+
     def exactness(self, cluster: str) -> int:
         """How much of a name the pattern lays down, in characters: of two that fit one, the more exact is meant."""
         return len(self.name_of(cluster, ""))
