@@ -43,6 +43,16 @@ def test_seven_members_come_and_go() -> None:
     assert changes >= 5
 
 
+def test_who_speaks_in_the_name_of_a_member_is_not_heard() -> None:
+    """Members come and go meanwhile; the invariant that only members are heard looks at each message."""
+    poses = 0
+    for seed in (1, 5):
+        report = run_seed(seed, Options(seconds=SECONDS, profile="impostors"))
+        assert report.ok, f"{words(report)} --profile impostors"
+        poses += report.actions.get("pose", 0)
+    assert poses >= 5
+
+
 def test_without_faults_clients_are_served_all_the_time() -> None:
     report = run_seed(1, Options(nodes=5, seconds=10.0, faults=False))
     assert report.ok, words(report)
