@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import ssl
+import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -293,6 +296,29 @@ async def test_redis_cli_over_tls_with_a_password(tmp_path: Path) -> None:
                 check=False,
             )
             assert done.stdout == said, done.stderr
+
+
+def finds_ioredis() -> bool:
+    """Whether node is here, and finds ioredis, as it does where NODE_PATH names a folder that npm has it in."""
+    node = shutil.which("node")
+    if node is None or "NODE_PATH" not in os.environ:
+        return False
+    return subprocess.run([node, "-e", "require.resolve('ioredis')"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not finds_ioredis(), reason="needs node, and NODE_PATH with ioredis: npm takes too long for a test")
+async def test_ioredis_over_tls_with_a_password(tmp_path: Path) -> None:
+    trusted, script = tmp_path / "trusted.pem", Path(__file__).with_name("ioredis_over_tls.cjs")
+    trusted.write_bytes(authority().pem)
+    async with serving(tls=certificate(tmp_path), users=users_file(tmp_path, ADMIN)) as served:
+        command = ["node", str(script), str(served.port), str(trusted), "admin", "secret"]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["replies"] == ["OK", "v", "OK", 3_000_000, [1, 2], ["OK", "1"]]
+    assert "WRONGPASS" in said["wrong"]
+    assert "NOAUTH" in said["none"]
+    assert "CERT" in said["untrusted"] or "UNABLE_TO_VERIFY" in said["untrusted"]
 
 
 async def test_a_plain_client_and_a_wrong_one_are_counted(tmp_path: Path) -> None:
