@@ -58,6 +58,12 @@ class Recovery:
 
     async def _serves(self, leader: str) -> None:
         """Have a read answered, which commits an entry."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._start_all)
+            await self._answered(leader)
+            nursery.cancel_scope.cancel()
+
+    async def _answered(self, leader: str) -> None:
         while True:
             self._lacks = f"{leader} leads, and does not serve"
             try:
@@ -67,6 +73,15 @@ class Recovery:
                 leader = await self._one_leader()
             else:
                 return
+
+    async def _start_all(self) -> None:
+        """Start again and again who has ended: one that was stopping or leaving when the faults ended did so only after
+        the others had agreed on a leader, and may be one without which nothing is committed.
+        """
+        while True:
+            await trio.sleep(_LOOK_S)
+            for name in self._cluster.node_ids:
+                await self._cluster.try_start(name)
 
     async def _converges(self) -> None:
         """Wait until every node that can run has applied all that any has committed by now."""

@@ -386,3 +386,14 @@ async def test_a_fast_clock_makes_an_impatient_node_that_pre_votes_hold_back(pre
         cluster.clock(other).set_rate(50.0)
         await trio.sleep(2)
         assert (cluster.node(other).status().term == term) is pre_vote
+
+
+async def test_who_ends_only_after_the_faults_have_is_started_again() -> None:
+    """Without it, one of two, nothing is committed."""
+    async with simulate(CommandLog, seed=17, nodes=2, config=NodeConfig(check_quorum=False)) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"first", 2)
+        other = next(name for name in cluster.node_ids if name != leader)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cluster.check_liveness)
+            nursery.start_soon(cluster.stop, other)
