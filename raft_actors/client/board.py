@@ -20,12 +20,11 @@ from itertools import count
 from random import Random
 from typing import Any
 
-import attrs
-
 from raft_actors.client.call import Call, Need
+from raft_actors.client.line import Line
 from raft_actors.client.refusals import Verdict, error_of, overload_of, verdict_of
 from raft_actors.errors import CommandTooLarge
-from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, Tell, pack, refusal_of, unpack
+from raft_actors.node.client_messages import Ask, Notice, Tell, refusal_of, unpack
 
 GRACE_S = 0.03
 """How long a node may be behind what others know before its requests are taken back."""
@@ -40,56 +39,6 @@ It may be that it hears the leader, and the leader does not hear it."""
 
 _PAUSES_S = (0.01, 0.5)
 _HEAD_BYTES = 16
-
-
-@attrs.define(eq=False)
-class Line:
-    """A connection to a node.
-
-    Attributes:
-        address: where it leads.
-        wake: have `outgoing` sent.
-        notice: what the node said last; None: it has not been heard yet, or the connection is down.
-        calls: number → request, of those that are under way.
-        outgoing: payloads to be sent.
-        behind_since: from when on others have known more; infinite: they don't.
-    """
-
-    address: str
-    wake: Callable[[], None]
-    notice: Notice | None = None
-    calls: dict[int, Call] = attrs.field(factory=dict[int, Call])
-    outgoing: list[bytes] = attrs.field(factory=list[bytes])
-    behind_since: float = math.inf
-    _last_number: int = 0
-
-    def send(self, call: Call) -> None:
-        """Have a request sent."""
-        number = self._last_number % MOST_NUMBER + 1
-        while number in self.calls:  # it has been under way for four billion others
-            number = number % MOST_NUMBER + 1
-        self._last_number = call.number = number
-        call.line = self
-        self.calls[number] = call
-        self.outgoing.append(pack(call.ask, number, call.body))
-        self.wake()
-
-    def cancel(self, call: Call) -> None:
-        """Let go of a request: nobody waits for what this node says of it."""
-        if self.calls.pop(call.number, None) is not None and self.notice is not None:
-            self.outgoing.append(pack(Ask.CANCEL, call.number))
-            self.wake()
-        call.line = None
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more request may be under way."""
-        return self.notice is not None and len(self.calls) < self.notice.most_requests
-
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """How much the node knows: of two, the higher one is the newer."""
-        return (False, -1) if self.notice is None else (self.notice.leader is not None, self.notice.term)
 
 
 class Board:
@@ -149,6 +98,7 @@ class Board:
         ready = self._ready[call.need]
         if ready or not self._place(call):
             ready[call] = None
+            self._wake_lines()
 
     def forget(self, call: Call) -> None:
         """It is answered, or nobody waits for it any more."""
@@ -156,7 +106,7 @@ class Board:
         self._ready[call.need].pop(call, None)
         if call.line is not None:
             call.line.cancel(call)
-            if any(self._ready.values()):  # there is room for one of them now
+            if self.waits:  # there is room for one of them now
                 self._alarm(self._now())
 
     def _place(self, call: Call) -> bool:
@@ -195,6 +145,16 @@ class Board:
                 best = line
         return best
 
+    @property
+    def waits(self) -> bool:
+        """Whether a request waits for a node that can answer it."""
+        return any(self._ready.values())
+
+    def _wake_lines(self) -> None:
+        """Have all lines looked after: what their nodes said last may not be so any more, and they be gone."""
+        for line in self.lines.values():
+            line.wake()
+
     def _place_ready(self) -> None:
         for ready in self._ready.values():
             while ready:
@@ -210,6 +170,7 @@ class Board:
             ready = self._ready[call.need]
             ready[call] = None
             ready.move_to_end(call, last=False)
+            self._wake_lines()
 
     # --- what nodes say --------------------------------------------------------------------------------------
 
@@ -235,7 +196,7 @@ class Board:
                 call.resolve(answer)
             else:
                 self._refused(call, refusal)
-            if any(self._ready.values()):
+            if self.waits:
                 self._place_ready()
 
     def _refused(self, call: Call, refusal: dict[str, Any]) -> None:
@@ -362,6 +323,7 @@ class Board:
             call = heapq.heappop(self._paused)[2]
             if not call.done:
                 self._ready[call.need][call] = None
+                self._wake_lines()
 
     def why(self, call: Call | None = None) -> str:
         """What is known of why nobody answers."""

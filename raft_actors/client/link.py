@@ -25,7 +25,7 @@ class Link:
         address: where this one is.
         cluster_id: whose member it must be.
         node_id: which one it must be, when it is dialled next; None: any.
-        silence_s: a node that says nothing for so long while something is asked of it is given up.
+        silence_s: a node that says nothing for so long while something is asked of it, or of nobody, is given up.
         scope: cancelled when it is not needed any more.
     """
 
@@ -111,14 +111,19 @@ class Link:
             outgoing, line.outgoing = line.outgoing, []
             await conversation.send(outgoing)
 
+    def _is_needed(self) -> bool:
+        return bool(self.line.calls) or self.board.waits
+
     async def _watch(self, _conversation: Conversation) -> None:
-        """Ask a node that is silent whether it is there, as long as something is asked of it."""
+        """Ask a node that is silent whether it is there, as long as something is asked of it, or waits for a node that
+        can answer it: this one may be gone without a word, and what it said last not be so any more.
+        """
         line, pause_s = self.line, self.silence_s / 4
         while True:
             began = trio.current_time()
             await trio.sleep(pause_s)
-            if not line.calls and line.notice is not None:
-                while not line.calls:
+            if not self._is_needed() and line.notice is not None:
+                while not self._is_needed():
                     await self._waiting.park()
                 self._heard_at = max(self._heard_at, trio.current_time())
                 continue

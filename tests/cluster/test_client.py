@@ -28,6 +28,27 @@ async def test_a_client_proposes_and_reads_with_one_address_of_any_node() -> Non
             assert client.status().connected == ("n1", "n2", "n3")
 
 
+async def test_a_client_notices_that_all_are_gone_who_said_last_that_nobody_leads() -> None:
+    """Its connections end without a word, as with machines that lose their power, and its request is sent to nobody."""
+    async with open_readable(1) as cluster:
+        await cluster.wait_for_one_leader()
+        async with client_of(cluster) as client, trio.open_nursery() as nursery:
+            assert await client.propose(b"a") == 1
+            cluster.partition(*({name} for name in cluster.node_ids))
+            await trio.sleep(5.0)
+            assert client.status().leader is None
+            assert client.status().connected == ("n1", "n2", "n3")
+            nursery.start_soon(client.propose, b"b")
+            await trio.sleep(0.01)
+            for name in cluster.node_ids:
+                cluster.crash(name)
+            cluster.heal()
+            for name in cluster.node_ids:
+                await cluster.start(name)
+            with trio.fail_after(10.0):
+                assert await client.propose(b"c") == 3
+
+
 @seeds(2)
 async def test_every_command_of_a_client_takes_effect_once_whatever_happens(seed: int) -> None:
     """Leaders and others lose their power, are cut off from all or from some, and hand over, under eight proposers and
