@@ -117,6 +117,29 @@ async def test_a_joiner_of_an_older_version_is_refused_before_it_is_a_member(wor
             assert upgraded.members().features == {"colour"}
 
 
+async def test_a_change_that_a_learner_can_not_read_is_refused_until_it_can(world: World) -> None:
+    """It has no vote, but the same log."""
+    world.network.older["n4"] = FEATURES - {PRIORITY}
+    async with three(world) as nodes:
+        leader = await leading(nodes)
+        async with world.opened("n4", voter=False) as learner:
+            while "n4" not in learner.members().learners:  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            await leader.propose(b"x")
+            await trio.sleep(0.1)  # all have answered by now
+            with pytest.raises(ChangeRefused, match="'n4' runs a version of raft_actors that can't do it: upgrade it"):
+                await leader.change_members(priorities={leader.node_id: 1})
+            await leader.propose(b"y")
+            assert (learner.crash, leader.members().features) == (None, frozenset())
+        world.network.older.clear()
+        async with world.opened("n4", voter=False) as upgraded:
+            await leader.propose(b"z")
+            await upgraded.wait_applied(leader.status().last_index)
+            await trio.sleep(0.1)  # the leader has heard so
+            changed = await leader.change_members(priorities={leader.node_id: 1})
+            assert changed.features == {PRIORITY}
+
+
 async def test_a_change_that_not_all_can_read_is_refused_until_they_can() -> None:
     async with open_log(3, 1) as cluster:
         leader = await cluster.wait_for_one_leader()

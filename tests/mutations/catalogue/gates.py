@@ -1,4 +1,4 @@
-"""Mutations of what is turned on for the whole cluster. Their seeds are of the profile "versions"."""
+"""Mutations of what is turned on for the whole cluster. Where they run seeds, those are of the profile "versions"."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GATES: tuple[Mutation, ...] = (
         _SOURCE,
         Edit(_GATES, "Gates._why_not", "if feature not in self._state.features_of(peer):", "if False:"),
     ),
-    _of_versions(
+    mutation(
         "gate-opened-for-voters-alone",
         "learners apply the log too, so they are asked as well",
         _SOURCE,
@@ -31,6 +31,7 @@ GATES: tuple[Mutation, ...] = (
             "for peer in sorted(self._contact.last_contact.keys() | (changed.ids - {self._state.node_id})):",
             "for peer in self._state.voting_peers:",
         ),
+        scenario="tests/cluster/test_gates.py::test_a_change_that_a_learner_can_not_read_is_refused_until_it_can",
     ),
     _of_versions(
         "change-needs-no-gate",
