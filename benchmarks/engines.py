@@ -160,7 +160,7 @@ REDIS_SERVER = Engine(
     storages=("disk",),
     packages=("redis-server",),
     programs=("redis-server",),
-    colour="#0077b6",
+    colour="#bc6c25",
 )
 
 ENGINES = {

@@ -16,8 +16,12 @@ async def test_a_snapshot_takes_a_change_that_was_never_committed_along_with_the
     """The configuration looks newer than that of the snapshot, and its entry is gone (openraft #1808)."""
     command = Commands()
     async with open_log(3, 1, joiners=1, config=snapshotting(5)) as cluster:
-        await cluster.one(command(), 3)
-        await trio.sleep(3)  # the members have been written down by then: nothing else is
+        for name in ("n1", "n2", "n3"):  # each has written by then where it is: nothing else is
+            old = await cluster.wait_for_one_leader()
+            if old != name:
+                await cluster.node(old).transfer_leadership(name)
+            await cluster.one(command(), 3)
+            await trio.sleep(3)
         old = await cluster.wait_for_one_leader()
         node = cluster.node(old)
         known = node.members()

@@ -31,6 +31,7 @@ from raft_actors import (
 )
 from raft_actors.node.serving import Refused
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.transports.greeting import NOT_A_MEMBER, Denied, Refusal
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 from tests.unit.failing import OfAnApplication, fail
 
@@ -47,6 +48,7 @@ ARGUMENTS: dict[type[BaseException], list[tuple[Any, ...]]] = {
     NodeStopped: [("n1", 4), ("n1",)],
     StateDiverged: [("n1", 40, {"n1": "aa", "n2": "bb"})],
     CheckFailed: [("text", "what")],
+    Denied: [(b"its reply", Refusal(NOT_A_MEMBER, "a text"))],
     Refused: [("a text", "ProtocolError")],
     TlsFailure: [(Trouble.PLAIN,), (Trouble.OTHER_NODE, "n2")],
 }
