@@ -16,7 +16,7 @@ from benchmarks.engines import Engine
 from benchmarks.questions.base import Column, Question, decimals, mebibytes, only_ours, percent, product, thousands
 from benchmarks.questions.loading import Load, load_leader
 
-_CLOSED_UNHEARD = "TOO_MANY"
+_CLOSED_UNHEARD = ("TOO_MANY", "TOO_MANY_IN_ALL")
 
 
 def _plan(settings: Settings, engines: Sequence[Engine]) -> list[Case]:
@@ -57,8 +57,9 @@ async def _measure(settings: Settings, case: Case) -> Sample:
                 "stranger_cpu_us": (flooded_share - idle_share) / opened * 1e6 if opened else 0.0,
                 "idle_share": flooded_share - idle_share,
                 "offered_per_s": said.get("opened", 0.0) / seconds,
-                "unheard_per_s": refused.get(_CLOSED_UNHEARD, 0) / seconds,
-                "heard_per_s": sum(count for reason, count in refused.items() if reason != _CLOSED_UNHEARD) / seconds,
+                "unheard_per_s": sum(refused.get(reason, 0) for reason in _CLOSED_UNHEARD) / seconds,
+                "heard_per_s": sum(count for reason, count in refused.items() if reason not in _CLOSED_UNHEARD)
+                / seconds,
                 "flooder_share": said.get("cpu_s", 0.0) / seconds if said else 0.0,
                 "grown_bytes": leader.resident_bytes() - before,
                 "resident_bytes": leader.resident_bytes(),

@@ -25,6 +25,7 @@ from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied, Greeting
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
+from raft_actors.transports.tcp.acquainted import Acquainted
 from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tcp.operators import Operators
@@ -56,6 +57,7 @@ class Receiver:
         heard_of: called with what a peer has said of itself when it has connected.
         protocol: what this node speaks.
         guard: secures connections, and says whether callers are who they say to be.
+        acquainted: told from where peers and clients are connected.
         lost: called with a peer's id when its connection has ended and no newer one has taken over.
         operators: answers who is no peer, and asks for something.
         clients: serves those who are no members.
@@ -69,6 +71,7 @@ class Receiver:
     heard_of: Callable[[Greeting], None]
     protocol: ProtocolRange
     guard: Guard = attrs.field(factory=Guard)
+    acquainted: Acquainted = attrs.field(factory=Acquainted)
     lost: Callable[[str], None] = _nobody_minds
     operators: Operators | None = None
     clients: Clients | None = None
@@ -104,12 +107,13 @@ class Receiver:
                 if isinstance(first, bytes):
                     await self._serve_operator(stream, first)
                 elif isinstance(first, Caller) and self.clients is not None:
-                    with self.callers.serving(first) as serving:
+                    with self.acquainted.connected(_host(stream)), self.callers.serving(first) as serving:
                         await self.clients.serve(stream, self.endpoint, first)
                     self._tell_if_ended(serving, stream, first)
                 elif isinstance(first, Greeting):
                     sender = first.sender
-                    await self._receive(stream, first, connection)
+                    with self.acquainted.connected(_host(stream)):
+                        await self._receive(stream, first, connection)
                     self._told.pop(_name(stream, sender), None)
             except TlsFailure as failure:
                 self._count_refused(failure.trouble.name)

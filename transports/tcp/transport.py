@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,10 +21,11 @@ from raft_actors.raft.features import CLIENTS
 from raft_actors.raft.messages import Message
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.greeting import Greeting
-from raft_actors.transports.sockets.accepting import AddressBudget, serve_listeners
+from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget, serve_listeners
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
+from raft_actors.transports.tcp.acquainted import Acquainted
 from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard, TlsGuard
@@ -38,6 +40,9 @@ from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
 
 _logger = logging.getLogger(__name__)
+
+# Which bound of the budget → what it is counted as.
+_UNHEARD = {"MAX_CONNECTS_PER_ADDRESS": "TOO_MANY", "MAX_CONNECTS": "TOO_MANY_IN_ALL"}
 
 
 def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -86,6 +91,8 @@ class TcpTransport(Transport):
         max_clients: connections of clients (`RaftClient`) at a time; further ones are refused.
         max_connects_per_address_s: connections that one address may open in a second, and twice as many at once;
             further ones are closed unheard.
+        max_connects_s: the same for all addresses together from which no peer and no client is connected, and where no
+            peer was reached; at once, as many as `max_clients`, who may all come when another node has gone.
         tls: mutual TLS with certificates for the nodes' ids.
         seed: of the random part of waits. None draws one from the operating system.
         protocol: the versions of the protocol that it says it speaks: for tests, which make nodes of other versions.
@@ -101,6 +108,7 @@ class TcpTransport(Transport):
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
     max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=_check_positive)
     max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=_check_positive)
+    max_connects_s: float = attrs.field(default=100.0, kw_only=True, validator=_check_positive)
     max_clients: int = attrs.field(default=1_024, kw_only=True, validator=_check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
@@ -115,7 +123,10 @@ class TcpTransport(Transport):
     _receiver: Receiver | None = attrs.field(default=None, init=False, repr=False)
     _strangers: Strangers = attrs.field(factory=lambda: Strangers(0, 0, 0.0), init=False, repr=False)
     _clients: Clients | None = attrs.field(default=None, init=False, repr=False)
-    _budget: AddressBudget = attrs.field(factory=lambda: AddressBudget(0, 0), init=False, repr=False)
+    _acquainted: Acquainted = attrs.field(factory=Acquainted, init=False, repr=False)
+    _budget: SharedBudget = attrs.field(
+        init=False, repr=False, default=attrs.Factory(lambda self: self._new_budget(), takes_self=True)
+    )
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
@@ -180,7 +191,8 @@ class TcpTransport(Transport):
     def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
         """Begin to send to the endpoint's peers, and return what serves a connection."""
         self._totals, self._senders, self._said = TransportStatistics(), {}, {}
-        self._budget = AddressBudget(2 * self.max_connects_per_address_s, self.max_connects_per_address_s)
+        self._acquainted = Acquainted()
+        self._budget = self._new_budget()
         self._strangers = Strangers(self.max_handshakes, self.max_handshakes_per_address, self.handshake_timeout_s)
         self._clients = None
         if endpoint.converse is not None and CLIENTS in self.protocol.features:
@@ -205,6 +217,7 @@ class TcpTransport(Transport):
             heard_of=self._heard_of,
             protocol=self.protocol,
             guard=self._guard,
+            acquainted=self._acquainted,
             lost=lost,
             operators=None if endpoint.operate is None else Operators(endpoint.operate, self.handshake_timeout_s),
             clients=self._clients,
@@ -214,6 +227,13 @@ class TcpTransport(Transport):
             self._totals.peers[peer] = PeerStatistics()
             dial(peer)
         return receiver
+
+    def _new_budget(self) -> SharedBudget:
+        return SharedBudget(
+            each=AddressBudget(2 * self.max_connects_per_address_s, self.max_connects_per_address_s),
+            together=AddressBudget(max(self.max_clients, 2 * self.max_connects_s), self.max_connects_s),
+            is_known=self._acquainted.has,
+        )
 
     def _heard_of(self, greeting: Greeting) -> None:
         """A peer has connected: it can be reached, at the address that it says, if not where it was dialled so far."""
@@ -259,10 +279,12 @@ class TcpTransport(Transport):
             connects, statistics.address = statistics.connects, place
             tcp = await self._open(statistics.address)
             try:
-                return await self._guard.secure_outgoing(tcp, peer)
+                stream = await self._guard.secure_outgoing(tcp, peer)
             except BaseException:
                 await trio.aclose_forcefully(tcp)
                 raise
+            self._acquainted.reached(peer, tcp.peer_host)
+            return stream
 
         return PeerSender(
             peer=peer,
@@ -301,6 +323,7 @@ class TcpTransport(Transport):
             if peer not in peers:
                 del counted[peer]
                 self._said.pop(peer, None)
+                self._acquainted.forget(peer)
                 receiver.part_from(peer)
         for peer in peers:
             if peer not in self._senders:
@@ -353,9 +376,8 @@ class TcpTransport(Transport):
         """Return the counters since `run` was last called."""
         peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}
         certificate = attrs.evolve(self._guard.keeper.statistics) if isinstance(self._guard, TlsGuard) else None
-        reasons = self._totals.refused_by_reason + self._strangers.ended
-        if self._budget.refused:
-            reasons["TOO_MANY"] = self._budget.refused
+        unheard = Counter({_UNHEARD[bound]: count for bound, count in self._budget.refused.items()})
+        reasons = self._totals.refused_by_reason + self._strangers.ended + unheard
         clients = 0 if self._clients is None else self._clients.serving
         return attrs.evolve(
             self._totals, peers=peers, refused_by_reason=reasons, certificate=certificate, clients=clients
