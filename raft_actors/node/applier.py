@@ -29,7 +29,7 @@ from raft_actors.node.applied_reads import AppliedReads
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.node.committed_entries import FETCH_BYTES, committed_entries
 from raft_actors.node.digester import Digester
-from raft_actors.node.failures import SkippedCommands, fatal_errors, unable
+from raft_actors.node.failures import SkippedCommands, fatal_errors, not_applied, not_decoded
 from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.node.proposals import PendingOutcome
@@ -287,32 +287,34 @@ class Applier(Actor[ApplierMessage]):
 
     @trio.lowlevel.disable_ki_protection
     def _apply_each(self, commands: list[bytes]) -> None:
-        apply: Callable[[Any], Any] = self._state_machine.apply
-        decode = self._decode
         results = self._waiting.results if self._waiting.want_results else None
-        result = None
         if self._kind is EntryKind.SESSION:
-            result, commands = self.sessions.apply_each(self, self._applied_term, commands, results), []
-        index = self.applied_index
+            result = self.sessions.apply_each(self, self._applied_term, commands, results)
+        else:
+            result = self._apply_plain(commands, results)
+        if is_not_run(result):  # once for many: a machine that does it at all does it always
+            raise StateMachineError(f"at index {self.applied_index}, {not_run(result, 'apply')}")
+
+    def _apply_plain(self, commands: list[bytes], results: list[Any] | None) -> Any:
+        """Apply commands of no session; return what the last of them gave."""
+        apply, decode = self._state_machine.apply, self._decode
+        index, result = self.applied_index, None
         for data in commands:
             index += 1
             try:
                 command = decode(data)
             except ValueError as error:
-                raise unable(index, self._applied_term, data, f"can't be decoded here ({error})") from error
+                raise not_decoded(index, self._applied_term, data, error) from error
             try:
                 result = apply(command)
             except self._fatal as error:
-                raise unable(
-                    index, self._applied_term, data, f"met {type(error).__name__} here, which is no outcome"
-                ) from error
+                raise not_applied(index, self._applied_term, data, error) from error
             except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
                 result = self._failed(index, error)
             if results is not None:
                 results.append(result)
             self.applied_index = index
-        if is_not_run(result):  # once for many: a machine that does it at all does it always
-            raise StateMachineError(f"at index {index}, {not_run(result, 'apply')}")
+        return result
 
     def _skip(self, index: int, data: bytes) -> None:
         """Pass a command that no node carries out; whoever proposed it learns that it was not."""

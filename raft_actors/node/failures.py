@@ -61,7 +61,17 @@ class SkippedCommands:
         return index in self._digests
 
 
-def unable(index: int, term: int, command: bytes, why: str) -> StateMachineError:
+def not_decoded(index: int, term: int, command: bytes, error: Exception) -> StateMachineError:
+    """The error of a node that could not take a command of the log for one."""
+    return _unable(index, term, command, f"can't be decoded here ({error})")
+
+
+def not_applied(index: int, term: int, command: bytes, error: BaseException) -> StateMachineError:
+    """The error of a node that failed while it carried a command out."""
+    return _unable(index, term, command, f"met {type(error).__name__} here, which is no outcome")
+
+
+def _unable(index: int, term: int, command: bytes, why: str) -> StateMachineError:
     """The error of a node that could not carry out a command, with what to do about it."""
     digest = command_digest(index, term, command)
     return StateMachineError(

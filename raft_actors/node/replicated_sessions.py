@@ -8,7 +8,7 @@ from struct import error as StructError  # noqa: N812 - as exceptions are named
 from typing import Any, Protocol
 
 from raft_actors.errors import CommandFailed, InternalError, RaftError, ResultLost, StateMachineError
-from raft_actors.node.failures import unable
+from raft_actors.node.failures import not_applied, not_decoded
 from raft_actors.raft.sessions import COMMAND, TICK, KeptReply, SessionEntry, SessionTable, opened
 from raft_actors.results import encoder_for_one
 from raft_actors.state_machine import StateMachine
@@ -80,13 +80,13 @@ class ReplicatedSessions:
                     session, number, floor, command = opened(data)
                     command = decode(command)
                 except (ValueError, StructError) as error:
-                    raise _not_decoded(index, term, data, error) from error
+                    raise not_decoded(index, term, data, error) from error
                 answer = find(index, session, number, floor)
                 if answer is None:
                     try:
                         answer = machine_apply(command)
                     except self._fatal as error:
-                        raise _not_applied(index, term, data, error) from error
+                        raise not_applied(index, term, data, error) from error
                     except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
                         keep(number, _FAILED + _told(error))
                         answer = self._failure(index, error)
@@ -106,14 +106,14 @@ class ReplicatedSessions:
         try:
             entry = SessionEntry.decode(data)
         except ValueError as error:
-            raise _not_decoded(index, term, data, error) from error
+            raise not_decoded(index, term, data, error) from error
         answer = self.table.apply(index, entry, _nothing)
         if entry.kind != TICK:
             return answer
         try:
             self.state_machine.pass_time(self.table.log_time_ms)
         except self._fatal as error:
-            raise _not_applied(index, term, data, error) from error
+            raise not_applied(index, term, data, error) from error
         except Exception as error:  # noqa: BLE001 - as of a command
             return self._failure(index, error)
         return None
@@ -187,14 +187,6 @@ def _told(error: Exception) -> bytes:
     except Exception:  # noqa: BLE001 - an application's `__str__`
         text = type(error).__name__
     return text.encode(errors="backslashreplace")
-
-
-def _not_decoded(index: int, term: int, data: bytes, error: Exception) -> StateMachineError:
-    return unable(index, term, data, f"can't be decoded here ({error})")
-
-
-def _not_applied(index: int, term: int, data: bytes, error: BaseException) -> StateMachineError:
-    return unable(index, term, data, f"met {type(error).__name__} here, which is no outcome")
 
 
 def _prefixed(table: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ def opened(data: bytes) -> tuple[int, int, int, bytes]:
 
 def numbered(session: int, number: int, window: int, command: bytes) -> bytes:
     """A session's command as an entry."""
-    return _pack_command(2, session >> 32, session & 0xFFFFFFFF, number, window) + command
+    return _pack_command(COMMAND, session >> 32, session & 0xFFFFFFFF, number, window) + command
 
 
 def close(session: int) -> bytes:

@@ -21,7 +21,7 @@ APPLIED: tuple[Mutation, ...] = (
         "applied-twice",
         "each entry is applied once",
         "§5.3",
-        Edit(_APPLIER, "Applier._apply_each", "result = apply(command)", "apply(command)\nresult = apply(command)"),
+        Edit(_APPLIER, "Applier._apply_plain", "result = apply(command)", "apply(command)\nresult = apply(command)"),
     ),
     mutation(
         "command-skipped",
