@@ -92,7 +92,7 @@ audit: .venv/.installed-dev  ## Look for known vulnerabilities of pinned package
 	$(BIN)/python -m tests.audit $(ADVISORIES)
 
 # Other seeds each time, unless SEEDS=… says which; failures are added to soak-failures.jsonl.
-soak: .venv/.installed-cli  ## Torment simulated clusters until Ctrl-C, or for SECONDS=...
+soak: .venv/.installed-cli  ## Run simulated clusters under faults until Ctrl-C, or for SECONDS=...
 	$(BIN)/raft-actors simulate --seeds $(SEEDS) --jobs $(JOBS) --failures soak-failures.jsonl \
 		$(if $(SECONDS),--for $(SECONDS)) $(SOAK_ARGS)
 

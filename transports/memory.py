@@ -31,10 +31,10 @@ from raft_actors.transports.links import REQUESTS, Link, LinkStatistics
 from raft_actors.transports.memory_conversations import FoundNode, MemoryClients, MemoryDialer
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
-_Parcel = tuple[float, int, str, Endpoint | None, Message | bytes | None, Link]
+_Packet = tuple[float, int, str, Endpoint | None, Message | bytes | None, Link]
 """A message under way: due time, number, sender, its endpoint, the message or its bytes, link. None: a hang-up.
 
-Numbers count messages up, so a heap of parcels orders them by due time, then as they were sent, and looks no further.
+Numbers count messages up, so a heap of packets orders them by due time, then as they were sent, and looks no further.
 """
 
 
@@ -69,7 +69,7 @@ class MemoryNetwork:
     _cuts: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
     _disconnected: set[str] = attrs.field(factory=set[str], init=False)
     _groups: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
-    _parcels: int = attrs.field(default=0, init=False)
+    _packets: int = attrs.field(default=0, init=False)
 
     def transport(self, node_id: str) -> MemoryTransport:
         """Make a transport for this node. A node that starts again takes a new one, or the same once more."""
@@ -188,8 +188,8 @@ class MemoryNetwork:
         link.statistics.duplicated += len(delays) > 1
         now = trio.current_time()
         for delay in delays:
-            self._parcels += 1
-            target.accept((now + delay, self._parcels, sender, origin, content, link))
+            self._packets += 1
+            target.accept((now + delay, self._packets, sender, origin, content, link))
         return True
 
     def hang_up(self, node_id: str) -> None:
@@ -199,8 +199,8 @@ class MemoryNetwork:
         now = trio.current_time()
         for receiver, target in self.running.items():
             if receiver != node_id and self.is_open(node_id, receiver):
-                self._parcels += 1
-                target.accept((now, self._parcels, node_id, None, None, self._link(node_id, receiver)))
+                self._packets += 1
+                target.accept((now, self._packets, node_id, None, None, self._link(node_id, receiver)))
 
 
 @attrs.define(eq=False)
@@ -211,7 +211,7 @@ class MemoryTransport(Transport):
     node_id: str
     _endpoint: Endpoint | None = attrs.field(default=None, init=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
-    _parcels: list[_Parcel] = attrs.field(factory=list[_Parcel], init=False, repr=False)
+    _packets: list[_Packet] = attrs.field(factory=list[_Packet], init=False, repr=False)
     _admitted: dict[str, Endpoint] = attrs.field(factory=dict[str, Endpoint], init=False, repr=False)
     """Peers that were greeted, as which they were."""
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False, repr=False)
@@ -244,10 +244,10 @@ class MemoryTransport(Transport):
             del running[self.node_id]
             self.network.hang_up(self.node_id)
             self._endpoint = None
-            for *_, link in self._parcels:
+            for *_, link in self._packets:
                 link.statistics.in_flight -= 1
                 link.statistics.blocked += 1
-            self._parcels.clear()
+            self._packets.clear()
 
     def send_nowait(self, to: str, message: Message) -> bool:
         """Queue a message to a peer (see `Transport.send_nowait`)."""
@@ -306,11 +306,11 @@ class MemoryTransport(Transport):
     def _is_too_large(message: Message, limit: int) -> bool:
         return size_bound(message) > limit and len(encode(message)) > limit
 
-    def accept(self, parcel: _Parcel) -> None:
+    def accept(self, packet: _Packet) -> None:
         """Take charge of a message to this node. Only the network calls this."""
-        parcel[-1].statistics.in_flight += 1
-        heapq.heappush(self._parcels, parcel)
-        if self._waiting and self._parcels[0] is parcel:
+        packet[-1].statistics.in_flight += 1
+        heapq.heappush(self._packets, packet)
+        if self._waiting and self._packets[0] is packet:
             self._waiting.unpark()
 
     def statistics(self) -> TransportStatistics:
@@ -335,15 +335,15 @@ class MemoryTransport(Transport):
         return self._endpoint is not None and counted.incarnation in ("", self._endpoint.incarnation)
 
     async def _wait_due(self) -> None:
-        """Wait until the earliest parcel is due, or an earlier one has come."""
-        deadline = self._parcels[0][0] if self._parcels else float("inf")
+        """Wait until the earliest packet is due, or an earlier one has come."""
+        deadline = self._packets[0][0] if self._packets else float("inf")
         with trio.CancelScope(deadline=deadline):
             await self._waiting.park()
 
     def _deliver_due(self) -> None:
         now = trio.current_time()
-        while (endpoint := self._endpoint) and self._parcels and self._parcels[0][0] <= now:
-            _, _, sender, origin, content, link = heapq.heappop(self._parcels)
+        while (endpoint := self._endpoint) and self._packets and self._packets[0][0] <= now:
+            _, _, sender, origin, content, link = heapq.heappop(self._packets)
             link.statistics.in_flight -= 1
             if origin is None or content is None:
                 self._end_connection(endpoint, sender)

@@ -30,7 +30,7 @@ class _Pipe:
 
     due: Callable[[], float | None]
     """When what is sent now arrives; None: never."""
-    parcels: deque[tuple[float, bytes]] = attrs.field(factory=deque[tuple[float, bytes]])
+    payloads_under_way: deque[tuple[float, bytes]] = attrs.field(factory=deque[tuple[float, bytes]])
     waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     ended: bool = False
     stuck: bool = False
@@ -43,7 +43,7 @@ class _Pipe:
             self.stuck = True
             return
         self.last_due = max(self.last_due, due)
-        self.parcels += [(self.last_due, payload) for payload in payloads]
+        self.payloads_under_way += [(self.last_due, payload) for payload in payloads]
         self.waiting.unpark_all()
 
     def end(self) -> None:
@@ -56,11 +56,11 @@ class _Pipe:
         while True:
             now = trio.current_time()
             taken: list[bytes] = []
-            while self.parcels and self.parcels[0][0] <= now:
-                taken.append(self.parcels.popleft()[1])
-            if taken or (self.ended and not self.parcels):
+            while self.payloads_under_way and self.payloads_under_way[0][0] <= now:
+                taken.append(self.payloads_under_way.popleft()[1])
+            if taken or (self.ended and not self.payloads_under_way):
                 return taken
-            with trio.CancelScope(deadline=self.parcels[0][0] if self.parcels else float("inf")):
+            with trio.CancelScope(deadline=self.payloads_under_way[0][0] if self.payloads_under_way else float("inf")):
                 await self.waiting.park()
 
 

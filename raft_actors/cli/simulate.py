@@ -34,7 +34,7 @@ def add_to(subcommands: Subcommands) -> None:
     """Add this subcommand."""
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "simulate",
-        help="torment simulated clusters, seed by seed, and check all that they do",
+        help="run simulated clusters under faults, seed by seed, and check all that they do",
         description=_DESCRIPTION,
     )
     parser.add_argument(

@@ -42,7 +42,7 @@ class Totals:
     verdicts: Counter[str] = attrs.field(factory=Counter[str])
     broken: Counter[str] = attrs.field(factory=Counter[str])
     actions: Counter[str] = attrs.field(factory=Counter[str])
-    fates: Counter[str] = attrs.field(factory=Counter[str])
+    outcomes: Counter[str] = attrs.field(factory=Counter[str])
     began_s: float = attrs.field(factory=time.monotonic)
 
     def add(self, report: SeedReport) -> None:
@@ -55,7 +55,7 @@ class Totals:
         self.lost_nodes += report.lost_nodes
         self.verdicts[report.verdict] += 1
         self.actions.update(report.actions)
-        self.fates.update(report.fates)
+        self.outcomes.update(report.outcomes)
         if report.broken:
             self.broken[report.broken] += 1
 
@@ -133,9 +133,9 @@ def print_summary(console: Console, totals: Totals, *, interrupted: bool) -> Non
     table.add_row("messages", f"{totals.messages:,}")
     table.add_row("messages per second", f"{totals.messages / totals.real_s:,.0f}")
     table.add_row("clients' calls", f"{totals.calls:,}")
-    table.add_row("proposals of deposed leaders", f"{totals.fates.total():,}")
-    for fate, number in sorted(totals.fates.items()):
-        table.add_row(f"  {fate}", f"{number:,}")
+    table.add_row("proposals of deposed leaders", f"{totals.outcomes.total():,}")
+    for outcome, number in sorted(totals.outcomes.items()):
+        table.add_row(f"  {outcome}", f"{number:,}")
     table.add_row("faults brought about", f"{totals.actions.total():,}")
     table.add_row("nodes with destroyed disks", f"{totals.lost_nodes:,}")
     console.print(table)

@@ -22,7 +22,7 @@ from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import QueryFailed, Unavailable
 from raft_actors.client.link import Link
 from raft_actors.errors import CommandFailed, ConfigurationError, InternalError, RaftError, ResultLost, SessionExpired
-from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask, Fate, packed, read_body, results_of
+from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask, Outcome, packed, read_body, results_of
 from raft_actors.node.sessions import Session, SessionState
 from raft_actors.raft.sessions import WINDOW
 from raft_actors.read_levels import LINEARIZABLE, BoundedStale, Local, ReadLevel, ReadResult
@@ -268,24 +268,24 @@ class RaftClient(Generic[M_co]):
         """Propose entries of a session until it is known what became of them."""
         opened = partial(results_of, count=len(entries))
         call = self._call(Ask.PROPOSE, packed(entries), opened, Need.LEADER)
-        token, fates = await self._until_done(call)
+        token, outcomes = await self._until_done(call)
         self._board.token = max(self._board.token, token)
-        expired = [known for fate, known in fates if fate == Fate.EXPIRED]
+        expired = [known for outcome, known in outcomes if outcome == Outcome.EXPIRED]
         if expired:
             raise SessionExpired(expired[0], certain=not call.in_doubt and len(expired) == len(entries))
-        first = token - len(fates) + 1
-        return [self._result(fate, known, index) for index, (fate, known) in enumerate(fates, first)]
+        first = token - len(outcomes) + 1
+        return [self._result(outcome, known, index) for index, (outcome, known) in enumerate(outcomes, first)]
 
-    def _result(self, fate: int, known: Any, index: int) -> Any:
-        match fate, known:
-            case Fate.RESULT, bytes():
+    def _result(self, outcome: int, known: Any, index: int) -> Any:
+        match outcome, known:
+            case Outcome.RESULT, bytes():
                 try:
                     return self._machine.results.decode(known)
                 except Exception:  # noqa: BLE001 - whatever the bytes provoke in the application's codec
                     return ResultLost(index)
-            case Fate.BEGUN, int():
+            case Outcome.BEGUN, int():
                 return known
-            case Fate.FAILED, [int(failed_at), str(text)]:
+            case Outcome.FAILED, [int(failed_at), str(text)]:
                 failure = CommandFailed(failed_at)
                 failure.__cause__ = RaftError(text)
                 return failure

@@ -11,7 +11,7 @@ order. Bodies are msgpack:
     READ      {"query": bytes, "level": name, "bound": number}
     CANCEL    nothing: nobody waits for that request any more
     PING      nothing; it is answered by PONG
-    RESULTS   [token, one for each entry]: [0, bytes] or [other `Fate`, what is known of it]
+    RESULTS   [token, one for each entry]: [0, bytes] or [other `Outcome`, what is known of it]
     ANSWER    [index, term, age or nil, bytes]
     REFUSAL   {"kind": name of the error, "text": what it says, …}
     NOTICE    {…}: where the node is, who leads, and who the members are; the first thing that a node says, and again
@@ -63,7 +63,7 @@ class Tell(enum.IntEnum):
     PONG = 5
 
 
-class Fate(enum.IntEnum):
+class Outcome(enum.IntEnum):
     """What became of an entry that was applied."""
 
     RESULT = 0
@@ -152,28 +152,28 @@ def entries_of(body: bytes | memoryview) -> list[bytes]:
 
 
 def results_of(body: bytes | memoryview, count: int) -> tuple[int, list[tuple[int, Any]]]:
-    """The token and the fates that a RESULTS has, for so many entries.
+    """The token and the outcomes that a RESULTS has, for so many entries.
 
     Raises:
         ProtocolError: it has none, or for another number of entries.
     """
     match unpacked(body, containers=1 + 2 * count, items=1 + count):
         case [int(token), *rest]:
-            fates: list[Any] = rest
-            if len(fates) == count and all(map(_is_fate, fates)):
-                return token, [(fate[0], fate[1]) for fate in fates]
+            outcomes: list[Any] = rest
+            if len(outcomes) == count and all(map(_is_outcome, outcomes)):
+                return token, [(outcome[0], outcome[1]) for outcome in outcomes]
         case _:
             pass
     raise ProtocolError("results that are none")
 
 
-def _is_fate(fate: Any) -> bool:
-    match fate:
-        case [Fate.RESULT, known]:
+def _is_outcome(outcome: Any) -> bool:
+    match outcome:
+        case [Outcome.RESULT, known]:
             return type(known) is bytes
-        case [Fate.FAILED, known]:
+        case [Outcome.FAILED, known]:
             return type(known) is list and [*map(type, cast("list[object]", known))] == [int, str]
-        case [Fate.LOST | Fate.EXPIRED | Fate.BEGUN, known]:
+        case [Outcome.LOST | Outcome.EXPIRED | Outcome.BEGUN, known]:
             return type(known) is int
         case [int(), _]:
             return True  # of a newer version

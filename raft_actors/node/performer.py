@@ -59,7 +59,7 @@ def performers(
     """How to perform every effect that is not a leader's own.
 
     Args:
-        not_sent: called with the number of a parcel of proposals that the transport has refused.
+        not_sent: called with the number of a forwarded batch that the transport has refused.
     """
     log = NodeLog(_logger, node_id)
 

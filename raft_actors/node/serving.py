@@ -34,8 +34,8 @@ from raft_actors.node.client_messages import (
     OVERHEAD_BYTES,
     Answered,
     Ask,
-    Fate,
     Notice,
+    Outcome,
     Tell,
     entries_of,
     pack,
@@ -265,22 +265,22 @@ class _ServedClient:
             self._refuse(proposal.number, error)
             return
         if proposal.begins:
-            fates = [[Fate.BEGUN, results[0]]]
+            outcomes = [[Outcome.BEGUN, results[0]]]
         else:
-            fates = [self._fate(result, index) for index, result in enumerate(results, proposal.index or 0)]
-        self._say(Tell.RESULTS, proposal.number, packed([proposal.last_index, *fates]))
+            outcomes = [self._outcome(result, index) for index, result in enumerate(results, proposal.index or 0)]
+        self._say(Tell.RESULTS, proposal.number, packed([proposal.last_index, *outcomes]))
 
-    def _fate(self, result: Any, index: int) -> list[Any]:
+    def _outcome(self, result: Any, index: int) -> list[Any]:
         if isinstance(result, SessionExpired):
-            return [Fate.EXPIRED, result.session]
+            return [Outcome.EXPIRED, result.session]
         if isinstance(result, ResultLost):
-            return [Fate.LOST, index]
+            return [Outcome.LOST, index]
         if isinstance(result, CommandFailed):
-            return [Fate.FAILED, [index, _cause(result)]]
+            return [Outcome.FAILED, [index, _cause(result)]]
         try:
-            return [Fate.RESULT, self._service.encode_result(result)]
+            return [Outcome.RESULT, self._service.encode_result(result)]
         except Exception:  # noqa: BLE001 - what can't travel, for whatever reason, must not end the node
-            return [Fate.LOST, index]
+            return [Outcome.LOST, index]
 
     # --- reads -----------------------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class Submission(Generic[C, R]):
         return LocalProposal(self._supervisor.admission, [data], size)
 
     def proposals(self, commands: Sequence[C], *, forward: bool) -> PendingProposals[R]:
-        """Commands that go together, encoded. Those that are too many for one parcel are handed on to nobody. Raises
+        """Commands that go together, encoded. Those that are too many for one batch are handed on to nobody. Raises
         as `proposal` does.
         """
         encoded = [self._encode(command) for command in commands]

@@ -30,7 +30,7 @@ from raft_actors.node.closing import closed
 from raft_actors.node.digester import Digester
 from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import EventHub
-from raft_actors.node.genesis import initial_voters
+from raft_actors.node.initial_voters import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.joining import Join, ask_to_join, prepare
 from raft_actors.node.machines import use

@@ -167,10 +167,10 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     RequestReadIndex: lambda message: f"term {message.term}, reads {message.request}",
     ReadIndexReply: lambda message: f"term {message.term}, reads {message.request} see entry {message.index}",
     ForwardProposals: lambda message: (
-        f"term {message.term}: parcel {message.number} of {sum(map(len, message.entries))} commands"
+        f"term {message.term}: batch {message.number} of {sum(map(len, message.entries))} commands"
     ),
     ForwardReply: lambda message: (
-        f"term {message.term}: parcel {message.number} {Forwarded(message.outcome).name.lower()} at {message.index}"
+        f"term {message.term}: batch {message.number} {Forwarded(message.outcome).name.lower()} at {message.index}"
     ),
     StateDigest: lambda message: f"term {message.term}: state {message.digest.hex()} at {message.index}",
 }

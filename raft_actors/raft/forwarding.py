@@ -1,11 +1,11 @@
 """What a member has to hand on to the leader, and what it has handed on and not heard of again.
 
-A parcel is carried out once at most: the leader remembers which ones it has taken in, by their numbers, for as long as
-its leadership lasts, so a parcel whose answer is missing may be sent again to that leader, and to no other. When
-another leads, the former one is asked what became of it. It is still a member, and knows; only where it has ended, or
-is cut off, nobody does.
+A forwarded batch is carried out once at most: the leader remembers which ones it has taken in, by their numbers, for
+as long as its leadership lasts, so a batch whose answer is missing may be sent again to that leader, and to no other.
+When another leads, the former one is asked what became of it. It is still a member, and knows; only where it has ended,
+or is cut off, nobody does.
 
-No parcel is passed on by who gets it, so none can go round in circles. One that was refused may go to a leader of a
+No batch is passed on by who gets it, so none can go round in circles. One that was refused may go to a leader of a
 later term, as it was taken in nowhere.
 """
 
@@ -27,15 +27,15 @@ from raft_actors.raft.requests import Request
 
 _LIFE_BITS = 61
 
-#: The longest time between two questions for one parcel, in heartbeat intervals.
+#: The longest time between two questions for one batch, in heartbeat intervals.
 _LONGEST_PAUSE = 8
 
-#: How long a former leader may take to tell what became of a parcel, in longest election timeouts.
+#: How long a former leader may take to tell what became of a batch, in longest election timeouts.
 _PATIENCE = 2
 
 
 @attrs.define(eq=False)
-class Parcel:
+class ForwardedBatch:
     """Proposals that went to a leader together.
 
     Attributes:
@@ -71,7 +71,7 @@ class Outbox:
 
     Attributes:
         waiting: those that were handed to nobody yet, in order.
-        sent: number → parcel, for all that are not answered.
+        sent: number → batch, for all that are not answered.
     """
 
     def __init__(self, config: NodeConfig, rng: Random) -> None:
@@ -81,12 +81,12 @@ class Outbox:
         self._sent_bytes = 0
         self._pause: tuple[int, float] = (0, -math.inf)  # not before then in this term
         self.waiting: dict[Request, None] = {}
-        self.sent: dict[int, Parcel] = {}
+        self.sent: dict[int, ForwardedBatch] = {}
 
     @property
     def keep_from(self) -> int | None:
         """From which entry on results must be kept, as this member may be told late that they are its own."""
-        return min([parcel.keep_from for parcel in self.sent.values()], default=None) if self.sent else None
+        return min([batch.keep_from for batch in self.sent.values()], default=None) if self.sent else None
 
     def take(self, requests: Iterable[Request]) -> None:
         """Have these handed on when a leader is known."""
@@ -131,7 +131,7 @@ class Outbox:
         return effects
 
     def _pack(self, leader: str, term: int, commit_index: int, now: float) -> list[Effect]:
-        """Make a parcel of the first ones that wait: of one kind, and about as large as an append may be."""
+        """Make a batch of the first ones that wait: of one kind, and about as large as an append may be."""
         requests: list[Request] = []
         commands: list[bytes] = []
         size, kind = BATCH_OVERHEAD, EntryKind.COMMAND
@@ -152,7 +152,7 @@ class Outbox:
         settled_below = min(self.sent, default=number)
         message = ForwardProposals(term, self._life, number, settled_below, (batch,))
         pause_s = self._config.heartbeat_interval_s
-        self.sent[number] = Parcel(
+        self.sent[number] = ForwardedBatch(
             to=leader,
             term=term,
             requests=requests,
@@ -169,49 +169,49 @@ class Outbox:
     def _ask_again(self, leader: str | None, term: int, now: float) -> list[Effect]:
         effects: list[Effect] = []
         longest_s = _LONGEST_PAUSE * self._config.heartbeat_interval_s
-        for number, parcel in list(self.sent.items()):
-            if parcel.term == term and parcel.to == leader:
-                parcel.ends_at = math.inf
-            elif parcel.ends_at == math.inf:
-                patience_s = 0.0 if parcel.lost else _PATIENCE * self._config.election_timeout_s[1]
-                parcel.ends_at, parcel.ask_at = now + patience_s, now
-            if now >= parcel.ends_at and not parcel.copies:
+        for number, batch in list(self.sent.items()):
+            if batch.term == term and batch.to == leader:
+                batch.ends_at = math.inf
+            elif batch.ends_at == math.inf:
+                patience_s = 0.0 if batch.lost else _PATIENCE * self._config.election_timeout_s[1]
+                batch.ends_at, batch.ask_at = now + patience_s, now
+            if now >= batch.ends_at and not batch.copies:
                 self.take_back(self._settle(number).requests)
-            elif now >= parcel.ends_at:
-                effects += self._refuse_all(self._settle(number), LeadershipLost(parcel.term, None, parcel.to))
-            elif now >= parcel.ask_at:
-                parcel.ask_at = now + parcel.pause_s
-                parcel.pause_s = min(2 * parcel.pause_s, longest_s)
-                parcel.copies += 1
-                effects.append(Send(parcel.to, parcel.message))
+            elif now >= batch.ends_at:
+                effects += self._refuse_all(self._settle(number), LeadershipLost(batch.term, None, batch.to))
+            elif now >= batch.ask_at:
+                batch.ask_at = now + batch.pause_s
+                batch.pause_s = min(2 * batch.pause_s, longest_s)
+                batch.copies += 1
+                effects.append(Send(batch.to, batch.message))
         return effects
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
-    def heard(self, sender: str, message: ForwardReply, now: float) -> tuple[Parcel | None, list[Effect]]:
-        """Note what became of a parcel; return it where its proposals have their places now (`Request.index`)."""
-        parcel = self.sent.get(message.number)
-        if parcel is None or message.life != self._life or parcel.to != sender:
+    def heard(self, sender: str, message: ForwardReply, now: float) -> tuple[ForwardedBatch | None, list[Effect]]:
+        """Note what became of a batch; return it where its proposals have their places now (`Request.index`)."""
+        batch = self.sent.get(message.number)
+        if batch is None or message.life != self._life or batch.to != sender:
             return None, []
         self._settle(message.number)
         match message.outcome:
             case Forwarded.PLACED:
                 index = message.index
-                for request, count in zip(parcel.requests, parcel.counts, strict=True):
+                for request, count in zip(batch.requests, batch.counts, strict=True):
                     request.index = index
                     index += count
                     request.last_index = index - 1
-                return parcel, []
+                return batch, []
             case Forwarded.OVERLOADED:
-                return None, self._refuse_all(parcel, self._overloaded(sender, message))
+                return None, self._refuse_all(batch, self._overloaded(sender, message))
             case Forwarded.REFUSED:
-                self.take_back(parcel.requests)
+                self.take_back(batch.requests)
                 # It may take a moment until that leader goes on, if it does. The next one is not waited for longer than
                 # until this node hears of it.
-                self._pause = (parcel.term, now + self._config.heartbeat_interval_s / 4)
+                self._pause = (batch.term, now + self._config.heartbeat_interval_s / 4)
                 return None, []
             case _:
-                return None, self._refuse_all(parcel, LeadershipLost(parcel.term, None, sender))
+                return None, self._refuse_all(batch, LeadershipLost(batch.term, None, sender))
 
     def _overloaded(self, leader: str, message: ForwardReply) -> Overloaded:
         """What a leader without room has said of it; one of an older version says no more than that."""
@@ -221,28 +221,28 @@ class Outbox:
         return Overloaded(f"{leader!r}, which leads, has too much to commit{about}", cause, retry_after_s)
 
     def not_sent(self, number: int) -> None:
-        """The transport has refused to send a parcel this time: if no copy of it went, it was taken in by nobody."""
-        parcel = self.sent.get(number)
-        if parcel is not None:
-            parcel.copies -= 1
+        """The transport has refused to send a batch this time: if no copy of it went, it was taken in by nobody."""
+        batch = self.sent.get(number)
+        if batch is not None:
+            batch.copies -= 1
 
     def lost(self, peer: str, now: float) -> None:
         """The connections with a member have ended: if it leads no more, nobody waits for its answers."""
-        for parcel in self.sent.values():
-            if parcel.to == peer:
-                parcel.lost = True
-                if parcel.ends_at < math.inf:
-                    parcel.ends_at = now
+        for batch in self.sent.values():
+            if batch.to == peer:
+                batch.lost = True
+                if batch.ends_at < math.inf:
+                    batch.ends_at = now
 
     def refuse_waiting(self, error: NotLeader) -> list[Effect]:
         """Answer all that wait with an error."""
         return [Refuse(request, error) for request in self.take_all()]
 
-    def _settle(self, number: int) -> Parcel:
-        parcel = self.sent.pop(number)
-        self._sent_bytes -= parcel.size
-        return parcel
+    def _settle(self, number: int) -> ForwardedBatch:
+        batch = self.sent.pop(number)
+        self._sent_bytes -= batch.size
+        return batch
 
     @staticmethod
-    def _refuse_all(parcel: Parcel, error: Exception) -> list[Effect]:
-        return [Refuse(request, error) for request in parcel.requests]
+    def _refuse_all(batch: ForwardedBatch, error: Exception) -> list[Effect]:
+        return [Refuse(request, error) for request in batch.requests]

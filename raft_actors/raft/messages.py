@@ -229,7 +229,7 @@ class RequestLeave:
 
 
 class Forwarded(enum.IntEnum):
-    """What became of a parcel of forwarded proposals. The numbers are the wire's, and keep their meaning for ever."""
+    """What became of a forwarded batch of proposals. The numbers are the wire's, and keep their meaning for ever."""
 
     PLACED = 1
     """It was appended, at the index that the answer names. The log tells the rest."""
@@ -245,12 +245,12 @@ class Forwarded(enum.IntEnum):
 class ForwardProposals:
     """A member hands proposals of its application on to the leader, or asks again what became of them.
 
-    It is meant for the leader of `term`, who takes each parcel in once: it knows it by sender, life and number.
+    It is meant for the leader of `term`, who takes each batch in once: it knows it by sender, life and number.
 
     Attributes:
         life: drawn at random at the sender's start.
-        number: counts its parcels, from 1.
-        settled_below: parcels with lower numbers are not asked for any more.
+        number: counts its batches, from 1.
+        settled_below: batches with lower numbers are not asked for any more.
         entries: one batch: the commands in order, encoded as entries from index 1 on.
     """
 
@@ -263,10 +263,10 @@ class ForwardProposals:
 
 @attrs.frozen
 class ForwardReply:
-    """The answer to `ForwardProposals`, sent once the parcel has its place: nothing is durable yet.
+    """The answer to `ForwardProposals`, sent once the batch has its place: nothing is durable yet.
 
     Attributes:
-        life, number: the parcel's.
+        life, number: the batch's.
         outcome: a `Forwarded`; what a newer node may say beyond these is taken for `UNKNOWN`.
         index: log index of its first command, in the term for which it was meant; 0 where it was not placed.
         cause: of `OVERLOADED`: the value of an `OverloadCause`, as ASCII; empty: an older node, which does not say.

@@ -13,7 +13,6 @@ from raft_actors.errors import InternalError
 from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Apply, Consequence, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.fates import Fates
 from raft_actors.raft.features import FEATURES, TURNED_ON, missing
 from raft_actors.raft.forwarding import Outbox
 from raft_actors.raft.log import Log
@@ -28,9 +27,10 @@ from raft_actors.raft.persistent_state import (
 )
 from raft_actors.raft.requests import Handover, Request
 from raft_actors.raft.state_checks import StateChecks
+from raft_actors.raft.unresolved import UnresolvedProposals
 
 if TYPE_CHECKING:
-    from raft_actors.raft.leading.forwarded import ForwardedParcels
+    from raft_actors.raft.leading.forwarded import ForwardedBatches
 
 #: Far below what persistence can queue, for a few writes (votes, terms) are made however far behind the disk is.
 _MOST_UNSYNCED_WRITES = 16_384
@@ -77,7 +77,7 @@ class RaftState:
         intake_sorts: whether there may be proposals of other kinds than COMMAND.
         forwarded: what others had handed on to this node in the last leadership that it had.
         checks: digests of the replicas' states.
-        fates: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
+        unresolved: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
         must_be_named: whether a configuration that names no store does not mean this one either: its files were lost.
@@ -121,9 +121,9 @@ class RaftState:
     parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
     outbox: Outbox = attrs.field(init=False)
     intake_sorts: bool = attrs.field(default=False, init=False)
-    forwarded: ForwardedParcels | None = attrs.field(default=None, init=False)
+    forwarded: ForwardedBatches | None = attrs.field(default=None, init=False)
     checks: StateChecks = attrs.field(init=False)
-    fates: Fates = attrs.field(factory=Fates, init=False)
+    unresolved: UnresolvedProposals = attrs.field(factory=UnresolvedProposals, init=False)
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
@@ -255,15 +255,15 @@ class RaftState:
         self.commit_index = index
 
     def apply(self, index: int, own: tuple[Request, ...] = (), keep_from: int | None = None) -> list[Apply | Refuse]:
-        """What is to be done now that all up to `index` is committed: apply it, and answer those whose fate it decides.
+        """What is to be done now that all up to `index` is committed: apply it, and answer what it decides.
 
         Args:
             own: a leader's proposals and reads that are committed by now.
             keep_from: the first index of one of its proposals that is committed in part.
         """
-        if not self.fates:
+        if not self.unresolved:
             return [Apply(index, own, keep_from)]
-        decided = self.fates.decide(self.log, index)
+        decided = self.unresolved.decide(self.log, index)
         kept = [index for index in (keep_from, decided.keep_from) if index is not None]
         # A leader's own come after those of terms before.
         return [*decided.refused, Apply(index, (*decided.committed, *own), min(kept, default=None))]

@@ -22,6 +22,7 @@ from raft_actors.testing.facts import AppliedEntry, Facts
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.faulty_cluster import FaultyCluster
 from raft_actors.testing.history import Call, History, Outcome, outcome_of
+from raft_actors.testing.hooks import Hooks
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.life import Life
 from raft_actors.testing.linearizability import UNKNOWN, Model, Operation, Report, Verdict, check_history
@@ -33,7 +34,6 @@ from raft_actors.testing.runner import Options, SeedReport, run_seed
 from raft_actors.testing.script import OFTEN_SNAPSHOTS, Scenario, Step
 from raft_actors.testing.simulation import Simulation, open_cluster, simulate
 from raft_actors.testing.state_machines import check_state_machine
-from raft_actors.testing.witness import Witness
 
 __all__ = [
     "OFTEN_SNAPSHOTS",
@@ -49,6 +49,7 @@ __all__ = [
     "Facts",
     "FaultyCluster",
     "History",
+    "Hooks",
     "Invariant",
     "KeyValueModel",
     "Life",
@@ -70,7 +71,6 @@ __all__ = [
     "Step",
     "Trace",
     "Verdict",
-    "Witness",
     "check_history",
     "check_state_machine",
     "deterministic_scheduling",

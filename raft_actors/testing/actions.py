@@ -1,7 +1,7 @@
 """What a plan can do to a cluster, one function each: bring a fault about, let it last, and undo it.
 
-Every action draws its details from the torment's generator when it begins. It may be cancelled while the fault lasts:
-the end of a torment heals everything anyway.
+Every action draws its details from the injector's generator when it begins. It may be cancelled while the fault lasts:
+the end of the injection heals everything anyway.
 """
 
 from __future__ import annotations
@@ -11,286 +11,286 @@ import contextlib
 import trio
 
 from raft_actors.errors import RaftError
-from raft_actors.testing.campaigns import CAMPAIGNS, Action
 from raft_actors.testing.cluster import RELIABLE
+from raft_actors.testing.compound_faults import COMPOUND_FAULTS, Action
 from raft_actors.testing.fault_context import FaultContext
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-async def crash(torment: FaultContext) -> None:
+async def crash(context: FaultContext) -> None:
     """Cut a node's power."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        torment.cluster.crash(name)
+        context.cluster.crash(name)
 
 
-async def crash_leader(torment: FaultContext) -> None:
+async def crash_leader(context: FaultContext) -> None:
     """Cut the leader's power."""
-    name = torment.cluster.leader()
+    name = context.cluster.leader()
     if name is not None:
-        torment.cluster.crash(name)
+        context.cluster.crash(name)
 
 
-async def kill(torment: FaultContext) -> None:
+async def kill(context: FaultContext) -> None:
     """Kill a node's process, which its peers learn."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        torment.cluster.kill(name)
+        context.cluster.kill(name)
 
 
-async def kill_leader(torment: FaultContext) -> None:
+async def kill_leader(context: FaultContext) -> None:
     """Kill the leader's process, which its peers learn."""
-    name = torment.cluster.leader()
+    name = context.cluster.leader()
     if name is not None:
-        torment.cluster.kill(name)
+        context.cluster.kill(name)
 
 
-async def crash_all(torment: FaultContext) -> None:
+async def crash_all(context: FaultContext) -> None:
     """Cut the power of all nodes at once."""
-    torment.cluster.crash_all()
+    context.cluster.crash_all()
 
 
-async def crash_at_step(torment: FaultContext) -> None:
+async def crash_at_step(context: FaultContext) -> None:
     """Cut a node's power in the middle of a step."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        torment.cluster.crash_at_step(name, torment.rng.randint(1, 100))
+        context.cluster.crash_at_step(name, context.rng.randint(1, 100))
 
 
-async def crash_at_write(torment: FaultContext) -> None:
+async def crash_at_write(context: FaultContext) -> None:
     """Cut a node's power in the middle of a write, which tears it."""
-    torment.cluster.disk(torment.some_node()).lose_power_at_write(torment.rng.randint(1, 20))
+    context.cluster.disk(context.some_node()).lose_power_at_write(context.rng.randint(1, 20))
 
 
-async def crash_at_snapshot(torment: FaultContext) -> None:
+async def crash_at_snapshot(context: FaultContext) -> None:
     """Cut a node's power while a snapshot becomes current."""
-    torment.cluster.disk(torment.some_node()).lose_power_at_snapshot()
+    context.cluster.disk(context.some_node()).lose_power_at_snapshot()
 
 
-async def stop(torment: FaultContext) -> None:
+async def stop(context: FaultContext) -> None:
     """Shut a node down as its owner would."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        await torment.cluster.stop(name)
+        await context.cluster.stop(name)
 
 
-async def hand_over(torment: FaultContext) -> None:
+async def hand_over(context: FaultContext) -> None:
     """Have the leader hand leadership to somebody, or to whom it likes; maybe to somebody who can't take it."""
-    name = torment.cluster.leader()
+    name = context.cluster.leader()
     if name is not None:
-        to = torment.rng.choice([None, *torment.cluster.node_ids])
+        to = context.rng.choice([None, *context.cluster.node_ids])
         with contextlib.suppress(RaftError):
-            await torment.cluster.node(name).transfer_leadership(to)
+            await context.cluster.node(name).transfer_leadership(to)
 
 
-async def pause(torment: FaultContext) -> None:
+async def pause(context: FaultContext) -> None:
     """Stop a node in its tracks for a while."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        torment.cluster.pause(name, clock_stands=torment.rng.random() < 0.3)
-        await torment.last(2.0)
-        torment.cluster.resume(name)
+        context.cluster.pause(name, clock_stands=context.rng.random() < 0.3)
+        await context.last(2.0)
+        context.cluster.resume(name)
 
 
-async def slow_apply(torment: FaultContext) -> None:
+async def slow_apply(context: FaultContext) -> None:
     """Let a node's state machine be slow."""
-    name = torment.some_node()
-    torment.cluster.slow_apply(name, torment.rng.choice((0.001, 0.02, 0.2)))
-    await torment.last(5.0)
-    torment.cluster.slow_apply(name, 0.0)
+    name = context.some_node()
+    context.cluster.slow_apply(name, context.rng.choice((0.001, 0.02, 0.2)))
+    await context.last(5.0)
+    context.cluster.slow_apply(name, 0.0)
 
 
-async def snapshot(torment: FaultContext) -> None:
+async def snapshot(context: FaultContext) -> None:
     """Have a node take a snapshot now."""
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
-        await torment.take_snapshot(name)
+        await context.take_snapshot(name)
 
 
-async def fall_behind(torment: FaultContext) -> None:
+async def fall_behind(context: FaultContext) -> None:
     """Cut a node off until the others have compacted away what it lacks (unless they keep much)."""
-    name = torment.some_node()
-    others = [other for other in torment.cluster.node_ids if other != name]
-    torment.cluster.cut([name], others)
-    torment.cluster.cut(others, [name])
-    await torment.last(4.0)
+    name = context.some_node()
+    others = [other for other in context.cluster.node_ids if other != name]
+    context.cluster.cut([name], others)
+    context.cluster.cut(others, [name])
+    await context.last(4.0)
     for other in others:
-        if other in torment.cluster.nodes:
-            await torment.take_snapshot(other)
-    torment.cluster.mend_cut([name], others)
-    torment.cluster.mend_cut(others, [name])
+        if other in context.cluster.nodes:
+            await context.take_snapshot(other)
+    context.cluster.mend_cut([name], others)
+    context.cluster.mend_cut(others, [name])
 
 
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
-async def halves(torment: FaultContext) -> None:
+async def halves(context: FaultContext) -> None:
     """Part the nodes in two."""
-    names = torment.shuffled()
-    middle = torment.rng.randint(1, len(names) - 1)
-    torment.cluster.partition(names[:middle], names[middle:])
-    await torment.mend_partition()
+    names = context.shuffled()
+    middle = context.rng.randint(1, len(names) - 1)
+    context.cluster.partition(names[:middle], names[middle:])
+    await context.mend_partition()
 
 
-async def isolate_leader(torment: FaultContext) -> None:
+async def isolate_leader(context: FaultContext) -> None:
     """Part the leader from all others."""
-    torment.cluster.isolate(torment.cluster.leader() or torment.some_node())
-    await torment.mend_partition()
+    context.cluster.isolate(context.cluster.leader() or context.some_node())
+    await context.mend_partition()
 
 
-async def one_way(torment: FaultContext) -> None:
+async def one_way(context: FaultContext) -> None:
     """Let some nodes be heard by others, and hear nothing of them."""
-    names = torment.shuffled()
-    middle = torment.rng.randint(1, len(names) - 1)
-    torment.cluster.cut(names[:middle], names[middle:])
-    await torment.last(4.0)
-    torment.cluster.mend_cut(names[:middle], names[middle:])
+    names = context.shuffled()
+    middle = context.rng.randint(1, len(names) - 1)
+    context.cluster.cut(names[:middle], names[middle:])
+    await context.last(4.0)
+    context.cluster.mend_cut(names[:middle], names[middle:])
 
 
-async def bridge(torment: FaultContext) -> None:
+async def bridge(context: FaultContext) -> None:
     """Part the nodes in two, but for one that reaches all."""
-    torment.cluster.bridge(torment.some_node())
-    await torment.mend_partition()
+    context.cluster.bridge(context.some_node())
+    await context.mend_partition()
 
 
-async def flap(torment: FaultContext) -> None:
+async def flap(context: FaultContext) -> None:
     """Part a node from the others, and join it again, time after time."""
-    name = torment.some_node()
-    for _ in range(torment.rng.randint(2, 10)):
-        torment.cluster.isolate(name)
-        await torment.last(0.6)
-        torment.cluster.partition()
-        await torment.last(0.6)
+    name = context.some_node()
+    for _ in range(context.rng.randint(2, 10)):
+        context.cluster.isolate(name)
+        await context.last(0.6)
+        context.cluster.partition()
+        await context.last(0.6)
 
 
-async def reset(torment: FaultContext) -> None:
+async def reset(context: FaultContext) -> None:
     """Break connections, of some node or of all, a few times."""
-    for _ in range(torment.rng.randint(1, 5)):
-        one, *others = torment.shuffled()
-        for other in others[: torment.rng.randint(1, len(others))]:
-            torment.cluster.reset_connection(one, other)
-        await torment.last(0.3)
+    for _ in range(context.rng.randint(1, 5)):
+        one, *others = context.shuffled()
+        for other in others[: context.rng.randint(1, len(others))]:
+            context.cluster.reset_connection(one, other)
+        await context.last(0.3)
 
 
-async def stall(torment: FaultContext) -> None:
+async def stall(context: FaultContext) -> None:
     """Let a node accept everything and answer nothing."""
-    name = torment.some_node()
-    torment.cluster.stall(name)
-    await torment.last(3.0)
-    torment.cluster.unstall(name)
+    name = context.some_node()
+    context.cluster.stall(name)
+    await context.last(3.0)
+    context.cluster.unstall(name)
 
 
-async def mute(torment: FaultContext) -> None:
+async def mute(context: FaultContext) -> None:
     """Let a node hear all and be heard by nobody."""
-    name = torment.some_node()
-    others = [other for other in torment.cluster.node_ids if other != name]
-    torment.cluster.cut([name], others)
-    await torment.last(3.0)
-    torment.cluster.mend_cut([name], others)
+    name = context.some_node()
+    others = [other for other in context.cluster.node_ids if other != name]
+    context.cluster.cut([name], others)
+    await context.last(3.0)
+    context.cluster.mend_cut([name], others)
 
 
-async def slow_link(torment: FaultContext) -> None:
+async def slow_link(context: FaultContext) -> None:
     """Let the link between two nodes carry little."""
-    one, other, *_ = torment.shuffled()
-    torment.cluster.slow_link(one, other, torment.rng.choice((300.0, 3_000.0, 30_000.0)))
-    await torment.last(5.0)
-    torment.cluster.slow_link(one, other, None)
+    one, other, *_ = context.shuffled()
+    context.cluster.slow_link(one, other, context.rng.choice((300.0, 3_000.0, 30_000.0)))
+    await context.last(5.0)
+    context.cluster.slow_link(one, other, None)
 
 
-async def change_messages(torment: FaultContext) -> None:
+async def change_messages(context: FaultContext) -> None:
     """Let messages meet other faults for a while."""
-    torment.cluster.set_faults(torment.draw_faults())
-    await torment.last(5.0)
-    torment.cluster.set_faults(torment.plan.requests, torment.plan.replies)
+    context.cluster.set_faults(context.draw_faults())
+    await context.last(5.0)
+    context.cluster.set_faults(context.plan.requests, context.plan.replies)
 
 
-async def calm(torment: FaultContext) -> None:
+async def calm(context: FaultContext) -> None:
     """Let all messages arrive for a while."""
-    torment.cluster.set_faults(RELIABLE)
-    await torment.last(3.0)
-    torment.cluster.set_faults(torment.plan.requests, torment.plan.replies)
+    context.cluster.set_faults(RELIABLE)
+    await context.last(3.0)
+    context.cluster.set_faults(context.plan.requests, context.plan.replies)
 
 
 # --- disks -----------------------------------------------------------------------------------------------------------
 
 
-async def fail_write(torment: FaultContext) -> None:
+async def fail_write(context: FaultContext) -> None:
     """Let a node's next write fail."""
-    torment.cluster.disk(torment.some_node()).fail_next_write()
+    context.cluster.disk(context.some_node()).fail_next_write()
 
 
-async def fill_disk(torment: FaultContext) -> None:
+async def fill_disk(context: FaultContext) -> None:
     """Let a node's disk be full for a while."""
-    disk = torment.cluster.disk(torment.some_node())
+    disk = context.cluster.disk(context.some_node())
     disk.fill()
-    await torment.last(2.0)
+    await context.last(2.0)
     disk.mend()
 
 
-async def hang_disk(torment: FaultContext) -> None:
+async def hang_disk(context: FaultContext) -> None:
     """Let a node's disk hang for a while."""
-    disk = torment.cluster.disk(torment.some_node())
+    disk = context.cluster.disk(context.some_node())
     disk.hang()
-    await torment.last(3.0)
+    await context.last(3.0)
     disk.mend()
 
 
-async def slow_disk(torment: FaultContext) -> None:
+async def slow_disk(context: FaultContext) -> None:
     """Let a node's disk be slow for a while."""
-    disk = torment.cluster.disk(torment.some_node())
-    disk.slow_down(torment.rng.choice((0.02, 0.1, 0.5)), read_s=torment.rng.choice((0.0, 0.0, 0.1)))
-    await torment.last(5.0)
+    disk = context.cluster.disk(context.some_node())
+    disk.slow_down(context.rng.choice((0.02, 0.1, 0.5)), read_s=context.rng.choice((0.0, 0.0, 0.1)))
+    await context.last(5.0)
     disk.slow_down(0.0)
 
 
-async def damage_disk(torment: FaultContext) -> None:
+async def damage_disk(context: FaultContext) -> None:
     """Flip a bit on a node's disk, if a majority of whole disks is left."""
-    name = torment.some_victim()
+    name = context.some_victim()
     if name is not None:
-        torment.cluster.disk(name).damage()
+        context.cluster.disk(name).damage()
 
 
-async def put_older_copy(torment: FaultContext) -> None:
+async def put_older_copy(context: FaultContext) -> None:
     """Put a backup in the place of what a node has left, if a majority of whole disks is left."""
-    name = torment.some_victim()
+    name = context.some_victim()
     if name is not None:
-        disk = torment.cluster.disk(name)
+        disk = context.cluster.disk(name)
         copy = disk.copy()
-        await torment.last(5.0)
-        await torment.take_down(name)
+        await context.last(5.0)
+        await context.take_down(name)
         disk.replace(copy)
 
 
-async def wipe_disk(torment: FaultContext) -> None:
+async def wipe_disk(context: FaultContext) -> None:
     """Delete a node's folder, if a majority of whole disks is left. It must never be started again: it has forgotten
     its vote and its log, and nothing can tell."""
-    name = torment.some_victim()
+    name = context.some_victim()
     if name is not None:
-        torment.cluster.lost[name] = "its folder was deleted"
-        await torment.take_down(name)
-        torment.cluster.disk(name).wipe()
+        context.cluster.lost[name] = "its folder was deleted"
+        await context.take_down(name)
+        context.cluster.disk(name).wipe()
 
 
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
-async def jump_clock(torment: FaultContext) -> None:
+async def jump_clock(context: FaultContext) -> None:
     """Let a node's clock jump forward."""
-    torment.cluster.clock(torment.some_node()).jump(torment.rng.expovariate(1.0))
+    context.cluster.clock(context.some_node()).jump(context.rng.expovariate(1.0))
 
 
-async def change_clock(torment: FaultContext) -> None:
+async def change_clock(context: FaultContext) -> None:
     """Let a node's clock run at another rate for a while."""
-    clock = torment.cluster.clock(torment.some_node())
+    clock = context.cluster.clock(context.some_node())
     if clock.rate:
-        clock.set_rate(torment.rng.choice((0.3, 0.8, 1.25, 3.0)))
-        await torment.last(5.0)
+        clock.set_rate(context.rng.choice((0.3, 0.8, 1.25, 3.0)))
+        await context.last(5.0)
         if clock.rate:
             clock.set_rate(1.0)
 
 
-async def breathe(_torment: FaultContext) -> None:
+async def breathe(_context: FaultContext) -> None:
     """Nothing happens, for once."""
     await trio.lowlevel.checkpoint()
 
@@ -333,7 +333,7 @@ ACTIONS: dict[str, Action] = {
         jump_clock,
         change_clock,
         breathe,
-        *CAMPAIGNS,
+        *COMPOUND_FAULTS,
     )
 }
 """Name → action."""

@@ -255,5 +255,5 @@ class Client(Generic[C, R]):
         arrived: Pending[None] = Pending()
         cluster = self._cluster
         due = trio.current_time() + self._rng.uniform(*self.hop_s)
-        cluster.agenda.at(due, cluster.gate(name), arrived.resolve, None)
+        cluster.event_queue.at(due, cluster.gate(name), arrived.resolve, None)
         await arrived.wait()

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from raft_actors.actors.clock import Alarm, NodeClock
 from raft_actors.errors import ConfigurationError
-from raft_actors.testing.agenda import Agenda, Gate
+from raft_actors.testing.event_queue import EventQueue, Gate
 
 
 class SimulatedClock:
@@ -24,11 +24,11 @@ class SimulatedClock:
             still. To be set before the node starts.
     """
 
-    def __init__(self, agenda: Agenda, gate: Gate, told: Callable[..., None]) -> None:
+    def __init__(self, event_queue: EventQueue, gate: Gate, told: Callable[..., None]) -> None:
         self.node_clock: NodeClock = NodeClock(self.now, lambda: SimulatedAlarm(self), self.boottime)
         self.rate: float = 1.0
         self.boottime_rate: float = 1.0
-        self._agenda = agenda
+        self._event_queue = event_queue
         self._gate = gate
         self._told = told  # of faults: kind, text, and more fields of the trace
         self._since = trio.current_time()
@@ -77,7 +77,7 @@ class SimulatedClock:
         alarm.setting += 1
         if self.rate:
             due = self._since + (alarm.deadline - self._shown) / self.rate
-            self._agenda.at(due, self._gate, self._ring, (alarm, alarm.setting))
+            self._event_queue.at(due, self._gate, self._ring, (alarm, alarm.setting))
 
     def forget(self, alarm: SimulatedAlarm) -> None:
         """Nobody waits for it any more (for the alarm)."""
@@ -94,7 +94,7 @@ class SimulatedClock:
         late = alarm.deadline - self.now()
         if late > 0:  # by rounding: whoever sleeps must never see an earlier time than it asked for
             soon = trio.current_time() + max(late / self.rate, 1e-9) if self.rate else math.inf
-            self._agenda.at(soon, self._gate, self._ring, setting)
+            self._event_queue.at(soon, self._gate, self._ring, setting)
             return
         self.forget(alarm)
         alarm.ring()

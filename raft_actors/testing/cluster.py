@@ -22,9 +22,9 @@ from raft_actors.node.node import Node
 from raft_actors.observe.trace import Trace
 from raft_actors.raft.transitions import RoleName
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.agenda import Agenda, Gate
 from raft_actors.testing.clocks import SimulatedClock
 from raft_actors.testing.disk import SimulatedDisk, seeded_incarnations
+from raft_actors.testing.event_queue import EventQueue, Gate
 from raft_actors.testing.facts import Facts
 from raft_actors.testing.failure import CheckFailed, check_failed
 from raft_actors.testing.invariants import Invariant
@@ -56,7 +56,7 @@ class SimulatedCluster(Generic[C, R]):
 
     Attributes:
         node_ids: all nodes, "n1" first; those that began the cluster, then those that may join it.
-        agenda: what is going to happen.
+        event_queue: what is going to happen.
         trace: what has happened.
         network: the network between them. Prefer the cluster's methods for cuts, which keep `connected` right.
         config: what nodes are started with, but for their seed. May be replaced for later starts.
@@ -83,7 +83,7 @@ class SimulatedCluster(Generic[C, R]):
     ) -> None:
         self.seed = seed
         self.config = config
-        self.agenda: Agenda = Agenda()
+        self.event_queue: EventQueue = EventQueue()
         self.trace: Trace = Trace(complete=trace)
         self.rng: Random = Random(f"{seed} test")
         self.failure: CheckFailed | None = None
@@ -104,7 +104,7 @@ class SimulatedCluster(Generic[C, R]):
                 name,
                 disks[name],
                 gates[name],
-                SimulatedClock(self.agenda, gates[name], partial(self.trace.told, name, "clock")),
+                SimulatedClock(self.event_queue, gates[name], partial(self.trace.told, name, "clock")),
                 self.trace,
                 self.watch,
                 self._crashed,
@@ -113,7 +113,7 @@ class SimulatedCluster(Generic[C, R]):
             for name in names
         }
         self.network: SimulatedNetwork = SimulatedNetwork(
-            seed=seed, requests=faults, replies=faults, agenda=self.agenda, trace=self.trace, gates=gates
+            seed=seed, requests=faults, replies=faults, event_queue=self.event_queue, trace=self.trace, gates=gates
         )
         self._disconnected: set[str] = set()
         self.node_ids: tuple[str, ...] = tuple(names)
@@ -122,7 +122,7 @@ class SimulatedCluster(Generic[C, R]):
         return SimulatedDisk(
             write_delay_s=disk_delay_s,
             draw_incarnation=seeded_incarnations(f"{self.seed} stores of {name}"),
-            agenda=self.agenda,
+            event_queue=self.event_queue,
             gate=gate,
             rng=Random(f"{self.seed} disk {name}"),
             told=partial(self.trace.told, name, "disk"),

@@ -20,7 +20,7 @@ from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.memory import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, Write
-from raft_actors.testing.agenda import Agenda, Gate
+from raft_actors.testing.event_queue import EventQueue, Gate
 
 
 def seeded_incarnations(seed: str) -> Callable[[], str]:
@@ -51,7 +51,7 @@ class SimulatedDisk(MemoryDisk):
     """A disk of a simulated cluster; `cluster.disk("n1")`.
 
     Attributes:
-        agenda, gate: the simulation's, and the node's.
+        event_queue, gate: the simulation's, and the node's.
         rng: what survives of a batch of writes, and what damage hits, is drawn from it.
         delay_s: every write takes a time drawn from this range, on top of `write_delay_s`.
         read_delay_s: what is read comes so much later; other work goes on meanwhile.
@@ -65,7 +65,7 @@ class SimulatedDisk(MemoryDisk):
         asked: called with writes that were asked for, and are not durable yet.
     """
 
-    agenda: Agenda
+    event_queue: EventQueue
     gate: Gate
     rng: Random
     told: Callable[..., None]
@@ -125,7 +125,7 @@ class SimulatedDisk(MemoryDisk):
         held, self._held = self._held, []
         now = trio.current_time()
         for action, argument in held:
-            self.agenda.at(now, self.gate, action, argument)
+            self.event_queue.at(now, self.gate, action, argument)
 
     def lose_power_at_write(self, number: int) -> None:
         """Cut the node's power in the middle of the `number`-th write from now: a prefix of that write survives."""

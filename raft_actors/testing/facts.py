@@ -110,7 +110,7 @@ class Facts:
         history: every command that some node has applied, in order.
         snapshots: what they wrote.
         replaced: nodes whose disk was replaced by another: nothing that they once held or promised binds them.
-        fates: what became of proposals whose leader was deposed before it knew ("committed", "not committed",
+        outcomes: what became of proposals whose leader was deposed before it knew ("committed", "not committed",
             "unknown"), on nodes that have ended.
         forged: messages that somebody has sent in another's name, by their `id`.
     """
@@ -121,7 +121,7 @@ class Facts:
     history: list[AppliedEntry] = attrs.field(factory=list[AppliedEntry], init=False)
     snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
     replaced: set[str] = attrs.field(factory=set[str], init=False)
-    fates: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    outcomes: Counter[str] = attrs.field(factory=Counter[str], init=False)
     forged: dict[int, Message] = attrs.field(factory=dict[int, Message], init=False)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What an action may do with a cluster, and what the actions of one torment share."""
+"""What an action may do with a cluster, and what the actions of one plan share."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SNAPSHOTS_S = 1.0
 
 
 class FaultContext:
-    """A cluster, and the plan by which actions work on it; `Torment` takes the actions.
+    """A cluster, and the plan by which actions work on it; `FaultInjector` takes the actions.
 
     Attributes:
         cluster, plan: what they work on, and by.
         rng: all of their choices; seeded with the cluster's seed.
-        on_campaign: whether a campaign is under way.
+        under_compound_fault: whether one is under way.
         returning: nodes that somebody sees to when they are down.
     """
 
@@ -33,7 +33,7 @@ class FaultContext:
         self.cluster = cluster
         self.plan = plan
         self.rng: Random = Random(f"{cluster.seed} torment")
-        self.on_campaign = False
+        self.under_compound_fault = False
         self.returning: set[str] = set()
         self._victims: set[str] = set()
         self._partitions = 0

@@ -14,8 +14,8 @@ from raft_actors.config import NodeConfig
 from raft_actors.errors import NodeStopped, ProposalError, StorageCorrupt, StorageError
 from raft_actors.node.submission import Submission
 from raft_actors.raft.transitions import RoleName
-from raft_actors.testing.agenda import Gate
 from raft_actors.testing.cluster import RELIABLE, SimulatedCluster
+from raft_actors.testing.event_queue import Gate
 from raft_actors.testing.history import History
 from raft_actors.testing.invariants import EqualResults, Invariant
 from raft_actors.testing.life import Life
@@ -146,7 +146,7 @@ class FaultyCluster(SimulatedCluster[C, R]):
                 self.trace.add("resume", name)
                 if member.clock.rate == 0:
                     member.clock.set_rate(rate)
-                self.agenda.open(member.gate)
+                self.event_queue.open(member.gate)
 
     def slow_apply(self, node_id: str, seconds: float) -> None:
         """Let each command that a node's state machine applies hold up the whole node for so long; 0: none does."""
@@ -160,7 +160,7 @@ class FaultyCluster(SimulatedCluster[C, R]):
         if seconds and not life.over:
             gate = self._members[life.node_id].gate
             gate.shut += 1
-            self.agenda.at(trio.current_time() + seconds, None, self.agenda.open, gate)
+            self.event_queue.at(trio.current_time() + seconds, None, self.event_queue.open, gate)
 
     # --- network ---------------------------------------------------------------------------------------------
 

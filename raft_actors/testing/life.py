@@ -26,7 +26,7 @@ class Life:
         node_id: whose.
         number: counts the node's starts, from 1.
         disk: the node's disk; it outlives the life.
-        role: the node's role now. There from `Witness.started` on, as is all that hangs on it.
+        role: the node's role now. There from `Hooks.started` on, as is all that hangs on it.
         over: whether its power was cut. What it still does in the rest of its last step never happened.
         supervisor: the node's inside (None where a test feeds an invariant by hand).
         applied_count: how many commands its state machine has taken in, by itself or within a snapshot.
@@ -57,14 +57,14 @@ class Life:
 
     @property
     def state(self) -> RaftState:
-        """Term, vote and commit index now. Only from `Witness.started` on."""
+        """Term, vote and commit index now. Only from `Hooks.started` on."""
         if self.role is None:
             raise AttributeError(f"{self} has not decided anything yet")
         return self.role.state
 
     @property
     def log(self) -> Log:
-        """The log now. Only from `Witness.started` on."""
+        """The log now. Only from `Hooks.started` on."""
         return self.state.log
 
     def is_as_seen(self) -> bool:

@@ -21,7 +21,7 @@ from raft_actors.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raft_actors.testing.campaigns import Action
+from raft_actors.testing.compound_faults import Action
 from raft_actors.testing.fault_context import FaultContext
 
 _MOST_VOTERS = 7
@@ -32,25 +32,25 @@ _WAIT_S = 2.0
 _LEAVE_S = 3.0
 
 
-async def change_members(torment: FaultContext) -> None:
+async def change_members(context: FaultContext) -> None:
     """Have the leader make some other nodes the members; now and then somebody changes their mind."""
-    cluster, rng = torment.cluster, torment.rng
+    cluster, rng = context.cluster, context.rng
     name = cluster.leader()
     if name is None:
         return
-    names = torment.shuffled()
+    names = context.shuffled()
     count = rng.randint(1, min(_MOST_VOTERS, len(names)))
     voters, rest = names[:count], names[count:]
     learners = rest[: rng.randint(0, _MOST_LEARNERS)]
-    await _change(torment, name, voters, learners)
+    await _change(context, name, voters, learners)
     if rng.random() < 0.2 and name in cluster.nodes:
         with suppress(RaftError), trio.move_on_after(rng.expovariate(1 / _WAIT_S)):
             await cluster.node(name).cancel_change()
 
 
-async def swap_member(torment: FaultContext) -> None:
+async def swap_member(context: FaultContext) -> None:
     """Have the leader replace a voter, itself maybe, by a node that has no vote, or add one, or do without one."""
-    cluster, rng = torment.cluster, torment.rng
+    cluster, rng = context.cluster, context.rng
     name = cluster.leader()
     if name is None:
         return
@@ -63,12 +63,12 @@ async def swap_member(torment: FaultContext) -> None:
     if kind != "remove" and others and len(voters) < _MOST_VOTERS:
         voters.append(rng.choice(others))
     if voters:
-        await _change(torment, name, voters, sorted(members.goal_learners - {*voters}))
+        await _change(context, name, voters, sorted(members.goal_learners - {*voters}))
 
 
-async def change_priority(torment: FaultContext) -> None:
+async def change_priority(context: FaultContext) -> None:
     """Have the leader give a voter another priority. Not all members may know what that is."""
-    cluster, rng = torment.cluster, torment.rng
+    cluster, rng = context.cluster, context.rng
     name = cluster.leader()
     if name is None:
         return
@@ -77,15 +77,15 @@ async def change_priority(torment: FaultContext) -> None:
         await cluster.node(name).change_members(priorities={voter: rng.randint(0, 2)})
 
 
-async def change_version(torment: FaultContext) -> None:
+async def change_version(context: FaultContext) -> None:
     """Put a node of an older version, which knows no priorities, into a node's place, or the other way round. Not the
     older one where its own store says that the cluster has come to use them: it would not start.
     """
-    cluster = torment.cluster
-    older, name = cluster.network.older, torment.some_node()
+    cluster = context.cluster
+    older, name = cluster.network.older, context.some_node()
     cluster.tolerated = (FeatureMissing,)  # it may have been turned on without this node hearing of it
     # This network knows at once what a node can do: nobody may still count on what they have heard of the one before.
-    await torment.take_down(name, down_s=5 * cluster.config.election_timeout_s[1])
+    await context.take_down(name, down_s=5 * cluster.config.election_timeout_s[1])
     stored = cluster.disk(name).state.configurations
     used = stored and PRIORITY in decode_configuration(stored[-1].data).features
     if name in older or used:
@@ -94,18 +94,18 @@ async def change_version(torment: FaultContext) -> None:
         older[name] = FEATURES - {PRIORITY}
 
 
-async def move_member(torment: FaultContext) -> None:
+async def move_member(context: FaultContext) -> None:
     """Have a node come back at another address, which only its own settings say."""
-    cluster, rng = torment.cluster, torment.rng
+    cluster, rng = context.cluster, context.rng
     name = rng.choice(cluster.initial_voters)
     cluster.move(name, f"{name}.test:{rng.randint(1, 9)}")
-    await torment.take_down(name)
+    await context.take_down(name)
 
 
-async def pose(torment: FaultContext) -> None:
+async def pose(context: FaultContext) -> None:
     """Have somebody say to a node what would do most harm, in the name of another one: nobody may take it for that."""
-    cluster, rng = torment.cluster, torment.rng
-    receiver = torment.some_running()
+    cluster, rng = context.cluster, context.rng
+    receiver = context.some_running()
     if receiver is None:
         return
     victim = rng.choice([name for name in cluster.node_ids if name != receiver])
@@ -127,22 +127,22 @@ async def pose(torment: FaultContext) -> None:
     cluster.network.pose("mallory", victim, receiver, message)
 
 
-async def leave(torment: FaultContext) -> None:
+async def leave(context: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
-    cluster = torment.cluster
+    cluster = context.cluster
     members = cluster.members()
     if members is None or len(members.voters) < 2:
         return
-    name = torment.some_running()
+    name = context.some_running()
     if name is not None:
         with suppress(RaftError), trio.move_on_after(_LEAVE_S):
             await cluster.node(name).aclose(leave=True)
 
 
-async def _change(torment: FaultContext, leader: str, voters: list[str], learners: list[str]) -> None:
+async def _change(context: FaultContext, leader: str, voters: list[str], learners: list[str]) -> None:
     addresses = [{name: f"{name}.test:1" for name in names} for names in (voters, learners)]
-    with suppress(RaftError), trio.move_on_after(torment.rng.expovariate(1 / _WAIT_S)):
-        await torment.cluster.node(leader).change_members(*addresses)
+    with suppress(RaftError), trio.move_on_after(context.rng.expovariate(1 / _WAIT_S)):
+        await context.cluster.node(leader).change_members(*addresses)
 
 
 MEMBER_ACTIONS: dict[str, Action] = {

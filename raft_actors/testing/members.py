@@ -15,9 +15,9 @@ from raft_actors.node.node import Node
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.observe.trace import Trace
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.agenda import Gate
 from raft_actors.testing.clocks import SimulatedClock
 from raft_actors.testing.disk import SimulatedDisk
+from raft_actors.testing.event_queue import Gate
 from raft_actors.testing.life import LIFE, Life
 from raft_actors.testing.network import SimulatedTransport
 from raft_actors.testing.recording import RecordingStateMachine

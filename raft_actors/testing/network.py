@@ -1,4 +1,4 @@
-"""The network of a simulated cluster: `MemoryNetwork`, carried out by the agenda, traced, and able to do worse.
+"""The network of a simulated cluster: `MemoryNetwork`, carried out by the event queue, traced, and able to do worse.
 
 What a message meets on its way is drawn when it is sent, from its link's own generator, as there.
 """
@@ -14,7 +14,7 @@ from typing_extensions import override
 from raft_actors.errors import ConfigurationError
 from raft_actors.observe.trace import Trace
 from raft_actors.raft.messages import Message
-from raft_actors.testing.agenda import Agenda, Gate
+from raft_actors.testing.event_queue import EventQueue, Gate
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.faults import NO_FAULTS
 from raft_actors.transports.links import REQUESTS, LinkStatistics
@@ -42,10 +42,10 @@ class _Way:
     bytes_per_s: float | None = None
     free_at: float = 0.0
     stalled: bool = False
-    waiting: list[_Parcel] = attrs.field(factory=list["_Parcel"])
+    waiting: list[_Packet] = attrs.field(factory=list["_Packet"])
 
 
-_Parcel = tuple[int, str, Endpoint, MemoryTransport, Message, LinkStatistics]
+_Packet = tuple[int, str, Endpoint, MemoryTransport, Message, LinkStatistics]
 """A message under way: its id in the trace, sender, its endpoint, where it goes, the message, the link's counters."""
 
 
@@ -55,12 +55,12 @@ class SimulatedNetwork(MemoryNetwork):
 
     Attributes:
         outlive: whether a message that is under way outlives its receiver's restart, and arrives at its next life.
-        agenda: of the simulation.
+        event_queue: of the simulation.
         trace: told of each message.
         gates: node id → the gate that holds back what concerns a paused node.
     """
 
-    agenda: Agenda
+    event_queue: EventQueue
     trace: Trace
     gates: dict[str, Gate]
     certified: bool = True
@@ -94,8 +94,8 @@ class SimulatedNetwork(MemoryNetwork):
         way.stalled = False
         waiting, way.waiting = way.waiting, []
         now = trio.current_time()
-        for parcel in waiting:
-            self.agenda.at(now, self.gates.get(receiver), self._arrive, parcel)
+        for packet in waiting:
+            self.event_queue.at(now, self.gates.get(receiver), self._arrive, packet)
 
     @override
     def heal(self) -> None:
@@ -122,7 +122,7 @@ class SimulatedNetwork(MemoryNetwork):
 
     @override
     def carry(self, sender: str, origin: Endpoint, receiver: str, message: Message) -> bool:
-        self._parcels = number = self._parcels + 1
+        self._packets = number = self._packets + 1
         kind = type(message)
         self.trace.add("send", sender, id=number, to=receiver, type=kind.__name__, text=message)
         link = self._links.get((sender, receiver)) or self._link(sender, receiver)
@@ -150,23 +150,23 @@ class SimulatedNetwork(MemoryNetwork):
         self._send_on((number, sender, origin, target, message, statistics), delays)
         return True
 
-    def _send_on(self, parcel: _Parcel, delays: Iterable[float]) -> None:
-        _, sender, _, target, message, _ = parcel
+    def _send_on(self, packet: _Packet, delays: Iterable[float]) -> None:
+        _, sender, _, target, message, _ = packet
         receiver = target.node_id
         leaves = trio.current_time()
         way = self._ways.get((sender, receiver))
         if way is not None:
             if way.stalled:
-                way.waiting += [parcel for _ in delays]
+                way.waiting += [packet for _ in delays]
                 return
             if way.bytes_per_s is not None:
                 leaves = way.free_at = max(leaves, way.free_at) + size_bound(message) / way.bytes_per_s
-        gate, at, arrive = self.gates.get(receiver), self.agenda.at, self._arrive
+        gate, at, arrive = self.gates.get(receiver), self.event_queue.at, self._arrive
         for delay in delays:
-            at(leaves + delay, gate, arrive, parcel)
+            at(leaves + delay, gate, arrive, packet)
 
-    def _arrive(self, parcel: _Parcel) -> None:
-        number, sender, origin, meant, message, statistics = parcel
+    def _arrive(self, packet: _Packet) -> None:
+        number, sender, origin, meant, message, statistics = packet
         statistics.in_flight -= 1
         receiver = meant.node_id
         target = self.running.get(receiver)
@@ -206,7 +206,7 @@ class SimulatedNetwork(MemoryNetwork):
     def _break(self, sender: str, receiver: str) -> None:
         delay_s = self._link(sender, receiver).rng.uniform(0.0, MOST_RESET_DELAY_S)
         target = self.running[receiver]
-        self.agenda.at(trio.current_time() + delay_s, self.gates.get(receiver), self._broken, (sender, target))
+        self.event_queue.at(trio.current_time() + delay_s, self.gates.get(receiver), self._broken, (sender, target))
 
     def _broken(self, connection: tuple[str, MemoryTransport]) -> None:
         sender, target = connection
@@ -228,7 +228,7 @@ class SimulatedTransport(MemoryTransport):
     @override
     @trio.lowlevel.enable_ki_protection
     async def run(self, endpoint: Endpoint, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Be reachable until cancelled; the agenda does the rest."""
+        """Be reachable until cancelled; the event queue does the rest."""
         running = self.network.running
         if endpoint.node_id != self.node_id or self.node_id in running:
             raise ConfigurationError(

@@ -9,12 +9,12 @@ from typing_extensions import override
 from raft_actors.observe.trace import Trace
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Write
 from raft_actors.testing.disk import SimulatedDisk
+from raft_actors.testing.hooks import Hooks
 from raft_actors.testing.life import Life
-from raft_actors.testing.witness import Witness
 
 
-class TraceRecorder(Witness):
-    """The witness that keeps the trace. Messages are traced by the network, faults by whoever brings them about."""
+class TraceRecorder(Hooks):
+    """What keeps the trace. Messages are traced by the network, faults by whoever brings them about."""
 
     def __init__(self, trace: Trace, disks: Mapping[str, SimulatedDisk]) -> None:
         self._trace = trace

@@ -13,17 +13,17 @@ import trio
 from raft_actors.actors.one_error import leaves
 from raft_actors.errors import ConfigurationError
 from raft_actors.observe.trace import Event, Trace
-from raft_actors.testing.agenda import SimulationClock
 from raft_actors.testing.cluster import RELIABLE
+from raft_actors.testing.event_queue import SimulationClock
 from raft_actors.testing.failure import CheckFailed
+from raft_actors.testing.fault_injector import FaultInjector
 from raft_actors.testing.hash_seed import hash_seed
 from raft_actors.testing.linearizability import Verdict
 from raft_actors.testing.plans import LEAST_NODES, MOST_NODES, Plan
 from raft_actors.testing.simulation import Simulation, simulate
 from raft_actors.testing.store import Change, Load, Store, StoreModel
-from raft_actors.testing.torment import Torment
 
-#: A cluster that does not end what it does in so many simulated seconds beyond its torment hangs.
+#: A cluster that does not end what it does in so many simulated seconds beyond those under faults hangs.
 _HANGS_AFTER_S = 300.0
 
 #: In simulated time, after all is healed.
@@ -36,7 +36,7 @@ class Options:
 
     Attributes:
         nodes: size of the cluster; None: drawn, from 3 to 7.
-        seconds: how long it is tormented, in its own time.
+        seconds: how long it is under faults, in its own time.
         faults: whether there are any.
         trace: keep all events.
         max_steps: of the linearizability checker, for each key.
@@ -54,7 +54,7 @@ class Options:
         if self.nodes is not None and self.nodes < 1:
             raise ConfigurationError(f"a cluster has at least 1 node, not {self.nodes}")
         if self.seconds < 0:
-            raise ConfigurationError(f"a cluster can't be tormented for {self.seconds} seconds")
+            raise ConfigurationError(f"a cluster can't be under faults for {self.seconds} seconds")
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +72,7 @@ class SeedReport:
         cpu_s: how long it took of a processor's.
         messages: sent between nodes.
         calls: made by clients.
-        fates: what became of proposals whose leader was deposed before it knew: "committed", "not committed",
+        outcomes: what became of proposals whose leader was deposed before it knew: "committed", "not committed",
             "unknown".
         lost_nodes: nodes whose disks were destroyed.
         actions: fault → how often it was brought about.
@@ -89,7 +89,7 @@ class SeedReport:
     cpu_s: float
     messages: int = 0
     calls: int = 0
-    fates: Mapping[str, int] = attrs.field(factory=dict[str, int])
+    outcomes: Mapping[str, int] = attrs.field(factory=dict[str, int])
     lost_nodes: int = 0
     actions: Mapping[str, int] = attrs.field(factory=dict[str, int])
 
@@ -106,7 +106,7 @@ class _Run:
     seed: int
     options: Options
     cluster: Simulation[Change, str] | None = None
-    torment: Torment | None = None
+    injector: FaultInjector | None = None
     load: Load | None = None
     ended_s: float = 0.0
     undecided: str = ""
@@ -160,9 +160,9 @@ def _report(run: _Run, nodes: int, broken: str, text: str, cpu_s: float) -> Seed
         cpu_s=cpu_s,
         messages=cluster.network.statistics().messages if cluster is not None else 0,
         calls=run.load.calls if run.load is not None else 0,
-        fates=dict(cluster.watch.facts.fates) if cluster is not None else {},
+        outcomes=dict(cluster.watch.facts.outcomes) if cluster is not None else {},
         lost_nodes=len(cluster.lost) if cluster is not None else 0,
-        actions=dict(run.torment.taken) if run.torment is not None else {},
+        actions=dict(run.injector.taken) if run.injector is not None else {},
     )
 
 
@@ -183,10 +183,10 @@ async def _run(run: _Run, nodes: int, plan: Plan) -> None:
             ) as cluster:
                 run.cluster = cluster
                 run.load = load = Load(cluster, plan)
-                run.torment = Torment(cluster, plan)
+                run.injector = FaultInjector(cluster, plan)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(load.run)
-                    await run.torment.run(options.seconds)
+                    await run.injector.run(options.seconds)
                     await cluster.check_liveness()
                     load.stop()
                     with trio.move_on_after(_ANSWERED_WITHIN_S) as patience:

@@ -17,7 +17,7 @@ from outcome import Error, Outcome
 
 from raft_actors.actors.one_error import one_error
 from raft_actors.errors import ConfigurationError
-from raft_actors.testing.agenda import SimulationClock
+from raft_actors.testing.event_queue import SimulationClock
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,15 +13,15 @@ from raft_actors.actors.one_error import leaves
 from raft_actors.config import Leases, NodeConfig
 from raft_actors.errors import ConfigurationError
 from raft_actors.state_machine import StateMachine
-from raft_actors.testing.agenda import is_simulated
 from raft_actors.testing.clients import Client
 from raft_actors.testing.cluster import RELIABLE
 from raft_actors.testing.determinism import deterministic_scheduling
+from raft_actors.testing.event_queue import is_simulated
+from raft_actors.testing.fault_injector import FaultInjector
 from raft_actors.testing.faulty_cluster import FaultyCluster
 from raft_actors.testing.invariants import STANDARD_INVARIANTS, Invariant
 from raft_actors.testing.plans import Plan
 from raft_actors.testing.recovery import Recovery
-from raft_actors.testing.torment import Torment
 from raft_actors.transports.faults import Faults
 
 C = TypeVar("C")
@@ -48,7 +48,7 @@ class Simulation(FaultyCluster[C, R]):
         self._clients += 1
         return Client(self, name or f"client {self._clients}")
 
-    async def torment(self, seconds: float, plan: Plan | None = None) -> None:
+    async def inject_faults(self, seconds: float, plan: Plan | None = None) -> None:
         """Bring faults about for so long, by a plan that is drawn from the seed unless one is given; then heal all.
 
         Nodes that crash meanwhile are started again, at the latest at the end. Those whose disk was destroyed stay
@@ -56,7 +56,7 @@ class Simulation(FaultyCluster[C, R]):
         """
         if plan is None:
             plan = Plan.draw(Random(f"{self.seed} plan"))
-        await Torment(self, plan).run(seconds)
+        await FaultInjector(self, plan).run(seconds)
 
     async def check_liveness(self, *, within_s: float = 60.0) -> None:
         """Heal all, and see the cluster elect a leader, converge and commit within a bound of its own time.
@@ -120,7 +120,7 @@ async def simulate(  # noqa: PLR0913 - all but the first by keyword
                 trace=trace,
                 invariants=invariants,
             )
-            surroundings.start_soon(cluster.agenda.run)
+            surroundings.start_soon(cluster.event_queue.run)
             try:
                 for name in cluster.node_ids:
                     await cluster.start(name)

@@ -1,4 +1,4 @@
-"""The storage of a simulated node: `MemoryStorage` on a `SimulatedDisk`, carried out by the simulation's agenda."""
+"""The storage of a simulated node: `MemoryStorage` on a `SimulatedDisk`, carried out by its event queue."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class SimulatedStorage(MemoryStorage):
         disk = self._place
         if disk.read_delay_s:
             arrived: Pending[None] = Pending()
-            disk.agenda.at(trio.current_time() + disk.read_delay_s, disk.gate, arrived.resolve, None)
+            disk.event_queue.at(trio.current_time() + disk.read_delay_s, disk.gate, arrived.resolve, None)
             await arrived.wait()
         return entries
 
@@ -139,12 +139,12 @@ class SimulatedStorage(MemoryStorage):
             self._busy_until_s = max(self._busy_until_s, now) + delay_s + disk.draw_delay_s()
         if self._busy_until_s <= now and not disk.hung and not disk.gate.shut:
             return now
-        disk.agenda.at(self._busy_until_s, disk.gate, self._end, pending)
+        disk.event_queue.at(self._busy_until_s, disk.gate, self._end, pending)
         return math.inf
 
     @override
     async def finish(self, pending: PendingWork, due_s: float) -> Any:
-        """Wait for some work that was asked for, and return what it returns; due never: the agenda carries it out."""
+        """Wait for some work that was asked for, and return what it returns; due never: the event queue does it."""
         if due_s == math.inf and pending.result is None:
             await self._wait_turn(pending)
         else:

@@ -1,4 +1,4 @@
-"""Who sees all: takes in what the nodes of a cluster do, keeps the facts, and tells the witnesses."""
+"""Who sees all: takes in what the nodes of a cluster do, keeps the facts, and tells who asked for it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from raft_actors.raft.persistent_state import Write
 from raft_actors.raft.roles import Role
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.facts import AppliedEntry, Facts
+from raft_actors.testing.hooks import Hooks
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.life import Life
-from raft_actors.testing.witness import Witness
 from raft_actors.transports.abc import Deliver, Endpoint, Transport, TransportStatistics
 
 
 class Watch:
-    """Passes on what happens to those who want to know. See `Witness` for what each method is about.
+    """Passes on what happens to those who want to know. See `Hooks` for what each method is about.
 
     Attributes:
         facts: what was seen so far.
@@ -38,13 +38,13 @@ class Watch:
         invariants: Iterable[Invariant],
         fail: Callable[[str], None],
         *,
-        others: Iterable[Witness] = (),
+        others: Iterable[Hooks] = (),
     ) -> None:
         """Watch a cluster with these disks.
 
         Args:
             fail: called with what is wrong, as soon as it is seen. Must not raise.
-            others: witnesses that check nothing, such as a recorder; told before the invariants.
+            others: hooks that check nothing, such as a recorder; told before the invariants.
         """
         self.facts: Facts = Facts(dict(disks))
         self.stepped: Callable[[Life], None] | None = None
@@ -52,7 +52,7 @@ class Watch:
         self.invariants: tuple[Invariant, ...] = tuple(invariants)
         for invariant in self.invariants:
             invariant.attach(self.facts, fail)
-        self._witnesses: tuple[Witness, ...] = (*others, *self.invariants)
+        self._hooks: tuple[Hooks, ...] = (*others, *self.invariants)
         self._started = self._those_with("started")
         self._changed = self._those_with("changed")
         self._became = self._those_with("became")
@@ -69,9 +69,9 @@ class Watch:
     def _those_with(self, method: str) -> list[Callable[..., None]]:
         """The bound methods of those who override it."""
         return [
-            getattr(witness, method)
-            for witness in self._witnesses
-            if getattr(type(witness), method) is not getattr(Witness, method)
+            getattr(hooks, method)
+            for hooks in self._hooks
+            if getattr(type(hooks), method) is not getattr(Hooks, method)
         ]
 
     def _attach(self, node_id: str, disk: MemoryDisk) -> None:
@@ -157,31 +157,35 @@ class Watch:
 
     def not_committed(self, index: int, term: int) -> None:
         """A client was told so of the entry that had its place there in that term."""
-        for witness in self._witnesses:
-            witness.not_committed(index, term)
+        for hooks in self._hooks:
+            hooks.not_committed(index, term)
 
     def disk_replaced(self, node_id: str, disk: MemoryDisk) -> None:
         """To be called when a node that is down is given another disk, or its own with older contents."""
         self.facts.disks[node_id] = disk
         self.facts.replaced.add(node_id)
         self._attach(node_id, disk)
-        for witness in self._witnesses:
-            witness.disk_replaced(node_id)
+        for hooks in self._hooks:
+            hooks.disk_replaced(node_id)
 
     def ended(self, life: Life) -> None:
         """A node has ended."""
         if life.supervisor is not None:
-            fates = life.state.fates
-            self.facts.fates.update(
-                {"committed": fates.committed, "not committed": fates.not_committed, "unknown": fates.unknown}
+            unresolved = life.state.unresolved
+            self.facts.outcomes.update(
+                {
+                    "committed": unresolved.committed,
+                    "not committed": unresolved.not_committed,
+                    "unknown": unresolved.unknown,
+                }
             )
         for tell in self._ended:
             tell(life)
 
     def finish(self) -> None:
         """The run is over."""
-        for witness in self._witnesses:
-            witness.finished()
+        for hooks in self._hooks:
+            hooks.finished()
 
 
 _Tell = Callable[[Life, str, Message], None]

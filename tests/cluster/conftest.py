@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from raft_actors.testing.agenda import SimulationClock
+from raft_actors.testing.event_queue import SimulationClock
 
 #: In the clusters' time. Idle nodes beat for ever, so nothing else would end a test that waits for what never comes.
 LIMIT_S = 600

@@ -30,8 +30,8 @@ from raft_actors import (
 from raft_actors.node import serving
 from raft_actors.node.client_messages import (
     Ask,
-    Fate,
     Notice,
+    Outcome,
     Tell,
     entries_of,
     pack,
@@ -317,8 +317,8 @@ async def test_what_would_harm_the_cluster_is_refused() -> None:
         await cluster.wait_for_one_leader()
         async with raw(cluster) as client:
             await client.send(pack(Ask.PROPOSE, 1, packed([register()])))
-            _, [(fate, session)] = results_of((await client.answer(1))[1], 1)
-            assert fate == Fate.BEGUN
+            _, [(outcome, session)] = results_of((await client.answer(1))[1], 1)
+            assert outcome == Outcome.BEGUN
             refused = {
                 2: (pack(Ask.PROPOSE, 2, packed([tick(10_000_000)])), "ProtocolError"),
                 3: (pack(Ask.PROPOSE, 3, packed([b"\7entry"])), "ProtocolError"),
@@ -333,7 +333,7 @@ async def test_what_would_harm_the_cluster_is_refused() -> None:
                 told, body = await client.answer(number)
                 assert (told, refusal_of(body)["kind"]) == (Tell.REFUSAL, kind)
             await client.send(pack(Ask.PROPOSE, 8, packed([numbered(session, 1, 0, b"a")])))
-            assert results_of((await client.answer(8))[1], 1)[1] == [(Fate.RESULT, b"\x01")]
+            assert results_of((await client.answer(8))[1], 1)[1] == [(Outcome.RESULT, b"\x01")]
         assert len(cluster.nodes) == 3
 
 

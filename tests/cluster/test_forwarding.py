@@ -57,8 +57,8 @@ async def test_a_proposal_whose_wait_ends_before_there_is_a_leader_is_never_made
 
 @seeds(10)
 async def test_nothing_is_carried_out_twice_or_lost_on_a_bad_network(seed: int) -> None:
-    """Parcels and answers are lost, late and doubled; the leader changes; each command takes effect at most once, and
-    once where its proposer was given a result."""
+    """Forwarded batches and answers are lost, late and doubled; the leader changes; each command takes effect at most
+    once, and once where its proposer was given a result."""
     async with open_log(3, seed) as cluster:
         await cluster.wait_for_one_leader()
         cluster.network.set_faults(UNRELIABLE)

@@ -48,7 +48,7 @@ SCENARIOS = {
 }
 
 
-async def torment(cluster: Cluster, scenario: Scenario) -> None:
+async def make_trouble(cluster: Cluster, scenario: Scenario) -> None:
     """Partition the cluster at random and crash nodes at random, then give it a moment of peace."""
     rng, end = cluster.rng, trio.current_time() + scenario.duration_s
     while trio.current_time() < end:
@@ -75,7 +75,7 @@ async def run_clients(cluster: Cluster, scenario: Scenario) -> list[Operation]:
     async with trio.open_nursery() as nursery:
         for client in clients:
             nursery.start_soon(client.run)
-        await torment(cluster, scenario)
+        await make_trouble(cluster, scenario)
         for client in clients:
             client.done = True
     return history

@@ -268,14 +268,14 @@ class CannotRestore(CommandLog):
         raise KeyError("names")
 
 
-@pytest.mark.parametrize("by_torment", [False, True])
-async def test_a_state_machine_that_cannot_restore_fails_the_run_with_seed_node_and_time(by_torment: bool) -> None:
+@pytest.mark.parametrize("by_injector", [False, True])
+async def test_a_state_machine_that_cannot_restore_fails_the_run_with_seed_node_and_time(by_injector: bool) -> None:
     async def scenario() -> None:
         async with open_cluster(CannotRestore, seed=1, config=snapshotting(3)) as cluster:
             for number in range(5):
                 await cluster.one(b"%d" % number, 3)
             cluster.crash("n2")
-            if by_torment:
+            if by_injector:
                 await cluster.heal_all()
             else:
                 await cluster.start("n2")

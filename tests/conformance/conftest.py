@@ -11,7 +11,7 @@ import trio
 
 from raft_actors.observe.trace import Trace
 from raft_actors.persistence import Storage
-from raft_actors.testing.agenda import Agenda
+from raft_actors.testing.event_queue import EventQueue
 from raft_actors.testing.network import SimulatedNetwork
 from raft_actors.transports import MemoryNetwork
 from tests.conformance.worlds import QUEUE, World
@@ -37,7 +37,7 @@ async def world(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncI
         addresses = {node_id: f"127.0.0.1:{stack.enter_context(free_port())}" for node_id in "abc"}
         network: MemoryNetwork | None = MemoryNetwork(max_in_flight=QUEUE, encode=request.param == "encoded")
         if request.param == "simulated":
-            agenda = Agenda()
-            network = SimulatedNetwork(max_in_flight=QUEUE, agenda=agenda, trace=Trace(), gates={})
-            nursery.start_soon(agenda.run)
+            event_queue = EventQueue()
+            network = SimulatedNetwork(max_in_flight=QUEUE, event_queue=event_queue, trace=Trace(), gates={})
+            nursery.start_soon(event_queue.run)
         yield World(addresses, None if request.param == "tcp" else network)

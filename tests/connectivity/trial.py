@@ -9,7 +9,7 @@ import trio
 
 from raft_actors import NodeConfig, RoleName
 from raft_actors.testing import Simulation, simulate
-from raft_actors.testing.agenda import SimulationClock
+from raft_actors.testing.event_queue import SimulationClock
 from tests.cluster.support import CommandLog, Commands
 from tests.connectivity.graphs import Graph, LogEnd
 

@@ -19,8 +19,8 @@ from raft_actors.node.admission import Admission
 from raft_actors.node.client_messages import (
     Answered,
     Ask,
-    Fate,
     Notice,
+    Outcome,
     Tell,
     pack,
     packed,
@@ -224,9 +224,9 @@ class _Client:
         except RaftError:
             return
         if call.ask is Ask.PROPOSE:
-            token, fates = answer
-            for fate, known in fates:
-                str(self.client._result(fate, known, token))
+            token, outcomes = answer
+            for outcome, known in outcomes:
+                str(self.client._result(outcome, known, token))
 
 
 _ASKS = (
@@ -269,9 +269,9 @@ _MEMBERS = {"n1": "a:1", "n2": "b:1"}
 _NOTICE = Notice(node_id="n1", term=3, leader="n1", config=4, members=_MEMBERS, most_requests=9, most_bytes=_MOST_BYTES)
 _TELLS = (
     pack(Tell.NOTICE, 0, _NOTICE.encode()),
-    pack(Tell.RESULTS, 1, packed([7, [Fate.RESULT, PLAIN_RESULTS.encode(("a", 1))], [Fate.FAILED, [6, "why"]]])),
-    pack(Tell.RESULTS, 3, packed([7, [Fate.BEGUN, 7]])),
-    pack(Tell.RESULTS, 3, packed([7, [Fate.EXPIRED, 7]])),
+    pack(Tell.RESULTS, 1, packed([7, [Outcome.RESULT, PLAIN_RESULTS.encode(("a", 1))], [Outcome.FAILED, [6, "why"]]])),
+    pack(Tell.RESULTS, 3, packed([7, [Outcome.BEGUN, 7]])),
+    pack(Tell.RESULTS, 3, packed([7, [Outcome.EXPIRED, 7]])),
     pack(Tell.RESULTS, 3, packed([7, [99, "of a newer version"]])),
     pack(Tell.ANSWER, 2, Answered(7, 3, 0.5, PLAIN_RESULTS.encode(None)).encode()),
     pack(Tell.REFUSAL, 1, refusal_body("NodeStopped", "why", index=None)),

@@ -11,8 +11,8 @@ import trio
 from raft_actors.raft.state import RaftState
 from raft_actors.testing import Options, Plan, Simulation, run_seed, simulate
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.fault_injector import FaultInjector
 from raft_actors.testing.invariants import EqualResults
-from raft_actors.testing.torment import Torment
 from raft_actors.transports.faults import Faults
 from tests.cluster.support import CommandLog
 
@@ -44,9 +44,9 @@ async def test_a_majority_of_disks_stays_whole(nodes: int) -> None:
     plan = Plan(config=PLANS[0].config, actions=destructive, gap_s=0.1)
     async with simulate(CommandLog, nodes=nodes, seed=nodes) as cluster:
         await cluster.one(b"x", nodes)
-        torment = Torment(cluster, plan)
-        await torment.run(10.0)
-        assert torment.taken.total() > 50
+        injector = FaultInjector(cluster, plan)
+        await injector.run(10.0)
+        assert injector.taken.total() > 50
         assert 0 < len(cluster.lost) <= (nodes - 1) // 2
         await cluster.check_liveness()
         await cluster.one(b"y", cluster.majority)
@@ -58,10 +58,10 @@ async def test_each_action_alone(name: str) -> None:
     async with simulate(CommandLog, seed=len(name)) as cluster:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(propose_for_ever, cluster)
-            torment = Torment(cluster, plan)
-            await torment.run(5.0)
+            injector = FaultInjector(cluster, plan)
+            await injector.run(5.0)
             nursery.cancel_scope.cancel()
-        assert torment.taken[name] > 2
+        assert injector.taken[name] > 2
         assert len(cluster.nodes) + len(cluster.lost) == 3
         await cluster.check_liveness()
 

@@ -9,7 +9,7 @@ from raft_actors.errors import Overloaded
 from raft_actors.overload import LONGEST_RETRY_S, OverloadCause
 from raft_actors.raft.messages import Forwarded
 from tests.unit.builders import receive, refused
-from tests.unit.test_forwarding import HEARTBEAT_S, answer, follower, hand_in, parcels
+from tests.unit.test_forwarding import HEARTBEAT_S, answer, follower, forwarded, hand_in
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_a_leader_without_room_says_why_and_when_to_come_back(
 ) -> None:
     role = follower()
     [mine], effects = hand_in(role, b"a")
-    [parcel] = parcels(effects)
-    reply = attrs.evolve(answer(parcel, Forwarded.OVERLOADED), cause=told, retry_after_ms=retry_after_ms)
+    [message] = forwarded(effects)
+    reply = attrs.evolve(answer(message, Forwarded.OVERLOADED), cause=told, retry_after_ms=retry_after_ms)
     error = dict(refused(receive(role, "n2", reply)))[mine]
     assert isinstance(error, Overloaded)
     assert (error.cause, error.retry_after_s) == (cause, retry_after_s)

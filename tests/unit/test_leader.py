@@ -339,7 +339,7 @@ def test_tells_what_is_known_of_each_proposal_when_its_leadership_ends() -> None
     leader.state.adopt_term(3)
     errors = dict(refused(leader.leave()))
     assert appended not in errors
-    assert len(leader.state.fates) == 1
+    assert len(leader.state.unresolved) == 1
     assert isinstance(errors[read], LeadershipLost)
     assert "the read" in str(errors[read])
     for outcome in (late, late_read):

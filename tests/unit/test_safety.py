@@ -14,7 +14,7 @@ STEPS = 3_000
 
 
 def run(seed: int, steps: int) -> ModelCluster:
-    """Torment a cluster, then let it recover."""
+    """Let faults befall a cluster, then let it recover."""
     cluster = ModelCluster(seed)
     try:
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""What other members have handed on to this leader: which parcels it has taken in, and where they stand.
+"""What other members have handed on to this leader: which batches it has taken in, and where they stand.
 
 It remembers them for as long as they may be asked for, and after its leadership ends, too: then it still knows, for
 certain, what it took in and what it did not.
@@ -23,7 +23,7 @@ _MOST_LIVES = 256
 
 @attrs.define(eq=False)
 class ForwardedProposal:
-    """A parcel, as a request: whoever sent it hears where it stands, and finds out the rest by its own log."""
+    """A forwarded batch, as a request: whoever sent it hears where it stands, and finds out the rest by its own log."""
 
     sender: str
     life: int
@@ -42,10 +42,10 @@ class ForwardedProposal:
 
 @attrs.define(eq=False)
 class _Life:
-    """The parcels of one member, from one start of it to the next.
+    """The batches of one member, from one start of it to the next.
 
     Attributes:
-        floor: parcels of lower numbers are settled, and not asked for any more.
+        floor: batches of lower numbers are settled, and not asked for any more.
         placed: number → index of its first entry; 0: taken in, and not appended yet.
         refused: numbers of those that were not taken in, as their sender was told: a copy that comes late must not be.
     """
@@ -63,12 +63,12 @@ class _Life:
             self.refused = {one for one in self.refused if one >= number}
 
 
-class ForwardedParcels:
-    """The parcels of one leadership. See the module's text.
+class ForwardedBatches:
+    """The batches of one leadership. See the module's text.
 
     Attributes:
         term: whose.
-        unplaced: parcels taken in during this step, in order.
+        unplaced: batches taken in during this step, in order.
     """
 
     def __init__(self, state: RaftState) -> None:
@@ -86,7 +86,7 @@ class ForwardedParcels:
         refusal: Forwarded | None = None,
         cause: OverloadCause = OverloadCause.BYTES,
     ) -> list[Send]:
-        """Take a parcel in, once; or answer, where it was taken in before, or is refused.
+        """Take a batch in, once; or answer, where it was taken in before, or is refused.
 
         Args:
             refusal: why no new one can be taken in now; None: it can, if there is room.
@@ -112,40 +112,40 @@ class ForwardedParcels:
         return []
 
     def placed(self) -> list[Send]:
-        """Tell where the parcels of this step stand, now that they have their indexes."""
+        """Tell where the batches of this step stand, now that they have their indexes."""
         unplaced, self.unplaced = self.unplaced, []
         told: list[Send] = []
-        for parcel in unplaced:
-            index = parcel.index or 0
-            self._lives[parcel.sender, parcel.life].placed[parcel.number] = index
-            self._uncommitted.append(parcel)
-            reply = ForwardReply(self.term, parcel.life, parcel.number, Forwarded.PLACED, index)
-            told.append(Send(parcel.sender, reply))
-            parcel.commands = []  # the log has them
+        for batch in unplaced:
+            index = batch.index or 0
+            self._lives[batch.sender, batch.life].placed[batch.number] = index
+            self._uncommitted.append(batch)
+            reply = ForwardReply(self.term, batch.life, batch.number, Forwarded.PLACED, index)
+            told.append(Send(batch.sender, reply))
+            batch.commands = []  # the log has them
         return told
 
     def committed(self, index: int) -> tuple[str, ...]:
         """Free the room of what is committed by now; return whose it was, who wait to hear of it."""
         waiting, senders = self._uncommitted, dict[str, None]()
         while waiting and waiting[0].last_index <= index:
-            parcel = waiting.popleft()
-            self._bytes -= parcel.size
-            senders[parcel.sender] = None
+            batch = waiting.popleft()
+            self._bytes -= batch.size
+            senders[batch.sender] = None
         return tuple(senders)
 
     def leave(self) -> list[Send]:
         """The leadership is over: what has no place yet will get none."""
         unplaced, self.unplaced = self.unplaced, []
-        for parcel in unplaced:
-            del self._lives[parcel.sender, parcel.life].placed[parcel.number]
+        for batch in unplaced:
+            del self._lives[batch.sender, batch.life].placed[batch.number]
         self._uncommitted.clear()
         return [
-            Send(parcel.sender, ForwardReply(self.term, parcel.life, parcel.number, Forwarded.REFUSED, 0))
-            for parcel in unplaced
+            Send(batch.sender, ForwardReply(self.term, batch.life, batch.number, Forwarded.REFUSED, 0))
+            for batch in unplaced
         ]
 
     def answer_late(self, sender: str, message: ForwardProposals) -> ForwardReply | None:
-        """What became of a parcel, now that this leadership is over."""
+        """What became of a batch, now that this leadership is over."""
         life = self._lives.get((sender, message.life), _Life())
         if message.number < life.floor:
             return None

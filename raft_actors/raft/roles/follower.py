@@ -181,7 +181,7 @@ class Follower(Role):
             # What was committed is applied after the answer, for which the leader's proposers wait.
             accepted = Send(sender, AppendEntriesAccepted(state.term, message.last_index))
             # Not where somebody here waits for results: they are kept only if that is known before they are there.
-            at_once = bool(state.fates)
+            at_once = bool(state.unresolved)
             applied = self._commit(commit_index)
             then = () if at_once else applied
             written = state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))

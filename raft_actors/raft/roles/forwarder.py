@@ -51,7 +51,7 @@ class Forwarder(ABC):
         state, outbox = self.state, self.state.outbox
         if not outbox.waiting and not outbox.sent:
             return []
-        # A parcel speaks of its sender's term, which has to be on disk before.
+        # A forwarded batch speaks of its sender's term, which has to be on disk before.
         known = state.leader != state.node_id and state.durable.term == state.term
         leader = state.leader if known else None
         effects: list[Effect] = []
@@ -71,7 +71,7 @@ class Forwarder(ABC):
         return self.answer_late(sender, message)
 
     def answer_late(self, sender: str, message: ForwardProposals) -> list[Effect]:
-        """Tell what became of a parcel, if it was this node that led the term for which it was meant."""
+        """Tell what became of a batch, if it was this node that led the term for which it was meant."""
         state = self.state
         reply: ForwardReply | None
         if state.forwarded is not None and state.forwarded.term == message.term:
@@ -84,8 +84,8 @@ class Forwarder(ABC):
         """Note where proposals have their places, or that they have none."""
         state, outbox = self.state, self.state.outbox
         kept_from = outbox.keep_from
-        parcel, effects = outbox.heard(sender, message, now)
-        if parcel is not None:
-            state.fates.watch(parcel.requests, parcel.term)
+        batch, effects = outbox.heard(sender, message, now)
+        if batch is not None:
+            state.unresolved.watch(batch.requests, batch.term)
             effects += state.apply(state.commit_index)  # they may be committed already
         return [*effects, *self._keep_results(kept_from)]

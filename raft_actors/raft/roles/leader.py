@@ -26,7 +26,7 @@ from raft_actors.raft.effects import (
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
-from raft_actors.raft.leading.forwarded import ForwardedParcels
+from raft_actors.raft.leading.forwarded import ForwardedBatches
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.lease import Lease
 from raft_actors.raft.leading.members import Members
@@ -91,7 +91,7 @@ class Leader(LeaderHandingOver):
         self.own_disk: OwnDisk = OwnDisk(state)
         self.retention: Retention = Retention(state, self.commit, self.contact)
         self.members: Members = Members(state, self.commit, self.contact)
-        self.forwarded: ForwardedParcels = ForwardedParcels(state)
+        self.forwarded: ForwardedBatches = ForwardedBatches(state)
         self.priority: Priority = Priority(state, self.commit, self.contact)
         self.transfer: Transfer | None = None
 
@@ -324,7 +324,7 @@ class Leader(LeaderHandingOver):
         effects: list[Effect] = [
             Refuse(outcome, LeadershipLost(self.term, None)) for outcome in intake.uncommitted if outcome.is_read
         ]
-        self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)
+        self.state.unresolved.watch([each for each in intake.uncommitted if not each.is_read], self.term)
         held = self.transfer.held if self.transfer is not None else []
         self.state.outbox.take_back(request for request in (*intake.requested, *held) if request.forward)
         effects += [Refuse(request, self.not_leader()) for request in intake.requested if not request.forward]

@@ -10,7 +10,7 @@ from typing_extensions import override
 from raft_actors.errors import TransferError, TransferFailed, TransferRefused
 from raft_actors.raft import inputs
 from raft_actors.raft.effects import Become, Effect, EndScopes, Refuse, Send
-from raft_actors.raft.leading.forwarded import ForwardedParcels
+from raft_actors.raft.leading.forwarded import ForwardedBatches
 from raft_actors.raft.leading.intake import Intake
 from raft_actors.raft.leading.lease import Lease
 from raft_actors.raft.leading.priority import Priority
@@ -30,7 +30,7 @@ class LeaderHandingOver(LeaderOfMembers):
     lease: Lease
     reads: Reads
     priority: Priority
-    forwarded: ForwardedParcels
+    forwarded: ForwardedBatches
 
     @override
     def on_transfer_requested(self, item: inputs.TransferRequested, now: float) -> list[Effect]:

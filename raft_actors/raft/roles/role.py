@@ -351,13 +351,13 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
         decided: list[Effect] = []
         if matches:
             state.commit(snapshot.index)
-            decided += state.apply(snapshot.index) if state.fates else []
+            decided += state.apply(snapshot.index) if state.unresolved else []
             state.compact(snapshot, snapshot.index + 1)
         elif self.name is RoleName.LEADER:
             raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
             state.reset(snapshot, item.configuration)
-            decided += state.fates.replaced(snapshot)
+            decided += state.unresolved.replaced(snapshot)
             state.commit(snapshot.index)
         configuration = state.configurations.at(snapshot.index).stored
         commit = CommitSnapshot(item.snapshot_id, snapshot.index + 1, not matches, configuration)

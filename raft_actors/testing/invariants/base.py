@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from raft_actors.testing.facts import Facts
-from raft_actors.testing.witness import Witness
+from raft_actors.testing.hooks import Hooks
 
 
 def _nobody_listens(_text: str) -> None: ...
 
 
-class Invariant(Witness):
+class Invariant(Hooks):
     """Something that must hold in a cluster at every moment. Subclass it, and call `fail` when it does not.
 
         class AtMostTenCommands(Invariant):

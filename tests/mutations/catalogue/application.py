@@ -161,7 +161,7 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.leave",
-            "self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)",
+            "self.state.unresolved.watch([each for each in intake.uncommitted if not each.is_read], self.term)",
             "effects += [Refuse(outcome, self.not_leader()) for outcome in intake.uncommitted if not outcome.is_read]",
         ),
     ),
@@ -186,7 +186,7 @@ ANSWERS: tuple[Mutation, ...] = (
         Edit(
             _LEADER,
             "Leader.leave",
-            "self.state.fates.watch([outcome for outcome in intake.uncommitted if not outcome.is_read], self.term)",
+            "self.state.unresolved.watch([each for each in intake.uncommitted if not each.is_read], self.term)",
             "",
         ),
         Edit(_LEADER, "Leader.leave", "for outcome in intake.uncommitted if outcome.is_read", "for outcome in ()"),

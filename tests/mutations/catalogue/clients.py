@@ -8,7 +8,7 @@ _BOARD = "client/board.py"
 _CLIENT = "client/client.py"
 _SESSIONS = "node/sessions.py"
 _SOURCE = "clients"
-_TORMENT = "tests/cluster/test_client_torment.py::test_all_that_clients_are_told_is_so_whatever_befalls_nodes_and_links"
+_FAULTS = "tests/cluster/test_client_faults.py::test_all_that_clients_are_told_is_so_whatever_befalls_nodes_and_links"
 
 CLIENTS: tuple[Mutation, ...] = (
     mutation(
@@ -16,14 +16,14 @@ CLIENTS: tuple[Mutation, ...] = (
         "a read sees all that was acknowledged before it began",
         _SOURCE,
         Edit(_CLIENT, "RaftClient.read_result", "read_body(data, level)", "read_body(data, Local())"),
-        scenario=_TORMENT,
+        scenario=_FAULTS,
     ),
     mutation(
         "requests-of-a-broken-connection-forgotten",
         "what was under way where a connection broke is asked elsewhere",
         _SOURCE,
         Edit(_BOARD, "Board.lost", "self._take_back(line, list(line.calls.values()))", "line.calls.clear()"),
-        scenario=_TORMENT,
+        scenario=_FAULTS,
     ),
     mutation(
         "settled-before-it-is-answered",
@@ -35,7 +35,7 @@ CLIENTS: tuple[Mutation, ...] = (
             "numbered(self._id, number, number - floor, data)",
             "numbered(self._id, number, 0, data)",
         ),
-        scenario=_TORMENT,
+        scenario=_FAULTS,
     ),
     mutation(
         "asked-again-as-another-command",
@@ -52,6 +52,6 @@ CLIENTS: tuple[Mutation, ...] = (
                 call.body = call.body[:10] + number.to_bytes(4) + call.body[14:]
             """,
         ),
-        scenario=_TORMENT,
+        scenario=_FAULTS,
     ),
 )

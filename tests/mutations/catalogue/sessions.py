@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_FATES = "raft/fates.py"
+_UNRESOLVED = "raft/unresolved.py"
 _STATE = "raft/state.py"
 
 OUTCOMES: tuple[Mutation, ...] = (
     mutation(
-        "fate-told-by-index-alone",
+        "outcome-told-by-index-alone",
         "an entry is known by its index and its term",
         "Figure 3",
-        Edit(_FATES, "Fates._decide_one", "if end >= first and log.term_at(end) != term:", "if False:"),
+        Edit(
+            _UNRESOLVED, "UnresolvedProposals._decide_one", "if end >= first and log.term_at(end) != term:", "if False:"
+        ),
     ),
     mutation(
         "decided-by-what-is-not-committed",
@@ -21,8 +23,8 @@ OUTCOMES: tuple[Mutation, ...] = (
         Edit(
             _STATE,
             "RaftState.apply",
-            "decided = self.fates.decide(self.log, index)",
-            "decided = self.fates.decide(self.log, self.log.last_index)",
+            "decided = self.unresolved.decide(self.log, index)",
+            "decided = self.unresolved.decide(self.log, self.log.last_index)",
         ),
     ),
     mutation(
@@ -30,46 +32,44 @@ OUTCOMES: tuple[Mutation, ...] = (
         "what is committed in its place is applied, whoever leads by then",
         "§5.4",
         Edit(
-            _FATES,
-            "Fates._decide_one",
+            _UNRESOLVED,
+            "UnresolvedProposals._decide_one",
             "if end >= last:",
             "if end > last:",
         ),
-        Edit(_FATES, "Fates._decide_one", "elif end >= first:", "elif end > last:"),
+        Edit(_UNRESOLVED, "UnresolvedProposals._decide_one", "elif end >= first:", "elif end > last:"),
     ),
 )
 
 _OUTBOX = "raft/forwarding.py"
-_PARCELS = "raft/leading/forwarded.py"
+_FORWARDED_BATCHES = "raft/leading/forwarded.py"
 
 FORWARDING: tuple[Mutation, ...] = (
     mutation(
-        "copies-of-parcels-taken-in",
-        "a parcel is taken in once, however often it comes",
+        "copies-of-forwarded-batches-taken-in",
+        "a forwarded batch is taken in once, however often it comes",
         "architecture, Forwarding",
-        Edit(_PARCELS, "ForwardedParcels.take", "if message.number in life.placed:", "if False:"),
+        Edit(_FORWARDED_BATCHES, "ForwardedBatches.take", "if message.number in life.placed:", "if False:"),
     ),
     mutation(
-        "unanswered-parcel-handed-to-another-leader",
+        "unanswered-batch-handed-to-another-leader",
         "what a leader may have taken in goes to no other",
         "architecture, Forwarding",
-        Edit(
-            _OUTBOX, "Outbox._ask_again", "if now >= parcel.ends_at and not parcel.copies:", "if now >= parcel.ask_at:"
-        ),
+        Edit(_OUTBOX, "Outbox._ask_again", "if now >= batch.ends_at and not batch.copies:", "if now >= batch.ask_at:"),
     ),
     mutation(
-        "late-parcel-said-to-be-refused",
+        "late-batch-said-to-be-refused",
         "a former leader knows what it took in",
         "architecture, Forwarding",
         Edit(
-            _PARCELS,
-            "ForwardedParcels.answer_late",
+            _FORWARDED_BATCHES,
+            "ForwardedBatches.answer_late",
             "outcome = Forwarded.REFUSED if index is None else Forwarded.PLACED",
             "outcome = Forwarded.REFUSED",
         ),
     ),
     mutation(
-        "parcel-placed-one-off",
+        "batch-placed-one-off",
         "a proposer gets the result of its own command",
         "architecture, Forwarding",
         Edit(_OUTBOX, "Outbox.heard", "index = message.index", "index = message.index + 1"),

@@ -1,4 +1,4 @@
-"""A cluster of model nodes and the scheduler that torments it: every choice comes from one seed."""
+"""A cluster of model nodes and the scheduler that injects faults: every choice comes from one seed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ModelCluster:
         pairs = [(a, b) for a in ids for b in ids if a != b]
         self.cut = set(self.rng.sample(pairs, self.rng.choice([0, 0, 1, 2, len(pairs) // 2])))
 
-    # --- torment ----------------------------------------------------------------------------------------------
+    # --- faults -----------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Let one random thing happen."""

@@ -21,7 +21,7 @@ class FilterPanel {
     });
     const parts = [this.roleLegend(), this.group("Messages", "type", model.deliveries.types.map((type, number) =>
       ({value: number, words: type, count: countWhere(model.deliveries.type, number), sample: messageSample(type, number)})))];
-    parts.push(this.group("Fate of messages", "outcome", OUTCOME_WORDS.map((words, outcome) =>
+    parts.push(this.group("Outcome of messages", "outcome", OUTCOME_WORDS.map((words, outcome) =>
       ({value: outcome, words, count: countWhere(model.deliveries.outcome, outcome), sample: outcomeSample(outcome)}))
       .filter(({count}) => count)));
     const kinds = new Map();

@@ -35,7 +35,7 @@ class Gate:
     held: list[tuple[Callable[[Any], None], Any]] = attrs.field(factory=list[tuple[Callable[[Any], None], Any]])
 
 
-class Agenda:
+class EventQueue:
     """Events to come, on Trio's clock. Run it in a nursery; see the module's text."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Agenda:
     def at(self, time: float, gate: Gate | None, action: Callable[[Any], None], argument: Any) -> None:
         """Call `action(argument)` at that time (if it has passed: soon), through a node's gate or freely.
 
-        The action runs in the agenda's task. It must neither raise nor assume that what it is for still exists.
+        The action runs in the queue's task. It must neither raise nor assume that what it is for still exists.
         """
         self._count += 1
         heapq.heappush(self._items, (time, self._count, gate, action, argument))
@@ -118,7 +118,7 @@ class SimulationClock(trio.abc.Clock):
 
     def __init__(self) -> None:
         self._now = 0.0
-        self._agenda: Agenda | None = None
+        self._event_queue: EventQueue | None = None
 
     def start_clock(self) -> None:
         """Nothing needs to be started."""
@@ -131,10 +131,10 @@ class SimulationClock(trio.abc.Clock):
         """Called when no task can run: let time pass until something happens."""
         if deadline <= self._now:
             return 0.0
-        next_at = self._agenda.next_at() if self._agenda is not None else math.inf
-        if next_at <= deadline and self._agenda is not None and next_at < math.inf:
+        next_at = self._event_queue.next_at() if self._event_queue is not None else math.inf
+        if next_at <= deadline and self._event_queue is not None and next_at < math.inf:
             self._now = max(self._now, next_at)
-            self._agenda.carry_out(self._now)
+            self._event_queue.carry_out(self._now)
         elif deadline < math.inf:
             self._now = deadline
         else:
@@ -142,15 +142,15 @@ class SimulationClock(trio.abc.Clock):
         return 0.0
 
     @contextmanager
-    def driven_by(self, agenda: Agenda) -> Generator[None, None, None]:
-        """Carry out this agenda for the length of the block."""
-        if self._agenda is not None:
+    def driven_by(self, event_queue: EventQueue) -> Generator[None, None, None]:
+        """Carry out this queue for the length of the block."""
+        if self._event_queue is not None:
             raise ConfigurationError("one SimulationClock drives one simulation at a time")
-        self._agenda = agenda
+        self._event_queue = event_queue
         try:
             yield
         finally:
-            self._agenda = None
+            self._event_queue = None
 
 
 def is_simulated(clock: trio.abc.Clock) -> bool:

@@ -14,7 +14,7 @@ from raft_actors.testing.member_actions import MEMBER_ACTIONS
 from raft_actors.testing.plan import PlannedFaults
 
 
-class Torment(FaultContext):
+class FaultInjector(FaultContext):
     """A plan at work on a cluster.
 
     Attributes:
@@ -26,7 +26,7 @@ class Torment(FaultContext):
         self.taken: Counter[str] = Counter()
 
     async def run(self, seconds: float) -> None:
-        """Torment the cluster for so long, then heal it."""
+        """Inject faults for so long, then heal the cluster."""
         ends = trio.current_time() + seconds
         self._begin()
         names, weights = list(self.plan.actions), list(self.plan.actions.values())

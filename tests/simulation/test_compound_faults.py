@@ -1,4 +1,4 @@
-"""Campaigns come to the situations that they are for, and profiles lean towards them."""
+"""Compound faults come to the situations that they are for, and profiles lean towards them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from raft_actors import ConfigurationError, NodeConfig
 from raft_actors.raft.roles import Leader
 from raft_actors.testing import STANDARD_INVARIANTS, Life, Plan, simulate
 from raft_actors.testing.actions import ACTIONS
+from raft_actors.testing.fault_injector import FaultInjector
 from raft_actors.testing.invariants.base import Invariant
 from raft_actors.testing.member_actions import MEMBER_ACTIONS
 from raft_actors.testing.profiles import PROFILES, draw_profile
-from raft_actors.testing.torment import Torment
 from tests.cluster.support import CommandLog
 
 SETTINGS = NodeConfig(max_append_bytes=100, log_cache_bytes=1, trailing_entries=0, snapshot_entries=None)
 
 
-# --- what campaigns are made of --------------------------------------------------------------------------------------
+# --- what compound faults are made of --------------------------------------------------------------------------------
 
 
 async def test_a_leader_that_is_fed_appends_and_others_do_not() -> None:
@@ -84,14 +84,14 @@ async def test_a_node_that_is_made_to_stand_leads_but_where_another_is_first() -
             old = await cluster.wait_for_one_leader()
             await cluster.one(b"x", 3)
             name = next(name for name in cluster.node_ids if name != old)
-            torment = Torment(cluster, Plan(config=NodeConfig()))
-            await torment.stand(name)
-            led += await torment.wait_for(lambda: cluster.leader() == name, 3.0)  # noqa: B023 - called before the next
+            injector = FaultInjector(cluster, Plan(config=NodeConfig()))
+            await injector.stand(name)
+            led += await injector.wait_for(lambda: cluster.leader() == name, 3.0)  # noqa: B023 - called before the next
             assert cluster.clock(name).rate == 1.0
     assert led >= 8
 
 
-# --- campaigns -------------------------------------------------------------------------------------------------------
+# --- compound faults -------------------------------------------------------------------------------------------------
 
 
 class Noted(Invariant):
@@ -119,7 +119,7 @@ class Noted(Invariant):
 
 
 @pytest.mark.parametrize(
-    ("campaign", "situation"),
+    ("fault", "situation"),
     [
         ("strand", "overwritten"),
         ("leave_behind", "replaced by a snapshot"),
@@ -128,13 +128,13 @@ class Noted(Invariant):
         ("answer_late", "two leaders"),
     ],
 )
-async def test_a_campaign_comes_to_its_situation(campaign: str, situation: str) -> None:
+async def test_a_compound_fault_comes_to_its_situation(fault: str, situation: str) -> None:
     noted = Noted()
-    plan = Plan(config=SETTINGS, actions={campaign: 1.0}, gap_s=0.5)
+    plan = Plan(config=SETTINGS, actions={fault: 1.0}, gap_s=0.5)
     invariants = (*STANDARD_INVARIANTS, lambda: noted)
     async with simulate(CommandLog, nodes=5, seed=6, config=SETTINGS, invariants=invariants) as cluster:
         await cluster.one(b"x", 5)
-        await Torment(cluster, plan).run(20.0)
+        await FaultInjector(cluster, plan).run(20.0)
         await cluster.check_liveness()
     assert situation in noted.seen
 
@@ -143,7 +143,7 @@ async def test_a_disk_that_is_held_up_is_the_leaders() -> None:
     plan = Plan(config=SETTINGS, actions={"hold_up_leader": 1.0}, gap_s=0.5)
     async with simulate(CommandLog, seed=7, trace=True) as cluster:
         leader = await cluster.wait_for_one_leader()
-        await Torment(cluster, plan).run(5.0)
+        await FaultInjector(cluster, plan).run(5.0)
         slow = [event["nodes"] for event in cluster.trace.events() if event.get("what") == "slow disk"]
         assert slow
         assert all(nodes == [leader] for nodes in slow)

@@ -9,7 +9,7 @@ from raft_actors.raft.persistent_state import Write
 from raft_actors.testing.life import Life
 
 
-class Witness:
+class Hooks:
     """Is told of everything that happens, at the moment when it happens. Override what is of interest: the rest is
     not even called.
 

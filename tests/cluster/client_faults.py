@@ -1,6 +1,6 @@
 """Clients that are no members, under all that befalls a simulated cluster; what must hold is the same as for nodes.
 
-    python -m tests.cluster.client_torment --seeds 200
+    python -m tests.cluster.client_faults --seeds 200
 
 Each seed draws a plan, as `raft-actors simulate` does, and runs it under two `RaftClient`s with proposers and readers,
 whose links to nodes are cut now and then. No call may fail; each command is applied once, where its result says; no
@@ -19,7 +19,7 @@ import trio
 
 from raft_actors import ReadYourWrites
 from raft_actors.testing import simulate
-from raft_actors.testing.agenda import SimulationClock
+from raft_actors.testing.event_queue import SimulationClock
 from raft_actors.testing.plans import LEAST_NODES, Plan
 from raft_actors.testing.simulation import Simulation
 from tests.cluster.client_support import Client, Count, ReadableLog, client_of
@@ -108,7 +108,7 @@ def plan_of(seed: int) -> Plan:
     return attrs.evolve(plan, older=0, actions=actions)
 
 
-async def torment_clients(seed: int, seconds: float) -> Clients:
+async def clients_under_faults(seed: int, seconds: float) -> Clients:
     """Run a seed.
 
     Raises:
@@ -126,7 +126,7 @@ async def torment_clients(seed: int, seconds: float) -> Clients:
                     await nursery.start(clients.run, name)
                 async with trio.open_nursery() as trouble:
                     trouble.start_soon(clients.lose_touch)
-                    await cluster.torment(seconds, plan)
+                    await cluster.inject_faults(seconds, plan)
                     trouble.cancel_scope.cancel()
                 await cluster.check_liveness()
                 clients.over = True
@@ -145,7 +145,7 @@ async def torment_clients(seed: int, seconds: float) -> Clients:
 
 def main() -> int:
     """Return 1 if a seed fails."""
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.client_torment", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.client_faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20.0, help="simulated, of each (%(default)s)")
@@ -153,7 +153,7 @@ def main() -> int:
     failed, proposals, reads = 0, 0, 0
     for seed in range(options.first, options.first + options.seeds):
         try:
-            clients = trio.run(torment_clients, seed, options.seconds, clock=SimulationClock())
+            clients = trio.run(clients_under_faults, seed, options.seconds, clock=SimulationClock())
         except Exception as error:  # noqa: BLE001 - a verdict comes of every error
             failed += 1
             sys.stdout.write(f"seed {seed}: {error!r}\n")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from raft_actors.errors import LeadershipLost, NotCommitted
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.raft.effects import Apply, Refuse
-from raft_actors.raft.fates import Fates
 from raft_actors.raft.inputs import SnapshotReceived
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.requests import Request
+from raft_actors.raft.unresolved import UnresolvedProposals
 from tests.unit.builders import (
     append,
     command,
@@ -36,8 +36,8 @@ def placed(index: int, count: int = 1) -> PendingProposals[Any]:
     return made
 
 
-def fates(term: int, *requests: Request) -> Fates:
-    watched = Fates()
+def unresolved(term: int, *requests: Request) -> UnresolvedProposals:
+    watched = UnresolvedProposals()
     watched.watch(requests, term)
     return watched
 
@@ -48,7 +48,7 @@ def errors(refused: tuple[Refuse, ...]) -> dict[Any, Any]:
 
 def test_is_committed_where_the_entry_is_of_its_term() -> None:
     mine, later = placed(2), placed(3)
-    watched = fates(2, mine, later)
+    watched = unresolved(2, mine, later)
     decided = watched.decide(make_log([1, 2, 2]), 2)
     assert (decided.committed, decided.refused) == ((mine,), ())
     assert watched
@@ -58,7 +58,7 @@ def test_is_committed_where_the_entry_is_of_its_term() -> None:
 
 def test_is_never_committed_where_another_entry_is() -> None:
     mine = placed(2)
-    decided = fates(2, mine).decide(make_log([1, 3]), 2)
+    decided = unresolved(2, mine).decide(make_log([1, 3]), 2)
     assert decided.committed == ()
     error = errors(decided.refused)[mine]
     assert isinstance(error, NotCommitted)
@@ -67,13 +67,13 @@ def test_is_never_committed_where_another_entry_is() -> None:
 
 def test_the_first_commit_of_a_later_term_decides_all_that_lie_beyond_it() -> None:
     mine = placed(9)
-    watched = fates(2, mine)
+    watched = unresolved(2, mine)
     assert watched.decide(make_log([1, 2]), 2).refused == ()
     assert list(errors(watched.decide(make_log([1, 2, 3]), 3).refused)) == [mine]
 
 
 def test_an_older_commit_decides_nothing_beyond_it() -> None:
-    watched = fates(2, placed(2))
+    watched = unresolved(2, placed(2))
     decided = watched.decide(make_log([1, 2]), 1)
     assert (decided.committed, decided.refused, decided.keep_from) == ((), (), None)
     assert watched
@@ -81,7 +81,7 @@ def test_an_older_commit_decides_nothing_beyond_it() -> None:
 
 def test_of_several_commands_the_first_ones_may_be_committed() -> None:
     many = placed(2, count=3)
-    decided = fates(2, many).decide(make_log([1, 2, 3]), 3)
+    decided = unresolved(2, many).decide(make_log([1, 2, 3]), 3)
     assert decided.committed == (many,)
     assert many.last_index == 2
     many.answer(["result of 2", "of another's"], 2, None)
@@ -93,7 +93,7 @@ def test_of_several_commands_the_first_ones_may_be_committed() -> None:
 
 def test_results_of_what_is_committed_in_part_are_kept_until_the_rest_is_decided() -> None:
     many = placed(2, count=3)
-    watched = fates(2, many)
+    watched = unresolved(2, many)
     decided = watched.decide(make_log([1, 2, 2, 2]), 3)
     assert (decided.committed, decided.keep_from) == ((), 2)
     assert watched.decide(make_log([1, 2, 2, 2]), 4).committed == (many,)
@@ -102,12 +102,12 @@ def test_results_of_what_is_committed_in_part_are_kept_until_the_rest_is_decided
 def test_what_lies_in_a_compacted_part_of_the_log_is_unknown() -> None:
     mine = placed(2)
     log = make_log([3], after=SnapshotMetadata(5, 2))
-    assert isinstance(errors(fates(2, mine).decide(log, 6).refused)[mine], LeadershipLost)
+    assert isinstance(errors(unresolved(2, mine).decide(log, 6).refused)[mine], LeadershipLost)
 
 
 def test_is_watched_in_log_order_however_it_comes() -> None:
     first, second, third = placed(2), placed(3), placed(4)
-    watched = fates(2, first, third)
+    watched = unresolved(2, first, third)
     watched.watch([second], 2)
     assert watched.decide(make_log([1, 2, 2, 2]), 4).committed == (first, second, third)
 
@@ -127,7 +127,7 @@ def test_decides_what_one_who_sees_the_whole_log_would(
     terms: list[int], mine: list[tuple[int, int, int]], data: st.DataObject
 ) -> None:
     """However the commit index moves, each is decided once, as the entries say, and no sooner than it can be known."""
-    log, watched = make_log(terms), Fates()
+    log, watched = make_log(terms), UnresolvedProposals()
     proposals = {placed(index, count): term for index, count, term in mine if can_be(terms, index, count, term)}
     for proposal, term in proposals.items():
         watched.watch([proposal], term)
@@ -181,20 +181,20 @@ def test_a_leader_that_leads_again_answers_what_it_had_taken_in_before() -> None
 def test_a_snapshot_in_the_place_of_another_log_says_what_it_can() -> None:
     follower = make_follower([1, 2, 2, 2], term=4, commit_index=1)
     older, newer, beyond = placed(2), placed(3), placed(9)
-    follower.state.fates.watch([older], 2)
-    follower.state.fates.watch([newer], 4)
-    follower.state.fates.watch([beyond], 2)
+    follower.state.unresolved.watch([older], 2)
+    follower.state.unresolved.watch([newer], 4)
+    follower.state.unresolved.watch([beyond], 2)
     effects = follower.handle(SnapshotReceived(4, "n2", SnapshotMetadata(4, 3), 1, 1), 0.0)
     told = errors(tuple(of(Refuse, effects)))
     assert isinstance(told[older], LeadershipLost)
     assert isinstance(told[newer], NotCommitted)
     assert beyond not in told
-    assert len(follower.state.fates) == 1
+    assert len(follower.state.unresolved) == 1
 
 
 def test_a_snapshot_of_the_same_log_decides_as_a_commit_does() -> None:
     follower = make_follower([1, 2, 2], term=2, commit_index=1)
     mine = placed(3)
-    follower.state.fates.watch([mine], 2)
+    follower.state.unresolved.watch([mine], 2)
     effects = follower.handle(SnapshotReceived(2, "n2", SnapshotMetadata(3, 2), 1, 1), 0.0)
     assert of(Apply, effects) == [Apply(3, (mine,))]

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from raft_actors import ClusterConfig, StateMachine, open_node
 from raft_actors.errors import StorageMismatch
-from raft_actors.node.genesis import initial_voters
+from raft_actors.node.initial_voters import initial_voters
 from raft_actors.persistence import HardState, MemoryDisk, MemoryStorage, Recovered
 from raft_actors.transports import MemoryNetwork
 

@@ -40,7 +40,7 @@ class Decided:
 
 
 @attrs.define
-class Fates:
+class UnresolvedProposals:
     """Proposals whose place is known, until it is known what is committed there.
 
     Attributes:

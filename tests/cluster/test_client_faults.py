@@ -1,14 +1,14 @@
-"""Clients that are no members, under plans that are drawn as the simulator draws them; see `client_torment`."""
+"""Clients that are no members, under plans that are drawn as the simulator draws them; see `client_faults`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.cluster.client_torment import torment_clients
+from tests.cluster.client_faults import clients_under_faults
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_all_that_clients_are_told_is_so_whatever_befalls_nodes_and_links(seed: int) -> None:
-    clients = await torment_clients(seed, seconds=10.0)
+    clients = await clients_under_faults(seed, seconds=10.0)
     assert len(clients.results) > 50
     assert clients.reads > 50
