@@ -30,11 +30,12 @@ import outcome
 
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, Write
+from raft_actors.records import frozen
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@attrs.frozen
+@frozen
 class StoreIdentity:
     """Whose store it is; written on first use and compared at every later one.
 
@@ -49,7 +50,7 @@ class StoreIdentity:
     initial_voters: tuple[str, ...] = attrs.field(default=(), eq=False)
 
 
-@attrs.frozen
+@frozen
 class StorageStatistics:
     """Counters and sizes of a storage.
 

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-import attrs
 import outcome
 import trio
 from typing_extensions import override
@@ -24,6 +23,7 @@ from typing_extensions import override
 from raft_actors.actors.actor import Actor, ActorStopped, MailboxFull
 from raft_actors.persistence.abc import Announced, Storage
 from raft_actors.raft.persistent_state import Write
+from raft_actors.records import frozen
 
 #: Writes that wait for the disk. Flow control (bytes uncommitted, appends in flight) keeps far below it; beyond is a
 #: bug.
@@ -33,7 +33,7 @@ _CAPACITY = 65_536
 _MESSAGES = 3
 
 
-@attrs.frozen
+@frozen
 class PersistenceStatistics:
     """Counters of a persistence actor.
 
@@ -62,7 +62,7 @@ class Writing(Protocol):
 P = TypeVar("P", bound=Writing)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Transaction(Generic[P]):
     """Writes that the storage was asked for together.
 
@@ -77,14 +77,14 @@ class Transaction(Generic[P]):
     durable: Awaitable[None] | None
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Failed:
     """A transaction has failed, as this error says."""
 
     error: BaseException
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class LeftOver:
     """Only a wake-up call: there was no room for acknowledgements."""
 

@@ -24,7 +24,7 @@ from raft_actors.raft.persistent_state import (
     TermRun,
     Write,
 )
-from raft_actors.records import record
+from raft_actors.records import define, record
 
 _first_index = attrgetter("first_index")
 
@@ -173,7 +173,7 @@ class Step:
     size: int = 0
 
 
-@attrs.define
+@define
 class BegunSnapshot:
     """A snapshot that is being written: which one, how many chunks, and their size in bytes."""
 

@@ -29,6 +29,7 @@ from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatisti
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
+from raft_actors.records import define, frozen
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def new_incarnation() -> str:
     return secrets.token_hex(8)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryDisk:
     """What is left of a node while it is down.
 
@@ -74,7 +75,7 @@ class MemoryDisk:
             holder.lose_power()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class PendingWork:
     """Something that was asked of the disk.
 
@@ -89,7 +90,7 @@ class PendingWork:
     result: outcome.Outcome[Any] | None = None
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class _Turn(Generic[T]):
     """Work that was asked for; await it for its result."""
 
@@ -101,7 +102,7 @@ class _Turn(Generic[T]):
         return self.storage.finish(self.pending, self.due_s).__await__()
 
 
-@attrs.frozen
+@frozen
 class WriteStep:
     """One write, the state after it, and the chunks of the snapshot that it makes current."""
 
@@ -110,12 +111,12 @@ class WriteStep:
     chunks: tuple[bytes, ...] = ()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Begun(BegunSnapshot):
     data: list[bytes] = attrs.field(factory=list[bytes])
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryStorage(Storage):
     """Keeps a node's state in `disk`. Deterministic: work is done in the task that asks, in the order of asking."""
 

@@ -10,6 +10,7 @@ from cattrs.strategies import configure_tagged_union
 
 from raft_actors.command_values import changed_field, field_that_fails, is_same, make_values_travel, why_no_fields
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 from raft_actors.strict import forbid_coercion
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ NO_QUERIES: CommandCodec[Any] = _NoQueries()
 """The codec of state machines that only programs with a node of their own read from."""
 
 
-@attrs.frozen
+@frozen
 class _AttrsCommands(Generic[T]):
     """Commands are attrs classes; a class's name is its tag on the wire."""
 

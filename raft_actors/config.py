@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -51,7 +52,7 @@ def _check_name(what: str, name: object) -> None:
         raise ConfigurationError(f"{what} must be a string of 1 to 255 printable characters, not {name!r}")
 
 
-@attrs.frozen
+@frozen
 class Leases:
     """Leases of leaders, for `Lease` reads and `Node.while_leading`. Every node must have the same.
 
@@ -84,7 +85,7 @@ class Leases:
         return self.duration_s * (1 + self.clock_error) / (1 - self.clock_error)
 
 
-@attrs.frozen
+@frozen
 class ClusterConfig:
     """What all nodes of one cluster share.
 
@@ -118,7 +119,7 @@ class ClusterConfig:
         return ", ".join(f"{index}: {digest}" for index, digest in self.skipped_commands.items())
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeConfig:
     """What one node chooses for itself. The defaults suit a local network; sizes are bytes, times seconds.
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-import attrs
-
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@attrs.frozen
+@frozen
 class Linearizable:
     """All that was committed before the call. Asks the leader, and the leader a majority; counts on no clock."""
 
 
-@attrs.frozen
+@frozen
 class BoundedStale:
     """All that was committed some seconds before the call; or all that was before the call but for the last entries.
 
@@ -42,7 +41,7 @@ class BoundedStale:
             raise ConfigurationError(f"a bound in seconds or in entries, from 0 on, and not both: {self}")
 
 
-@attrs.frozen
+@frozen
 class ReadYourWrites:
     """All that is told by a token: what a node had applied when it gave it (`Node.read_token`, `ReadResult.token`).
 
@@ -53,12 +52,12 @@ class ReadYourWrites:
     token: int
 
 
-@attrs.frozen
+@frozen
 class Local:
     """What this node has applied, however old. Asks nobody; consecutive reads at one node never go back."""
 
 
-@attrs.frozen
+@frozen
 class Lease:
     """All that was committed before the call, as long as no clock is more wrong than `Leases.clock_error` says.
 
@@ -72,7 +71,7 @@ ReadLevel = Linearizable | Lease | BoundedStale | ReadYourWrites | Local
 LINEARIZABLE = Linearizable()
 
 
-@attrs.frozen
+@frozen
 class ReadResult(Generic[T_co]):
     """What a read returned, and what it saw.
 

@@ -12,6 +12,7 @@ import trio
 from raft_actors.errors import Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
+from raft_actors.records import define, frozen
 from raft_actors.transports.conversation import Converse
 from raft_actors.transports.greeting import Admit, Operate, Refused, Trusts, anybody, everybody, never_mind
 from raft_actors.transports.tls.statistics import CertificateStatistics
@@ -43,7 +44,7 @@ def _knows_none() -> int:
     return 0
 
 
-@attrs.frozen
+@frozen
 class Endpoint:
     """The node a transport works for.
 
@@ -105,7 +106,7 @@ class Endpoint:
     trusts: Trusts = everybody
 
 
-@attrs.define
+@define
 class PeerStatistics:
     """Counters of the traffic with one peer, since the transport started, or since it became a peer."""
 
@@ -145,7 +146,7 @@ class PeerStatistics:
     """Fields of messages that only the peer knows: dropped, the rest of the message was taken."""
 
 
-@attrs.define
+@define
 class TransportStatistics:
     """A snapshot of a transport's counters."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import attrs
 import trio
 
+from raft_actors.records import define
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Trusts
 
@@ -15,7 +16,7 @@ REPLY_GRACE_S = 0.5
 """For how long an operator who is trusted no more waits for a reply: its own removal is what it may have asked for."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class OpenCallers:
     """Those of one node.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-import attrs
+from raft_actors.records import frozen
 
 
 class Right(enum.Enum):
@@ -24,7 +24,7 @@ class Right(enum.Enum):
 ALL_RIGHTS = frozenset(Right)
 
 
-@attrs.frozen
+@frozen
 class Caller:
     """A client, as far as the transport knows.
 

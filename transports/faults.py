@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 
 
 def _check_probability(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -20,7 +21,7 @@ def _check_range(instance: object, attribute: attrs.Attribute[Any], value: tuple
         raise ConfigurationError(f"Faults: {attribute.name} is a range (least, most) of seconds, not {value}")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Faults:
     """What befalls messages. Probabilities are from 0 to 1, times ranges of seconds.
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import attrs
-
 from raft_actors.errors import RaftError
+from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller
 
 
-@attrs.frozen
+@frozen
 class Greeting:
     """What a peer says of itself.
 
@@ -37,7 +36,7 @@ class Greeting:
     dialled: str = ""
 
 
-@attrs.frozen
+@frozen
 class Refusal:
     """Why a node has nothing to do with another one.
 

@@ -18,6 +18,7 @@ from raft_actors.raft.messages import (
     RequestVote,
     TimeoutNow,
 )
+from raft_actors.records import define
 from raft_actors.transports.faults import Faults
 
 REQUESTS: frozenset[type] = frozenset(
@@ -36,7 +37,7 @@ REQUESTS: frozenset[type] = frozenset(
 """Messages that ask; every other one is a reply."""
 
 
-@attrs.define
+@define
 class LinkStatistics:
     """Counters of one direction between two nodes, or a sum of several.
 
@@ -76,7 +77,7 @@ class LinkStatistics:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Link:
     """One direction between two nodes."""
 

@@ -23,6 +23,7 @@ import trio
 from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
+from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.faults import NO_FAULTS, Faults
@@ -38,7 +39,7 @@ Numbers count messages up, so a heap of packets orders them by due time, then as
 """
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class MemoryNetwork:
     """Connects the nodes of one process. Faults and cuts may change at any time.
 
@@ -203,7 +204,7 @@ class MemoryNetwork:
                 target.accept((now, self._packets, node_id, None, None, self._link(node_id, receiver)))
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryTransport(Transport):
     """One node's access to a `MemoryNetwork`; made by `MemoryNetwork.transport`."""
 

@@ -18,13 +18,14 @@ from typing_extensions import override
 
 from raft_actors.errors import ProtocolError, TransportError, Unreachable
 from raft_actors.raft.features import CLIENTS
+from raft_actors.records import define, frozen
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import ALL_RIGHTS, Caller, Conversation, Converse, Dialer, Right
 from raft_actors.transports.greeting import NOT_A_MEMBER, Denied, everybody
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Pipe:
     """One direction: what is on its way, by when it is there."""
 
@@ -64,7 +65,7 @@ class _Pipe:
                 await self.waiting.park()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryConversation(Conversation):
     """One side's view."""
 
@@ -99,7 +100,7 @@ class MemoryConversation(Conversation):
         await trio.lowlevel.checkpoint()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryClients:
     """Those that one node serves.
 
@@ -168,7 +169,7 @@ class MemoryClients:
         self._callers.review()
 
 
-@attrs.frozen
+@frozen
 class FoundNode:
     """A node that runs on a network."""
 
@@ -178,7 +179,7 @@ class FoundNode:
     features: frozenset[str]
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class MemoryDialer(Dialer):
     """A client's way to the nodes of a network; made by `MemoryNetwork.dialer`. Its links are cut like nodes' are, by
     its name.

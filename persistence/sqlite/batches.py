@@ -16,8 +16,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from raft_actors.errors import StorageCorrupt
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite.errors import corrupt
@@ -26,6 +24,7 @@ from raft_actors.persistence.sqlite.schema import BATCH_COLUMNS
 from raft_actors.persistence.sqlite.segments import resolve
 from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.records import frozen
 
 #: Batches in one INSERT statement; bounds the memory of prepared statements. SQLite before 3.32 takes 999 variables.
 MAX_ROWS = 999 // BATCH_COLUMNS
@@ -84,7 +83,7 @@ def _refers_to_what_was_removed(found: tuple[Any, ...], first_index: int) -> boo
     return type(last_index) is int and last_index < first_index and isinstance(data, bytes) and len(data) != size
 
 
-@attrs.frozen
+@frozen
 class LogRows:
     """The log of one store, as its rows have it.
 

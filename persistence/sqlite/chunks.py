@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
-import attrs
 from typing_extensions import override
 
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.persistence.sqlite.files import Files
+from raft_actors.records import frozen
 
 _SUFFIX = "-snapshot-"
 _CHUNK = struct.Struct(">II")  # size in bytes, checksum
@@ -105,7 +105,7 @@ def open_chunks(connection: sqlite3.Connection, path: Path, files: Files, snapsh
     return _ChunkFile(path, files, snapshot_id, chunks, offsets)
 
 
-@attrs.frozen
+@frozen
 class _ChunkFile(StoredChunks):
     path: Path
     files: Files
@@ -127,7 +127,7 @@ class _ChunkFile(StoredChunks):
         return found
 
 
-@attrs.frozen
+@frozen
 class _ChunkRows(StoredChunks):
     connection: sqlite3.Connection
     path: Path

@@ -36,6 +36,7 @@ from raft_actors.persistence.sqlite.taking import take_store
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
+from raft_actors.records import frozen
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
 _WORK_PER_SLICE = 4
@@ -44,7 +45,7 @@ _SLICE_WRITES_BYTES = 128 * 1024  # about what deleting a slice puts into the wr
 _COMMITS_PER_MARK = 64  # under load (it costs two turns of the GIL); else it is written when idle
 
 
-@attrs.frozen
+@frozen
 class Opened:
     """What opening found."""
 

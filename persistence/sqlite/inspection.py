@@ -8,8 +8,6 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import attrs
-
 from raft_actors.errors import StorageFailed
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
@@ -25,11 +23,12 @@ from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.store_row import StoreRow, load
 from raft_actors.raft.entries import Entry, EntryBatch, EntryKind
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, TermRun
+from raft_actors.records import define, frozen
 
 _READ_BYTES = 4 * 1024 * 1024
 
 
-@attrs.frozen
+@frozen
 class KindCount:
     """How many entries of one kind a log holds, in how many batches."""
 
@@ -37,7 +36,7 @@ class KindCount:
     batches: int = 0
 
 
-@attrs.frozen
+@frozen
 class StoreSummary:
     """What a store holds, read and checked from end to end.
 
@@ -138,7 +137,7 @@ def stored_entries(path: str | os.PathLike[str], first_index: int | None = None)
             yield from batch.entries()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Reader:
     path: Path
     connection: sqlite3.Connection

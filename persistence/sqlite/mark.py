@@ -27,10 +27,9 @@ import struct
 import zlib
 from pathlib import Path
 
-import attrs
-
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.persistence.sqlite.files import SYSTEM, Files
+from raft_actors.records import frozen
 
 _SLOT = struct.Struct(">8s16sQQQQ")
 _CHECKSUM = struct.Struct(">I")
@@ -43,7 +42,7 @@ def mark_path(path: Path) -> Path:
     return path.with_name(path.name + "-mark")
 
 
-@attrs.frozen
+@frozen
 class MarkedCommit:
     """What a mark says: this store made this commit durable.
 

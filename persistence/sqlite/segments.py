@@ -19,11 +19,10 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
-
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.persistence.sqlite.files import Files, SyncedFile
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.records import frozen
 
 #: Batches of at least so many bytes go to a segment.
 LARGE_BYTES = 64 * 1024
@@ -74,7 +73,7 @@ def resolve(path: Path, files: Files, data: object, size: object) -> object:
     return found
 
 
-@attrs.frozen
+@frozen
 class Segment:
     """One segment.
 

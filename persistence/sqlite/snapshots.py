@@ -26,6 +26,7 @@ from raft_actors.persistence.sqlite.chunks import (
 )
 from raft_actors.persistence.sqlite.files import Files, GrowingFile
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.records import define
 
 # So much of a snapshot is written without a sync, at most: commits wait for the one that ends it. Less would sync more
 # often for nothing: 4 MiB at a time go to disk as fast as all of it at once.
@@ -37,7 +38,7 @@ _SLICE_BYTES = 32 * 1024 * 1024
 _CHUNK_ROWS_IN_SLICE = 4
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Growing:
     """A snapshot that is being written: its file, the size and checksum of each chunk, and what is not synced yet."""
 

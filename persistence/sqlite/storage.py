@@ -37,6 +37,7 @@ from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.writer_thread import WriterThread
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
+from raft_actors.records import define
 
 #: How long an opening that failed may take to let go of the file.
 _END_S = 1.0
@@ -56,7 +57,7 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(path).absolute()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Session:
     """All that lives from one open to its close."""
 
@@ -66,7 +67,7 @@ class _Session:
     begun: dict[int, BegunSnapshot] = attrs.field(factory=dict[int, BegunSnapshot])
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class SqliteStorage(Storage):
     """Keeps a node's state in the SQLite file `path`, made on first use in a folder that is there.
 

@@ -21,9 +21,10 @@ from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, StoredConfiguration, TermRun
+from raft_actors.records import frozen
 
 
-@attrs.frozen
+@frozen
 class StoreRow:
     """The row of `store`: all that is known of a store without reading its log."""
 

@@ -10,6 +10,7 @@ import attrs
 
 from raft_actors.persistence.sqlite.files import Files
 from raft_actors.persistence.sqlite.schema import PAGE_SIZE
+from raft_actors.records import define
 
 # Once about so much has been written to the write-ahead log, it is moved to the database. Larger: fewer syncs, but a
 # longer pause for each, and more to read after a crash.
@@ -24,7 +25,7 @@ _SPREAD = 0.5, 1.5
 _RESERVE_BYTES = 1024 * 1024
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class WriteAheadLog:
     """The write-ahead log of the store in `path`, as far as one process wrote it.
 

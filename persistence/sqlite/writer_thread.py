@@ -27,6 +27,7 @@ from typing_extensions import override
 from raft_actors.actors.pending import wake
 from raft_actors.errors import InternalError, StorageFailed
 from raft_actors.persistence.abc import Announced
+from raft_actors.records import define
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Upkeep(Protocol):
         """Called once, as the last thing."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Call(Announced[T]):
     """A piece of work that the thread was given: await it for what the work returns or raises, once.
 
@@ -92,7 +93,7 @@ class Call(Announced[T]):
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _End:
     error: BaseException | None = None
     event: trio.Event = attrs.field(factory=trio.Event)

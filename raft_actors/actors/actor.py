@@ -49,13 +49,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
-import attrs
 import outcome
 import trio
 
 from raft_actors.actors.home_thread import HomeThread, current_task
 from raft_actors.actors.pending import WOKEN, Pending
 from raft_actors.errors import RaftError
+from raft_actors.records import frozen
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -71,7 +71,7 @@ class ActorStopped(RaftError):
     """The actor has ended: it takes no messages, and will answer none."""
 
 
-@attrs.frozen
+@frozen
 class MailboxStatistics:
     """How full a mailbox is.
 

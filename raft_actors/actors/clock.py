@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import trio
 from typing_extensions import override
+
+from raft_actors.records import frozen
 
 #: The clocks that go on in suspend: Linux's, and macOS's by a name that stands for another one elsewhere.
 _CLOCK_ID: int | None = getattr(time, "CLOCK_BOOTTIME", None)
@@ -70,7 +71,7 @@ class TrioAlarm(Alarm):
         self._scope.deadline = deadline
 
 
-@attrs.frozen
+@frozen
 class NodeClock:
     """The time as one node knows it, in seconds. Only differences count; it never runs backwards.
 

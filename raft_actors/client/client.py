@@ -13,7 +13,6 @@ from functools import partial
 from random import Random
 from typing import Any, Generic, TypeVar
 
-import attrs
 import trio
 
 from raft_actors.actors.home_thread import current_task
@@ -26,6 +25,7 @@ from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask,
 from raft_actors.node.sessions import Session, SessionState
 from raft_actors.raft.sessions import WINDOW
 from raft_actors.read_levels import LINEARIZABLE, BoundedStale, Local, ReadLevel, ReadResult
+from raft_actors.records import frozen
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.conversation import Dialer
 
@@ -38,7 +38,7 @@ M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 _RECONNECT_S = (0.02, 1.0)
 
 
-@attrs.frozen
+@frozen
 class ClientStatus:
     """How a client stands.
 

@@ -9,9 +9,10 @@ import attrs
 
 from raft_actors.client.call import Call
 from raft_actors.node.client_messages import MOST_NUMBER, Ask, Notice, pack
+from raft_actors.records import define
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Line:
     """A connection to a node.
 

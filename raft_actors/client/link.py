@@ -11,11 +11,12 @@ import trio
 from raft_actors.client.board import Board, Line
 from raft_actors.errors import ConfigurationError, TransportError, Unreachable
 from raft_actors.node.client_messages import Ask, pack
+from raft_actors.records import define
 from raft_actors.transports.conversation import Conversation, Dialer
 from raft_actors.transports.tcp.backoff import Backoff
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Link:
     """Keeps up one line of the board.
 

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import attrs
 import trio
 
 from raft_actors.actors.home_thread import HomeThread
@@ -14,6 +13,7 @@ from raft_actors.actors.pending import wake
 from raft_actors.errors import InternalError, NodeStopped, Overloaded
 from raft_actors.node.congestion import CongestionWindow
 from raft_actors.overload import OverloadCause
+from raft_actors.records import frozen
 
 
 class Place(Protocol):
@@ -290,7 +290,7 @@ _WHY = {
 }
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class _Timed:
     """Holds the place of a proposal that is measured: so the others need not be looked at for it."""
 

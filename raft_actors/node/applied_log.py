@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 
-import attrs
 import trio
 
 from raft_actors.actors.home_thread import current_task
@@ -23,13 +22,14 @@ from raft_actors.persistence.abc import Storage
 from raft_actors.raft.entries import Entry, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.records import frozen
 
 C = TypeVar("C")
 
 _FETCH_BYTES = 1 * MIB
 
 
-@attrs.frozen
+@frozen
 class AppliedCommand(Generic[C]):
     """A command that has been applied on this node.
 
@@ -45,7 +45,7 @@ class AppliedCommand(Generic[C]):
     result: Any = NOT_KEPT
 
 
-@attrs.frozen
+@frozen
 class AppliedSnapshot:
     """All up to `snapshot.index` that was not delivered is covered by this snapshot: see `Node.open_snapshot`."""
 

@@ -17,7 +17,6 @@ import contextvars
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import attrs
 import trio
 from typing_extensions import override
 
@@ -43,6 +42,7 @@ from raft_actors.raft.effects import Apply, KeepResults, RestoreSnapshot
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.records import frozen
 from raft_actors.state_machine import StateMachine
 
 _APPLIED = (EntryKind.COMMAND, EntryKind.SESSION)
@@ -52,7 +52,7 @@ _LONGEST_STRIDE = 64
 _CAPACITY = 1024
 
 
-@attrs.frozen
+@frozen
 class Committed:
     """Only a wake-up call: the index itself is `Applier.commit_index`."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from raft_actors.records import frozen
 
 
-@attrs.frozen
+@frozen
 class ApplierStatistics:
     """Counters of an applier.
 

@@ -18,10 +18,10 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError, ProtocolError, RaftError, TransportError
+from raft_actors.records import frozen
 
 _PAUSE_S = 0.1
 """Between two rounds through all addresses."""
@@ -45,7 +45,7 @@ class OperationRefused(RaftError):
         super().__init__(text)
 
 
-@attrs.frozen
+@frozen
 class Asked:
     """What came of a request.
 

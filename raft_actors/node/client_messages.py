@@ -32,6 +32,7 @@ import msgpack  # pyright: ignore[reportMissingTypeStubs]
 
 from raft_actors.errors import ProtocolError
 from raft_actors.read_levels import BoundedStale, Lease, Linearizable, Local, ReadLevel, ReadYourWrites
+from raft_actors.records import frozen
 
 _msgpack: Any = msgpack
 _HEAD = struct.Struct(">BI")
@@ -223,7 +224,7 @@ def read_of(body: bytes | memoryview) -> tuple[bytes, ReadLevel]:
             raise ProtocolError("a read at no level that this version knows")
 
 
-@attrs.frozen
+@frozen
 class Answered:
     """What an ANSWER says: the state that a query saw, and what it returned, as bytes."""
 
@@ -253,7 +254,7 @@ class Answered:
 # --- notices -------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Notice:
     """What a node says of itself and of the cluster.
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
-import attrs
 import trio
 
 from raft_actors.actors.actor import Actor, ActorStopped
@@ -22,12 +21,13 @@ from raft_actors.node.replicated_sessions import ReplicatedSessions
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.inputs import StateDigested
 from raft_actors.raft.messages import DIGEST_BYTES
+from raft_actors.records import frozen
 
 _NEVER = sys.maxsize
 _NOWHERE = range(0)
 
 
-@attrs.frozen
+@frozen
 class DigestJob:
     """A state to be hashed: of which index, and its bytes as they come."""
 

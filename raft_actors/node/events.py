@@ -15,9 +15,10 @@ from raft_actors.errors import SubscriberTooSlow
 from raft_actors.raft.configurations import Held
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import GivenUp, RoleName
+from raft_actors.records import frozen
 
 
-@attrs.frozen
+@frozen
 class RoleChanged:
     """This node took on a role in a term; or, with None, it has ended and has none any more: the last such event."""
 
@@ -25,7 +26,7 @@ class RoleChanged:
     role: RoleName | None
 
 
-@attrs.frozen
+@frozen
 class LeaderChanged:
     """A term has a leader, as this node now knows (or, with None, a new term has none yet, or the node has ended)."""
 
@@ -33,28 +34,28 @@ class LeaderChanged:
     leader: str | None
 
 
-@attrs.frozen
+@frozen
 class CommitAdvanced:
     """The commit index has grown. Several advances may come as one."""
 
     commit_index: int
 
 
-@attrs.frozen
+@frozen
 class SnapshotTaken:
     """A snapshot of this node's own state has become current."""
 
     snapshot: SnapshotMetadata
 
 
-@attrs.frozen
+@frozen
 class SnapshotInstalled:
     """A snapshot that the leader sent has become current; the state machine is being restored from it."""
 
     snapshot: SnapshotMetadata
 
 
-@attrs.frozen
+@frozen
 class FollowerLeftBehind:
     """This leader forgot entries that a follower still needs, which was catching up: it will get a newer snapshot.
 
@@ -71,7 +72,7 @@ class FollowerLeftBehind:
     first_index: int
 
 
-@attrs.frozen
+@frozen
 class LeadershipGivenUp:
     """This leader steps down, though it knows of no other one: a failing disk or network is at this node, or near it.
 
@@ -86,7 +87,7 @@ class LeadershipGivenUp:
     silent_s: float
 
 
-@attrs.frozen
+@frozen
 class StatesDiffer:
     """Replicas have come to different states by the same commands; see `NodeConfig.state_check_entries`.
 
@@ -102,7 +103,7 @@ class StatesDiffer:
     digests: Mapping[str, str] = attrs.field(hash=False)
 
 
-@attrs.frozen
+@frozen
 class CertificateExpiring:
     """The certificate by which peers know this node ends soon, or has ended: told once a day until there is another.
 
@@ -113,7 +114,7 @@ class CertificateExpiring:
     expires_at: float
 
 
-@attrs.frozen
+@frozen
 class MembershipChanged:
     """Other members are in force on this node than before, or those that are in force are committed now.
 

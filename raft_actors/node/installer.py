@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import attrs
-
 from raft_actors.actors.actor import Actor, MailboxFull
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.chunk_window import MOST_CHUNKS
@@ -17,6 +15,7 @@ from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, SnapshotReceived
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
+from raft_actors.records import define
 
 Report = Callable[[ChunkStored | SnapshotReceived], Awaitable[None]]
 """Hands an input to the role."""
@@ -25,7 +24,7 @@ Report = Callable[[ChunkStored | SnapshotReceived], Awaitable[None]]
 _CAPACITY = 2 * MOST_CHUNKS
 
 
-@attrs.define
+@define
 class _Incoming:
     """A snapshot being received. Two leaders' snapshots of one index may be cut differently, so both are in its key."""
 

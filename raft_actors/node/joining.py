@@ -27,6 +27,7 @@ from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.persistent_state import Recovered
+from raft_actors.records import frozen
 from raft_actors.transports.abc import Transport
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     return (addresses,) if isinstance(addresses, str) else tuple(addresses)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Join:
     """How a node becomes a member of a running cluster.
 

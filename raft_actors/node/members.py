@@ -6,7 +6,6 @@ import enum
 from collections.abc import Collection, Mapping
 from typing import cast
 
-import attrs
 import trio
 
 from raft_actors.actors.actor import ActorStopped
@@ -19,6 +18,7 @@ from raft_actors.raft.features import MEMBERSHIP
 from raft_actors.raft.inputs import ChangeRequested
 from raft_actors.raft.membership import Goal, Member
 from raft_actors.raft.roles import Leader
+from raft_actors.records import frozen
 
 MemberIds = Collection[str] | Mapping[str, "str | Member"]
 """Ids of members, or id → address, or id → `Member` (address and metadata) for those who are new or have changed."""
@@ -37,7 +37,7 @@ class ChangePhase(enum.StrEnum):
     """The new voters decide alone; those who are to leave learn of it."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class MemberStatus:
     """One member, as far as the node that was asked knows.
 
@@ -62,7 +62,7 @@ class MemberStatus:
     silent_s: float | None = None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class MembersStatus:
     """The members of the cluster at one moment, by the latest configuration in one node's log.
 

@@ -16,6 +16,7 @@ from raft_actors.node import member_operations
 from raft_actors.node.asking import decode, encode
 from raft_actors.node.permission import Purpose, refusal_of
 from raft_actors.node_log import NodeLog
+from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied
 
@@ -29,7 +30,7 @@ _logger = logging.getLogger(__name__)
 Do = Callable[["Node[Any]", "Supervisor", dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-@attrs.frozen
+@frozen
 class Operation:
     """Something that a node can be asked for.
 
@@ -44,7 +45,7 @@ class Operation:
     do_for_newcomer: Do = attrs.field(default=attrs.Factory(lambda self: self.do, takes_self=True))
 
 
-@attrs.frozen
+@frozen
 class _Request:
     """What somebody asks for."""
 

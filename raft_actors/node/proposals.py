@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-import attrs
 import trio
 from typing_extensions import override
 
@@ -23,6 +22,7 @@ from raft_actors.errors import (
 from raft_actors.node.admission import Admission, Place
 from raft_actors.node.machines import is_not_run, not_run
 from raft_actors.raft.entries import EntryKind
+from raft_actors.records import frozen
 
 R = TypeVar("R")
 
@@ -150,7 +150,7 @@ class PendingProposal(PendingOutcome[R]):
             self.resolve(result)
 
 
-@attrs.frozen
+@frozen
 class Seen:
     """What state a read saw.
 

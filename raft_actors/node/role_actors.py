@@ -57,6 +57,7 @@ from raft_actors.raft.inputs import Input, TimerFired
 from raft_actors.raft.roles import Candidate, Follower, Leader, PreCandidate, Role
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName, check_transition
+from raft_actors.records import frozen
 from raft_actors.transports.abc import Transport
 
 Performers = dict[type[Any], Callable[[Any], None]]
@@ -85,7 +86,7 @@ COMMON_EFFECTS = (
 )
 
 
-@attrs.frozen
+@frozen
 class Services:
     """What a role's actor performs effects with. All of it outlives the role.
 

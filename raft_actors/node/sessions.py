@@ -22,6 +22,7 @@ from raft_actors.errors import (
 from raft_actors.node.submission import Submission
 from raft_actors.overload import OverloadCause
 from raft_actors.raft.sessions import WINDOW, close, numbered, register
+from raft_actors.records import frozen
 from raft_actors.state_machine import StateMachine
 
 C = TypeVar("C")
@@ -34,7 +35,7 @@ _OVERLOADED_S = 0.05
 _CLOSE_S = 1.0
 
 
-@attrs.frozen
+@frozen
 class SessionState:
     """What another process needs to go on with a session, and to learn what became of its commands.
 

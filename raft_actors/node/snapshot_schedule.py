@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from raft_actors.actors.pending import Pending
 from raft_actors.config import NodeConfig
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.records import frozen
 
 
-@attrs.frozen
+@frozen
 class RequestSnapshot:
     """Somebody wants a snapshot of what is applied now; the answer is its metadata, once it is durable."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
-import attrs
 import trio
 
 from raft_actors.actors.actor import Actor
@@ -18,12 +17,13 @@ from raft_actors.errors import StateMachineError
 from raft_actors.persistence.abc import Storage
 from raft_actors.raft.inputs import SnapshotWritten
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.records import frozen
 
 Report = Callable[[SnapshotWritten], Awaitable[None]]
 """Hands an input to the role."""
 
 
-@attrs.frozen
+@frozen
 class SnapshotJob:
     """A snapshot to write: what it covers, and its chunks as the state machine gives them."""
 

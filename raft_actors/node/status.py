@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import enum
 
-import attrs
-
 from raft_actors.actors.actor import MailboxStatistics
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.persistence.abc import StorageStatistics
 from raft_actors.persistence.actor import PersistenceStatistics
 from raft_actors.raft.transitions import RoleName
+from raft_actors.records import frozen
 from raft_actors.transports.abc import TransportStatistics
 
 
@@ -30,7 +29,7 @@ class NodeState(enum.StrEnum):
     """An error has ended it, or is ending it: `Node.crash`."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeStatus:
     """A node at one moment.
 
@@ -67,7 +66,7 @@ class NodeStatus:
     snapshot_term: int
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NodeStatistics:
     """A node's counters and queue lengths.
 

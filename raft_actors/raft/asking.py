@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 
-import attrs
-
 from raft_actors.raft.effects import Effect
 from raft_actors.raft.features import READ_INDEX
 from raft_actors.raft.messages import ReadIndexReply, RequestReadIndex
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.state import RaftState
+from raft_actors.records import define
 
 #: Questions under way for reads, as for a leader's rounds.
 _MOST_QUESTIONS = 4
 
 
-@attrs.define
+@define
 class Asked:
     """Reads that wait for one answer.
 

@@ -11,6 +11,8 @@ from collections import deque
 
 import attrs
 
+from raft_actors.records import define
+
 #: Chunks under way, at most, however small they are: a follower has room for so many.
 MOST_CHUNKS = 16
 
@@ -18,7 +20,7 @@ MOST_CHUNKS = 16
 MOST_BYTES = 4 * 1024 * 1024
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class ChunkWindow:
     """The chunks of one snapshot on their way to one follower.
 

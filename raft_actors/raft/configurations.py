@@ -18,11 +18,12 @@ from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.membership import Configuration
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.persistent_state import StoredConfiguration
+from raft_actors.records import frozen
 
 _index = attrgetter("index")
 
 
-@attrs.frozen
+@frozen
 class Held:
     """A configuration in its place in the log.
 

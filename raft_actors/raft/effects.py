@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
 from raft_actors.raft.state_checks import Difference
 from raft_actors.raft.transitions import GivenUp, RoleName
-from raft_actors.records import record
+from raft_actors.records import frozen, record
 
 
 @record
@@ -27,14 +25,14 @@ class Send:
     message: Message
 
 
-@attrs.frozen
+@frozen
 class RestoreSnapshot:
     """Have the state machine restored from the storage's snapshot, which is this one."""
 
     snapshot: SnapshotMetadata
 
 
-@attrs.frozen
+@frozen
 class AnnounceSnapshot:
     """Tell those who care that the snapshot which was being taken is durable (or was given up for a newer one).
 
@@ -61,7 +59,7 @@ class Apply:
     keep_from: int | None = None
 
 
-@attrs.frozen
+@frozen
 class AnswerReads:
     """Have these reads answered as soon as the entry at `index`, which is committed, is applied here.
 
@@ -78,7 +76,7 @@ class AnswerReads:
     as_of: float | None
 
 
-@attrs.frozen
+@frozen
 class Refuse:
     """Answer a proposal, a read, a transfer or a change of members with an error."""
 
@@ -113,7 +111,7 @@ class Persist:
     size: int = 0
 
 
-@attrs.frozen
+@frozen
 class Transferred:
     """Answer a transfer: this member leads now."""
 
@@ -121,7 +119,7 @@ class Transferred:
     leader: str
 
 
-@attrs.frozen
+@frozen
 class ChangeBegun:
     """Answer a change of members: it has begun, or nothing is left to do.
 
@@ -135,7 +133,7 @@ class ChangeBegun:
     goal: Goal
 
 
-@attrs.frozen
+@frozen
 class StoreChunk:
     """Have a chunk of the leader's snapshot written; the installer answers the leader."""
 
@@ -143,14 +141,14 @@ class StoreChunk:
     message: InstallSnapshot
 
 
-@attrs.frozen
+@frozen
 class DiscardSnapshot:
     """Give up a written snapshot that is not wanted any more."""
 
     snapshot_id: int
 
 
-@attrs.frozen
+@frozen
 class ReplicateTo:
     """Have a replicator for each of these peers, and for nobody else, as long as this leadership lasts.
 
@@ -165,12 +163,12 @@ class ReplicateTo:
     next_index: int
 
 
-@attrs.frozen
+@frozen
 class WakeReplicators:
     """Tell every replicator that the log or the commit index has grown."""
 
 
-@attrs.frozen
+@frozen
 class Beat:
     """Tell every replicator that a heartbeat is due.
 
@@ -181,7 +179,7 @@ class Beat:
     silent: frozenset[str] = frozenset()
 
 
-@attrs.frozen
+@frozen
 class AnnounceCommit:
     """Tell the followers that the commit index has grown, unless the next append, which does, comes soon.
 
@@ -192,21 +190,21 @@ class AnnounceCommit:
     at_once: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class KeepResults:
     """Have results kept from this index on, whoever may turn out to wait for them; None: not any more."""
 
     from_index: int | None
 
 
-@attrs.frozen
+@frozen
 class TellCommit:
     """Tell a follower what is committed, at once, where it was not told yet: reads wait there for it."""
 
     peer: str
 
 
-@attrs.frozen
+@frozen
 class EndScopes:
     """End what may only go on while this node leads, and nobody else can commit anything.
 
@@ -217,7 +215,7 @@ class EndScopes:
     why: str
 
 
-@attrs.frozen
+@frozen
 class LeaveBehind:
     """Tell those who care that entries are about to be forgotten which a follower, that is there, still needs.
 
@@ -232,7 +230,7 @@ class LeaveBehind:
     first_index: int
 
 
-@attrs.frozen
+@frozen
 class GiveLeadershipUp:
     """Tell those who care that this leader is about to step down, though it knows of no other one.
 
@@ -247,7 +245,7 @@ class GiveLeadershipUp:
     silent_s: float
 
 
-@attrs.frozen
+@frozen
 class TellDifference:
     """Tell those who care that replicas differ; end this node where it is the one that is wrong."""
 
@@ -262,7 +260,7 @@ class Feed:
     reply: Message
 
 
-@attrs.frozen
+@frozen
 class Become:
     """Leave this role for another: always the last effect of a list.
 

@@ -26,7 +26,7 @@ from itertools import accumulate, pairwise
 
 import attrs
 
-from raft_actors.records import record
+from raft_actors.records import frozen, record
 
 _U32 = struct.Struct(">I")
 _HEADER = struct.Struct(">QQBI")
@@ -57,7 +57,7 @@ class EntryKind(enum.IntEnum):
 _KINDS = {kind.value: kind for kind in EntryKind}
 
 
-@attrs.frozen
+@frozen
 class Entry:
     """One entry taken out of its batch."""
 

@@ -15,8 +15,6 @@ import math
 from collections.abc import Iterable
 from random import Random
 
-import attrs
-
 from raft_actors.config import NodeConfig
 from raft_actors.errors import LeadershipLost, NotLeader, Overloaded
 from raft_actors.overload import OverloadCause, cause_told, retry_told
@@ -24,6 +22,7 @@ from raft_actors.raft.effects import Effect, Refuse, Send
 from raft_actors.raft.entries import BATCH_OVERHEAD, ENTRY_OVERHEAD, EntryBatch, EntryKind
 from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
 from raft_actors.raft.requests import Request
+from raft_actors.records import define
 
 _LIFE_BITS = 61
 
@@ -34,7 +33,7 @@ _LONGEST_PAUSE = 8
 _PATIENCE = 2
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class ForwardedBatch:
     """Proposals that went to a leader together.
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import attrs
-
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
 from raft_actors.raft.requests import ChangeRequest, ReadRequest, Request, TransferRequest
-from raft_actors.records import record
+from raft_actors.records import define, frozen, record
 
 
 @record
@@ -26,19 +24,19 @@ class Durable:
     persisted: Persist
 
 
-@attrs.frozen
+@frozen
 class TimerFired:
     """The role's deadline has passed (unless it was moved meanwhile)."""
 
 
-@attrs.frozen
+@frozen
 class PeerDisconnected:
     """The connections with a peer have ended: its process has, most likely. A hint: the transport may not know."""
 
     peer: str
 
 
-@attrs.frozen
+@frozen
 class ChunkStored:
     """The installer has an answer for the leader whose snapshot chunk it handled."""
 
@@ -46,7 +44,7 @@ class ChunkStored:
     reply: Send
 
 
-@attrs.frozen
+@frozen
 class SnapshotReceived:
     """All chunks of a leader's snapshot are written, ready to be committed.
 
@@ -62,7 +60,7 @@ class SnapshotReceived:
     configuration: StoredConfiguration | None = None
 
 
-@attrs.frozen
+@frozen
 class SnapshotWritten:
     """All chunks of a snapshot of this node's own state are written, ready to be committed."""
 
@@ -70,7 +68,7 @@ class SnapshotWritten:
     snapshot_id: int
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Requested:
     """Applications propose commands or want linearizable reads.
 
@@ -88,7 +86,7 @@ class Requested:
     term: int = 0
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class ReadsRequested:
     """Applications want linearizable reads, for which nothing need be appended. As with `Requested`, one item takes in
     all that come while it waits.
@@ -102,7 +100,7 @@ class ReadsRequested:
     taken: bool = False
 
 
-@attrs.frozen
+@frozen
 class StateDigested:
     """This node's state was hashed, as it was after the entry at an index."""
 
@@ -110,14 +108,14 @@ class StateDigested:
     digest: bytes
 
 
-@attrs.frozen
+@frozen
 class TransferRequested:
     """An application wants leadership to go to another member."""
 
     request: TransferRequest
 
 
-@attrs.frozen
+@frozen
 class ChangeRequested:
     """An application wants other members, or no change of them any more."""
 

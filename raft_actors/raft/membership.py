@@ -27,6 +27,7 @@ import attrs
 
 from raft_actors.errors import ChangeRefused, ConfigurationError
 from raft_actors.raft.features import PRIORITY
+from raft_actors.records import frozen
 
 _MAX_ID = 255
 _MAX_MEMBER = 4096
@@ -51,7 +52,7 @@ def _frozen_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(sorted(metadata.items())))
 
 
-@attrs.frozen
+@frozen
 class Member:
     """What the cluster knows of one member beside its id.
 
@@ -85,7 +86,7 @@ class Member:
             )
 
 
-@attrs.frozen
+@frozen
 class Proven:
     """What a member has said of itself when it greeted, as far as another one has found it true.
 
@@ -98,7 +99,7 @@ class Proven:
     address: str = ""
 
 
-@attrs.frozen
+@frozen
 class Goal:
     """What a change of members is to come to, and what it goes back to where it is given up.
 
@@ -121,7 +122,7 @@ def _frozen_members(members: Mapping[str, Member]) -> Mapping[str, Member]:
     return MappingProxyType(dict(sorted(members.items())))
 
 
-@attrs.frozen
+@frozen
 class Configuration:
     """Who is in the cluster, from one entry of the log to the next such entry.
 

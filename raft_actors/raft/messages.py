@@ -13,13 +13,13 @@ import attrs
 
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import SnapshotMetadata, StoredConfiguration
-from raft_actors.records import record
+from raft_actors.records import frozen, record
 
 SINCE = "raft_actors.since"
 """Key of a field's metadata: the protocol version that brought it. See `transports.wire.codec`."""
 
 
-@attrs.frozen
+@frozen
 class RequestPreVote:
     """A node asks whether it would get a vote, before it stands (dissertation §9.6). It binds nobody.
 
@@ -35,7 +35,7 @@ class RequestPreVote:
     round: int
 
 
-@attrs.frozen
+@frozen
 class RequestPreVoteReply:
     """The answer to `RequestPreVote`: nothing at the voter has changed.
 
@@ -50,7 +50,7 @@ class RequestPreVoteReply:
     granted: bool
 
 
-@attrs.frozen
+@frozen
 class RequestVote:
     """A candidate asks for a vote (§5.2, §5.4.1).
 
@@ -65,7 +65,7 @@ class RequestVote:
     leadership_transfer: bool = False
 
 
-@attrs.frozen
+@frozen
 class RequestVoteReply:
     """The answer to `RequestVote`, sent once the vote is durable."""
 
@@ -102,7 +102,7 @@ class AppendEntriesAccepted:
     match_index: int
 
 
-@attrs.frozen
+@frozen
 class AppendEntriesRejected:
     """The follower's log does not hold the entry before the sent ones (or the sender's term is stale).
 
@@ -116,7 +116,7 @@ class AppendEntriesRejected:
     conflict_index: int
 
 
-@attrs.frozen
+@frozen
 class InstallSnapshot:
     """One chunk of the leader's snapshot (§7). Chunks are numbered from 0; `done` marks the last one.
 
@@ -138,7 +138,7 @@ class InstallSnapshot:
         return StoredConfiguration(int.from_bytes(data[:8], "big"), data[8:]) if data else None
 
 
-@attrs.frozen
+@frozen
 class InstallSnapshotReply:
     """The follower has stored the chunks below `next_sequence` of that snapshot; they become durable with the whole.
 
@@ -153,7 +153,7 @@ class InstallSnapshotReply:
     installed: bool
 
 
-@attrs.frozen
+@frozen
 class ConfirmLeader:
     """The leader asks whether it leads still, for reads that wait to hear it (dissertation §6.4, step 3).
 
@@ -169,7 +169,7 @@ class ConfirmLeader:
     round: int
 
 
-@attrs.frozen
+@frozen
 class ConfirmLeaderReply:
     """The follower was still in this term when it was asked: until then, no later leader had its vote.
 
@@ -181,7 +181,7 @@ class ConfirmLeaderReply:
     round: int
 
 
-@attrs.frozen
+@frozen
 class RequestReadIndex:
     """A follower asks the leader how much it must have applied to answer reads that it has (dissertation §6.4).
 
@@ -194,7 +194,7 @@ class RequestReadIndex:
     request: int
 
 
-@attrs.frozen
+@frozen
 class ReadIndexReply:
     """The leader led when it was asked: all that was committed by then lies at or before an entry.
 
@@ -208,7 +208,7 @@ class ReadIndexReply:
     index: int | None
 
 
-@attrs.frozen
+@frozen
 class TimeoutNow:
     """The leader asks a follower that holds its whole log to stand at once (dissertation §3.10).
 
@@ -221,7 +221,7 @@ class TimeoutNow:
     lease_over: bool = attrs.field(default=False, metadata={SINCE: 3})
 
 
-@attrs.frozen
+@frozen
 class RequestLeave:
     """A member asks the leader to be removed: its process is about to end for good."""
 
@@ -241,7 +241,7 @@ class Forwarded(enum.IntEnum):
     """Who is asked can't say: it does not remember to have led that term."""
 
 
-@attrs.frozen
+@frozen
 class ForwardProposals:
     """A member hands proposals of its application on to the leader, or asks again what became of them.
 
@@ -261,7 +261,7 @@ class ForwardProposals:
     entries: tuple[EntryBatch, ...]
 
 
-@attrs.frozen
+@frozen
 class ForwardReply:
     """The answer to `ForwardProposals`, sent once the batch has its place: nothing is durable yet.
 
@@ -286,7 +286,7 @@ DIGEST_BYTES = 16
 """What a digest of a state takes; one of another size would be another feature."""
 
 
-@attrs.frozen
+@frozen
 class StateDigest:
     """What the sender's state came to at an index: see `raft.state_checks`.
 

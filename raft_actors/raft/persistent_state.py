@@ -8,10 +8,10 @@ from __future__ import annotations
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.records import record
+from raft_actors.records import frozen, record
 
 
-@attrs.frozen
+@frozen
 class SnapshotMetadata:
     """The last entry that a snapshot covers (Figure 13: lastIncludedIndex, lastIncludedTerm)."""
 
@@ -19,7 +19,7 @@ class SnapshotMetadata:
     term: int
 
 
-@attrs.frozen
+@frozen
 class StoredConfiguration:
     """A configuration of the cluster as an entry of the log holds it.
 
@@ -36,7 +36,7 @@ class StoredConfiguration:
         return self.index.to_bytes(8, "big") + self.data
 
 
-@attrs.frozen
+@frozen
 class HardState:
     """The term a node is in and whom it voted for in that term: what it must never forget (Figure 2)."""
 
@@ -44,7 +44,7 @@ class HardState:
     voted_for: str | None = None
 
 
-@attrs.frozen
+@frozen
 class TermRun:
     """From `first_index` on (to the next run), stored entries are of `term`."""
 
@@ -52,7 +52,7 @@ class TermRun:
     first_index: int
 
 
-@attrs.frozen
+@frozen
 class Recovered:
     """What a store held when it was opened.
 
@@ -108,7 +108,7 @@ class LogWrite:
     commit_index: int = 0
 
 
-@attrs.frozen
+@frozen
 class CommitSnapshot:
     """Make a written snapshot the current one, and forget the log and snapshot that it replaces, in one step.
 

@@ -25,6 +25,7 @@ import attrs
 from raft_actors.errors import InternalError
 from raft_actors.raft.log import Log
 from raft_actors.raft.messages import AppendEntriesRejected
+from raft_actors.records import define
 
 
 class ProgressState(enum.StrEnum):
@@ -35,7 +36,7 @@ class ProgressState(enum.StrEnum):
     SNAPSHOT = "snapshot"
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Progress:
     """One follower's progress.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import attrs
-
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.membership import Member
+from raft_actors.records import frozen
 
 
 class Request(Protocol):
@@ -100,7 +99,7 @@ class ChangeRequest(Protocol):
     def cancels(self) -> bool: ...
 
 
-@attrs.frozen
+@frozen
 class Handover:
     """What a leader that has told another to lead leaves behind: who waits to hear who leads now.
 

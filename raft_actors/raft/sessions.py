@@ -28,7 +28,7 @@ import attrs
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
 
 from raft_actors.errors import InternalError, SessionExpired, StateMachineError
-from raft_actors.records import record
+from raft_actors.records import define, frozen, record
 
 TICK, REGISTER, COMMAND, CLOSE = range(4)
 WINDOW = 1024
@@ -126,7 +126,7 @@ class SessionEntry:
             raise ValueError(f"no entry of a session: {error}") from error
 
 
-@attrs.define
+@define
 class _Session:
     used_at_ms: int
     floor: int = 1
@@ -322,7 +322,7 @@ def _check_table(log_time_ms: Any, sessions: Any, passed: Any) -> None:
         raise ValueError("what should count is no number")
 
 
-@attrs.frozen
+@frozen
 class KeptReply:
     """A command was carried out before: what was kept of its result; None where the client had said that it has it."""
 

@@ -28,6 +28,7 @@ from raft_actors.raft.persistent_state import (
 from raft_actors.raft.requests import Handover, Request
 from raft_actors.raft.state_checks import StateChecks
 from raft_actors.raft.unresolved import UnresolvedProposals
+from raft_actors.records import define
 
 if TYPE_CHECKING:
     from raft_actors.raft.leading.forwarded import ForwardedBatches
@@ -48,7 +49,7 @@ def _unproven(_member: str) -> Proven:
     return Proven()
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class RaftState:
     """State of the Raft paper's Figure 2 that outlives roles; what only a leader has lives in `Leader`.
 

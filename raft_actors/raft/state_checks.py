@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import attrs
-
 from raft_actors.errors import StateDiverged
 from raft_actors.raft.quorum import is_quorum
+from raft_actors.records import frozen
 
 #: Digests remembered of each member, its latest: some replicas apply later than others.
 _REMEMBERED = 8
 
 
-@attrs.frozen
+@frozen
 class Difference:
     """Members that have come to different states by the same commands.
 

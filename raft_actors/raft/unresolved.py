@@ -18,13 +18,14 @@ from raft_actors.raft.effects import Refuse
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.requests import Request
+from raft_actors.records import define, frozen
 
 
 def _last_index(request: Request) -> int:
     return request.last_index
 
 
-@attrs.frozen
+@frozen
 class Decided:
     """What a commit has decided.
 
@@ -39,7 +40,7 @@ class Decided:
     keep_from: int | None = None
 
 
-@attrs.define
+@define
 class UnresolvedProposals:
     """Proposals whose place is known, until it is known what is committed there.
 

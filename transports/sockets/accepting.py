@@ -19,6 +19,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.node_log import NodeLog
+from raft_actors.records import define
 
 _BATCH = 64
 _FLOOD_PAUSE_S = 0.05
@@ -40,7 +41,7 @@ class Budget(Protocol):
         ...
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class AddressBudget(Budget):
     """What each address may open: `burst` connections at once, and from then on `per_s` a second.
 
@@ -67,7 +68,7 @@ class AddressBudget(Budget):
         return admitted
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class SharedBudget(Budget):
     """What each address may open, and what all of them may that are not known: a flood may come from many.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
-
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 
 _EXAMPLES = "write 'host:port', such as '10.0.0.1:7000', 'db1.example.org:7000' or '[::1]:7000'"
 
 
-@attrs.frozen
+@frozen
 class Address:
     """A host (name or number) and a port."""
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import attrs
 
+from raft_actors.records import define
 from raft_actors.transports.sockets.accepting import network_of
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Acquainted:
     """Networks of one transport's peers and clients (see `network_of`).
 

@@ -6,8 +6,10 @@ import random
 
 import attrs
 
+from raft_actors.records import define
 
-@attrs.define
+
+@define
 class Backoff:
     """How long to wait before the next attempt: twice as long each time, within bounds, less a random part.
 

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from raft_actors.errors import Unreachable
+from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tcp.conversing import StreamConversation
@@ -19,7 +20,7 @@ from raft_actors.transports.wire.client_handshake import judge_client
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Clients:
     """Those of one node.
 

@@ -7,6 +7,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.errors import ProtocolError, Unreachable
+from raft_actors.records import define
 from raft_actors.transports.conversation import Conversation, Dialer
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.sockets.listening import tune
@@ -20,7 +21,7 @@ from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, Hello
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class TcpDialer(Dialer):
     """Connects with nodes that have a `TcpTransport`.
 

@@ -15,6 +15,7 @@ import trio
 
 from raft_actors.errors import CertificateError
 from raft_actors.node_log import NodeLog
+from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.sockets.stream import TcpStream
@@ -68,7 +69,7 @@ class Guard:
         return Caller(f"{name} at {getattr(stream, 'peer_host', '')}")
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class TlsGuard(Guard):
     """Takes who has a certificate, as the node that it is for.
 

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ProtocolError, Unreachable
+from raft_actors.records import define
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied, Operate
 from raft_actors.transports.sockets.stream import TcpStream
@@ -26,7 +27,7 @@ _MOST_AT_A_TIME = 64
 _RECEIVE_BYTES = 64 * 1024
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Operators:
     """Answers those who ask a node to do something.
 

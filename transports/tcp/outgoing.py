@@ -14,13 +14,14 @@ from collections import deque
 import attrs
 
 from raft_actors.raft.messages import AppendEntries, ForwardProposals, InstallSnapshot, Message
+from raft_actors.records import define
 
 _BULK = frozenset({AppendEntries, ForwardProposals, InstallSnapshot})
 
 Queued = tuple[Message, int]
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class OutgoingQueue:
     """Messages to one peer with about their sizes, in the order in which they go.
 

@@ -20,6 +20,7 @@ import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.node_log import NodeLog
+from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatistics
 from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import Caller
@@ -45,7 +46,7 @@ _MOST_TOLD = 256  # callers of whom is remembered what was logged: a flood of st
 def _nobody_minds(_peer: str) -> None: ...
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Receiver:
     """Reads what peers send.
 

@@ -22,6 +22,7 @@ import trio
 from raft_actors.errors import ProtocolError
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.messages import AppendEntries, Message
+from raft_actors.records import define
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
 from raft_actors.transports.sockets.direct import DirectStream, unsent
@@ -46,7 +47,7 @@ Connect = Callable[[], Awaitable[trio.abc.Stream]]
 def _nobody_minds() -> None: ...
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class PeerSender:
     """Sends to one peer.
 

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 import attrs
 import trio
 
+from raft_actors.records import define
 
-@attrs.define(eq=False)
+
+@define(eq=False)
 class Strangers:
     """Those of one transport.
 

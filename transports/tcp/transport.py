@@ -19,6 +19,7 @@ from raft_actors.errors import ConfigurationError, Unreachable
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.features import CLIENTS
 from raft_actors.raft.messages import Message
+from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget, serve_listeners
@@ -71,7 +72,7 @@ def _parse_listen(text: str) -> Address:
     return Address.parse(text, port_zero=True)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class TcpTransport(Transport):
     """Carries messages over TCP. Addresses are `host:port`; peers' addresses come with the endpoint.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 from raft_actors.transports.tls.credentials import CertificateFiles
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
 from raft_actors.transports.tls.rights import DEFAULT_CLIENTS, ClientRule, client_rules
@@ -35,7 +36,7 @@ def _clients(clients: Mapping[str, Iterable[str]] | tuple[ClientRule, ...]) -> t
     return clients if isinstance(clients, tuple) else client_rules(clients)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TlsConfig:
     """Mutual TLS between nodes: TLS 1.3, a certificate on either side, and the node's id in each.
 

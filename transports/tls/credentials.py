@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import attrs
 
 from raft_actors.errors import CertificateError
+from raft_actors.records import frozen
 from raft_actors.transports.tls.failures import failure_of
 
 _PEM_END = "-----END CERTIFICATE-----"
@@ -28,7 +29,7 @@ def _path_or_none(value: str | os.PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class CertificateFiles:
     """Where the certificates of one side are, all in PEM.
 
@@ -59,7 +60,7 @@ class CertificateFiles:
         return tuple(seen)
 
 
-@attrs.frozen
+@frozen
 class Credentials:
     """What one set of files has become.
 

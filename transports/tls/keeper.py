@@ -14,6 +14,7 @@ import trio
 
 from raft_actors.errors import CertificateError
 from raft_actors.node_log import NodeLog
+from raft_actors.records import define
 from raft_actors.transports.tls.credentials import CertificateFiles, Credentials
 from raft_actors.transports.tls.statistics import CertificateStatistics
 from raft_actors.transports.tls.today import DAY_S, date_of, now_s
@@ -27,7 +28,7 @@ def _accept(_credentials: Credentials) -> None: ...
 def _nobody_minds(_expires_at: float) -> None: ...
 
 
-@attrs.define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class CredentialsKeeper:
     """Keeps the credentials that one set of files stands for.
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-import attrs
-
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 from raft_actors.transports.tls.failures import TlsFailure, Trouble
 
 DEFAULT_RULE = "uri:raft://{cluster}/{node}"
@@ -18,7 +17,7 @@ _EXAMPLES = "write 'uri:raft://{cluster}/{node}', 'dns:{node}.raft.example.org' 
 _MOST_SHOWN = 3
 
 
-@attrs.frozen
+@frozen
 class NameRule:
     """How the name of a node is written in its certificate.
 

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-import attrs
-
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller, Right
 from raft_actors.transports.tls.naming import NameRule, names_in
 
@@ -25,7 +24,7 @@ DEFAULT_CLIENTS: Mapping[str, Collection[str]] = {
 _KINDS = ("uri", "dns", "cn")
 
 
-@attrs.frozen
+@frozen
 class ClientRule:
     """Which clients it is about, and what they may do.
 

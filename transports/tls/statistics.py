@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from raft_actors.records import define
 
 
-@attrs.define
+@define
 class CertificateStatistics:
     """What has become of one side's certificate files."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from raft_actors.errors import ProtocolError
+from raft_actors.records import define
 
 _LENGTH = struct.Struct(">I")
 
@@ -39,7 +40,7 @@ def _new_buffer() -> bytearray:
     return bytearray(_LEAST_BUFFER_BYTES)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class FrameParser:
     """Cuts what arrives into payloads, in the buffer into which it was received.
 

@@ -25,6 +25,7 @@ import attrs
 
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES
+from raft_actors.records import frozen
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.fields import Tag, number, pack_fields, short_text, text, unpack_fields
@@ -90,7 +91,7 @@ class Verdict(enum.IntEnum):
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
 
-@attrs.frozen
+@frozen
 class Agreement:
     """What two nodes speak with each other.
 
@@ -103,7 +104,7 @@ class Agreement:
     features: frozenset[str] = frozenset()
 
 
-@attrs.frozen
+@frozen
 class ProtocolRange:
     """The versions of the protocol that a node speaks, `oldest` to `newest`, and its features."""
 
@@ -131,7 +132,7 @@ class ProtocolRange:
 THIS_VERSION = ProtocolRange()
 
 
-@attrs.frozen
+@frozen
 class Hello:
     """What a dialer says first. The ids of one older than version 3 are not read: they are empty.
 
@@ -240,7 +241,7 @@ class Hello:
         )
 
 
-@attrs.frozen
+@frozen
 class Answer:
     """What the other side says to a hello.
 

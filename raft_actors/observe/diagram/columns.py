@@ -26,6 +26,7 @@ from typing import Any, cast
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import define
 
 _MICROSECONDS = 1_000_000
 _EXACT = 2**53  # whole numbers from here on would lose digits in JavaScript
@@ -35,7 +36,7 @@ _ABSENT = object()
 Event = Mapping[str, Any]
 
 
-@attrs.define
+@define
 class _Strings:
     """Every text once, numbered in the order of its first use."""
 

@@ -16,12 +16,13 @@ from raft_actors.raft.effects import Send
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.messages import Forwarded, ForwardProposals, ForwardReply
 from raft_actors.raft.state import RaftState
+from raft_actors.records import define
 
 #: How many lives of one member are remembered: each restart begins one.
 _MOST_LIVES = 256
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class ForwardedProposal:
     """A forwarded batch, as a request: whoever sent it hears where it stands, and finds out the rest by its own log."""
 
@@ -40,7 +41,7 @@ class ForwardedProposal:
         """Its sender finds that out."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Life:
     """The batches of one member, from one start of it to the next.
 

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 from collections import deque
 
-import attrs
-
 from raft_actors.config import Leases
 from raft_actors.raft.state import RaftState
+from raft_actors.records import frozen
 
 #: Rounds under way of which it knows when they began; beyond that, the oldest are of no use.
 _MOST_ASKED = 64
 
 
-@attrs.frozen
+@frozen
 class Moment:
     """One moment, as this node's two clocks have it."""
 

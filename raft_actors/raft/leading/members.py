@@ -38,6 +38,7 @@ from raft_actors.raft.membership import (
 from raft_actors.raft.membership_codec import MOST_BYTES, encode_configuration
 from raft_actors.raft.requests import ChangeRequest
 from raft_actors.raft.state import RaftState
+from raft_actors.records import define, frozen
 
 #: For how many of the longest election timeouts a newcomer may be silent before the change is settled without it.
 _NEWCOMERS_SILENCE = 10
@@ -49,7 +50,7 @@ _FAREWELL = 10
 _ANSWERS_NOW = 2
 
 
-@attrs.define
+@define
 class _Farewell:
     """Somebody who was removed, and is to hear so.
 
@@ -65,7 +66,7 @@ class _Farewell:
     told: bool = False
 
 
-@attrs.frozen
+@frozen
 class _Leave:
     """A change that a member asks for, and nobody here waits for."""
 

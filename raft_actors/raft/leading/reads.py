@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-import attrs
-
 from raft_actors.errors import InternalError
 from raft_actors.raft.effects import AnswerReads, Effect, Send, TellCommit
 from raft_actors.raft.features import READ_INDEX
@@ -24,13 +22,14 @@ from raft_actors.raft.messages import ConfirmLeader, ReadIndexReply
 from raft_actors.raft.quorum import is_quorum, quorum_value
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.state import RaftState
+from raft_actors.records import define
 
 #: Rounds under way. One alone would let a read that comes just after it has begun wait for two, which counts where
 #: nodes are far apart; many would be many messages.
 _MOST_ROUNDS = 4
 
 
-@attrs.define
+@define
 class Round:
     """Reads that wait for the same answers.
 

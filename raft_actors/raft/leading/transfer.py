@@ -16,9 +16,10 @@ from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.requests import Request, TransferRequest
 from raft_actors.raft.state import RaftState
+from raft_actors.records import define
 
 
-@attrs.define
+@define
 class Transfer:
     """A transfer under way.
 
