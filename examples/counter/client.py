@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,10 @@ def main() -> None:
     add.add_argument("amount", type=int)
     commands.add_parser("read", help="show the number").set_defaults(amount=None)
     arguments = parser.parse_args()
-    trio.run(run, read_members(arguments.members), arguments.amount, arguments.timeout)
+    try:
+        trio.run(run, read_members(arguments.members), arguments.amount, arguments.timeout)
+    except trio.TooSlowError:
+        sys.exit(f"no answer in {arguments.timeout:g} s: do at least two of the three nodes run?")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import trio
 
 from examples.counter.counter import Add, Counter, Member, read_members
 from examples.counter.lines import Lines
-from raft_actors import ClusterConfig, Node, ProposalError, open_node
+from raft_actors import ClusterConfig, Node, ProposalError, RaftError, open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.transports import TcpTransport
 
@@ -64,7 +65,7 @@ async def run(name: str, members: dict[str, Member], folder: Path) -> None:
             name,
             cluster=ClusterConfig("counter", voters={name: member.raft for name, member in members.items()}),
             state_machine=Counter,
-            storage=SqliteStorage(folder / f"{name}.db"),
+            storage=SqliteStorage(folder / f"counter-{name}.db"),
             transport=TcpTransport(members[name].raft),
         ) as node,
         trio.open_nursery() as nursery,
@@ -84,7 +85,10 @@ def main() -> None:
     members = read_members(arguments.members)
     if arguments.name not in members:
         parser.error(f"{arguments.members} has no {arguments.name}, but {', '.join(members)}")
-    trio.run(run, arguments.name, members, arguments.folder)
+    try:
+        trio.run(run, arguments.name, members, arguments.folder)
+    except RaftError as error:  # it says who has to do what: the port or the store is taken, the disk is full
+        sys.exit(f"{arguments.name}: {error}")
 
 
 if __name__ == "__main__":

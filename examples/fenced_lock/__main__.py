@@ -28,7 +28,7 @@ async def main() -> None:
         except StaleToken as error:
             print("anna is refused:", error)
         await locks.propose(Release("ledger", first))  # too late as well: it is bert's now
-        print("the lock's:", await locks.read(lambda machine: machine.held["ledger"]))
+        print("held by:", await locks.read(lambda machine: machine.held["ledger"]))
     print("the ledger:", ledger.lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the host's, in which Trio is a guest
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import outcome
 import trio
 
-from raft_actors import Node, StateMachine
+from raft_actors import Node, NodeStopped, StateMachine
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -40,7 +41,11 @@ class GuestNode(Generic[M_co]):
         return await self._run(self._node.wait_leader)
 
     async def _run(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run it as a task of Trio's, and wait for it in a task of asyncio's."""
+        """Run it as a task of Trio's, and wait for it in a task of asyncio's.
+
+        Raises:
+            NodeStopped: the node has ended, or ended meanwhile, which cancels Trio's task.
+        """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         scope = trio.CancelScope()
 
@@ -54,12 +59,28 @@ class GuestNode(Generic[M_co]):
                 else:
                     if not answer.done():
                         answer.set_result(result)
+                finally:
+                    stopped()
 
-        self._token.run_sync_soon(self._nursery.start_soon, task)
+        def stopped() -> None:
+            if not answer.done():
+                answer.set_exception(NodeStopped(self._node.node_id))
+
+        def start() -> None:
+            try:
+                self._nursery.start_soon(task)
+            except RuntimeError:  # the nursery has ended; an error that leaves here would end all of Trio
+                stopped()
+
+        try:
+            self._token.run_sync_soon(start)
+        except trio.RunFinishedError:
+            stopped()
         try:
             return await answer
         except asyncio.CancelledError:
-            self._token.run_sync_soon(scope.cancel)
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(scope.cancel)
             raise
 
 

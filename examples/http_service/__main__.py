@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import trio
 
 from examples.config_store.store import ConfigStore
 from examples.http_service.service import Service
-from raft_actors import ClusterConfig, open_node
+from raft_actors import ClusterConfig, RaftError, open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.transports import TcpTransport
 
@@ -31,7 +32,7 @@ async def run(name: str, raft: dict[str, str], http: str, folder: Path, applicat
         name,
         cluster=ClusterConfig("config", voters=raft),
         state_machine=ConfigStore,
-        storage=SqliteStorage(folder / f"{name}.db"),
+        storage=SqliteStorage(folder / f"config-{name}.db"),
         transport=TcpTransport(raft[name]),
     ) as node:
         app = application(Service(node))
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=("n1", "n2", "n3"))
     parser.add_argument("--framework", choices=FRAMEWORKS, default="quart", help="what the web application is made of")
-    parser.add_argument("--raft-ports", default="7301,7302,7303", help="of n1, n2 and n3, to each other")
+    parser.add_argument("--raft-ports", default="7311,7312,7313", help="of n1, n2 and n3, to each other")
     parser.add_argument("--http-ports", default="8001,8002,8003", help="of n1, n2 and n3, for clients")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the store lies")
     options = parser.parse_args()
@@ -71,7 +72,10 @@ def main() -> None:
         for ports in (options.raft_ports, options.http_ports)
     )
     make = application_of(options.framework)
-    trio.run(run, options.name, raft, http[options.name], options.folder, make)
+    try:
+        trio.run(run, options.name, raft, http[options.name], options.folder, make)
+    except RaftError as error:  # it says who has to do what: the port or the store is taken, the disk is full
+        sys.exit(f"{options.name}: {error}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ async def main() -> None:
         await node.propose(Submit("parcel", "post it"))
         await node.propose(Submit("letter", "print it"))  # a client that did not know whether the first had counted
         job = await next_job(node, "anna")
-        print(f"anna has {job.name}, and is not heard of any more")
+        print(f"anna has {job.name}, and is not heard of again")
         await do_one(node, "bert")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(do_one, node, "bert")  # finds nothing, and waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - the host of a guest node
 import re
 import subprocess
 import sys
@@ -13,13 +14,18 @@ import pytest
 import trio
 
 from examples.config_store.store import ConfigStore, Delete, Set
+from examples.counter.counter import Add as AddToCounter
+from examples.counter.counter import Counter
 from examples.fenced_lock.lock import Acquire, Locks, Release
+from examples.guest_mode.guest import open_guest_node
 from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
 from examples.leader_cron.cron import Claim, Claims, Job, run_jobs
 from examples.remote_client.stock import Add, Sell, Stock
 from examples.three_nodes import leader_of, three_nodes
-from raft_actors import Node, StateMachine
+from raft_actors import ClusterConfig, Node, NodeStopped, StateMachine, open_node
+from raft_actors.persistence import MemoryStorage
 from raft_actors.testing import check_state_machine
+from raft_actors.transports import MemoryNetwork
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
@@ -129,6 +135,29 @@ async def test_no_run_is_made_twice(autojump_clock: object) -> None:
             await leader_of(nodes).transfer_leadership()
             await trio.sleep(1)
     assert len(runs) > 50
+
+
+def test_who_asks_a_guest_node_hears_that_it_has_stopped() -> None:
+    """Trio cancels its task without an answer: what waits for one on asyncio's side would wait for ever."""
+
+    async def host() -> None:
+        async with open_guest_node(
+            lambda: open_node(
+                "n1",
+                cluster=ClusterConfig("guest", voters={"n1": "memory", "n2": "never comes"}),
+                state_machine=Counter,
+                storage=MemoryStorage(),
+                transport=MemoryNetwork().transport("n1"),
+            )
+        ) as node:
+            waiting = asyncio.ensure_future(node.propose(AddToCounter("anna", 1, 1)))  # without n2 there is no leader
+            await asyncio.sleep(0)
+        with pytest.raises(NodeStopped):
+            await asyncio.wait_for(waiting, 10)
+        with pytest.raises(NodeStopped):
+            await node.propose(AddToCounter("anna", 2, 1))
+
+    asyncio.run(host())
 
 
 def test_a_run_is_given_once() -> None:
