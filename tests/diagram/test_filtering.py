@@ -61,6 +61,7 @@ def test_nodes_and_losses_can_be_hidden(page: Page, trace: list[Event]) -> None:
     ends = page.evaluate(
         "[...diagram.filter.ways].map((way) => ['from', 'to'].map((end) => diagram.model.deliveries[end][way]))"
     )
+    assert ends
     assert all(1 not in pair for pair in ends)
     tick(page, "outcome:lost")
     outcomes = page.evaluate(

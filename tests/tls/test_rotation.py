@@ -108,5 +108,6 @@ async def test_everything_is_rotated_under_load_without_a_failed_commit_or_an_el
         for transport in running.transports.values():
             statistics = transport.statistics()
             assert not statistics.refused_by_reason
+            assert len(statistics.peers) == len(NODES) - 1
             assert all(peer.encrypted and peer.connects == 1 for peer in statistics.peers.values())
         nursery.cancel_scope.cancel()
