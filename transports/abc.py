@@ -158,7 +158,8 @@ class TransportStatistics:
     that was not over in time."""
     refused_by_reason: Counter[str] = attrs.field(factory=Counter[str])
     """Those that were told a reason, and connections closed for what came over them, by the names of
-    `handshake.Verdict`, or of `tls.failures.Trouble` where a connection was not secured, whichever side opened it."""
+    `handshake.Verdict`, or of `tls.failures.Trouble` where a connection was not secured, whichever side opened it.
+    DROPPED counts packets that asked for a connection, and that the system dropped because there were too many."""
     clients: int = 0
     """Connections of clients that are open now."""
     certificate: CertificateStatistics | None = None

@@ -166,7 +166,7 @@ class Context:
         logins: who may log in.
         memory: room for what clients send.
         any_node: the node, as clients see it: it does all that the leader does.
-        unheard: connections that were closed unheard, by cause (`SharedBudget.refused`).
+        unheard: connections that were closed unheard, or not even that, by cause (`SharedBudget.refused`).
         draining: the service is shutting down: finish what was begun, and begin nothing.
     """
 

@@ -7,6 +7,7 @@ where there is no room the oldest of them makes some, so that a flood of idle co
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -66,6 +67,7 @@ class Door:
             each=_budget(per_address, config.max_connects_per_address_s),
             together=_budget(config.max_connections, config.max_connects_s),
             is_known=self._has_client_at,
+            known=self._networks_of_clients,
         )
         self.context.unheard = self.budget.refused
 
@@ -127,6 +129,9 @@ class Door:
 
     def _has_client_at(self, network: str) -> bool:
         return any(session.user is not None for session in self._by_network.get(network, ()))
+
+    def _networks_of_clients(self) -> Iterator[str]:
+        return (network for network in self._by_network if self._has_client_at(network))
 
     def _displace(self) -> bool:
         for session in self.context.sessions:

@@ -13,8 +13,10 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.node_log import NodeLog
+from raft_actors.transports.sockets import sieve
 from raft_actors.transports.sockets.accepting import AddressBudget, Budget, SharedBudget, network_of, serve_listeners
 from raft_actors.transports.sockets.listening import open_listeners
+from raft_actors.transports.sockets.sieve import Sieve
 
 
 async def test_an_address_may_open_so_many_at_once_and_then_so_many_a_second(mock_clock: MockClock) -> None:
@@ -35,6 +37,19 @@ async def test_strangers_have_a_budget_together(mock_clock: MockClock) -> None:
     mock_clock.jump(0.5)
     assert [budget.admits(host) for host in "ef"] == [True, False]
     assert budget.refused == {"MAX_CONNECTS": 4, "MAX_CONNECTS_PER_ADDRESS": 1}
+
+
+async def test_those_who_are_dropped_are_who_is_refused_unless_all_strangers_are_too_many(
+    mock_clock: MockClock,
+) -> None:
+    each, together = AddressBudget(2, 1e-9), AddressBudget(3, 1e-9)
+    budget = SharedBudget(each=each, together=together, is_known=lambda host: host in "kl", known=lambda: "kl")
+    assert [budget.admits(host) for host in "kkkaaa"] == [True, True, False, True, True, False]
+    assert budget.sieve(["k", "a"]) == Sieve(("k", "a"), drops=True)
+    assert [budget.admits(host) for host in "bc"] == [True, False]
+    assert budget.sieve(["k", "a", "c"]) == Sieve(("l",), drops=False), "k has opened all that one address may"
+    mock_clock.jump(2)
+    assert budget.sieve(["k"]) == Sieve(("k",), drops=True), "strangers have been no trouble for a while"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +98,8 @@ async def test_those_within_the_budget_are_served_and_others_closed() -> None:
     assert budget.refused == 3
 
 
-async def test_a_flood_is_closed_to_its_last() -> None:
+async def test_a_flood_is_closed_to_its_last_where_the_system_drops_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sieve, "attach", lambda *_: False)
     budget, heard = AddressBudget(1, 1e-9), list[bytes]()
     async with listening(budget) as port, trio.open_nursery() as nursery:
 

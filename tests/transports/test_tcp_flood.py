@@ -63,6 +63,8 @@ def test_who_has_gone_is_a_stranger_again() -> None:
             assert acquainted.has("10.0.0.1")
         assert acquainted.has("10.0.0.1")
         assert acquainted.has("2001:db8::"), "all of that network"
+        acquainted.reached("n2", "10.0.0.4")
+        assert list(acquainted.networks()) == ["10.0.0.4", "10.0.0.1", "2001:db8::"]
     assert not acquainted.has("10.0.0.1")
     acquainted.reached("n2", "10.0.0.2")
     acquainted.reached("n2", "10.0.0.3")

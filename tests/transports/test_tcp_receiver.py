@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from raft_actors.raft.messages import Message
 from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
+from raft_actors.transports.sockets.accepting import AddressBudget
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
@@ -161,6 +162,7 @@ async def test_a_peer_is_told_why_its_message_is_refused(node: Node, caplog: pyt
 
 
 async def test_what_is_remembered_of_strangers_is_bounded(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    node.receiver._lines.burst = 1000
     for number in range(300):
         await assert_refused(await node.connect(hello(sender=f"x{number}")))
     assert len(caplog.messages) == 300
@@ -168,6 +170,19 @@ async def test_what_is_remembered_of_strangers_is_bounded(node: Node, caplog: py
     assert len(caplog.messages) == 300
     await assert_refused(await node.connect(hello(sender="x0")))
     assert len(caplog.messages) == 301
+
+
+async def test_strangers_fill_no_log(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    node.receiver._lines = AddressBudget(2, 1e-9)
+    for number in range(5):
+        await assert_refused(await node.connect(hello(sender=f"x{number}")))
+    assert len(caplog.messages) == 2
+    node.receiver._lines.per_s = 1e9
+    for number in (3, 5):  # of the one that was left out, it is told after all
+        await assert_refused(await node.connect(hello(sender=f"x{number}")))
+    assert len(caplog.messages) == 4
+    assert caplog.messages[2].endswith(" (3 such lines before this one were left out: there were too many)")
+    assert "left out" not in caplog.messages[3]
 
 
 async def assert_refused(stream: Stream) -> None:

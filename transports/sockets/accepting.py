@@ -1,17 +1,21 @@
 """Accepting connections, of which each address may open only so many.
 
 A flood costs what one of its connections costs. So those that an address opens beyond its budget are closed there and
-then, before there is a task, a buffer or a TLS handshake for them, and no more of them are accepted at a time than
-leaves the process to its work: the rest waits in the system's queue, which is bounded too.
+then, before there is a task, a buffer or a TLS handshake for them. Where that happens all the time, the system drops
+who comes from there (see `sieve`), but for a moment every quarter of a second: most of a flood costs the process
+nothing, and does not wait in the system's queue before others. Where the system does not do that, no more are accepted
+at a time than leaves the process to its work: the rest waits in that queue, which is bounded too.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from itertools import islice
 from typing import Protocol
 
 import attrs
@@ -20,9 +24,16 @@ from typing_extensions import override
 
 from raft_actors.node_log import NodeLog
 from raft_actors.records import define
+from raft_actors.transports.sockets import sieve
+from raft_actors.transports.sockets.sieve import MOST_NETWORKS, Sieve
 
 _BATCH = 64
+_POLITE_PER_S = 64
+"""Connections beyond the budget that are closed in a second, so that the caller knows at once; more are dropped."""
+_SIEVED_S = 0.25
 _FLOOD_PAUSE_S = 0.05
+_MOST_WAITING = 4096
+_CROWDED_S = 1.0
 _RESOURCES_PAUSE_S = 0.1
 _MOST_ADDRESSES = 4096
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -38,6 +49,14 @@ class Budget(Protocol):
 
     def admits(self, address: str) -> bool:
         """Whether an address may open one more connection now. Where it may not, that is counted."""
+        ...
+
+    def sieve(self, refused: Collection[str]) -> Sieve:
+        """Who the system may drop for a moment, when these networks have been refused over and over."""
+        ...
+
+    def count_dropped(self, packets: int) -> None:
+        """The system has dropped so many."""
         ...
 
 
@@ -67,6 +86,19 @@ class AddressBudget(Budget):
         self.refused += not admitted
         return admitted
 
+    def has_left(self, address: str) -> bool:
+        """Whether an address may open one more connection now; this is not one."""
+        left, since = self._left.get(address, (self.burst, 0.0))
+        return left + (trio.current_time() - since) * self.per_s >= 1
+
+    @override
+    def sieve(self, refused: Collection[str]) -> Sieve:
+        return Sieve(tuple(islice(refused, MOST_NETWORKS)), drops=True)
+
+    @override
+    def count_dropped(self, packets: int) -> None:
+        self.refused += packets
+
 
 @define(eq=False)
 class SharedBudget(Budget):
@@ -76,13 +108,18 @@ class SharedBudget(Budget):
         each: of one address.
         together: of all strangers, as if they were one address.
         is_known: whether an address, as of `network_of`, is that of somebody who is known.
-        refused: connections beyond that, by cause: MAX_CONNECTS_PER_ADDRESS or MAX_CONNECTS.
+        known: all such addresses, those first that matter most.
+        refused: connections beyond that, by cause: MAX_CONNECTS_PER_ADDRESS or MAX_CONNECTS; and what the system has
+            dropped in this time, in packets, of which a caller may send several for one connection: DROPPED.
     """
 
     each: AddressBudget
     together: AddressBudget
     is_known: Callable[[str], bool]
+    known: Callable[[], Iterable[str]] = tuple
     refused: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    _crowded_since: float = attrs.field(default=-math.inf, init=False)
+    """When strangers were refused last who would not have been if they were alone."""
 
     @override
     def admits(self, address: str) -> bool:
@@ -92,7 +129,19 @@ class SharedBudget(Budget):
         if self.is_known(address) or self.together.admits(""):
             return True
         self.refused["MAX_CONNECTS"] += 1
+        self._crowded_since = trio.current_time()
         return False
+
+    @override
+    def sieve(self, refused: Collection[str]) -> Sieve:
+        if trio.current_time() - self._crowded_since > _CROWDED_S:
+            return self.each.sieve(refused)
+        known = (network for network in self.known() if self.each.has_left(network))
+        return Sieve(tuple(islice(known, MOST_NETWORKS)), drops=False)
+
+    @override
+    def count_dropped(self, packets: int) -> None:
+        self.refused["DROPPED"] += packets
 
 
 async def serve_listeners(
@@ -117,35 +166,95 @@ async def _accept(serve: Serve, listener: trio.SocketListener, budget: Budget, n
     waiting = socket.socket(fileno=listener.socket.fileno())
     try:
         async with listener:
-            while True:
-                await trio.lowlevel.wait_readable(waiting)
-                await trio.sleep(_accept_some(serve, waiting, budget, nursery, log))
+            await _Acceptor(serve, waiting, budget, nursery, log).run()
     finally:
         waiting.detach()
 
 
-def _accept_some(serve: Serve, waiting: socket.socket, budget: Budget, nursery: trio.Nursery, log: Log) -> float:
-    """Accept those who wait, up to a bound; return for how long then to leave the others waiting, in seconds."""
-    refused = 0
-    for _ in range(_BATCH):
-        try:
-            connection, name = waiting.accept()
-        except OSError as error:
-            if error.errno in _OUT_OF_RESOURCES:
-                log.error("can't accept a connection now: %s", error.strerror)  # noqa: TRY400
-                return _RESOURCES_PAUSE_S
-            if error.errno in _NOBODY_YET:
-                break
-            if error.errno in _NO_LISTENER:
-                raise
-            continue  # the connection was over before it was accepted: the next one may not be
-        if budget.admits(network_of(str(name[0]) if name else "")):
-            connection.setblocking(False)
-            nursery.start_soon(serve, trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
-        else:
-            connection.close()
-            refused += 1
-    return _FLOOD_PAUSE_S if refused == _BATCH else 0.0
+@define(eq=False)
+class _Acceptor:
+    """Accepts the connections of one listener."""
+
+    serve: Serve
+    waiting: socket.socket
+    budget: Budget
+    nursery: trio.Nursery
+    log: Log
+    _polite: AddressBudget = attrs.field(factory=lambda: AddressBudget(_BATCH, _POLITE_PER_S), init=False)
+    """Refusals: beyond these, it is a flood."""
+    _sieve: Sieve | None = attrs.field(default=None, init=False)
+    """What the system does now, for all that it says."""
+    _sieved_until: float = attrs.field(default=math.inf, init=False)
+    _dropped: int = attrs.field(default=0, init=False)
+    """What it had dropped before that, of whomever."""
+    _refused: dict[str, None] = attrs.field(factory=dict[str, None], init=False)
+    """Networks of the flood, since it does that: as many as a sieve may list."""
+    _refused_in_a_row: int = attrs.field(default=0, init=False)
+    """Connections, since nobody was waiting."""
+
+    async def run(self) -> None:
+        """Accept connections until cancelled."""
+        while True:
+            with trio.move_on_at(self._sieved_until):
+                await trio.lowlevel.wait_readable(self.waiting)
+            if trio.current_time() >= self._sieved_until:
+                self._let_through()
+            await trio.sleep(self._accept_some())
+
+    def _accept_some(self) -> float:
+        """Accept those who wait, up to a bound; return for how long then to leave the others waiting, in seconds."""
+        refused, flooded = 0, False
+        for _ in range(_BATCH):
+            try:
+                connection, name = self.waiting.accept()
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self.log.error("can't accept a connection now: %s", error.strerror)  # noqa: TRY400
+                    return _RESOURCES_PAUSE_S
+                if error.errno in _NOBODY_YET:
+                    self._refused_in_a_row = 0
+                    break
+                if error.errno in _NO_LISTENER:
+                    raise
+                continue  # the connection was over before it was accepted: the next one may not be
+            network = network_of(str(name[0]) if name else "")
+            if self.budget.admits(network):
+                connection.setblocking(False)
+                self.nursery.start_soon(self.serve, trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
+            else:
+                connection.close()
+                refused += 1
+                if not self._polite.admits(""):
+                    flooded = True
+                    if len(self._refused) < MOST_NETWORKS:
+                        self._refused[network] = None
+        if flooded:
+            self._have_dropped()
+        self._refused_in_a_row += refused
+        if refused < _BATCH or (self._sieve is not None and self._refused_in_a_row <= _MOST_WAITING):
+            # Those who were waiting before the sieve was there are in the way of others: on with them.
+            return 0.0
+        return _FLOOD_PAUSE_S
+
+    def _have_dropped(self) -> None:
+        """Have the system drop them for a while."""
+        wanted = self.budget.sieve(self._refused)
+        if wanted == self._sieve:
+            return
+        dropped = sieve.dropped(self.waiting)
+        if not sieve.attach(self.waiting, wanted):
+            self._refused.clear()
+            return
+        if self._sieve is None:
+            self._dropped, self._sieved_until = dropped, trio.current_time() + _SIEVED_S
+        self._sieve = wanted
+
+    def _let_through(self) -> None:
+        """Have it drop nobody: some may be admitted again."""
+        sieve.detach(self.waiting)
+        self.budget.count_dropped((sieve.dropped(self.waiting) - self._dropped) % 2**32)
+        self._sieve, self._sieved_until = None, math.inf
+        self._refused.clear()
 
 
 def network_of(host: str) -> str:

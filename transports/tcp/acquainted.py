@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -46,3 +46,8 @@ class Acquainted:
     def has(self, network: str) -> bool:
         """Whether anybody of that network is known."""
         return network in self._open or network in self._reached.values()
+
+    def networks(self) -> Iterator[str]:
+        """All that are known, those of peers first. One may come twice."""
+        yield from self._reached.values()
+        yield from self._open

@@ -25,6 +25,7 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, TransportStatis
 from raft_actors.transports.callers import REPLY_GRACE_S, OpenCallers
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied, Greeting
+from raft_actors.transports.sockets.accepting import AddressBudget
 from raft_actors.transports.sockets.direct import DirectStream, receive_into
 from raft_actors.transports.tcp.acquainted import Acquainted
 from raft_actors.transports.tcp.clients import Clients
@@ -41,6 +42,7 @@ from raft_actors.transports.wire.operating import is_request
 logger: logging.Logger = logging.getLogger(__name__)
 
 _MOST_TOLD = 256  # callers of whom is remembered what was logged: a flood of strangers takes no more
+_LINES, _LINES_PER_S = 256, 1.0  # about them, at once and from then on: nor does it fill a disk
 
 
 def _nobody_minds(_peer: str) -> None: ...
@@ -82,6 +84,7 @@ class Receiver:
     )
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
+    _lines: AddressBudget = attrs.field(factory=lambda: AddressBudget(_LINES, _LINES_PER_S), init=False)
     _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -212,13 +215,16 @@ class Receiver:
                 await stream.send_all(frame(answer.encode(self.protocol)))
 
     def _tell(self, who: str, what: str) -> None:
-        """Log it, once until it changes or a connection of the same one succeeds."""
-        if self._told.get(who) != what:
-            self._told.pop(who, None)
-            self._told[who] = what
-            if len(self._told) > _MOST_TOLD:
-                del self._told[next(iter(self._told))]
-            self._log.warning("%s: %s", who, what)
+        """Log it, once until it changes or a connection of the same one succeeds, and never without end."""
+        if self._told.get(who) == what or not self._lines.admits(""):
+            return
+        self._told.pop(who, None)
+        self._told[who] = what
+        if len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        left_out, self._lines.refused = self._lines.refused, 0
+        more = f" ({left_out:,} such lines before this one were left out: there were too many)" if left_out else ""
+        self._log.warning("%s: %s%s", who, what, more)
 
     async def _read_first(self, stream: trio.abc.Stream) -> bytes | None:
         """The frame that a connection begins with: a hello, or what an operator asks for."""

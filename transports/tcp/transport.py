@@ -43,7 +43,7 @@ from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolR
 _logger = logging.getLogger(__name__)
 
 # Which bound of the budget → what it is counted as.
-_UNHEARD = {"MAX_CONNECTS_PER_ADDRESS": "TOO_MANY", "MAX_CONNECTS": "TOO_MANY_IN_ALL"}
+_UNHEARD = {"MAX_CONNECTS_PER_ADDRESS": "TOO_MANY", "MAX_CONNECTS": "TOO_MANY_IN_ALL", "DROPPED": "DROPPED"}
 
 
 def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -234,6 +234,7 @@ class TcpTransport(Transport):
             each=AddressBudget(2 * self.max_connects_per_address_s, self.max_connects_per_address_s),
             together=AddressBudget(max(self.max_clients, 2 * self.max_connects_s), self.max_connects_s),
             is_known=self._acquainted.has,
+            known=self._acquainted.networks,
         )
 
     def _heard_of(self, greeting: Greeting) -> None:
