@@ -8,11 +8,28 @@ if __name__ == "persistence":
     # name: a second copy of every class, whose isinstance checks fail against the first.
     raise ImportError("import raft_actors.persistence instead of persistence: run 'pip install -e .' first")
 
+from typing import TYPE_CHECKING
+
+from raft_actors.lazily import lazily
 from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
-from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
-from raft_actors.persistence.sqlite.inspection import KindCount, StoreSummary, inspect_store, stored_entries
 from raft_actors.persistence.sqlite.storage import SqliteStorage
 from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, Recovered, TermRun, Write
+
+if TYPE_CHECKING:
+    from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+    from raft_actors.persistence.sqlite.inspection import KindCount, StoreSummary, inspect_store, stored_entries
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "KindCount": "sqlite.inspection",
+            "MemoryDisk": "memory",
+            "MemoryStorage": "memory",
+            "StoreSummary": "sqlite.inspection",
+            "inspect_store": "sqlite.inspection",
+            "stored_entries": "sqlite.inspection",
+        },
+    )
 
 __all__ = [
     "CommitSnapshot",

@@ -6,10 +6,8 @@ async with open_node("n1", cluster=…, state_machine=…, storage=…, transpor
 """
 
 import logging
+from typing import TYPE_CHECKING
 
-from raft_actors.client.client import ClientStatus, RaftClient
-from raft_actors.client.errors import NotPermitted, OutcomeUnknown, QueryFailed, Unavailable
-from raft_actors.client.opening import open_client
 from raft_actors.commands import RAW_BYTES, CommandCodec, attrs_commands, attrs_queries
 from raft_actors.config import ClusterConfig, Leases, NodeConfig
 from raft_actors.errors import (
@@ -54,6 +52,7 @@ from raft_actors.errors import (
     Unreachable,
     UsageError,
 )
+from raft_actors.lazily import lazily
 from raft_actors.node.applied_log import AppliedCommand, AppliedLog, AppliedSnapshot
 from raft_actors.node.events import (
     CertificateExpiring,
@@ -84,6 +83,24 @@ from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.transitions import GivenUp, RoleName
 from raft_actors.read_levels import BoundedStale, Lease, Linearizable, Local, ReadLevel, ReadResult, ReadYourWrites
 from raft_actors.state_machine import StateMachine
+
+if TYPE_CHECKING:
+    from raft_actors.client.client import ClientStatus, RaftClient
+    from raft_actors.client.errors import NotPermitted, OutcomeUnknown, QueryFailed, Unavailable
+    from raft_actors.client.opening import open_client
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "ClientStatus": "client.client",
+            "NotPermitted": "client.errors",
+            "OutcomeUnknown": "client.errors",
+            "QueryFailed": "client.errors",
+            "RaftClient": "client.client",
+            "Unavailable": "client.errors",
+            "open_client": "client.opening",
+        },
+    )
 
 # What is logged (connections made and lost) is for the application to show, or not.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

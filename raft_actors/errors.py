@@ -17,7 +17,6 @@ All of them survive pickle, copy and process pools, with their attributes, notes
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -47,6 +46,8 @@ def _picklable(cause: BaseException | None) -> BaseException | None:
     """The cause, or an exception that tells its type and text where another process could not be given it."""
     if cause is None:
         return None
+    import pickle  # noqa: PLC0415 - not at the top, for all who import errors; whoever pickles one has it already
+
     try:
         pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes
     except Exception:  # noqa: BLE001 - what pickling a stranger's exception raises is up to the stranger

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -15,7 +16,9 @@ from raft_actors.raft.messages import Message
 from raft_actors.records import define, frozen
 from raft_actors.transports.conversation import Converse
 from raft_actors.transports.greeting import Admit, Operate, Refused, Trusts, anybody, everybody, never_mind
-from raft_actors.transports.tls.statistics import CertificateStatistics
+
+if TYPE_CHECKING:
+    from raft_actors.transports.tls.statistics import CertificateStatistics
 
 Deliver = Callable[[str, Message], bool]
 """`deliver(sender, message)`: hand a received message to the node. Never blocks; False: its inbox was full, dropped."""

@@ -21,13 +21,6 @@ from raft_actors.transports.abc import Endpoint
 _pause = threading.Event()
 
 
-def busy_for(seconds: float) -> None:
-    """Compute for this long."""
-    ends = time.perf_counter() + seconds
-    while time.perf_counter() < ends:
-        pass
-
-
 def slow_down_disk(times: int) -> None:
     """Have every write of this process's stores take so many times as long as it does."""
 

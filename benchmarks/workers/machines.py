@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable, Collection, Hashable, Iterable
 
 from typing_extensions import override
 
-from benchmarks.workers.hindrances import busy_for
 from raft_actors import StateMachine
 
 KEY_BYTES = 2
 """Commands touch the key that they begin with."""
 
 _CHUNK_COMMANDS = 1024
+
+
+def busy_for(seconds: float) -> None:
+    """Compute for this long."""
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        pass
 
 
 class Count(StateMachine[bytes, int]):

@@ -1,4 +1,7 @@
-"""A node of raft_actors that the driver loads: `python -m benchmarks.workers.raft_actors_worker`."""
+"""A node of raft_actors that the driver loads: `python -m benchmarks.workers.raft_actors_worker`.
+
+What belongs to one question is imported when it is asked: the question `restart` measures how soon a process serves.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,13 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
-from benchmarks.workers.changes import Changes
-from benchmarks.workers.handing_over import Mover, Stalls
-from benchmarks.workers.hindrances import FarTransport, slow_down_disk
-from benchmarks.workers.ledger import Ledger, Proposers
-from benchmarks.workers.machines import Compute, Count, Keep
-from benchmarks.workers.offering import offer
-from benchmarks.workers.reading import read, read_after_failover
-from benchmarks.workers.stamps import FOLLOWER, LEADER, Stamps
+from benchmarks.workers.machines import Compute, Count
+from benchmarks.workers.parts import machine_of, storage_of, transport_of
 from benchmarks.workers.wire import Reply, Request, Window, clock, folder_bytes, payload_of, serve
 from raft_actors import (
     ChangePhase,
@@ -34,12 +30,15 @@ from raft_actors import (
     PendingProposal,
     RoleName,
     StateMachine,
-    open_client,
     open_node,
 )
-from raft_actors.node.asking import ask_cluster
-from raft_actors.persistence import MemoryStorage, SqliteStorage
-from raft_actors.transports import TcpTransport, TlsConfig
+from raft_actors.transports import TcpTransport
+
+if TYPE_CHECKING:
+    from benchmarks.workers.changes import Changes
+    from benchmarks.workers.handing_over import Mover
+    from benchmarks.workers.ledger import Proposers
+    from benchmarks.workers.stamps import Stamps
 
 _RETRY_S = 0.002
 _IN_A_SESSION = 256
@@ -57,11 +56,11 @@ class Worker:
     stack: contextlib.AsyncExitStack
     nursery: trio.Nursery
     folder: str = ""
-    stamps: Stamps = attrs.field(factory=Stamps)
     _machine: StateMachine[bytes, int] = attrs.field(factory=Count)
     _mover: Mover | None = None
     _proposers: Proposers | None = None
-    _changes: Changes = attrs.field(factory=Changes)
+    _changes: Changes | None = None
+    _stamps: Stamps | None = None
     _ended: trio.Event = attrs.field(factory=trio.Event)
     _node: Node[StateMachine[bytes, int]] | None = None
     _compute: Compute | None = None
@@ -123,21 +122,31 @@ class Worker:
 
     async def remove(self, request: Request) -> Reply:
         """Have a member go, with the help of whoever leads."""
+        from raft_actors.node.asking import ask_cluster
+
         ask, through = TcpTransport("127.0.0.1:0").ask, request["addresses"][request["through"]]
         await ask_cluster(ask, [through], "remove", cluster_id=_CLUSTER, patience_s=_PATIENCE_S, id=request["node"])
         return {}
 
     async def watch(self, _: Request) -> Reply:
         """Begin to note when the members change."""
+        from benchmarks.workers.changes import Changes
+
+        self._changes = Changes()
         self.nursery.start_soon(self._changes.watch, self.node)
         return {}
 
     async def watched(self, _: Request) -> Reply:
         """What was noted."""
+        if self._changes is None:
+            raise ValueError("nothing was watched")
         return self._changes.result()
 
     async def begin(self, request: Request) -> Reply:
         """Be a client, whose proposers go on until `end`."""
+        from benchmarks.workers.ledger import Ledger, Proposers
+        from raft_actors import open_client
+
         client = await self.stack.enter_async_context(
             open_client(list(request["addresses"].values()), Ledger, cluster=_CLUSTER, patience_s=_PATIENCE_S)
         )
@@ -160,6 +169,8 @@ class Worker:
 
     async def ledger(self, _: Request) -> Reply:
         """How many commands of each proposer were applied, after all that were acknowledged."""
+        from benchmarks.workers.ledger import Ledger
+
         machine = await self.node.read(lambda machine: machine)
         if isinstance(machine, Ledger):
             return machine.told()
@@ -167,29 +178,31 @@ class Worker:
 
     async def hops(self, request: Request) -> Reply:
         """How long each hand-over took since the last time."""
-        return {"hops": self.stamps.take(LEADER if request["leads"] else FOLLOWER)}
+        from benchmarks.workers.stamps import FOLLOWER, LEADER
+
+        if self._stamps is None:
+            raise ValueError("started without the option “stamps”")
+        return {"hops": self._stamps.take(LEADER if request["leads"] else FOLLOWER)}
 
     async def _open(self, request: Request, cluster: ClusterConfig, join: Join | None = None) -> None:
         options: dict[str, Any] = dict(request["options"])
         if options.pop("stamps", False):
-            self.stamps.install()
-        machine: StateMachine[bytes, int] = Keep() if options.pop("keep_commands", False) else Count()
-        if options.pop("ledger", False):
-            machine = Ledger()
-        if compute_us := options.pop("compute_us", 0):
-            machine = self._compute = Compute(compute_us / 1e6)
+            from benchmarks.workers.stamps import Stamps
+
+            self._stamps = Stamps()
+            self._stamps.install()
         options.pop("lease_s", None)
-        self._machine = machine
+        machine = self._machine = machine_of(options)
+        if isinstance(machine, Compute):
+            self._compute = machine
         self.folder = request["folder"]
-        tls = _tls(Path(self.folder).parent / "certificates", request["node"]) if options.pop("tls", False) else None
-        transport = _transport(request, options, tls)
-        storage = MemoryStorage() if request["storage"] == "memory" else SqliteStorage(Path(self.folder) / "node.db")
+        transport = transport_of(request, options)
         self._node = await self.stack.enter_async_context(
             open_node(
                 request["node"],
                 cluster=cluster,
                 state_machine=machine,
-                storage=storage,
+                storage=storage_of(request),
                 transport=transport,
                 config=NodeConfig(**options),
                 join=join or False,
@@ -281,14 +294,20 @@ class Worker:
 
     async def offer(self, request: Request) -> Reply:
         """Have proposals come by the clock."""
+        from benchmarks.workers.offering import offer
+
         return await offer(self.node, request)
 
     async def read(self, request: Request) -> Reply:
         """Have readers read, and writers write beside them."""
+        from benchmarks.workers.reading import read
+
         return await read(self.node, request)
 
     async def read_after_failover(self, request: Request) -> Reply:
         """See what this node answers as soon as it leads."""
+        from benchmarks.workers.reading import read_after_failover
+
         return await read_after_failover(self.node, request)
 
     async def transfer(self, request: Request) -> Reply:
@@ -296,6 +315,8 @@ class Worker:
         return {"leader": await self.node.transfer_leadership(request["to"])}
 
     async def _load_through_transfers(self, request: Request) -> Reply:
+        from benchmarks.workers.handing_over import Stalls
+
         window, payload = Stalls.of(request), payload_of(request)
         async with trio.open_nursery() as nursery:
             for _ in range(request["proposers"]):
@@ -304,6 +325,8 @@ class Worker:
 
     async def move(self, request: Request) -> Reply:
         """Begin to hand leadership on whenever it comes here."""
+        from benchmarks.workers.handing_over import Mover
+
         self._mover = Mover(self.node)
         self.nursery.start_soon(self._mover.move, request)
         return {}
@@ -350,20 +373,6 @@ async def _await_each(propose: Callable[[bytes], Awaitable[int]], window: Window
         await propose(payload)
         if not window.count(started, 1):
             return
-
-
-def _transport(request: Request, options: dict[str, Any], tls: TlsConfig | None) -> TcpTransport:
-    """How the node talks; one node may be far away, or (not the transport's affair) have a slow disk."""
-    address = request["addresses"][request["node"]]
-    hindered = request["node"] == options.pop("hindered", None)
-    disk_times, delay_s = options.pop("disk_times", 1), options.pop("delay_s", 0.0)
-    if hindered and disk_times > 1:
-        slow_down_disk(disk_times)
-    return FarTransport(address, tls=tls, delay_s=delay_s) if hindered and delay_s else TcpTransport(address, tls=tls)
-
-
-def _tls(folder: Path, node: str) -> TlsConfig:
-    return TlsConfig(certificate=folder / f"{node}.pem", key=folder / f"{node}.key", ca=folder / "ca.pem")
 
 
 async def main() -> None:

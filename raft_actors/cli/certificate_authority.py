@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from raft_actors.errors import ConfigurationError, RaftError
+from raft_actors.records import frozen
 from raft_actors.transports.tls.naming import NameRule
 from raft_actors.transports.tls.today import now_s
 
@@ -40,7 +41,7 @@ _USAGES = (
 )
 
 
-@attrs.frozen
+@frozen
 class AuthorityFiles:
     """Where a CA is: `ca.pem`, which every node needs, and `ca.key`, which none may have."""
 
@@ -57,7 +58,7 @@ class AuthorityFiles:
         return self.folder / "ca.key"
 
 
-@attrs.frozen
+@frozen
 class Authority:
     """A CA that can issue certificates."""
 
@@ -108,7 +109,7 @@ class Authority:
         return cls(certificate, key)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Order:
     """A node's certificate to be made.
 

@@ -8,10 +8,11 @@ from typing import Any
 import attrs
 from cryptography import x509
 
+from raft_actors.records import frozen
 from raft_actors.transports.tls.today import date_of
 
 
-@attrs.frozen
+@frozen
 class CertificateFacts:
     """What one certificate says; moments in seconds since 1970."""
 

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-import attrs
 import redis
 import trio
 from redis.backoff import NoBackoff
@@ -20,6 +19,7 @@ from redis.retry import Retry
 
 from raft_actors.cli.demo_text import DemoError
 from raft_actors.node.asking import ask_cluster
+from raft_actors.records import define
 from raft_actors.transports import TcpTransport
 
 _PATIENCE_S = 60.0
@@ -54,7 +54,7 @@ def _free_ports(count: int) -> list[int]:
         return ports
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class NodeProcess:
     """One `raft-actors serve`.
 

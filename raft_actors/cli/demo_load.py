@@ -12,18 +12,18 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
-import attrs
 import redis
 
 from raft_actors.cli.demo_cluster import connect
 from raft_actors.cli.demo_text import DemoError, key_of
+from raft_actors.records import frozen
 
 _RETRY_PAUSE_S = 0.02
 _TEMPORARY = ("CLUSTERDOWN", "NOTLEADER", "UNKNOWN", "OVERLOADED", "SHUTDOWN")
 _LEADER = re.compile(r"the leader is (\S+)")
 
 
-@attrs.frozen
+@frozen
 class Acknowledgement:
     """One line that the cluster took.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -13,6 +12,7 @@ from rich.table import Table
 from raft_actors.cli.demo_load import Acknowledgement
 from raft_actors.cli.demo_text import Comparison
 from raft_actors.cli.progress_bar import ProgressBar
+from raft_actors.records import frozen
 
 
 class LinesBar(ProgressBar):
@@ -31,7 +31,7 @@ class LinesBar(ProgressBar):
             self.say(f"  {count:,} of {self._total:,} lines stored")
 
 
-@attrs.frozen
+@frozen
 class Figures:
     """What the acknowledgements tell, in commits per second and seconds; None where there were too few to tell."""
 

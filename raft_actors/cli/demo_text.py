@@ -6,9 +6,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import attrs
-
 from raft_actors.errors import RaftError
+from raft_actors.records import frozen
 
 
 class DemoError(RaftError):
@@ -43,7 +42,7 @@ def key_of(number: int) -> bytes:
     return b"%d" % (number + 1)
 
 
-@attrs.frozen
+@frozen
 class Comparison:
     """What one node holds, against the text.
 

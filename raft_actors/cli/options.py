@@ -12,6 +12,7 @@ import attrs
 from raft_actors.config import KIB
 from raft_actors.errors import ConfigurationError
 from raft_actors.persistence.sqlite.files import why_inaccessible
+from raft_actors.records import frozen
 from raft_actors.service.operations import MAX_VALUE_BYTES
 from raft_actors.transports.sockets.addresses import Address
 
@@ -20,7 +21,7 @@ _LONGEST_NAME = 255
 _SMALLEST_LIMIT = 64 * KIB
 
 
-@attrs.frozen
+@frozen
 class Member:
     """One `--node`: a node's id, where other nodes reach it, and where its Redis clients do."""
 
@@ -40,7 +41,7 @@ def member(text: str) -> Member:
     return Member(name(node_id), _address(raft), _address(redis))
 
 
-@attrs.frozen
+@frozen
 class Listen:
     """Where a node listens. Port 0 stands for the one at which its `--node` says it is reached."""
 

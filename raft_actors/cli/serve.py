@@ -37,6 +37,7 @@ from raft_actors.node.opening import open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.persistence.sqlite.errors import storage_error
 from raft_actors.persistence.sqlite.files import SYSTEM
+from raft_actors.records import frozen
 from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.resp import RequestLimits
@@ -152,7 +153,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@attrs.frozen
+@frozen
 class Settings:
     """The options, checked together."""
 

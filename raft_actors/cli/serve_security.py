@@ -7,10 +7,9 @@ import ipaddress
 import socket
 from pathlib import Path
 
-import attrs
-
 from raft_actors.cli.options import positive
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 from raft_actors.transports import TlsConfig
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.tls.credentials import CertificateFiles
@@ -59,7 +58,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@attrs.frozen
+@frozen
 class Security:
     """Those options, checked."""
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from raft_actors.cli.progress_bar import ProgressBar
 from raft_actors.observe.trace import Event
+from raft_actors.records import define
 from raft_actors.testing.runner import SeedReport
 
 #: Events printed with a failure; the rest is in the trace of a replay.
@@ -23,7 +24,7 @@ _SHOWN_EVENTS = 30
 _LINE_EVERY_S = 10.0
 
 
-@attrs.define
+@define
 class Totals:
     """The sum of all reports so far.
 

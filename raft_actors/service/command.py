@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from raft_actors.records import frozen
 from raft_actors.service import data
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.keyvalue import Question
@@ -26,7 +27,7 @@ class AfterMulti(enum.Enum):
     REFUSED = enum.auto()
 
 
-@attrs.frozen
+@frozen
 class Command:
     """What is known of a command before it is asked for.
 
@@ -68,7 +69,7 @@ class Command:
         return [self.name.encode(), self.arity, flags, *self.keys, none, none, [], []]
 
 
-@attrs.frozen
+@frozen
 class Write(Command):
     """Goes through the log. `prepare` gives the bytes for it."""
 
@@ -78,7 +79,7 @@ class Write(Command):
     """Whether it can make a value larger than itself."""
 
 
-@attrs.frozen
+@frozen
 class Read(Command):
     """A linearizable read of the state machine. `prepare` gives the question, which may also go through the log."""
 
@@ -86,7 +87,7 @@ class Read(Command):
     prepare: Callable[[Request], Question | ErrorReply] = attrs.field(kw_only=True)
 
 
-@attrs.frozen
+@frozen
 class KeyWalk(Command):
     """A linearizable read that walks over keys: never through the log."""
 
@@ -94,7 +95,7 @@ class KeyWalk(Command):
     prepare: Callable[[Request], data.Walk | ErrorReply] = attrs.field(kw_only=True)
 
 
-@attrs.frozen
+@frozen
 class Local(Command):
     """Answered by this node alone, whatever its role."""
 

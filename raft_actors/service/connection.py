@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from raft_actors.config import KIB, MIB, NodeConfig
+from raft_actors.records import define, frozen
 from raft_actors.service.keyvalue import KeyValue
 from raft_actors.service.logins import Logins
 from raft_actors.service.memory import FREE_BYTES, ClientMemory
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from raft_actors.service.command import Command
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ServiceConfig:
     """Settings of one node's service; sizes are bytes, times seconds.
 
@@ -73,7 +74,7 @@ class ServiceConfig:
     drain_timeout_s: float = 5.0
 
 
-@attrs.define
+@define
 class ServiceStatistics:
     """Counters since the service started."""
 
@@ -90,7 +91,7 @@ class ServiceStatistics:
     requests: int = 0
 
 
-@attrs.define
+@define
 class Transaction:
     """What a client has asked for since MULTI.
 
@@ -107,7 +108,7 @@ class Transaction:
     refused: bool = False
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Session:
     """One client's connection.
 
@@ -156,7 +157,7 @@ class Session:
         return queued if queued <= FREE_BYTES else max_command_bytes
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Context:
     """What all connections of one service share.
 

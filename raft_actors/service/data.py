@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import attrs
-
+from raft_actors.records import frozen
 from raft_actors.service.glob import MAX_PATTERN_BYTES, matching
 from raft_actors.service.keyvalue import NOT_AN_INTEGER, KeyValue, Question
 from raft_actors.service.operations import (
@@ -27,7 +26,7 @@ from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
 
 
-@attrs.frozen
+@frozen
 class Listing:
     """Keys of which those that match make the reply. Matching is left for after the read: it can take long.
 

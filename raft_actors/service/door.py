@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import define
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.users import read_users
 from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget, network_of
@@ -42,7 +43,7 @@ def _budget(at_once: int, per_s: float) -> AddressBudget:
     return AddressBudget(max(at_once, _BURST_S * per_s), per_s)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Door:
     """Lets connections in.
 

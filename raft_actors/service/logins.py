@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import attrs
 import trio
 
+from raft_actors.records import define
 from raft_actors.service.users import EVERYBODY, MAX_PASSWORD_BYTES, PasswordHash, User
 
 _FIRST_DELAY_S = 0.5
@@ -32,7 +33,7 @@ async def _in_a_thread(expected: PasswordHash, password: bytes, limiter: trio.Ca
     return await trio.to_thread.run_sync(expected.matches, password, limiter=limiter)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Caller:
     """One address that guesses: how often in a row, and the queue of those there who wait to be told."""
 
@@ -40,7 +41,7 @@ class _Caller:
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Logins:
     """Says who logs in.
 

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import attrs
 import trio
 
 from raft_actors.config import KIB
+from raft_actors.records import define
 
 FREE_BYTES = 64 * KIB
 
@@ -24,7 +24,7 @@ class GivenUp(Exception):
     """This connection held room for too long while others waited for it."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class Claim:
     """What one connection holds.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import attrs
 import trio
 
 from raft_actors.errors import (
@@ -28,6 +27,7 @@ from raft_actors.errors import (
     ResultLost,
     SessionExpired,
 )
+from raft_actors.records import define
 from raft_actors.service.operations import pipeline
 from raft_actors.service.replica import Numbered, Replica
 
@@ -46,7 +46,7 @@ class OutcomeUnknown(ProposalError):
     """No answer came in time: the write may or may not take effect, now or later, once."""
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _OpenSession:
     session: Numbered
     used_at: float

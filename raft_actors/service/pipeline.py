@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from raft_actors.errors import CommandTooLarge, ProposalError
+from raft_actors.records import define
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.commands import find, find_allowed
 from raft_actors.service.connection import Context, Session
@@ -89,7 +90,7 @@ _WAITING = _Waiting()
 _Part = bytes | Question | Walk
 
 
-@attrs.define(eq=False)
+@define(eq=False)
 class _Run:
     """Requests that go together.
 

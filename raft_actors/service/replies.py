@@ -14,6 +14,7 @@ import attrs
 
 from raft_actors.config import KIB
 from raft_actors.errors import InternalError
+from raft_actors.records import frozen
 
 LARGE_BYTES = 16 * KIB
 """Values from this size on are a piece of their own, which is never copied."""
@@ -26,7 +27,7 @@ def _line(mark: str, text: str) -> bytes:
     return f"{mark}{text.translate(_LINE_BREAKS)}\r\n".encode(errors="surrogateescape")
 
 
-@attrs.frozen
+@frozen
 class SimpleString:
     """A short status such as OK. `encoded` is made once: most of these are constants."""
 
@@ -37,7 +38,7 @@ class SimpleString:
         object.__setattr__(self, "encoded", _line("+", self.text))
 
 
-@attrs.frozen
+@frozen
 class ErrorReply:
     """An error. The text starts with its code, a word in capitals: `ERR syntax error`."""
 
@@ -48,14 +49,14 @@ class ErrorReply:
         object.__setattr__(self, "encoded", _line("-", self.text))
 
 
-@attrs.frozen
+@frozen
 class Text:
     """A text for people to read, such as the answer to INFO (RESP3: a verbatim string)."""
 
     text: str
 
 
-@attrs.frozen
+@frozen
 class SetReply:
     """Members without order (RESP3: a set)."""
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import re
 
-import attrs
-
 from raft_actors.config import KIB, MIB
 from raft_actors.errors import ProtocolError
+from raft_actors.records import frozen
 from raft_actors.service.memory import FREE_BYTES
 
 Request = list[bytes]
@@ -39,7 +38,7 @@ _SHORT = re.compile(
 """Most requests there are: two or three short arguments without a line break, as if their lengths were no matter."""
 
 
-@attrs.frozen
+@frozen
 class RequestLimits:
     """What one client may make the service hold.
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import attrs
-
+from raft_actors.records import frozen
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.keyvalue import NOT_AN_INTEGER, Question
 from raft_actors.service.operations import (
@@ -38,7 +37,7 @@ def _invalid(name: str) -> ErrorReply:
     return ErrorReply(f"ERR invalid expire time in '{name}' command")
 
 
-@attrs.frozen
+@frozen
 class _Moment:
     """When a key is to expire, as it was asked for.
 

@@ -11,8 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Iterator
 
-import attrs
-
+from raft_actors.records import frozen
 from raft_actors.service.connection import Context
 from raft_actors.service.refusals import client_address
 from raft_actors.service.replies import Reply
@@ -22,7 +21,7 @@ _BUS_PORT = 10_000  # above the clients', by convention; nobody listens there
 _SILENT_S = 5.0
 
 
-@attrs.frozen
+@frozen
 class Place:
     """Where one member serves clients.
 

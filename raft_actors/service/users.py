@@ -23,6 +23,7 @@ from pathlib import Path
 import attrs
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.records import frozen
 
 DEFAULT_USER = "default"
 MAX_PASSWORD_BYTES = 1024
@@ -46,7 +47,7 @@ class Rights(enum.IntFlag):
     ALL = 7
 
 
-@attrs.frozen
+@frozen
 class PasswordHash:
     """What is kept of a password: enough to recognize it, and dear to guess it from.
 
@@ -100,7 +101,7 @@ def _scrypt(password: bytes, salt: bytes, cost: int, block: int, parallel: int, 
     return hashlib.scrypt(password, salt=salt, n=2**cost, r=block, p=parallel, maxmem=needed + 1024 * 1024, dklen=size)
 
 
-@attrs.frozen
+@frozen
 class User:
     """One user.
 

@@ -104,7 +104,7 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
         return Credentials(*make_contexts(files), {}, 2e9)
 
     monkeypatch.setattr(Credentials, "load", load)
-    monkeypatch.setattr("raft_actors.transports.tcp.guard.TlsGuard._check_own", lambda _guard, _credentials: None)
+    monkeypatch.setattr("raft_actors.transports.tcp.tls_guard.TlsGuard._check_own", lambda _guard, _credentials: None)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -16,10 +16,6 @@ from raft_actors.errors import ProtocolError, Unreachable
 from raft_actors.records import define
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied, Operate
-from raft_actors.transports.sockets.stream import TcpStream
-from raft_actors.transports.tls.config import TlsConfig
-from raft_actors.transports.tls.credentials import Credentials
-from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.operating import MAX_REPLY_BYTES, seal, unseal
 
@@ -74,23 +70,6 @@ async def _watch(stream: trio.abc.Stream, waiting: trio.CancelScope) -> None:
     with contextlib.suppress(trio.BrokenResourceError):
         await stream.receive_some(1)
     waiting.cancel()
-
-
-async def secured_for_asking(stream: TcpStream, tls: TlsConfig | None) -> trio.abc.Stream:
-    """The stream to ask a node over. Which node it is, who asks need not know; that it is one, and no client that has
-    a certificate of the same CA, the certificate says.
-
-    Raises:
-        CertificateError: the files that `tls` names are of no use.
-        TlsFailure, trio.BrokenResourceError: the connection can't be secured.
-    """
-    if tls is None or tls.plain == "sent":
-        return stream
-    credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
-    secured = TlsStream(stream, credentials.client, server_side=False)
-    await secured.do_handshake()
-    tls.names.check_any(secured.certificate)
-    return secured
 
 
 async def ask(stream: trio.abc.Stream, request: bytes) -> bytes:

@@ -10,7 +10,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -29,16 +29,18 @@ from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.acquainted import Acquainted
 from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.tcp.clients import Clients
-from raft_actors.transports.tcp.guard import Guard, TlsGuard
-from raft_actors.transports.tcp.operators import Operators, ask, secured_for_asking
+from raft_actors.transports.tcp.guard import Guard
+from raft_actors.transports.tcp.operators import Operators, ask
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import PeerSender
 from raft_actors.transports.tcp.strangers import Strangers
-from raft_actors.transports.tls.config import TlsConfig
 from raft_actors.transports.tls.failures import TlsFailure
-from raft_actors.transports.tls.keeper import CredentialsKeeper
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolRange
+
+if TYPE_CHECKING:
+    from raft_actors.transports.tls.config import TlsConfig
+    from raft_actors.transports.tls.keeper import CredentialsKeeper
 
 _logger = logging.getLogger(__name__)
 
@@ -129,6 +131,8 @@ class TcpTransport(Transport):
         init=False, repr=False, default=attrs.Factory(lambda self: self._new_budget(), takes_self=True)
     )
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
+    _keeper: CredentialsKeeper | None = attrs.field(default=None, init=False, repr=False)
+    """Of the certificate with which the guard goes about, if this transport has one."""
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
     @property
@@ -155,11 +159,11 @@ class TcpTransport(Transport):
             Address.parse(text)
         self._running = True
         try:
-            keeper = await self._open_guard(endpoint)
+            await self._open_guard(endpoint)
             listeners = await self._listen()
             async with trio.open_nursery() as nursery:
-                if keeper is not None:
-                    nursery.start_soon(keeper.watch)
+                if self._keeper is not None:
+                    nursery.start_soon(self._keeper.watch)
                 receiver = self._set_up(endpoint, nursery)
                 task_status.started()
                 # Closes the listeners in the end. Waits and goes on when the process is out of file descriptors.
@@ -169,14 +173,16 @@ class TcpTransport(Transport):
             self._running = False
             self._address = self._dial = self._receiver = None
 
-    async def _open_guard(self, endpoint: Endpoint) -> CredentialsKeeper | None:
-        """Make what secures connections; return what watches its files."""
-        self._guard = Guard()
-        if self.tls is None:
-            return None
-        guard = self._guard = TlsGuard(self.tls, endpoint)
-        await guard.keeper.load()
-        return guard.keeper
+    async def _open_guard(self, endpoint: Endpoint) -> None:
+        """Make what secures connections."""
+        self._guard, self._keeper = Guard(), None
+        if self.tls is not None:
+            # Only here, for what it imports: see `tcp.guard`.
+            from raft_actors.transports.tcp.tls_guard import TlsGuard  # noqa: PLC0415
+
+            guard = self._guard = TlsGuard(self.tls, endpoint)
+            self._keeper = guard.keeper
+            await guard.keeper.load()
 
     async def reload_certificates(self) -> None:
         """Take what the files of `tls` hold now, without waiting for a change to be noticed. Open connections stay.
@@ -185,9 +191,9 @@ class TcpTransport(Transport):
             CertificateError: they are of no use; the ones that were in use still are.
             ConfigurationError: this transport has no `tls`, or does not run.
         """
-        if not self._running or not isinstance(self._guard, TlsGuard):
+        if not self._running or self._keeper is None:
             raise ConfigurationError("there are no certificates to load: this transport has no tls, or does not run")
-        await self._guard.keeper.load()
+        await self._keeper.load()
 
     def _set_up(self, endpoint: Endpoint, nursery: trio.Nursery) -> Receiver:
         """Begin to send to the endpoint's peers, and return what serves a connection."""
@@ -351,7 +357,11 @@ class TcpTransport(Transport):
         try:
             with trio.fail_after(self.connect_timeout_s):
                 stream = await self._open(address)
-                stream = await secured_for_asking(stream, self.tls)
+                if self.tls is not None:
+                    # As in `_open_guard`.
+                    from raft_actors.transports.tcp.tls_guard import secured_for_asking  # noqa: PLC0415
+
+                    stream = await secured_for_asking(stream, self.tls)
             return await ask(stream, request)
         except (OSError, UnicodeError, trio.TooSlowError, trio.BrokenResourceError, TlsFailure) as error:
             why = f"no connection within {self.connect_timeout_s} s" if isinstance(error, trio.TooSlowError) else error
@@ -377,7 +387,7 @@ class TcpTransport(Transport):
     def statistics(self) -> TransportStatistics:
         """Return the counters since `run` was last called."""
         peers = {peer: sender.fill_in() for peer, sender in self._senders.items()}
-        certificate = attrs.evolve(self._guard.keeper.statistics) if isinstance(self._guard, TlsGuard) else None
+        certificate = None if self._keeper is None else attrs.evolve(self._keeper.statistics)
         unheard = Counter({_UNHEARD[bound]: count for bound, count in self._budget.refused.items()})
         reasons = self._totals.refused_by_reason + self._strangers.ended + unheard
         clients = 0 if self._clients is None else self._clients.serving
