@@ -168,6 +168,10 @@ class NodeConfig:
         rejoin_if_wiped: what a node does that starts on an empty store, and is known to the others by another one: it
             joins the cluster anew, as a learner that becomes a voter once it has caught up. Else it ends, and says why.
             It takes one majority of the others that are whole. A disk that was not mounted looks just like a lost one.
+        join_requests: whether a node that is no member may ask to become one, where it has a certificate in its own
+            name. False: who may operate adds it first (`raft-actors add`), so a node that was removed stays out
+            whoever has its key. A member that was wiped may ask all the same. Give all nodes the same; without TLS,
+            whoever reaches the port may operate.
         seed: of the node's random numbers (election timeouts). None draws one from the operating system.
     """
 
@@ -194,6 +198,7 @@ class NodeConfig:
     apply_slice_s: float = 0.005
     shutdown_timeout_s: float = 5.0
     rejoin_if_wiped: bool = False
+    join_requests: bool = True
     seed: int | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -225,7 +230,7 @@ class NodeConfig:
         }
         for field in attrs.fields(NodeConfig):
             value = getattr(self, field.name)
-            if field.name in ("election_timeout_s", "check_quorum", "pre_vote", "rejoin_if_wiped", "seed"):
+            if field.name in ("election_timeout_s", "seed") or type(value) is bool:
                 continue
             if value is None and field.name in may_be_none:
                 continue

@@ -221,6 +221,7 @@ def _node_config(options: argparse.Namespace) -> NodeConfig:
         trailing_entries=options.trailing_entries,
         max_command_bytes=options.max_command_bytes,
         rejoin_if_wiped=options.rejoin_if_wiped,
+        join_requests=not options.no_join_requests,
     )
 
 

@@ -26,6 +26,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="where the others know this node by another store than the empty one that it starts on, join anew instead "
         "of ending; a disk that is not mounted looks just like a lost one",
     )
+    parser.add_argument(
+        "--no-join-requests",
+        action="store_true",
+        help="let no node join that an operator has not added ('raft-actors add'), such as one that was removed and "
+        "still has its key; takes TLS between nodes, and is to be said to all of them",
+    )
 
 
 def join_of(options: argparse.Namespace, me: Member) -> Join | None:

@@ -67,7 +67,13 @@ class Operations:
         try:
             request = self._understand(decode(data))
             trusted = self._inside.trusts(caller)
-            refusal = refusal_of(caller, request.operation.purpose, request.arguments, trusted=trusted)
+            refusal = refusal_of(
+                caller,
+                request.operation.purpose,
+                request.arguments,
+                trusted=trusted,
+                join_requests=self._inside.config.join_requests,
+            )
             if refusal is None:
                 return encode({"done": await self._do(request, caller, trusted=trusted)})
         except RaftError as error:

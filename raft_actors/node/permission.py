@@ -37,7 +37,9 @@ def is_trusted(caller: Caller, node_id: str, members: Collection[str]) -> bool:
     return speaks_for is None or speaks_for(node_id) or any(map(speaks_for, members))
 
 
-def refusal_of(caller: Caller, purpose: Purpose, arguments: Mapping[str, Any], *, trusted: bool) -> Refusal | None:
+def refusal_of(
+    caller: Caller, purpose: Purpose, arguments: Mapping[str, Any], *, trusted: bool, join_requests: bool = True
+) -> Refusal | None:
     """Why a caller may not have this done; None: it may.
 
     Args:
@@ -45,12 +47,19 @@ def refusal_of(caller: Caller, purpose: Purpose, arguments: Mapping[str, Any], *
         purpose: of the operation.
         arguments: what the operation is given.
         trusted: whether it has the rights that its certificate gives.
+        join_requests: whether one that is no member may ask to join (`NodeConfig.join_requests`).
     """
     if not trusted:
         node_id, speaks_for = arguments.get("id"), caller.speaks_for
         joins = purpose is Purpose.JOIN and isinstance(node_id, str) and speaks_for is not None and speaks_for(node_id)
-        if joins or purpose is Purpose.MEET:
+        if (joins and join_requests) or purpose is Purpose.MEET:
             return None
+        if joins:
+            return Refusal(
+                NOT_A_MEMBER,
+                f"{caller.name} is no member, as far as this node knows, and may not ask to join (join_requests): who "
+                "may operate has to add it first (raft-actors add)",
+            )
         return Refusal(
             NOT_A_MEMBER,
             f"{caller.name} is no member, as far as this node knows, and may only ask to join, in its own name. "

@@ -30,7 +30,8 @@ CONFIG = NodeConfig(rejoin_if_wiped=True)
 class World:
     """A cluster on a network that knows by certificates who asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, join_requests: bool = True) -> None:
+        self.config = attrs.evolve(CONFIG, join_requests=join_requests)
         self.network = MemoryNetwork(certified=True)
         self.disks: dict[str, MemoryDisk] = {}
 
@@ -43,7 +44,7 @@ class World:
             state_machine=ReadableLog,
             storage=MemoryStorage(disk),
             transport=self.network.transport(name),
-            config=CONFIG,
+            config=self.config,
             join=join or False,
         ) as node:
             yield node
@@ -125,8 +126,9 @@ async def test_a_certificate_is_worth_what_its_node_is(autojump_clock: MockClock
             await world.ask("n3", "status")
 
 
-async def test_a_member_that_was_wiped_comes_back_by_its_certificate(autojump_clock: MockClock) -> None:
-    world = World()
+async def test_where_an_operator_has_to_add_it_none_comes_back_that_was_removed(autojump_clock: MockClock) -> None:
+    """But one that was wiped comes back by itself, where it may: it is a member."""
+    world = World(join_requests=False)
     async with world.opened("n1") as one, world.opened("n2") as two:
         async with world.opened("n3"):
             await one.wait_leader()
@@ -137,6 +139,17 @@ async def test_a_member_that_was_wiped_comes_back_by_its_certificate(autojump_cl
         async with world.opened("n3") as three:
             await until(lambda: three.members().voters == frozenset(CLUSTER.voters) and three.status().is_member, 60.0)
             assert await three.propose(b"y") == 2
+
+        await world.ask("n1", "remove", id="n3")
+        with pytest.raises(OperationRefused, match=r"n3 is no member.*raft-actors add"):
+            await world.ask("n3", "join", id="n3", address="n3.test:1", incarnation="0")
+        world.disks["n3"] = MemoryDisk()
+        async with world.opened("n3", Join(addresses=["n1"], address="n3.test:1")) as three:
+            await trio.sleep(60.0)
+            assert knows_members(one, {"n1", "n2"})
+            await world.ask("n1", "add", id="n3", address="n3.test:1")
+            await until(lambda: three.members().voters == frozenset(CLUSTER.voters) and three.status().is_member, 60.0)
+            assert await three.propose(b"z") == 3
 
 
 def test_what_a_caller_may_have_done() -> None:
@@ -155,3 +168,5 @@ def test_what_a_caller_may_have_done() -> None:
     ):
         refusal = refusal_of(caller, purpose, {"id": node_id}, trusted=trusted)
         assert (refusal.reason if refusal else "") == reason
+    assert refusal_of(newcomer, Purpose.JOIN, {"id": "n4"}, trusted=False, join_requests=False)
+    assert not refusal_of(newcomer, Purpose.JOIN, {"id": "n4"}, trusted=True, join_requests=False)

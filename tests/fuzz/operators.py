@@ -10,6 +10,7 @@ import attrs
 import msgpack  # pyright: ignore[reportMissingTypeStubs]
 import trio
 
+from raft_actors.config import NodeConfig
 from raft_actors.errors import ProtocolError, RaftError
 from raft_actors.node.asking import OperationRefused, decode, encode, opened
 from raft_actors.node.members import MembersStatus, PendingChange, members_of
@@ -83,6 +84,7 @@ def _node(*, is_trusted: bool) -> _Node:
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
         trusts=lambda _caller: is_trusted,
+        config=NodeConfig(),
     )
     return _Node(leader, inside)
 

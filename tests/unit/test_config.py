@@ -24,8 +24,7 @@ MAY_BE_NONE = {
 NUMBERS = [
     field.name
     for field in attrs.fields(NodeConfig)
-    if field.name
-    not in {"election_timeout_s", "heartbeat_interval_s", "check_quorum", "pre_vote", "rejoin_if_wiped", "seed"}
+    if field.name not in {"election_timeout_s", "heartbeat_interval_s", "seed"} and type(field.default) is not bool
 ]
 
 
