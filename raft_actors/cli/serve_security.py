@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import socket
+import ssl
 from pathlib import Path
 
 from raft_actors.cli.options import positive
@@ -80,6 +81,8 @@ def security_of(options: argparse.Namespace, raft: Address, redis: Address) -> S
     clients = _together(options, "--client-cert", "--client-key")
     if options.client_ca is not None and not clients:
         raise ConfigurationError("--client-ca needs --client-cert and --client-key: certificates are shown over TLS")
+    if options.client_ca is not None and nodes and options.users is None:
+        _refuse_nodes_as_clients(options.tls_ca, options.client_ca)
     if options.tls_plain != "refused" and not nodes:
         raise ConfigurationError("--tls-plain is for nodes that have --tls-cert, --tls-key and --tls-ca")
     if not options.insecure:
@@ -112,6 +115,27 @@ def _together(options: argparse.Namespace, *flags: str) -> bool:
         missing = [flag for flag, is_given in zip(flags, given, strict=True) if not is_given]
         raise ConfigurationError(f"{' and '.join(missing)} missing: {', '.join(flags)} go together")
     return all(given)
+
+
+def _refuse_nodes_as_clients(nodes: Path, clients: Path) -> None:
+    """Where certificates alone say who may use the service, nodes' are none of them: nor are removed nodes'."""
+    shared = _authorities_in(nodes) & _authorities_in(clients)
+    if shared:
+        raise ConfigurationError(
+            f"{nodes} and {clients} have a CA in common, so each node's certificate, of a removed node too, would let "
+            "its holder in as a client: give --client-ca a CA other than those of --tls-ca ('raft-actors certs init'), "
+            "or say by --users who clients are"
+        )
+
+
+def _authorities_in(file: Path) -> set[bytes]:
+    """The CAs' certificates; none where there are none: whoever uses the file says so."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(file)
+    except OSError:  # ssl.SSLError is one
+        return set()
+    return set(context.get_ca_certs(binary_form=True))
 
 
 def _refuse_the_world(whom: str, address: Address, secured: bool, remedy: str) -> None:

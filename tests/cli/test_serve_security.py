@@ -73,6 +73,20 @@ def test_options_that_contradict_each_other_are_refused(arguments: list[str], sa
         settings(*arguments)
 
 
+def test_nodes_certificates_alone_make_no_clients(tmp_path: Path) -> None:
+    nodes, clients, both = tmp_path / "nodes" / "ca.pem", tmp_path / "clients" / "ca.pem", tmp_path / "both.pem"
+    for file in (nodes, clients):
+        assert main(["certs", "init", str(file.parent)]) == 0
+    both.write_bytes(clients.read_bytes() + nodes.read_bytes())
+    given = ["--tls-cert=c", "--tls-key=k", f"--tls-ca={nodes}", *CLIENTS]
+    for ca in (nodes, both):
+        with pytest.raises(ConfigurationError, match=r"--client-ca a CA other than those of --tls-ca"):
+            settings(*given, f"--client-ca={ca}")
+        assert settings(*given, f"--client-ca={ca}", "--users=u").service.tls is not None
+    for other in (clients, tmp_path / "none"):
+        assert settings(*given, f"--client-ca={other}").service.tls is not None
+
+
 def test_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.0.2.1")))
