@@ -81,6 +81,20 @@ class SnapshotReader(ABC):
             InternalError: the reader is closed.
         """
 
+    async def read_chunks(self, first: int, most_chunks: int, most_bytes: int) -> Sequence[bytes]:
+        """Chunks from number `first` on: at least one, and up to `most_chunks` until they have `most_bytes`; the last
+        may go beyond. Here, one after the other; a storage may do better, where each way to its disk costs time.
+
+        Raises what `read_chunk` does, KeyError where there is no first one.
+        """
+        chunks = [await self.read_chunk(first)]
+        size, most_chunks = len(chunks[0]), min(most_chunks, self.chunk_count - first)
+        while len(chunks) < most_chunks and size < most_bytes:
+            chunk = await self.read_chunk(first + len(chunks))
+            chunks.append(chunk)
+            size += len(chunk)
+        return chunks
+
     @abstractmethod
     def close(self) -> None:
         """Let go of the snapshot. May be called twice."""
@@ -152,6 +166,13 @@ class Storage(ABC):
 
         Durable with its `CommitSnapshot`. What is never committed is deleted, at the latest after the next `open`.
         """
+
+    async def write_snapshot_chunks(self, snapshot_id: int, sequence: int, chunks: Sequence[bytes]) -> None:
+        """Add chunks, of which the first is number `sequence`, as `write_snapshot_chunk` does one. Here, one after the
+        other; a storage may do better.
+        """
+        for number, data in enumerate(chunks, sequence):
+            await self.write_snapshot_chunk(snapshot_id, number, data)
 
     @abstractmethod
     async def discard_snapshot(self, snapshot_id: int) -> None:

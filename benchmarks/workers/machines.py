@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, Collection, Hashable, Iterable
+from typing import Any
 
+import msgpack  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import override
 
 from raft_actors import StateMachine
@@ -13,6 +15,8 @@ KEY_BYTES = 2
 """Commands touch the key that they begin with."""
 
 _CHUNK_COMMANDS = 1024
+
+_msgpack: Any = msgpack
 
 
 def busy_for(seconds: float) -> None:
@@ -79,22 +83,13 @@ class Keep(StateMachine[bytes, int]):
     @override
     def snapshot(self) -> Iterable[bytes]:
         kept = self.commands_kept[:]
-        return (
-            b"".join(len(command).to_bytes(4, "big") + command for command in kept[start : start + _CHUNK_COMMANDS])
-            for start in range(0, len(kept), _CHUNK_COMMANDS)
-        )
+        return (_msgpack.packb(kept[start : start + _CHUNK_COMMANDS]) for start in range(0, len(kept), _CHUNK_COMMANDS))
 
     @override
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
         self.commands_kept = []
-        buffer = b""
+        unpacker = _msgpack.Unpacker()
         async for chunk in chunks:
-            buffer += chunk
-            start = 0
-            while start + 4 <= len(buffer):
-                end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
-                if end > len(buffer):
-                    break
-                self.commands_kept.append(buffer[start + 4 : end])
-                start = end
-            buffer = buffer[start:]
+            unpacker.feed(chunk)
+            for commands in unpacker:
+                self.commands_kept += commands

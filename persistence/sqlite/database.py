@@ -13,7 +13,7 @@ log's last batch is not older than that row; that no commit is missing of which 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -262,11 +262,12 @@ class Database(Guarded):
         self._committed(self._commit_number, 0)
         return snapshot_id
 
-    def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
-        """Add a chunk to a snapshot that was begun."""
+    def write_snapshot_chunks(self, snapshot_id: int, sequence: int, chunks: Sequence[bytes]) -> None:
+        """Add chunks to a snapshot that was begun."""
         with self._writing("writing a snapshot"):
-            self._snapshots.write(snapshot_id, sequence, data)
-        self.written_bytes += len(data)
+            for number, data in enumerate(chunks, sequence):
+                self._snapshots.write(snapshot_id, number, data)
+                self.written_bytes += len(data)
 
     def discard_snapshot(self, snapshot_id: int) -> None:
         """Let a snapshot's chunks be deleted by and by."""
@@ -284,11 +285,18 @@ class Database(Guarded):
         """Undo `pin_snapshot`, if that was done."""
         self._snapshots.unpin(reader)
 
-    def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
-        """See `SnapshotReader.read_chunk`."""
+    def read_chunks(self, snapshot_id: int, numbers: Iterable[int], most_bytes: int) -> list[bytes]:
+        """See `SnapshotReader.read_chunks`."""
+        chunks: list[bytes] = []
+        size = 0
         with self._mapping("reading a snapshot"):
             self._connection()
-            return self._snapshots.read_chunk(snapshot_id, sequence)
+            for number in numbers:
+                chunks.append(self._snapshots.read_chunk(snapshot_id, number))
+                size += len(chunks[-1])
+                if size >= most_bytes:
+                    break
+        return chunks
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 

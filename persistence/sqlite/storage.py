@@ -164,9 +164,15 @@ class SqliteStorage(Storage):
 
     @override
     async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
+        await self.write_snapshot_chunks(snapshot_id, sequence, (data,))
+
+    @override
+    async def write_snapshot_chunks(self, snapshot_id: int, sequence: int, chunks: Sequence[bytes]) -> None:
         session = self._open_session()
-        find_begun(session.begun, snapshot_id).add_chunk(sequence, data)
-        await session.thread.run(partial(session.database.write_snapshot_chunk, snapshot_id, sequence, data))
+        begun = find_begun(session.begun, snapshot_id)
+        for number, data in enumerate(chunks, sequence):
+            begun.add_chunk(number, data)
+        await session.thread.run(partial(session.database.write_snapshot_chunks, snapshot_id, sequence, chunks))
 
     @override
     async def discard_snapshot(self, snapshot_id: int) -> None:
@@ -242,12 +248,17 @@ class _SqliteSnapshotReader(SnapshotReader):
 
     @override
     async def read_chunk(self, sequence: int) -> bytes:
+        (chunk,) = await self.read_chunks(sequence, 1, 1)
+        return chunk
+
+    @override
+    async def read_chunks(self, first: int, most_chunks: int, most_bytes: int) -> Sequence[bytes]:
         if self._closed:
             raise InternalError("this snapshot reader is closed")
-        if not 0 <= sequence < self.chunk_count:
-            raise KeyError(f"the snapshot has {self.chunk_count} chunks, and no number {sequence}")
-        session = self._session
-        return await session.thread.run(partial(session.database.read_chunk, self._snapshot_id, sequence))
+        if not 0 <= first < self.chunk_count:
+            raise KeyError(f"the snapshot has {self.chunk_count} chunks, and no number {first}")
+        session, numbers = self._session, range(first, min(first + most_chunks, self.chunk_count))
+        return await session.thread.run(partial(session.database.read_chunks, self._snapshot_id, numbers, most_bytes))
 
     @override
     def close(self) -> None:

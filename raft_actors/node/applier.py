@@ -97,7 +97,7 @@ class Applier(Actor[ApplierMessage]):
         self.skipped: SkippedCommands = SkippedCommands(skipped_commands or {})
         self._log = log
         self._storage = storage
-        self._config = config
+        self._slice_s = config.apply_slice_s
         self._begin_snapshot, self._digester = begin_snapshot, digester
         self._now = (clock or NodeClock()).now
         self._told = self._at_work = self._due = False
@@ -186,7 +186,7 @@ class Applier(Actor[ApplierMessage]):
     # --- applying --------------------------------------------------------------------------------------------
 
     async def _apply_committed(self) -> None:
-        self._slice_ends = self._now() + self._config.apply_slice_s
+        self._slice_ends = self._now() + self._slice_s
         while self.applied_index < self.commit_index:
             batches = await committed_entries(self._log, self._storage, self.applied_index + 1, self.commit_index)
             if not batches:
@@ -202,7 +202,7 @@ class Applier(Actor[ApplierMessage]):
         log, first_index = self._log, self.applied_index + 1
         in_memory = log.recent(first_index, self.commit_index, FETCH_BYTES)
         batches = in_memory if in_memory and first_index >= log.first_index else ()
-        self._slice_ends = self._now() + self._config.apply_slice_s
+        self._slice_ends = self._now() + self._slice_s
         for batch in batches:
             if self.skipped.within(batch) or self._digester.within(batch):
                 return False
@@ -263,7 +263,7 @@ class Applier(Actor[ApplierMessage]):
 
     async def _next_slice(self) -> None:
         await trio.lowlevel.checkpoint()
-        self._slice_ends = self._now() + self._config.apply_slice_s
+        self._slice_ends = self._now() + self._slice_s
 
     def _apply_slice(self, commands: list[bytes], position: int) -> int:
         """Apply commands from a position on until the slice of time ends; return the position behind the last."""
@@ -276,7 +276,7 @@ class Applier(Actor[ApplierMessage]):
                 break
             now = clock()
             # Looking at the clock costs as much as a small command: look rarely, as long as it says that little passed.
-            short = now - looked < self._config.apply_slice_s / 8
+            short = now - looked < self._slice_s / 8
             stride = min(stride * 2, _LONGEST_STRIDE) if short else max(1, stride // 2)
             looked = now
             if now >= self._slice_ends:
@@ -359,7 +359,7 @@ class Applier(Actor[ApplierMessage]):
         metadata = reader.metadata
         self.reads.is_whole = False
         try:
-            await self.sessions.restore(SnapshotChunks(reader), self._state_machine.restore)
+            await self.sessions.restore(SnapshotChunks(reader, self._now, self._slice_s), self._state_machine.restore)
         except RaftError:
             raise
         except Exception as error:

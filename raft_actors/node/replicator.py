@@ -42,6 +42,9 @@ ReplicatorMessage = WakeReplicators | Beat | Message
 #: Replies waiting for a replicator beyond its window of unanswered appends; more are as good as lost on the way.
 _SPARE_CAPACITY = 64
 
+#: Bytes of a snapshot's chunks read at a time, about: a leader's commits wait for its disk meanwhile.
+_READ_BYTES = 4 * 1024 * 1024
+
 #: Heartbeats to wait for an answer to snapshot chunks before they are sent again: a slow link must not be flooded.
 #: Fewer where the follower has answered some that came after the chunks: then they are lost, or its disk is slow.
 _CHUNK_PATIENCE = 8
@@ -300,13 +303,22 @@ class Replicator(Actor[ReplicatorMessage]):
             self._configuration = b"" if stored is None else stored.packed()
         reader, chunks = self._snapshot, self._chunks
         while chunks.may_send and not self._refused:
-            sequence = chunks.next_chunk
-            data = await self._read(reader.read_chunk(sequence))
-            done = sequence + 1 == reader.chunk_count
-            configuration = b"" if sequence else self._configuration
-            if self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done, configuration)):
-                chunks.sent(len(data))
-                self._silent_beats = self._answered_beats = 0
+            most_chunks, room_bytes = chunks.room
+            read = reader.read_chunks(chunks.next_chunk, most_chunks, min(room_bytes, _READ_BYTES))
+            for data in await self._read(read):
+                if not self._send_chunk(reader, data):
+                    break
+
+    def _send_chunk(self, reader: SnapshotReader, data: bytes) -> bool:
+        """Send the chunk that comes next. False: it can't be sent now."""
+        sequence = self._chunks.next_chunk
+        done = sequence + 1 == reader.chunk_count
+        configuration = b"" if sequence else self._configuration
+        sent = self._send(InstallSnapshot(self._term, reader.metadata, sequence, data, done, configuration))
+        if sent:
+            self._chunks.sent(len(data))
+            self._silent_beats = self._answered_beats = 0
+        return sent
 
     def _send(self, message: Message) -> bool:
         self._refused = not self._transport.send_nowait(self.peer, message)

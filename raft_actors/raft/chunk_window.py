@@ -16,8 +16,9 @@ from raft_actors.records import define
 #: Chunks under way, at most, however small they are: a follower has room for so many.
 MOST_CHUNKS = 16
 
-#: Bytes of chunks under way, at most; one chunk may be larger. More would hold up what is sent behind them.
-MOST_BYTES = 4 * 1024 * 1024
+#: Bytes of chunks under way, at most; one chunk may be larger. While the follower syncs some, others are sent and read:
+#: as many as that takes. More would wait in its memory.
+MOST_BYTES = 16 * 1024 * 1024
 
 
 @define(eq=False)
@@ -43,6 +44,12 @@ class ChunkWindow:
         if self.next_chunk >= self.chunk_count:
             return False
         return not self._sizes or (len(self._sizes) < MOST_CHUNKS and self._bytes < MOST_BYTES)
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many chunks may be sent now, at least one, and of how many bytes; not more than there are."""
+        chunks = min(self.chunk_count - self.next_chunk, MOST_CHUNKS - len(self._sizes))
+        return max(1, chunks), MOST_BYTES - self._bytes
 
     def sent(self, size: int) -> None:
         """Note that the next chunk was sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import trio
@@ -49,14 +49,23 @@ class Outbox(Transport):
 class GatedReader(SnapshotReader):
     """Reads chunks when the gate is open."""
 
-    def __init__(self, reader: SnapshotReader, gate: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        reader: SnapshotReader,
+        gate: Callable[[Awaitable[Any]], Awaitable[Any]],
+        readings: list[tuple[int, int]],
+    ) -> None:
         self.metadata, self.chunk_count = reader.metadata, reader.chunk_count
         self.closed = False
-        self._reader, self._gate = reader, gate
+        self._reader, self._gate, self._readings = reader, gate, readings
 
     async def read_chunk(self, sequence: int) -> bytes:
         data: bytes = await self._gate(self._reader.read_chunk(sequence))
         return data
+
+    async def read_chunks(self, first: int, most_chunks: int, most_bytes: int) -> Sequence[bytes]:
+        self._readings.append((first, most_chunks))
+        return await super().read_chunks(first, most_chunks, most_bytes)
 
     def close(self) -> None:
         self.closed = True
@@ -73,6 +82,8 @@ class GatedStorage(MemoryStorage):
         self.reads = 0
         self.opens = 0
         self.readers: list[GatedReader] = []
+        self.readings: list[tuple[int, int]] = []
+        """Of chunks: the first, and how many at most."""
 
     def shut(self) -> None:
         """Let reads wait."""
@@ -92,5 +103,5 @@ class GatedStorage(MemoryStorage):
         reader = await super().open_snapshot()
         if reader is None:
             return None
-        self.readers.append(GatedReader(reader, self._through))
+        self.readers.append(GatedReader(reader, self._through, self.readings))
         return self.readers[-1]

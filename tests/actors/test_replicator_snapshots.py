@@ -294,6 +294,7 @@ async def sending_all() -> AsyncGenerator[Stage, None]:
 @pytest.mark.usefixtures("many_at_a_time")
 async def test_sends_chunks_without_waiting_for_answers() -> None:
     async with sending_all() as stage:
+        assert stage.storage.readings == [(0, 3)]
         assert await stage.tell(wants(1), wants(2), installed()) == [append(3, 2)]
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
+from typing_extensions import override
 
 from raft_actors.actors.actor import Actor
 from raft_actors.config import NodeConfig
@@ -16,6 +17,7 @@ from raft_actors.node.installer import SnapshotInstaller
 from raft_actors.node.snapshot_chunks import SnapshotChunks
 from raft_actors.node.snapshotter import SnapshotJob, Snapshotter
 from raft_actors.persistence import MemoryStorage
+from raft_actors.persistence.abc import SnapshotReader
 from raft_actors.raft.chunk_window import MOST_CHUNKS
 from raft_actors.raft.effects import DiscardSnapshot, Send, StoreChunk
 from raft_actors.raft.inputs import ChunkStored, Input, SnapshotReceived, SnapshotWritten
@@ -122,6 +124,56 @@ async def test_a_state_machine_that_fails_half_way_ends_the_node(error: Exceptio
             await trio.sleep_forever()
 
 
+# --- reading one ----------------------------------------------------------------------------------------------
+
+
+class Counting(SnapshotReader):
+    """Has so many chunks, and counts how often it is asked for some."""
+
+    def __init__(self, chunk_count: int, size: int) -> None:
+        self.metadata, self.chunk_count = SNAPSHOT, chunk_count
+        self.readings = 0
+        self._size = size
+
+    @override
+    async def read_chunk(self, sequence: int) -> bytes:
+        raise NotImplementedError
+
+    @override
+    async def read_chunks(self, first: int, most_chunks: int, most_bytes: int) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        self.readings += 1
+        count = min(self.chunk_count - first, most_chunks, max(1, most_bytes // self._size))
+        return [first.to_bytes(4, "big") + bytes(self._size - 4)] * count
+
+    @override
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("count", "size", "readings"), [(40, 10, 3), (10, 2**20, 3), (3, 2**23, 3), (0, 4, 0)])
+async def test_several_chunks_are_read_at_a_time_but_not_too_many(count: int, size: int, readings: int) -> None:
+    reader = Counting(count, size)
+    assert [len(chunk) async for chunk in SnapshotChunks(reader)] == [size] * count
+    assert reader.readings == readings
+
+
+async def test_others_have_their_turns_while_chunks_are_taken_that_were_read(mock_clock: MockClock) -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        async for _ in SnapshotChunks(Counting(16, 4), slice_s=0.005):
+            mock_clock.jump(0.003)  # the state machine's work
+        nursery.cancel_scope.cancel()
+    assert 6 <= turns <= 9
+
+
 # --- a leader's -----------------------------------------------------------------------------------------------
 
 
@@ -181,7 +233,30 @@ async def test_what_follows_a_chunk_that_is_missing_is_answered_once() -> None:
 async def test_has_room_for_all_that_a_leader_has_under_way() -> None:
     async with running() as stage:
         answers = await store(stage, *[chunk(sequence) for sequence in range(MOST_CHUNKS)])
-        assert answers == [wants(sequence + 1) for sequence in range(MOST_CHUNKS)]
+        assert answers[-1] == wants(MOST_CHUNKS)
+
+
+async def test_chunks_that_come_together_are_written_and_answered_together() -> None:
+    """On a busy event loop each way to the storage, and each answer, waits for long."""
+    async with running() as stage:
+        assert await store(stage, chunk(0), chunk(1), chunk(2)) == [wants(3)]
+        assert await store(stage, chunk(3), chunk(5)) == [wants(4), wants(4)]
+        assert await store(stage, chunk(4), chunk(2)) == [wants(5), wants(5)]
+        last = await store(stage, chunk(5), chunk(6, done=True))
+        assert last == [SnapshotReceived(3, "n2", SNAPSHOT, 1, 7)]
+        assert await stage.chunks(1) == [b"n2:%d" % sequence for sequence in range(7)]
+
+
+async def test_not_so_many_chunks_together_that_the_leader_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_actors.node.installer._WRITE_BYTES", 8)
+    async with running() as stage:
+        assert await store(stage, *[chunk(sequence) for sequence in range(5)]) == [wants(2), wants(4), wants(5)]
+
+
+async def test_what_is_left_of_a_leaders_chunks_is_not_written_into_its_successors_snapshot() -> None:
+    async with running() as stage:
+        await store(stage, chunk(0), chunk(1), chunk(0, leader="n3", term=4), chunk(1, leader="n3", term=4, done=True))
+        assert await stage.chunks(2) == [b"n3:0", b"n3:1"]
 
 
 async def test_a_snapshot_whose_beginning_is_missing_is_asked_for_from_zero() -> None:

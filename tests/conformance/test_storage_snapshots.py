@@ -138,6 +138,28 @@ async def test_snapshots_under_way_at_the_same_time(storage: Storage) -> None:
     assert await snapshot_contents(storage) == (SnapshotMetadata(6, 1), expected)
 
 
+async def test_chunks_are_written_and_read_several_at_a_time(storage: Storage) -> None:
+    await filled(storage, *singles(1, 1, 9))
+    snapshot_id = await storage.begin_snapshot(SnapshotMetadata(3, 1))
+    await storage.write_snapshot_chunks(snapshot_id, 0, [b"aaaa", b"", b"bb"])
+    with pytest.raises(InternalError):
+        await storage.write_snapshot_chunks(snapshot_id, 2, [b"again"])
+    await storage.write_snapshot_chunks(snapshot_id, 3, [b"ccc", b"d"])
+    await storage.write([CommitSnapshot(snapshot_id, 1)])
+    reader = await storage.open_snapshot()
+    assert reader is not None
+    assert await reader.read_chunks(0, 100, 100) == [b"aaaa", b"", b"bb", b"ccc", b"d"]
+    assert await reader.read_chunks(1, 2, 100) == [b"", b"bb"]
+    assert await reader.read_chunks(1, 100, 3) == [b"", b"bb", b"ccc"]
+    assert await reader.read_chunks(0, 100, 1) == [b"aaaa"]
+    for number in (-1, 5):
+        with pytest.raises(KeyError):
+            await reader.read_chunks(number, 1, 1)
+    reader.close()
+    with pytest.raises(InternalError):
+        await reader.read_chunks(0, 1, 1)
+
+
 async def test_an_open_reader_outlives_its_snapshots_replacement(storage: Storage) -> None:
     await filled(storage, *singles(1, 1, 9))
     chunks = [b"%d" % number * 1000 for number in range(20)]

@@ -70,9 +70,10 @@ class ReportingStorage(SqliteStorage):
     hangs: bool = False
 
     @override
-    async def write_snapshot_chunk(self, snapshot_id: int, sequence: int, data: bytes) -> None:
-        await super().write_snapshot_chunk(snapshot_id, sequence, data)
-        report("chunk", snapshot=snapshot_id, sequence=sequence)
+    async def write_snapshot_chunks(self, snapshot_id: int, sequence: int, chunks: Sequence[bytes]) -> None:
+        for number, data in enumerate(chunks, sequence):
+            await super().write_snapshot_chunks(snapshot_id, number, [data])
+            report("chunk", snapshot=snapshot_id, sequence=number)
 
     @override
     async def write(self, writes: Sequence[Write]) -> None:

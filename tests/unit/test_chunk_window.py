@@ -29,6 +29,20 @@ def test_so_many_bytes_are_under_way_at_most_but_at_least_one_chunk() -> None:
     assert send_all(ChunkWindow(100), 10 * MOST_BYTES) == [0]
 
 
+def test_there_is_room_for_as_much_as_may_be_sent() -> None:
+    window = ChunkWindow(MOST_CHUNKS + 3)
+    assert window.room == (MOST_CHUNKS, MOST_BYTES)
+    window.sent(10)
+    assert window.room == (MOST_CHUNKS - 1, MOST_BYTES - 10)
+    send_all(window)
+    window.answered(MOST_CHUNKS)
+    assert window.room == (3, MOST_BYTES)
+    window.sent(MOST_BYTES + 1)
+    assert not window.may_send
+    window.answered(MOST_CHUNKS + 1)
+    assert window.room == (2, MOST_BYTES)
+
+
 def test_an_answer_acknowledges_all_before_what_it_wants() -> None:
     window = ChunkWindow(5)
     send_all(window)

@@ -166,13 +166,11 @@ INSTALLED: tuple[Mutation, ...] = (
         "chunks-in-any-order",
         "chunks are written in order, each once",
         "Figure 13, step 3",
-        Edit(_INSTALLER, "SnapshotInstaller._store", "if message.sequence > incoming.next_sequence:", "if False:"),
-        Edit(_INSTALLER, "SnapshotInstaller._store", "if message.sequence == incoming.next_sequence:", "if True:"),
         Edit(
             _INSTALLER,
-            "SnapshotInstaller._store",
-            "write_snapshot_chunk(incoming.snapshot_id, message.sequence, message.data)",
-            "write_snapshot_chunk(incoming.snapshot_id, incoming.next_sequence, message.data)",
+            "SnapshotInstaller._take",
+            "if message.sequence == incoming.next_sequence + len(incoming.due):",
+            "if True:",
         ),
     ),
     mutation(
@@ -192,7 +190,7 @@ INSTALLED: tuple[Mutation, ...] = (
         "Figure 13, step 4",
         Edit(
             _REPLICATOR,
-            "Replicator._send_chunks",
+            "Replicator._send_chunk",
             "done = sequence + 1 == reader.chunk_count",
             "done = sequence + 2 >= reader.chunk_count",
         ),
