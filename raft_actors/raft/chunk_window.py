@@ -37,6 +37,8 @@ class ChunkWindow:
     _sizes: deque[int] = attrs.field(factory=deque[int], init=False)
     _bytes: int = attrs.field(default=0, init=False)
     _rewound_to: int | None = attrs.field(default=None, init=False)
+    _sent_twice_below: int = attrs.field(default=0, init=False)
+    """The chunks below were sent, and then again. A follower that has got both answers the second ones with this."""
 
     @property
     def may_send(self) -> bool:
@@ -67,8 +69,10 @@ class ChunkWindow:
             self._rewound_to = None
             return True
         # It has missed that chunk, or it has lost all and begins anew. It says so of each that it can't use: go back
-        # once. Anything else is late.
-        if wanted in (self.acknowledged, 0) and wanted != self._rewound_to and wanted < self.next_chunk:
+        # once. But where it says so of what it has got twice, to send all the rest for that, and so twice, would never
+        # end. Anything else is late.
+        missed = wanted == 0 or wanted == self.acknowledged != self._sent_twice_below
+        if missed and wanted != self._rewound_to and wanted < self.next_chunk:
             self.acknowledged = wanted
             self.rewind()
             self._rewound_to = wanted
@@ -76,6 +80,8 @@ class ChunkWindow:
 
     def rewind(self) -> None:
         """Nothing was heard for long: send all again that was not acknowledged."""
+        if self.next_chunk > self.acknowledged:
+            self._sent_twice_below = max(self._sent_twice_below, self.next_chunk)
         self.next_chunk = self.acknowledged
         self._sizes.clear()
         self._bytes = 0

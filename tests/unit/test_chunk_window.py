@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +67,20 @@ def test_answers_that_make_no_sense_change_nothing() -> None:
     assert not window.answered(3)
     assert not window.answered(-1)
     assert (window.acknowledged, window.may_send) == (0, False)
+
+
+def test_chunks_that_were_sent_twice_for_once_are_not_sent_twice_from_then_on() -> None:
+    """The follower was only slow: it answers to each copy, and nothing is missing."""
+    window, link, stored, sent = ChunkWindow(10 * MOST_CHUNKS), deque[int](), 0, 0
+    while stored < window.chunk_count:
+        link += send_all(window)
+        if not sent:
+            window.rewind()  # the replicator's patience had an end
+            link += send_all(window)
+        sent += 1
+        stored = max(stored, link.popleft() + 1)
+        window.answered(stored)
+    assert len(link) + sent <= window.chunk_count + MOST_CHUNKS
 
 
 @given(st.data())
