@@ -27,6 +27,9 @@ Deliver = Callable[[str, Message], bool]
 PeerLost = Callable[[str], None]
 """`peer_lost(peer)`: there was a connection with this peer, and none is left. Never blocks."""
 
+PeerReached = Callable[[str], None]
+"""`peer_reached(peer)`: there is a new connection to this peer, so what is sent to it now goes out. Never blocks."""
+
 
 def _nobody_minds(_peer: str) -> None: ...
 
@@ -82,6 +85,8 @@ class Endpoint:
         trusts: whether a client or operator has its rights still, asked when it comes, and again with each
             `Transport.set_peers`: then the connection of one that has them no more is ended.
         max_request_bytes: no request of a client is larger.
+        peer_reached: told when a peer that was out of reach, or of which nothing was known, can be sent messages: what
+            was refused, or lost with the connection before, need not wait for its next turn. A transport need not tell.
     """
 
     cluster_id: str
@@ -107,6 +112,7 @@ class Endpoint:
     max_request_bytes: int = 0
     fallbacks: Mapping[str, str] = attrs.field(factory=dict[str, str])
     trusts: Trusts = everybody
+    peer_reached: PeerReached = _nobody_minds
 
 
 @define

@@ -25,6 +25,7 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         supervisor.deliver,
         MAX_MESSAGE_BYTES,
         peer_lost=supervisor.peer_lost,
+        peer_reached=supervisor.peer_reached,
         initial_voters=initial_voters,
         heartbeat_interval_s=config.heartbeat_interval_s,
         election_timeout_s=config.election_timeout_s[0],

@@ -8,7 +8,7 @@ from raft_actors.actors.clock import NodeClock
 from raft_actors.node.commit_announcer import CommitAnnouncer
 from raft_actors.node.replicator import Replicator
 from raft_actors.persistence.abc import Storage
-from raft_actors.raft.effects import AnnounceCommit, Beat, Feed, ReplicateTo, TellCommit, WakeReplicators
+from raft_actors.raft.effects import AnnounceCommit, Beat, Feed, ReplicateTo, Resume, TellCommit, WakeReplicators
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.abc import Transport
 
@@ -65,6 +65,12 @@ class Replication:
         """Hand something to every replicator."""
         for replicator in self.replicators.values():
             replicator.notify(message)
+
+    def resume(self, effect: Resume) -> None:
+        """Tell a replicator that its follower can be reached. A peer that is no follower has none."""
+        replicator = self.replicators.get(effect.peer)
+        if replicator is not None:
+            replicator.notify(effect)
 
     def feed(self, feed: Feed) -> None:
         """Hand a follower's reply to its replicator."""

@@ -19,7 +19,7 @@ from raft_actors.actors.actor import Actor, MailboxFull
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import SnapshotReader, Storage
 from raft_actors.raft.chunk_window import ChunkWindow
-from raft_actors.raft.effects import Beat, WakeReplicators
+from raft_actors.raft.effects import Beat, Resume, WakeReplicators
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ReplicatorMessage = WakeReplicators | Beat | Message
+ReplicatorMessage = WakeReplicators | Beat | Resume | Message
 
 #: Replies waiting for a replicator beyond its window of unanswered appends; more are as good as lost on the way.
 _SPARE_CAPACITY = 64
@@ -83,6 +83,7 @@ class Replicator(Actor[ReplicatorMessage]):
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             WakeReplicators: lambda _: None,
             Beat: self._on_beat,
+            Resume: self._on_resume,
             AppendEntriesAccepted: self._on_accepted,
             AppendEntriesRejected: self._on_rejected,
             InstallSnapshotReply: self._on_snapshot_reply,
@@ -167,6 +168,11 @@ class Replicator(Actor[ReplicatorMessage]):
             self.progress.heartbeat_due()
         elif self._silent_beats >= _CHUNK_PATIENCE:
             self._send_chunks_again()
+
+    def _on_resume(self, _message: Resume) -> None:
+        """Nothing that was not answered by now will be: it was refused, or went down with the connection before."""
+        self._beat_due = True
+        self._send_chunks_again()
 
     def _on_accepted(self, message: AppendEntriesAccepted) -> None:
         progress = self.progress

@@ -46,7 +46,7 @@ from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.persistence.actor import PersistenceActor
 from raft_actors.raft import effects
-from raft_actors.raft.inputs import Durable, Input, PeerDisconnected, Received, Requested
+from raft_actors.raft.inputs import Durable, Input, PeerConnected, PeerDisconnected, Received, Requested
 from raft_actors.raft.messages import Message
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
@@ -322,6 +322,11 @@ class Supervisor:
         """Pass on a hint; where there is no room for it, the election timeout will do."""
         with suppress(MailboxFull, ActorStopped):
             self.inbox.tell(PeerDisconnected(peer))
+
+    def peer_reached(self, peer: str) -> None:
+        """Pass on a hint; where there is no room for it, the next heartbeat will do."""
+        with suppress(MailboxFull, ActorStopped):
+            self.inbox.tell(PeerConnected(peer))
 
     def _acknowledge(self, persist: effects.Persist) -> None:
         self.inbox.tell_at_once(Durable(persist))

@@ -180,6 +180,13 @@ class Beat:
 
 
 @frozen
+class Resume:
+    """Tell the replicator of a peer, if it has one, that there is a new connection to it."""
+
+    peer: str
+
+
+@frozen
 class AnnounceCommit:
     """Tell the followers that the commit index has grown, unless the next append, which does, comes soon.
 
@@ -288,6 +295,7 @@ Effect = (
     | ReplicateTo
     | WakeReplicators
     | Beat
+    | Resume
     | AnnounceCommit
     | TellCommit
     | KeepResults

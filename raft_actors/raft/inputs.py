@@ -37,6 +37,13 @@ class PeerDisconnected:
 
 
 @frozen
+class PeerConnected:
+    """There is a new connection to a peer. A hint: what was sent to it before may have been refused, or lost."""
+
+    peer: str
+
+
+@frozen
 class ChunkStored:
     """The installer has an answer for the leader whose snapshot chunk it handled."""
 
@@ -127,6 +134,7 @@ Input = (
     | Durable
     | TimerFired
     | PeerDisconnected
+    | PeerConnected
     | ChunkStored
     | SnapshotReceived
     | SnapshotWritten

@@ -7,7 +7,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.actors.actor import ActorStopped
 from raft_actors.node.replicator import ReplicatorMessage
-from raft_actors.raft.effects import Beat, WakeReplicators
+from raft_actors.raft.effects import Beat, Resume, WakeReplicators
 from raft_actors.raft.entries import BATCH_OVERHEAD
 from raft_actors.raft.messages import AppendEntriesAccepted, InstallSnapshot
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -245,6 +245,27 @@ async def test_what_the_transport_refuses_is_sent_again_with_the_next_heartbeat(
         await stage.append(5)
         stage.outbox.accepts = True
         assert await stage.tell(Beat()) == [append(1, 1, batch(2, 5))]
+
+
+async def test_what_the_transport_refused_is_sent_as_soon_as_there_is_a_connection() -> None:
+    async with running([1]) as stage:
+        stage.outbox.take()
+        await stage.tell(accepted(1))
+        stage.outbox.accepts = False
+        await stage.append(5)
+        stage.outbox.accepts = True
+        assert await stage.tell(WakeReplicators()) == []
+        assert await stage.tell(Resume("n2")) == [append(1, 1, batch(2, 5))]
+
+
+async def test_what_went_down_with_a_connection_is_found_out_over_the_next_one() -> None:
+    async with running([1]) as stage:
+        stage.outbox.take()
+        await stage.tell(accepted(1))
+        await stage.append(5)
+        assert await stage.tell(Resume("n2")) == [append(2, 5)]
+        await stage.tell(rejected(2, None, 2))
+        assert await stage.tell(Resume("n2")) == [append(1, 1)], "a probe may be lost, too"
 
 
 async def test_nothing_is_fetched_for_a_follower_that_can_not_be_reached() -> None:

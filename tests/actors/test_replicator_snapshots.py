@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from raft_actors.raft.effects import Beat, WakeReplicators
+from raft_actors.raft.effects import Beat, Resume, WakeReplicators
 from raft_actors.raft.messages import InstallSnapshot, InstallSnapshotReply
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.progress import ProgressState
@@ -153,6 +153,15 @@ async def test_a_chunk_that_the_transport_refuses_is_sent_again_with_the_next_he
         await stage.tell(wants(1))
         stage.outbox.accepts = True
         assert chunk(1) in await stage.tell(Beat())
+
+
+async def test_a_chunk_that_the_transport_refused_is_sent_as_soon_as_there_is_a_connection() -> None:
+    async with sending() as stage:
+        stage.outbox.accepts = False
+        await stage.tell(wants(1))
+        stage.outbox.accepts = True
+        assert await stage.tell(WakeReplicators()) == []
+        assert await stage.tell(Resume("n2")) == [chunk(1), append(0, 0)]
 
 
 async def test_heartbeats_of_a_leader_that_sends_a_snapshot_claim_nothing_of_the_followers_log() -> None:
@@ -312,6 +321,13 @@ async def test_what_was_not_acknowledged_is_sent_again_after_a_while() -> None:
         for _ in range(7):
             await stage.tell(Beat())
         assert await stage.tell(Beat()) == [chunk(1), chunk(2), append(0, 0)]
+
+
+@pytest.mark.usefixtures("many_at_a_time")
+async def test_what_went_down_with_a_connection_is_sent_again_over_the_next_one() -> None:
+    async with sending_all() as stage:
+        await stage.tell(wants(1))
+        assert await stage.tell(Resume("n2")) == [chunk(1), chunk(2), append(0, 0)]
 
 
 @pytest.mark.usefixtures("many_at_a_time")

@@ -8,7 +8,7 @@ import attrs
 import pytest
 import trio
 
-from raft_actors import FollowerLeftBehind, RoleChanged, RoleName, SnapshotInstalled
+from raft_actors import FollowerLeftBehind, NodeConfig, RoleChanged, RoleName, SnapshotInstalled
 from tests.cluster.support import CommandLog, Commands, LogCluster, follower, open_log, seeds, snapshotting
 
 EVERY = 10
@@ -20,6 +20,22 @@ def check_logs_are_short(cluster: LogCluster) -> None:
     for name in cluster.connected:
         status = cluster.node(name).status()
         assert status.last_index - status.first_index < MOST_KEPT, f"{name} does not discard its log: {status}"
+
+
+async def test_a_follower_that_is_back_is_served_as_soon_as_it_can_be_reached() -> None:
+    config = NodeConfig(heartbeat_interval_s=5, election_timeout_s=(10, 20))
+    async with open_log(3, 1, config=config) as cluster:
+        leader = await cluster.node("n1").wait_leader()
+        away = follower(cluster, leader)
+        cluster.crash(away)
+        await trio.sleep(1)
+        await cluster.start(away)
+        began = trio.current_time()
+        endpoint = cluster.network.running[leader].endpoint
+        assert endpoint is not None
+        endpoint.peer_reached(away)
+        await cluster.node(away).wait_leader()
+        assert trio.current_time() - began < 1
 
 
 async def snapshots(cluster: LogCluster, *, rounds: int, disconnect: bool, crash: bool) -> None:

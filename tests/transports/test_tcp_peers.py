@@ -39,6 +39,28 @@ async def test_a_peer_that_moved_is_dialled_where_it_is_and_keeps_its_statistics
         assert ("a", numbered(3)) not in b.received
 
 
+async def test_tells_of_each_new_connection_to_a_peer(nursery: trio.Nursery) -> None:
+    reached: list[str] = []
+    with free_port() as port_a, free_port() as port_b:
+        a = member("a", port_a, b=f"127.0.0.1:{port_b}")
+        sent: list[bool] = []
+
+        def peer_reached(peer: str) -> None:
+            reached.append(peer)
+            sent.append(a.transport.send_nowait(peer, numbered(len(reached))))
+
+        a.endpoint = attrs.evolve(a.endpoint, peer_reached=peer_reached)
+        b = member("b", port_b, a=f"127.0.0.1:{port_a}")
+        await a.start(nursery)
+        await b.start(nursery)
+        await wait_until(lambda: ("a", numbered(1)) in b.received)
+        await b.stop()
+        again = member("b", port_b, a=f"127.0.0.1:{port_a}")
+        await again.start(nursery)
+        await wait_until(lambda: ("a", numbered(2)) in again.received)
+        assert (reached, sent) == (["b", "b"], [True, True])
+
+
 async def test_the_connection_that_a_peer_opened_outlives_the_change_of_its_address(nursery: trio.Nursery) -> None:
     lost: list[str] = []
     with free_port() as port_a, free_port() as port_b, free_port() as elsewhere:

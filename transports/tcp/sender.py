@@ -63,7 +63,7 @@ class PeerSender:
         max_queue_messages, max_queue_bytes: how much may wait: see `OutgoingQueue`.
         connect_timeout_s: limit of one attempt, handshake included.
         backoff: the waits between attempts.
-        lost: called when a connection on which the handshake was over has ended.
+        lost, reached: called when a connection has ended on which the handshake was over, and when it is.
         admit: this node's word on a peer that has accepted it.
         refused: called when the peer will have nothing to do with this node's incarnation.
     """
@@ -81,6 +81,7 @@ class PeerSender:
     connect_timeout_s: float
     backoff: Backoff
     lost: Callable[[], None] = _nobody_minds
+    reached: Callable[[], None] = _nobody_minds
     admit: Admit = anybody
     refused: Refused = never_mind
     _queue: OutgoingQueue = attrs.field(init=False, repr=False)
@@ -148,10 +149,9 @@ class PeerSender:
 
     def fill_in(self) -> PeerStatistics:
         """Return a copy of the counters, complete."""
-        reasons = Counter(self.statistics.refusals_by_reason)
         return attrs.evolve(
             self.statistics,
-            refusals_by_reason=reasons,
+            refusals_by_reason=Counter(self.statistics.refusals_by_reason),
             queued_messages=len(self._queue),
             queued_bytes=self._queue.bytes,
         )
@@ -265,10 +265,8 @@ class PeerSender:
     def _admits(self, answer: Answer) -> bool:
         """Whether this node takes the peer for the one that it knows by that id."""
         can = answer.protocol.features
-        dialled = self.statistics.address
-        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can, dialled)
-        refusal = self.admit(greeting)
-        if refusal is None:
+        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can, self.statistics.address)
+        if (refusal := self.admit(greeting)) is None:
             self.statistics.incarnation = answer.incarnation
             return True
         self._refused = True
@@ -290,6 +288,7 @@ class PeerSender:
         self.statistics.connects += 1
         self.statistics.connected = True
         self.log.debug("connected to %s", self.peer)
+        self.reached()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, stream, nursery.cancel_scope)
@@ -297,8 +296,7 @@ class PeerSender:
                 nursery.cancel_scope.cancel()
         finally:
             self.statistics.connected = False
-            self._direct = None
-            self._rest = []
+            self._direct, self._rest = None, []
             self.lost()
 
     async def _write_queue(self, stream: trio.abc.Stream) -> None:

@@ -308,6 +308,7 @@ class TcpTransport(Transport):
             connect_timeout_s=self.connect_timeout_s,
             backoff=Backoff(*self.reconnect_delay_s, rng),
             lost=lambda: lost(peer),
+            reached=lambda: endpoint.peer_reached(peer),
             admit=endpoint.admit,
             refused=endpoint.refused,
         )

@@ -20,6 +20,7 @@ from raft_actors.raft.effects import (
     GiveLeadershipUp,
     Refuse,
     ReplicateTo,
+    Resume,
     Send,
     WakeReplicators,
 )
@@ -307,6 +308,11 @@ class Leader(LeaderHandingOver):
         """Not to be handed leadership, until it is heard of again."""
         self.contact.disconnected.add(item.peer)
         return []
+
+    @override
+    def on_peer_connected(self, item: inputs.PeerConnected, now: float) -> list[Effect]:
+        """Have its replicator go on, which else would wait for the next heartbeat."""
+        return [Resume(item.peer)]
 
     # --- its log -----------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
             inputs.Durable: self.on_durable,
             inputs.TimerFired: self._on_timer,
             inputs.PeerDisconnected: self.peer_disconnected,
+            inputs.PeerConnected: self.on_peer_connected,
             inputs.ChunkStored: self._on_chunk_stored,
             inputs.SnapshotReceived: self._on_snapshot_received,
             inputs.SnapshotWritten: self._on_snapshot_written,
@@ -312,6 +313,10 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
 
     def on_peer_disconnected(self, item: inputs.PeerDisconnected, now: float) -> list[Effect]:
         """Only a follower minds, if the peer is its leader."""
+        return []
+
+    def on_peer_connected(self, item: inputs.PeerConnected, now: float) -> list[Effect]:
+        """Only a leader has something to send again."""
         return []
 
     # --- applications' requests ---------------------------------------------------------------------------------
