@@ -79,6 +79,20 @@ class StoredChunks(ABC):
             OSError, sqlite3.Error: as they come.
         """
 
+    def read_some(self, numbers: range, most_bytes: int) -> list[bytes]:
+        """Read and check chunks of these numbers, at least one, until they have so many bytes.
+
+        Raises what `read` does.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        for sequence in numbers:
+            chunks.append(self.read(sequence))
+            size += len(chunks[-1])
+            if size >= most_bytes:
+                break
+        return chunks
+
 
 def open_chunks(connection: sqlite3.Connection, path: Path, files: Files, snapshot_id: int) -> StoredChunks:
     """The chunks of a snapshot of the store in `path`, of any schema version.
@@ -115,16 +129,29 @@ class _ChunkFile(StoredChunks):
 
     @override
     def read(self, sequence: int) -> bytes:
-        name = snapshot_path(self.path, self.snapshot_id)
-        if sequence >= len(self.chunks):
-            raise corrupt(self.path, f"chunk {sequence} of snapshot {self.snapshot_id} is missing")
-        size, expected = self.chunks[sequence]
-        found = self.files.read_part(name, self.offsets[sequence], size)
+        return self.read_some(range(sequence, sequence + 1), 1)[0]
+
+    @override
+    def read_some(self, numbers: range, most_bytes: int) -> list[bytes]:
+        # All with one read: beside a thread that computes, each system call waits for a turn of the GIL.
+        name, offsets = snapshot_path(self.path, self.snapshot_id), self.offsets
+        if numbers[-1] >= len(self.chunks):
+            raise corrupt(self.path, f"chunk {numbers[-1]} of snapshot {self.snapshot_id} is missing")
+        first = numbers[0]
+        last = next((number for number in numbers if offsets[number + 1] - offsets[first] >= most_bytes), numbers[-1])
+        size = offsets[last + 1] - offsets[first]
+        found = self.files.read_part(name, offsets[first], size)
         if found is None or len(found) != size:
-            raise corrupt(self.path, f"{size:,} bytes of {name.name} at {self.offsets[sequence]:,} are missing")
-        if checksum(self.snapshot_id, sequence, found) != expected:
+            raise corrupt(self.path, f"{size:,} bytes of {name.name} at {offsets[first]:,} are missing")
+        start = offsets[first]
+        return [self._checked(number, name, found, offsets[number] - start) for number in range(first, last + 1)]
+
+    def _checked(self, sequence: int, name: Path, found: bytes, start: int) -> bytes:
+        size, expected = self.chunks[sequence]
+        chunk = found[start : start + size]
+        if checksum(self.snapshot_id, sequence, chunk) != expected:
             raise corrupt(self.path, f"chunk {sequence} in {name.name} fails its checksum")
-        return found
+        return chunk
 
 
 @frozen

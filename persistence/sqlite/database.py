@@ -13,7 +13,7 @@ log's last batch is not older than that row; that no commit is missing of which 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -285,18 +285,11 @@ class Database(Guarded):
         """Undo `pin_snapshot`, if that was done."""
         self._snapshots.unpin(reader)
 
-    def read_chunks(self, snapshot_id: int, numbers: Iterable[int], most_bytes: int) -> list[bytes]:
+    def read_chunks(self, snapshot_id: int, numbers: range, most_bytes: int) -> list[bytes]:
         """See `SnapshotReader.read_chunks`."""
-        chunks: list[bytes] = []
-        size = 0
         with self._mapping("reading a snapshot"):
             self._connection()
-            for number in numbers:
-                chunks.append(self._snapshots.read_chunk(snapshot_id, number))
-                size += len(chunks[-1])
-                if size >= most_bytes:
-                    break
-        return chunks
+            return self._snapshots.read_chunks(snapshot_id, numbers, most_bytes)
 
     # --- between pieces of work ----------------------------------------------------------------------------------
 

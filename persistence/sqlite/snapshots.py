@@ -137,15 +137,15 @@ class Snapshots:
         """`reader` has read enough, or never came to read."""
         self._pins.pop(reader, None)
 
-    def read_chunk(self, snapshot_id: int, sequence: int) -> bytes:
-        """Read and check one chunk of a snapshot that is pinned.
+    def read_chunks(self, snapshot_id: int, numbers: range, most_bytes: int) -> list[bytes]:
+        """Read and check chunks of these numbers, at least one, until they have so many bytes. The snapshot is pinned.
 
         Raises:
-            StorageCorrupt: it is missing, or fails its checksum.
+            StorageCorrupt: one is missing, or fails its checksum.
         """
         if snapshot_id not in self._stored:
             self._stored[snapshot_id] = open_chunks(self._connection, self._path, self._files, snapshot_id)
-        return self._stored[snapshot_id].read(sequence)
+        return self._stored[snapshot_id].read_some(numbers, most_bytes)
 
     # --- deleting ------------------------------------------------------------------------------------------------
 

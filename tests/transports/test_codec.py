@@ -93,6 +93,12 @@ def test_a_message_in_parts_is_the_same_message(message: Message) -> None:
         head, *batches, rest = encode_parts(message)
         assert decode(b"".join([head, *batches, rest])) == message
         assert all(part is batch.data for part, batch in zip(batches, message.entries, strict=True))
+    if isinstance(message, InstallSnapshot):
+        for data in (message.data, bytes(100_000)):
+            with_data = attrs.evolve(message, data=data)
+            head, chunk, rest = encode_parts(with_data)
+            assert decode(head + chunk + rest) == with_data
+            assert chunk is data
 
 
 def test_every_message_has_a_number() -> None:

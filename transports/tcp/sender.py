@@ -21,7 +21,7 @@ import trio
 
 from raft_actors.errors import ProtocolError
 from raft_actors.node_log import NodeLog
-from raft_actors.raft.messages import AppendEntries, Message
+from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message
 from raft_actors.records import define
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
 from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
@@ -38,7 +38,7 @@ _WRITE_BYTES = 256 * 1024
 """A write takes no more messages once it has this many bytes, so that encoding holds up no other task for long."""
 
 _PART_BYTES = 16 * 1024
-"""Entries of so many bytes in each batch are sent from where they lie."""
+"""Entries of so many bytes in each batch, and chunks of a snapshot, are sent from where they lie."""
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens a stream to the peer; OSError where it can't."""
@@ -391,7 +391,9 @@ async def _hear(stream: trio.abc.Stream) -> Answer | None:
 
 def _framed(message: Message, size: int) -> list[bytes]:
     """A message of about `size` bytes as a frame: in one part, or where copying it would be dear, in several."""
-    if type(message) is AppendEntries and message.entries and size >= _PART_BYTES * len(message.entries):
+    if (type(message) is InstallSnapshot and size >= _PART_BYTES) or (
+        type(message) is AppendEntries and message.entries and size >= _PART_BYTES * len(message.entries)
+    ):
         parts = encode_parts(message)
         return [pack_length(sum(map(len, parts))) + parts[0], *parts[1:]]
     payload = encode(message)

@@ -109,7 +109,8 @@ _LENGTH_BYTES = 4
 _FIXARRAY, _MAX_FIXED, _ARRAY_16, _MAX_TAG = 0x90, 15, 0xDC, 127
 # Where it is written by hand: an array of two, a byte string by its length in 8 and in 32 bits.
 _TWO, _BIN_8, _BIN_32 = b"\x92", b"\xc4", b"\xc6"
-_NO_ENTRIES = _TWO + 2 * (_BIN_8 + b"\0")
+_NO_BYTES = _BIN_8 + b"\0"
+_NO_ENTRIES = _TWO + 2 * _NO_BYTES
 
 
 class UnknownMessage(ProtocolError):
@@ -247,12 +248,17 @@ def encode(message: Message) -> bytes:
     return data
 
 
-def encode_parts(message: AppendEntries) -> list[bytes]:
-    """Return the message's bytes in parts: those before its batches, each batch, which is not copied, and the rest.
+def encode_parts(message: AppendEntries | InstallSnapshot) -> list[bytes]:
+    """Return the message's bytes in parts: those before its batches or chunk, each of these, not copied, and the rest.
 
     Raises:
         InternalError: as `encode`.
     """
+    if isinstance(message, InstallSnapshot):
+        # Without a chunk, the message is what comes before it, an empty string, and what comes after.
+        after: bytes = _msgpack.packb(message.done) + _msgpack.packb(message.configuration)
+        before = encode(attrs.evolve(message, data=b"")).removesuffix(_NO_BYTES + after)
+        return [b"".join((before, _BIN_32, pack_u32(len(message.data)))), message.data, after]
     batches = [batch.data for batch in message.entries]
     lengths = struct.pack(f">{len(batches)}I", *map(len, batches))
     # Without entries, the message is what comes before them, two empty strings, and what comes after.
