@@ -111,7 +111,7 @@ class TcpTransport(Transport):
     max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
     max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=_check_positive)
     max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=_check_positive)
-    max_connects_s: float = attrs.field(default=100.0, kw_only=True, validator=_check_positive)
+    max_connects_s: float = attrs.field(default=50.0, kw_only=True, validator=_check_positive)
     max_clients: int = attrs.field(default=1_024, kw_only=True, validator=_check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)

@@ -71,8 +71,9 @@ class TlsStream(DirectStream):
             failure = caught
         else:
             return
-        self._flush_now()  # the alert
-        await self._linger()
+        if failure.trouble is not Trouble.ENDED:  # else there is nobody to tell
+            self._flush_now()  # the alert
+            await self._linger()
         raise failure
 
     async def _shake_hands(self) -> None:
