@@ -47,16 +47,17 @@ async def _measure(settings: Settings, case: Case) -> Sample:
         leader = await cluster.wait_leader()
         values = await _measure_idle(settings, case, cluster, leader)
         samples = await _measure_loaded(settings, case, cluster, leader)
-        median = {
-            port: statistics.median(sample.values["commits_per_s"] for sample in samples[port]) for port in _PORTS
-        }
-        flooded = samples[_NODE]
+        commits, cpu_us = (
+            {port: statistics.mean(sample.values[value] for sample in samples[port]) for port in _PORTS}
+            for value in ("commits_per_s", "leader_cpu_us")
+        )
         return Sample(
             {
-                **{f"{port}_commits_per_s": median[port] for port in _PORTS},
-                **{f"of_{port}": median[_NODE] / max(median[port], 1e-9) for port in _PORTS},
+                **{f"{port}_commits_per_s": commits[port] for port in _PORTS},
+                **{f"of_{port}": commits[_NODE] / max(commits[port], 1e-9) for port in _PORTS},
+                **{f"{port}_cpu_us": cpu_us[port] for port in _PORTS},
                 **values,
-                "elections": sum(sample.values["elections"] for sample in flooded),
+                "elections": sum(sample.values["elections"] for sample in samples[_NODE]),
                 "resident_bytes": leader.resident_bytes(),
             }
         )
@@ -66,9 +67,7 @@ async def _measure_idle(settings: Settings, case: Case, cluster: Cluster, leader
     """What strangers take of a leader that has nothing else to do."""
     said = dict[str, float]()
     idle_share = await _cpu_share(leader, settings.seconds)
-    async with _flooded(cluster.addresses[leader.node], case, said):
-        # As many strangers as there may be clients are heard before they are too many: that is over first.
-        await trio.sleep(settings.warmup_s)
+    async with _flooded(cluster.addresses[leader.node], settings, case, said):
         counted, began = await _refused(leader), trio.current_time()
         flooded_share = await _cpu_share(leader, settings.seconds)
         after, seconds = await _refused(leader), trio.current_time() - began
@@ -92,7 +91,7 @@ async def _measure_loaded(settings: Settings, case: Case, cluster: Cluster, lead
     async with _refusing(_LEFT) as left, _refusing(_CLOSED) as closed:
         addresses = {_LEFT: left, _CLOSED: closed, _NODE: cluster.addresses[leader.node]}
         for port in (*_PORTS, *reversed(_PORTS)):
-            async with _flooded(addresses.get(port), case, {}):
+            async with _flooded(addresses.get(port), settings, case, {}):
                 samples[port].append(await load_leader(settings, cluster, leader, load))
     return samples
 
@@ -125,7 +124,7 @@ async def _refusing(how: str) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def _flooded(address: str | None, case: Case, said: dict[str, float]) -> AsyncGenerator[None]:
+async def _flooded(address: str | None, settings: Settings, case: Case, said: dict[str, float]) -> AsyncGenerator[None]:
     """Have strangers come to an address for the length of the block; then `said` holds what came of it."""
     if address is None:
         yield
@@ -134,6 +133,8 @@ async def _flooded(address: str | None, case: Case, said: dict[str, float]) -> A
     command = [sys.executable, "-m", "benchmarks.workers.flooder", address, str(strangers), str(sources)]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        # As many strangers as there may be clients are heard before they are too many: that is over first.
+        await trio.sleep(settings.warmup_s)
         yield
         if process.stdin is None or process.stdout is None:
             return
@@ -164,6 +165,8 @@ QUESTION = Question(
         Column("of no strangers", "of_nobody", percent),
         Column("of nobody accepts", "of_leave", percent, spread=True),
         Column("of only closes", "of_close", percent, spread=True),
+        Column("leader CPU µs/commit beside nobody accepts", "leave_cpu_us", decimals, spread=True),
+        Column("at the leader's", "node_cpu_us", decimals, spread=True),
         Column("CPU µs/stranger", "stranger_cpu_us", decimals),
         Column("of a core", "idle_share", percent),
         Column("offered/s", "offered_per_s", thousands),
