@@ -125,7 +125,8 @@ class NodeConfig:
 
     Attributes:
         election_timeout_s: a follower that hears no leader for a time drawn from this range starts an election
-            (§5.2, §9.3). Shorter: faster failover, more needless elections on a slow or busy machine.
+            (§5.2, §9.3); after a start of the node, half of that time, unless `pre_vote` is off. Shorter: faster
+            failover, more needless elections on a slow or busy machine.
         heartbeat_interval_s: how often an idle leader speaks. At most half of the shortest election timeout, of this
             node and of every other: nodes of which one would depose the other for that refuse each other. Shorter: more
             CPU while idle, and sooner known what was lost on the way.

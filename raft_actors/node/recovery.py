@@ -48,6 +48,7 @@ def recover(
         incarnation=recovered.incarnation,
         must_be_named=must_be_named,
         stored_configurations=recovered.configurations,
+        has_just_started=True,
         monotonic=clock.now,
         boottime=clock.boottime,
         read_requests=first_read_request(rng, clock),

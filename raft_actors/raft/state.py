@@ -74,6 +74,7 @@ class RaftState:
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
+        has_just_started: whether no role has begun yet, after a start of the node.
         outbox: proposals on their way to another member, which leads.
         intake_sorts: whether there may be proposals of other kinds than COMMAND.
         forwarded: what others had handed on to this node in the last leadership that it had.
@@ -119,6 +120,7 @@ class RaftState:
     incarnation: str = ""
     must_be_named: bool = False
     stored_configurations: tuple[StoredConfiguration, ...] = ()
+    has_just_started: bool = False
     parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
     outbox: Outbox = attrs.field(init=False)
     intake_sorts: bool = attrs.field(default=False, init=False)
@@ -226,6 +228,18 @@ class RaftState:
     def election_deadline(self, now: float) -> float:
         """When to stop waiting for a leader: after a time drawn anew from the configured range (§5.2)."""
         return now + self.rng.uniform(*self.config.election_timeout_s)
+
+    def first_deadline(self, now: float) -> float:
+        """The same for a node that has just started: after half the time, for it asks the others before it stands.
+
+        Where they hear a leader, they refuse, and nothing has changed anywhere (dissertation §9.6); and half the time
+        is still a heartbeat interval or more, after which a leader with a connection has been heard. Who stands
+        without asking would depose it, and waits as long as ever. The only voter has nobody to wait for.
+        """
+        if not self.voting_peers:
+            return now
+        deadline = self.election_deadline(now)
+        return (now + deadline) / 2 if self.config.pre_vote else deadline
 
     def adopt_term(self, term: int) -> None:
         """Enter a higher term, in which this node has not voted yet."""

@@ -47,6 +47,21 @@ async def test_reelection(seed: int) -> None:
 
 
 @seeds(5)
+async def test_a_node_asks_soon_after_its_start_and_deposes_nobody(seed: int) -> None:
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.agreed_term()
+        others = [name for name in cluster.node_ids if name != leader]
+        for name in others * 3:
+            await cluster.restart(name)
+            await trio.sleep(0.45)
+            assert cluster.agreed_term() == term
+        await cluster.restart(*cluster.node_ids)
+        with trio.fail_after(0.4):  # the shortest election timeout
+            await cluster.node("n1").wait_leader()
+
+
+@seeds(5)
 async def test_many_elections(seed: int) -> None:
     async with open_log(7, seed) as cluster:
         await cluster.wait_for_one_leader()

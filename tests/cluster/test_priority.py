@@ -39,7 +39,7 @@ async def test_leadership_goes_to_the_preferred_node_and_comes_back_to_it(seed: 
             cluster.crash(preferred)  # any other one leads at once
             before = proposed[0]
             await leads(cluster, other, within_s=8.0)
-            await trio.sleep(1.0)
+            await trio.sleep(2.0)  # what the one that crashed was handed is asked after for two election timeouts
             assert proposed[0] > before
             await cluster.start(preferred)
             await leads(cluster, preferred, within_s=10.0)

@@ -16,6 +16,7 @@ from raft_actors import (
     LeadershipLost,
     NodeConfig,
     NodeStopped,
+    NotCommitted,
     NotLeader,
     Overloaded,
     RoleName,
@@ -200,7 +201,7 @@ async def test_power_cuts_at_any_moment(seed: int) -> None:
                             await node.propose(command)
                             acknowledged.append(command)
                             break
-                    except (NotLeader, LeadershipLost, NodeStopped, Overloaded):
+                    except (NotLeader, LeadershipLost, NotCommitted, NodeStopped, Overloaded):
                         pass
                 await trio.sleep(0.01)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from raft_actors.errors import InternalError
 from raft_actors.raft.effects import Persist, Send
 from raft_actors.raft.messages import RequestVoteReply
 from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata
+from raft_actors.raft.roles import Follower
 from tests.unit.builders import batch, make_state
 
 REPLY = RequestVoteReply(2, granted=True)
@@ -179,3 +182,22 @@ def test_the_disk_knows_no_later_term_than_memory() -> None:
     state.durable = HardState(3)
     with pytest.raises(InternalError, match="durable term 3"):
         state.check()
+
+
+# --- the first deadline -------------------------------------------------------------------------------------------
+
+
+def first_and_second_deadline(**settings: Any) -> tuple[float, float]:
+    state = make_state(term=2, **settings)
+    state.has_just_started = True
+    first, second = Follower(state), Follower(state)
+    assert first.start(0.0) == second.start(0.0) == []
+    return first.deadline, second.deadline
+
+
+def test_waits_half_as_long_after_a_start_where_it_asks_before_it_stands() -> None:
+    first, second = first_and_second_deadline()
+    assert 0.2 <= first < 0.4 <= second
+    first, second = first_and_second_deadline(pre_vote=False)
+    assert min(first, second) >= 0.4
+    assert first_and_second_deadline(voters=1)[0] == 0.0

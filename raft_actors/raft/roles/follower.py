@@ -59,8 +59,10 @@ class Follower(Role):
         return 1.5 * self.state.config.heartbeat_interval_s
 
     def start(self, now: float) -> list[Effect]:
-        """Wait for a leader for a whole election timeout."""
-        self.deadline = self.state.election_deadline(now)
+        """Wait for a leader for a whole election timeout; less after a start of the node."""
+        state = self.state
+        self.deadline = state.first_deadline(now) if state.has_just_started else state.election_deadline(now)
+        state.has_just_started = False
         return []
 
     def on_deadline(self, now: float) -> list[Effect]:
