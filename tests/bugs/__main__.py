@@ -22,13 +22,13 @@ from tests.bugs.history import ROOT, Bug, Fix, bugs, fixes, git
 TIMEOUT_S = 90.0
 HEAD = """# Bugs, each on the commit before its fix
 
-Written by `python -m tests.bugs --table`, with `--new` for the bugs that are not in it. `python -m tests.bugs` runs all again; with words of
-a title, that bug alone. The tests of the fixing commit are laid over the commit before it, and run there. [bugs.md](bugs.md) says what each
-bug was.
+`python -m tests.bugs` (`make bugs`) checks out the commit before each fix, puts the tests of the fixing commit over it, and runs them; with
+words of a title, for that bug alone. `--table` writes this table, and `--new` runs only the bugs that are not in it yet. [bugs.md](bugs.md)
+says what each bug was.
 
-Of {all} bugs {shown} are shown in this way. *Can't run there*: the test imports or calls what only the fix brought, so that its
-failure would say nothing of behaviour. *Passes there*: it takes what this machine does not have (another Python, another
-user), or the history has the fix before the test. *By a mutant*: the tests break today's code in that way instead.
+Of {all} bugs {shown} are shown in this way. *Can't run there*: the test imports or calls something that only the fix brought, so its
+failure would not show the bug. *Passes there*: the test needs something that this machine does not have (another Python, another
+user), or the fix came before its test. *By a mutant*: instead, the tests put the bug back into today's code.
 
 | bug | command | fixed by | there |
 | :-- | :-- | :-- | :-- |

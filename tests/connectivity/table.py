@@ -9,15 +9,16 @@ from tests.connectivity.trial import MOST_TERMS, WITHIN_S, Kind, Outcome
 _TEXT = """# Which links a cluster needs
 
 Made by `make connectivity` (`python -m tests.connectivity`). A simulated cluster with default settings elects a
-leader; then only some links work, each direction for itself, and commands are proposed to whoever leads. Wherever an
-up-to-date node has two-way links to a majority, a command has to be committed within {within:g} s (five times the
-longest election timeout), commands still at the end, after twice that time, and all of it may take {terms} terms.
+leader. Then only some of the links work (the two directions of a link are independent), and commands are
+proposed to whichever node leads. If an up-to-date node has two-way links to a majority, then a command must be
+committed within {within:g} s (five times the longest election timeout), commands must still be committed after
+twice that time, and no more than {terms} terms may begin.
 
-Raft can't do more. A leader needs acknowledgements of a majority, so it needs two-way links to one. And voters refuse
-whoever lacks entries that they have: where each node with two-way links to a majority lacks entries that too many of
-its neighbours have (*constrained election*, in the words of the OmniPaxos paper, EuroSys 2023), nobody can be
-elected, although the links would do. Entries that a leader without a majority gave to some of the others, and that
-nobody can commit any more, come to the same: "in the end".
+Raft can't do more. A leader needs acknowledgements from a majority, so it needs two-way links to one. And voters
+refuse a candidate that lacks entries which they have: if each node with two-way links to a majority lacks
+entries that too many of its neighbours have (a *constrained election*, in the words of the OmniPaxos paper,
+EuroSys 2023), none can be elected, although there are enough links. The same happens later ("in the end") when a
+leader without a majority has sent entries to some of the others which can't be committed any more.
 
 """
 

@@ -13,23 +13,23 @@ WAYS = (Way.BROKEN, Way.SILENT, Way.LATE)
 
 _TEXT = """# What broken links cost
 
-Made by `make links` (`python -m tests.links`). Real processes with default settings (election timeouts of {shortest:g}
-to {longest:g} s), over TCP and with stores on disk, reach each other only through proxies, which break links, each
-direction for itself, for {hold:g} s at a time. Meanwhile {clients} clients of whichever node leads write one command
-after another, with {pause:g} ms in between. A cell says the longest time between two acknowledged writes, from the
-first break until all links were whole and all nodes followed one leader, and how many terms that took, if any. The
-machine's own share, its disk's above all, is in each cell, as in the row "nothing breaks": where no term was taken,
-nobody was elected, and the writes went on by the same leader.
+Made by `make links` (`python -m tests.links`). Real processes with default settings (election timeouts of
+{shortest:g} to {longest:g} s), over TCP and with stores on disk, reach each other only through proxies, which
+break links (the two directions are independent) for {hold:g} s at a time. Meanwhile {clients} clients of
+whichever node leads write one command after another, with {pause:g} ms in between. A cell shows the longest time
+between two acknowledged writes, from the first break until all links worked and all nodes followed one leader,
+and how many new terms that took, if any. Delays of the machine, mainly of its disk, are in every cell; the row
+"nothing breaks" shows how large they are.
 
-A link is *broken* where its connections are closed and no new ones come about, as by a firewall that refuses; *silent*
-where what is sent is lost and nobody is told, as by one that drops; *late* where all arrives {late:g} s later. Of
-silence, followers can tell only by their timeouts that the leader is gone; when a connection breaks, they ask at once
-whether the others have lost it too.
+A link is *broken* if its connections are closed and new ones are refused (a firewall that rejects), *silent* if
+what is sent is lost without notice (a firewall that drops), and *late* if everything arrives {late:g} s later.
+If the leader is silent, followers notice it only by their timeouts; when a connection breaks, they ask the
+others at once whether these have lost the leader, too.
 
-In the upper rows the leader has two-way links to a majority all along. So the same node has to lead on in the same
-term, and no client may be told an error: that is what pre-votes are for, and voters that stand by the leader they
-hear. In the lower rows the leader loses its majority, and another one is elected; where links are only late it need not
-be. No acknowledged write was lost in any of them, and none was done twice.
+In the upper rows the leader has two-way links to a majority all the time. So the same node has to go on leading
+in the same term, and no client may get an error: pre-votes, and voters that keep to the leader which they hear,
+see to that. In the lower rows the leader loses its majority, and another one is elected (not necessarily if
+links are only late). In none of them was an acknowledged write lost, or a write done twice.
 
 """
 

@@ -17,11 +17,11 @@ We measure the simulator with {total} mutations, each a small change of the engi
 simulator on it, {seconds:g} simulated seconds each with all faults, until one
 fails. A mutation that survives {seeds} seeds fails the command. The unchanged package must pass {baseline} seeds.
 
-Sections are those of the Raft paper unless another source is named. "crash" is a check of the node's own
-(`InternalError`) or another error that ended a node, "liveness" a cluster that was healed and did not recover in time,
-"hang" a run without end. Every other name but linearizability is that of an invariant, or of a test.
-What {scenarios} of them need comes about too rarely in plans that are drawn: on their copies a scenario of the tests,
-with a whole cluster in simulated time, is run in place of seeds.
+Sections are those of the Raft paper unless another source is named. Under "caught by", "crash" is a failed check
+inside of the node (`InternalError`) or another error that ended it, "liveness" a cluster that was healed and did
+not recover in time, "hang" a run without end. Every other name but linearizability is that of an invariant, or
+of a test. {scenarios} of them show only in situations that drawn faults produce too rarely. For these, a
+scenario of the tests, with a whole cluster in simulated time, is run instead of seeds.
 
 {gaps}{caught} of {total} are caught: {first} by the first seed, half of them after {median} or fewer, the last after
 {worst}.
