@@ -117,6 +117,17 @@ def test_the_image_has_what_it_copies_and_starts_the_command() -> None:
     assert {rest for word, rest in instructions if word == "EXPOSE"} == {" ".join(sorted(ports, reverse=True))}
 
 
+HADOLINT = Path(sys.executable).with_name("hadolint")
+
+
+@pytest.mark.skipif(not HADOLINT.exists(), reason="there is no hadolint")
+def test_a_linter_finds_nothing_in_the_dockerfile() -> None:
+    done = subprocess.run(
+        [str(HADOLINT), "--no-color", str(FOLDER / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_the_commands_that_are_named_are_there() -> None:
     text = " ".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md"))
     named = set(re.findall(r"`raft-actors ([a-z]+)", text))
