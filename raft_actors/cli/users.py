@@ -97,8 +97,13 @@ def _password(options: argparse.Namespace) -> bytes:
     if options.password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = getpass.getpass("password: ")
-        if password != getpass.getpass("again: "):
+        try:
+            password, again = (getpass.getpass(prompt) for prompt in ("password: ", "again: "))
+        except EOFError as error:
+            raise RaftError(
+                "no terminal to ask for the password at: with --password-stdin it is a line of standard input"
+            ) from error
+        if password != again:
             raise RaftError("the two are not the same: nothing was changed")
     data = password.encode()
     if not 1 <= len(data) <= MAX_PASSWORD_BYTES:

@@ -49,6 +49,17 @@ def test_a_password_is_asked_for_twice(tmp_path: Path, monkeypatch: pytest.Monke
     assert file.read_bytes() == before
 
 
+def test_where_nobody_can_be_asked_for_a_password_the_way_without_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody)
+    assert main(["users", "set", str(tmp_path / "users"), "alice", "--rights=read"]) == 1
+    assert "--password-stdin" in capsys.readouterr().err
+
+
 def test_faults_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "users"
     assert set_user(monkeypatch, file, "alice", "--rights=read", "--password-stdin", password="\n") == 2
