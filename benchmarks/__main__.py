@@ -160,6 +160,7 @@ def _list_questions(console: Console) -> None:
     table.add_column()
     for question in QUESTIONS.values():
         table.add_row(question.name, question.asks)
+    table.add_row("publish", "Put the results of these folders into the documents.")
     console.print(table)
 
 

@@ -13,6 +13,7 @@ def test_without_a_question_lists_them(capsys: pytest.CaptureFixture[str]) -> No
     assert main([]) == 0
     listed = capsys.readouterr().out
     assert max(map(len, listed.splitlines())) <= 80
+    assert "publish" in listed
     for question in QUESTIONS.values():
         assert question.name in listed
         for word in question.asks.split():
