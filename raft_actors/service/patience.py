@@ -156,15 +156,19 @@ class PatientReplica:
     async def _read_again(self, query: Callable[[Any], T], error: ProposalError) -> T:
         with trio.move_on_after(self._patience_s):  # noqa: ASYNC912 - not where waiting would be in vain
             refused_by: str | None = None
-            while True:
-                if isinstance(error, NotLeader) and error.leader is not None:
-                    if isinstance(error, NotMember) or error.leader == refused_by:
-                        break  # a leader of an older version, which only answers its own clients
-                    refused_by = error.leader
+            while not isinstance(error, NotMember):
                 await trio.sleep(_PAUSE_S)
                 await self._node.wait_leader()
+                asked_at = trio.current_time()
                 try:
                     return await self._node.read(query)
                 except (NotLeader, LeadershipLost) as again:
                     error = again
+                # A leader of an older version answers its own clients alone, and this node need not ask it to know.
+                # A refusal that took longer is of one that had lost touch with its leader: the same may answer now.
+                at_once = trio.current_time() - asked_at < _PAUSE_S
+                refuses = error.leader if at_once and isinstance(error, NotLeader) else None
+                if refuses is not None and refuses == refused_by:
+                    break
+                refused_by = refuses
         raise error

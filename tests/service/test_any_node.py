@@ -212,6 +212,33 @@ async def test_what_follows_an_unknown_outcome_is_not_carried_out() -> None:
     assert replica.machine.get(b"k") == b"9"
 
 
+@pytest.mark.parametrize("waits_s", [0.5, 0.0])
+async def test_a_read_is_given_up_only_where_the_leader_never_answers(
+    waits_s: float, autojump_clock: MockClock
+) -> None:
+    """A node that loses touch with its leader names it, like one whose leader is too old to be asked."""
+
+    @attrs.define
+    class Refused(LoneReplica):
+        refusals: int = 3
+
+        @override
+        async def read(self, query: Callable[[Any], T]) -> T:
+            if self.refusals:
+                self.refusals -= 1
+                await trio.sleep(waits_s)
+                raise NotLeader("n2")
+            return await super().read(query)
+
+    patient = PatientReplica(Refused(), 10.0, 1000)
+    if waits_s:
+        assert await patient.read(lambda machine: machine.get(b"k")) is None
+    else:
+        with pytest.raises(NotLeader):
+            await patient.read(lambda machine: machine.get(b"k"))
+        assert trio.current_time() < 0.1
+
+
 async def test_members_that_know_no_sessions() -> None:
     replica = Elsewhere(sessions=False)
     conversation = Conversation(replica)
