@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _SIZE = (10.5, 6.5)
 _LOG_FROM_RATIO = 30
+# Of a label, in points: how far above or below its point it is, and how high a line of text.
+_ABOVE, _BELOW, _LINE = 8, -14, 9
+#: Groups' names of more letters than this have no room side by side.
+_LETTERS_IN_A_ROW = 110
 
 
 @attrs.frozen
@@ -95,30 +99,43 @@ def lines(
     """A line for each engine: a value over a parameter."""
     figure, axes = start(report, rows, y_label, x)
     ticks = sorted({int(row.parameters[x]) for row in rows})
+    figures: list[tuple[int, float, str]] = []
     for of_engine in _by_engine(rows):
         ordered = sorted(of_engine, key=lambda row: int(row.parameters[x]))
         across = [int(row.parameters[x]) for row in ordered]
         up = [row.median(y) for row in ordered]
         colour = ENGINES[ordered[0].engine].colour
         axes.errorbar(across, up, yerr=_errors(ordered, y), color=colour, marker="o", capsize=3, label=_legend(ordered))
-        for row, at_x, at_y in zip(ordered, across, up, strict=True):
-            offset = 8 if row.engine == "raft_actors" else -14
-            axes.annotate(
-                short(at_y),
-                (at_x, at_y),
-                textcoords="offset points",
-                xytext=(0, offset),
-                ha="center",
-                fontsize=8,
-                color=colour,
-            )
+        figures += [(at_x, at_y, colour) for at_x, at_y in zip(across, up, strict=True)]
     if x_scale == "log":
         axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
     axes.minorticks_off()
     _scale_up(axes, [row.median(y) for row in rows])
     _add_legend(figure)
+    _label_points(figure, axes, figures)
     return Drawing(name, figure)
+
+
+def _label_points(figure: Figure, axes: Axes, points: Sequence[tuple[int, float, str]]) -> None:
+    """Each point's figure in its colour: the highest one's above it, the others' below theirs, and below each other."""
+    figure.draw_without_rendering()  # only now it is known how far apart the points are
+    points_per_pixel = 72 / figure.dpi
+    for x in {x for x, _, _ in points}:
+        lowest = math.inf
+        for number, (_, y, colour) in enumerate(sorted((point for point in points if point[0] == x), reverse=True)):
+            at = axes.transData.transform((x, y))[1] * points_per_pixel
+            place = at + _ABOVE if number == 0 else min(at + _BELOW, lowest - _LINE)
+            lowest = lowest if number == 0 else place
+            axes.annotate(
+                short(y),
+                (x, y),
+                textcoords="offset points",
+                xytext=(0, place - at),
+                ha="center",
+                fontsize=8,
+                color=colour,
+            )
 
 
 def curve(report: Report, rows: Sequence[Row], name: str, *, point: str) -> Drawing:
@@ -175,7 +192,9 @@ def bars(
             label=_legend(of_engine),
         )
         axes.bar_label(drawn, [short(each) for each in up], fontsize=8, padding=2)
-    axes.set_xticks(range(len(groups)), groups)
+    letters = len(groups) * max(len(line) for each in groups or [""] for line in each.split("\n"))
+    tilted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+    axes.set_xticks(range(len(groups)), groups, **(tilted if letters > _LETTERS_IN_A_ROW else {}))
     _scale_up(axes, [row.median(value) for row in rows])
     axes.margins(y=0.15)
     _add_legend(figure)

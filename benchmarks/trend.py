@@ -166,9 +166,10 @@ def plot(lines: Sequence[dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(len(names), 1, sharex=True)
     places = range(len(lines))
     for panel, (name, title) in zip(panels, names.items(), strict=True):
-        panel.plot(places, [line[name] for line in lines], marker="o", color="tab:blue")
+        values = [line[name] for line in lines]
+        panel.plot(places, values, marker="o", color="tab:blue")
         panel.set_title(title, fontsize=10, loc="left")
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.15 * max(values))
         panel.grid(alpha=0.3)
     panels[-1].set_xticks(places, [line["commit"] for line in lines], rotation=60, fontsize=7)
     figure.savefig(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, curve, fixed_parameters, lines
@@ -31,22 +33,29 @@ async def _measure(settings: Settings, case: Case) -> Sample:
     return await measure_load(settings, case, load)
 
 
+# What the plots ask, each for itself.
+_COMMITS = "How many durable commits a second?"
+_MEGABYTES = "How many megabytes of commands a second, committed durably?"
+_LATENCY = "How long does a durable commit take?"
+
+
 def _draw(report: Report) -> list[Drawing]:
     drawings: list[Drawing] = []
     rows = report.rows
-    for name, scale, value, unit in (
-        ("proposers", "log", "commits_per_s", "commits/s"),
-        ("payload", "log", "megabytes_per_s", "MB/s of payload"),
-        ("nodes", "linear", "commits_per_s", "commits/s"),
+    commits, latency = (attrs.evolve(report, asks=asks) for asks in (_COMMITS, _LATENCY))
+    for name, scale, value, unit, of in (
+        ("proposers", "log", "commits_per_s", "commits/s", commits),
+        ("payload", "log", "megabytes_per_s", "MB/s of payload", attrs.evolve(report, asks=_MEGABYTES)),
+        ("nodes", "linear", "commits_per_s", "commits/s", commits),
     ):
         others = _fixed(report, name)
         chosen = [row for row in rows if all(row.parameters[each] == base for each, base in others.items())]
         if len({row.parameters[name] for row in chosen}) < 2:
             continue
-        drawings.append(lines(report, chosen, f"commit-{name}", x=name, y=value, y_label=unit, x_scale=scale))
+        drawings.append(lines(of, chosen, f"commit-{name}", x=name, y=value, y_label=unit, x_scale=scale))
         if name == "proposers":
-            drawings.append(lines(report, chosen, "commit-latency", x=name, y="p50", y_label="p50 ms", x_scale=scale))
-            drawings.append(lines(report, chosen, "commit-p99", x=name, y="p99", y_label="p99 ms", x_scale=scale))
+            drawings.append(lines(latency, chosen, "commit-latency", x=name, y="p50", y_label="p50 ms", x_scale=scale))
+            drawings.append(lines(latency, chosen, "commit-p99", x=name, y="p99", y_label="p99 ms", x_scale=scale))
             drawings.append(curve(report, chosen, "commit-curve", point="proposers"))
     return drawings
 
