@@ -218,8 +218,10 @@ async def test_a_network_of_ipv6_is_one_address_and_known_as_long_as_a_client_is
     assert [door.budget.admits(network) for network in (ours, ours, other, other, other)] == 4 * [True] + [False]
     client.become(None)
     assert not door.budget.admits(ours)
+    assert not list(door.budget.known())
     client.become(door.context.default_user())
     assert door.budget.admits(ours)
+    assert list(door.budget.known()) == [ours]
     door.let_out(client, stream)
     assert not door.budget.admits(ours)
 
