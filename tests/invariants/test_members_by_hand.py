@@ -9,7 +9,7 @@ from raft_actors.raft.features import FEATURES
 from raft_actors.raft.membership import Configuration, Goal, Member
 from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import RequestPreVote, RequestVote
-from raft_actors.raft.roles import Leader
+from raft_actors.raft.roles import Follower, Leader
 from raft_actors.testing import Life
 from raft_actors.testing.invariants import (
     ConfigurationFollowsLog,
@@ -19,7 +19,7 @@ from raft_actors.testing.invariants import (
     OnlyVotersStand,
 )
 from tests.invariants.support import Stage
-from tests.unit.builders import make_follower, make_leader, stored
+from tests.unit.builders import make_candidate, make_follower, make_leader, stored
 
 GOAL = Goal({"n4", "n5", "n6"})
 FIRST = Configuration({"n1", "n2", "n3"})
@@ -119,6 +119,18 @@ def test_only_voters_ask_for_votes(message: RequestVote | RequestPreVote) -> Non
     assert stage.wrong == []
     follower.state.commit(2)
     stage.send(life, "n2", message)
+    assert "has none itself" in stage.wrong[0]
+
+
+def test_a_candidate_asks_for_the_votes_of_its_term_though_it_hears_meanwhile_that_it_has_none_any_more() -> None:
+    stage = Stage(OnlyVotersStand())
+    candidate, _ = make_candidate([1, 1], term=2, stored_configurations=(stored(2, APART),))
+    life = stage.life("n1", candidate)
+    candidate.state.commit(2)
+    stage.decide(life, Follower(candidate.state))
+    stage.send(life, "n2", RequestVote(candidate.state.term, 2, 1))  # as soon as its own vote is on its disk
+    assert stage.wrong == []
+    stage.send(life, "n2", RequestVote(candidate.state.term + 1, 2, 1))
     assert "has none itself" in stage.wrong[0]
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from raft_actors.errors import ChangeRefused, NotLeader
 from raft_actors.node.members import PendingChange
+from raft_actors.node.proposals import PendingRead
 from raft_actors.raft.effects import Beat, Become, ChangeBegun, Effect, Persist, ReplicateTo, Send
 from raft_actors.raft.entries import EntryKind
-from raft_actors.raft.inputs import ChangeRequested, PeerDisconnected, TimerFired, TransferRequested
+from raft_actors.raft.inputs import ChangeRequested, PeerDisconnected, ReadsRequested, TimerFired, TransferRequested
 from raft_actors.raft.membership import Configuration, Goal, Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import AppendEntriesAccepted, RequestLeave, TimeoutNow
@@ -21,6 +22,7 @@ from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     became,
+    make_admission,
     make_durable,
     make_follower,
     make_leader,
@@ -29,6 +31,7 @@ from tests.unit.builders import (
     receive,
     refused,
     sent,
+    step,
     stored,
 )
 
@@ -119,6 +122,24 @@ def test_a_change_goes_its_way_a_step_for_each_commit() -> None:
     assert appended(effects) == []
     [(target, message)] = sent(effects)
     assert (target in {"n3", "n4"}, message) == (True, TimeoutNow(2))
+
+
+def test_reads_wait_while_a_leader_without_a_vote_hands_over() -> None:
+    leader = ready()
+    effects = ask(leader, wish({"n2", "n3"}))  # joint
+    effects = at_once(leader, effects, "n2", "n3")  # left
+    assert [sorted(one.voters) for one in appended(effects)] == [["n2", "n3"]]
+    reads: list[Any] = [PendingRead(make_admission(), lambda machine: machine)]
+    step(leader, ReadsRequested(reads))
+    assert TimeoutNow(2) in [message for _, message in sent(at_once(leader, effects, "n2", "n3"))]
+    assert leader.transfer is not None
+    assert (leader.transfer.held, list(leader.reads.rounds)) == (reads, [])
+    # Not all know how to answer: such reads go into the log, but not into one that another is to take over.
+    leader.state.features_of = lambda _peer: frozenset()
+    last_index = leader.state.log.last_index
+    leader.handle(TimerFired(), leader.deadline)
+    leader.end_of_step(leader.deadline)
+    assert (leader.transfer.told, leader.state.log.last_index) == (True, last_index)
 
 
 def test_who_is_removed_hears_so_and_is_left_alone_then() -> None:

@@ -45,6 +45,7 @@ class LeaderHandingOver(LeaderOfMembers):
             return [Refuse(request, refusal)]
         return self._begin_transfer(request, target, now)
 
+    @override
     def _begin_transfer(self, request: TransferRequest | None, target: str | None, now: float) -> list[Effect]:
         self.transfer = Transfer(request, target, now + self.state.config.election_timeout_s[1])
         self.transfer.held += self.reads.take_all()
@@ -56,7 +57,6 @@ class LeaderHandingOver(LeaderOfMembers):
         target = self.priority.target(now) if self.transfer is None else None
         return [] if target is None else self._begin_transfer(None, target, now)
 
-    @override
     def _tell_when_due(self, now: float) -> list[Effect]:
         """Tell the target to stand, once: when it holds the whole log, all of which is committed.
 

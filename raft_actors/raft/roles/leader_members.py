@@ -18,7 +18,7 @@ from raft_actors.raft.leading.transfer import Transfer, choose_target
 from raft_actors.raft.membership import Configuration
 from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import RequestLeave
-from raft_actors.raft.requests import ChangeRequest
+from raft_actors.raft.requests import ChangeRequest, TransferRequest
 from raft_actors.raft.roles.role import Role
 
 
@@ -35,8 +35,8 @@ class LeaderOfMembers(Role):
         """Append to the log, and have it written and sent."""
 
     @abstractmethod
-    def _tell_when_due(self, now: float) -> list[Effect]:
-        """Tell the target of the transfer to stand, once nothing is missing there."""
+    def _begin_transfer(self, request: TransferRequest | None, target: str | None, now: float) -> list[Effect]:
+        """Hold what waits and what comes, and tell the target to stand once nothing is missing there."""
 
     @override
     def on_change_requested(self, item: inputs.ChangeRequested, now: float) -> list[Effect]:
@@ -91,8 +91,8 @@ class LeaderOfMembers(Role):
         with contextlib.suppress(TransferRefused):
             target = choose_target(None, self.state, self.commit, self.contact, now)
             if target is not None:
-                self.transfer = Transfer(None, target, now + self.state.config.election_timeout_s[1])
-        return self._tell_when_due(now)
+                return self._begin_transfer(None, target, now)
+        return []
 
     @override
     def on_request_leave(self, sender: str, message: RequestLeave, now: float) -> list[Effect]:
