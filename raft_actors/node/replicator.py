@@ -314,7 +314,8 @@ class Replicator(Actor[ReplicatorMessage]):
             for data in await self._read(read):
                 if not self._send_chunk(reader, data):
                     break
-                await trio.lowlevel.checkpoint()  # a chunk takes the kernel longer than a command takes all the way
+                # A chunk takes the kernel longer than a command takes all the way: let others have their turns.
+                await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _send_chunk(self, reader: SnapshotReader, data: bytes) -> bool:
         """Send the chunk that comes next. False: it can't be sent now."""
