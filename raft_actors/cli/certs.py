@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
 
 _DESCRIPTION = """
-Make a small CA, and certificates by which the nodes of a cluster know each other. The CA's key (ca.key) can make a
-certificate for any node: keep it apart from them. Every node needs ca.pem, and its own certificate and key.
+Make a small CA, and certificates by which the nodes of a cluster authenticate each other. With the CA's key (ca.key)
+a certificate for any node can be made: keep it off the nodes. Each node needs ca.pem, and its own certificate and key.
 """
 _RULES = {"node": DEFAULT_RULE, "client": CLIENT_RULE, "operator": OPERATOR_RULE}
 _NO_EXTRA = "certs needs the package cryptography: pip install 'raft-actors[certs]'"
@@ -32,7 +32,7 @@ def add_to(subcommands: Subcommands) -> None:
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     _add_init(actions)
     _add_issue(actions)
-    show = actions.add_parser("show", help="say for whom certificates are, and until when", description=show_.__doc__)
+    show = actions.add_parser("show", help="show for whom certificates are, and until when", description=show_.__doc__)
     show.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PEM files with certificates")
     show.add_argument("--json", action="store_true", help="as JSON, one line for each certificate")
     show.set_defaults(run=show_)
@@ -58,7 +58,7 @@ def _add_issue(actions: Subcommands) -> None:
         action="append",
         default=[],
         metavar="HOST",
-        help="a name or number at which Redis clients reach the node; once for each",
+        help="a host name or IP address at which Redis clients reach the node; may be repeated",
     )
     issue.add_argument("--out", type=Path, metavar="FOLDER", help="where to put NODE.pem and NODE.key (default: here)")
     issue.add_argument("--days", type=days, default=365, metavar="N", help="how long it is valid (default 365)")
@@ -66,15 +66,15 @@ def _add_issue(actions: Subcommands) -> None:
         "--role",
         choices=tuple(_RULES),
         default="node",
-        help="whose it is: a node's (default), or a client's or an operator's of that name, which is no node",
+        help="whether it is a node's (default), or a client's or an operator's with the name that --node gives",
     )
-    issue.add_argument("--names", metavar="RULE", help=f"where the id stands (for a node {DEFAULT_RULE})")
-    issue.add_argument("--renew", action="store_true", help="put them in the place of those that are there")
+    issue.add_argument("--names", metavar="RULE", help=f"where the certificate has the id (for a node {DEFAULT_RULE})")
+    issue.add_argument("--renew", action="store_true", help="replace existing files")
     issue.set_defaults(run=issue_)
 
 
 def init_(options: argparse.Namespace) -> int:
-    """Make a CA: the certificate ca.pem, which every node needs, and the key ca.key, which none may have."""
+    """Make a CA: the certificate ca.pem, which every node needs, and the key ca.key, which no node may have."""
     try:
         from raft_actors.cli import certificate_authority as authority
     except ImportError as error:
@@ -86,7 +86,7 @@ def init_(options: argparse.Namespace) -> int:
 
 
 def issue_(options: argparse.Namespace) -> int:
-    """Make a certificate by which nodes know another one, a client or an operator, and its key."""
+    """Make a certificate, and its key, for a node, a client or an operator."""
     try:
         from raft_actors.cli import certificate_authority as authority
     except ImportError as error:

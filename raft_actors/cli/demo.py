@@ -49,7 +49,7 @@ def add_to(subcommands: Subcommands) -> None:
         "--snapshot-entries",
         type=positive,
         metavar="N",
-        help="snapshot after so many log entries (default: about ten in the demo)",
+        help="snapshot after so many log entries (default: such that there are about ten)",
     )
     parser.set_defaults(run=run)
 

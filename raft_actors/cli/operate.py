@@ -28,60 +28,65 @@ Perform = Callable[[Ask, argparse.Namespace], Awaitable[int]]
 _PATIENCE_S = 10.0
 
 _STATUS = """
-Say how a running cluster stands: each node's role, term and how far it is. All nodes that the first one to answer knows
-are asked. Exit code 1: one of them did not answer, or nobody leads.
+Show the state of a running cluster: each node's role, term and progress. The first node that answers names the others,
+which are asked as well. The exit code is 1 if one of them does not answer, or if there is no leader.
 """
 _TRANSFER = """
-Hand leadership to another voter, without an election timeout: before work on the leader's machine, say.
+Transfer leadership to another voter, without an election timeout; before maintenance of the leader's machine, say.
 """
 _SNAPSHOT = """
-Have the nodes at these addresses each take a snapshot of their state now, and say what it covers.
+Let each node at these addresses take a snapshot of its state now, and show what it covers.
 """
 _MEMBERS = """
-List the members of a running cluster: who votes, who only learns, where they are, how much of the log each lacks, and
-by which store it is known.
+List the members of a running cluster: voters and learners, their addresses, how much of the log each lacks, and the
+store that it is known by.
 """
 _ADD = """
-Add a node that runs already (started with --join it asks for this itself). It learns the log first, and votes once it
-has caught up.
+Add a running node to the cluster (one that was started with --join asks for this itself). It is a learner first, and
+votes once it has caught up.
 """
 _PROMOTE = """
 Make a learner a voter, once it has caught up.
 """
 _DEMOTE = """
-Take a voter's vote; it stays a learner.
+Make a voter a learner, which still gets the log.
 """
 _PRIORITY = """
-Let a voter lead rather than those with a lower priority: whoever leads hands over to it, as soon as it has caught up.
+Prefer a voter as the leader: a leader with a lower priority transfers leadership to it as soon as it has caught up.
 """
 _MOVE = """
-Note that a member is reached at another address from now on. One that runs there and calls the others need not be
-moved: they find it, and note it by themselves.
+Record a member's new address. A node that already runs at its new address and connects to the others needs no such
+command: they record the address by themselves.
 """
 _REMOVE = """
-Let a member go: it is told, and serves nobody from then on. Its process and its store can go then, too.
+Remove a member from the cluster. It is told, and refuses requests from then on; then its process can be stopped and
+its store deleted.
 """
 
 
 def add_to(subcommands: Subcommands) -> None:
     """Add these subcommands."""
-    _command(subcommands, "status", "show how a running cluster stands", _STATUS, _status)
+    _command(subcommands, "status", "show the state of a running cluster", _STATUS, _status)
     _command(subcommands, "members", "list the members of a running cluster", _MEMBERS, _members)
     add = _command(subcommands, "add", "add a member to a running cluster", _ADD, _add)
     add.add_argument("--address", required=True, type=node_address, metavar="HOST:RAFTPORT", help="where it is reached")
-    add.add_argument("--learner", action="store_true", help="let it learn, and not vote")
-    add.add_argument("--metadata", action="append", type=pair, metavar="NAME=TEXT", help="what is to be known of it")
+    add.add_argument("--learner", action="store_true", help="add it as a learner, without a vote")
+    add.add_argument(
+        "--metadata", action="append", type=pair, metavar="NAME=TEXT", help="metadata that all members will know of it"
+    )
     promote = _command(subcommands, "promote", "make a learner a voter", _PROMOTE, _change("promote"))
     demote = _command(subcommands, "demote", "make a voter a learner", _DEMOTE, _change("demote"))
-    priority = _command(subcommands, "priority", "say how gladly a voter is to lead", _PRIORITY, _priority)
-    priority.add_argument("--priority", required=True, type=count, metavar="N", help="0 (as all at first) to 1000")
-    move = _command(subcommands, "move", "note that a member has another address", _MOVE, _move)
+    priority = _command(subcommands, "priority", "set which voter should lead", _PRIORITY, _priority)
+    priority.add_argument("--priority", required=True, type=count, metavar="N", help="0 (the default) to 1000")
+    move = _command(subcommands, "move", "record a member's new address", _MOVE, _move)
     move.add_argument("--address", required=True, type=node_address, metavar="HOST:RAFTPORT", help="where it is now")
     remove = _command(subcommands, "remove", "remove a member from a running cluster", _REMOVE, _change("remove"))
     for parser in (add, promote, demote, priority, move, remove):
         parser.add_argument("--id", required=True, type=name, metavar="ID", help="which node")
-    transfer = _command(subcommands, "transfer", "hand leadership to another node", _TRANSFER, _transfer)
-    transfer.add_argument("--to", type=name, metavar="ID", help="to whom (default: who holds most of the log)")
+    transfer = _command(subcommands, "transfer", "transfer leadership to another node", _TRANSFER, _transfer)
+    transfer.add_argument(
+        "--to", type=name, metavar="ID", help="the new leader (default: the voter with most of the log)"
+    )
     _command(subcommands, "snapshot", "have nodes take a snapshot now", _SNAPSHOT, _snapshot)
 
 
@@ -104,10 +109,10 @@ def _command(
         type=seconds,
         default=_PATIENCE_S,
         metavar="N",
-        help=f"look so long for a member that answers and can do it (default {_PATIENCE_S:.0f})",
+        help=f"how many seconds to look for a member that can do it (default {_PATIENCE_S:.0f})",
     )
     for flag, what in (("cert", "the operator's certificate"), ("key", "its key"), ("ca", "the CAs of the nodes")):
-        parser.add_argument(f"--tls-{flag}", type=Path, metavar="FILE", help=f"{what}, where nodes speak TLS")
+        parser.add_argument(f"--tls-{flag}", type=Path, metavar="FILE", help=f"{what}, if nodes use TLS")
     parser.add_argument(
         "--tls-names", default=DEFAULT_RULE, metavar="RULE", help=f"how certificates name nodes ({DEFAULT_RULE})"
     )

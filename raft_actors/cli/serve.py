@@ -56,12 +56,12 @@ _MEMBERS = 7  # that there may come to be, where not more are named: room is lef
 
 _DESCRIPTION = """
 Run one node of a replicated key-value service that Redis clients can use. Writes are acknowledged once they are on the
-disks of a majority of the nodes; reads see every acknowledged write. Every node serves every command, through changes
-of the leader too. Without TLS it listens on this machine only, unless it is told otherwise.
+disks of a majority of the nodes; reads see every acknowledged write. Every node serves every command, also during
+failovers. Without TLS it listens on this machine only, unless it is told --insecure.
 
-The first SIGINT or SIGTERM ends the node in good order: requests under way are answered. The second ends the process
-at once.
-Where SIGINT is ignored from the start (shells see to that for what they start in the background), it stays ignored.
+After the first SIGINT or SIGTERM the node hands over and answers the requests under way, then it ends. The second one
+ends the process at once.
+If SIGINT is ignored when it starts (shells do that for background jobs), it stays ignored.
 """
 
 
@@ -93,8 +93,8 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--init",
         action=argparse.BooleanOptionalAction,
-        help="what to do where FILE is missing: make it and the folders above it; or with --no-init, for a node that "
-        "has run before, refuse to start as an empty one (without either: make it in a folder that is there)",
+        help="if FILE is missing: create it, and the folders above it; with --no-init, for a node that has run before, "
+        "refuse to start as an empty one (without either, create it only in an existing folder)",
     )
     _add_settings(parser)
     serve_security.add_to(parser)
@@ -111,7 +111,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         type=milliseconds_range,
         default=defaults.election_timeout_s,
         metavar="A-B",
-        help=f"start an election after so long without word from a leader (default {shortest}-{longest})",
+        help=f"start an election after so long without a message from a leader (default {shortest}-{longest})",
     )
     parser.add_argument(
         "--heartbeat-ms",
@@ -119,7 +119,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         type=milliseconds,
         default=defaults.heartbeat_interval_s,
         metavar="N",
-        help=f"an idle leader speaks so often (default {round(1000 * defaults.heartbeat_interval_s)})",
+        help=f"how often an idle leader sends heartbeats (default {round(1000 * defaults.heartbeat_interval_s)})",
     )
     parser.add_argument(
         "--snapshot-entries",
@@ -133,15 +133,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=defaults.trailing_entries,
         metavar="N",
-        help=f"log entries kept behind a snapshot (default {defaults.trailing_entries})",
+        help=f"log entries before a snapshot that are kept (default {defaults.trailing_entries})",
     )
     parser.add_argument(
-        "--max-connections", type=positive, default=1000, metavar="N", help="clients at a time (default 1000)"
+        "--max-connections", type=positive, default=1000, metavar="N", help="most clients at a time (default 1000)"
     )
     parser.add_argument(
         "--moved",
         action="store_true",
-        help="send clients to the leader (MOVED) instead of serving them at every node; for clients in cluster mode",
+        help="redirect clients to the leader (MOVED) instead of serving them at each node; for clients in cluster mode",
     )
     parser.add_argument(
         "--max-command-bytes",

@@ -16,21 +16,21 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=node_address,
         metavar="HOST:RAFTPORT",
-        help="join a running cluster that has a member there, instead of forming one with others (given more than "
-        "once: whoever answers will do). A --node is needed for this node alone; others only tell where their clients "
-        "are to go",
+        help="join a running cluster that has a member at this address, instead of forming a new one (given more than "
+        "once: any that answers will do). Only this node's own --node is needed; those of others say where to send "
+        "clients of theirs",
     )
     parser.add_argument(
         "--rejoin-if-wiped",
         action="store_true",
-        help="where the others know this node by another store than the empty one that it starts on, join anew instead "
-        "of ending; a disk that is not mounted looks just like a lost one",
+        help="if this node starts on an empty store and the others know it by another one, join again instead of "
+        "ending; mind that a disk that is not mounted looks just like a lost one",
     )
     parser.add_argument(
         "--no-join-requests",
         action="store_true",
-        help="let no node join that an operator has not added ('raft-actors add'), such as one that was removed and "
-        "still has its key; takes TLS between nodes, and is to be said to all of them",
+        help="let only nodes join that an operator has added ('raft-actors add'), and so none that was removed and "
+        "still has its key; needs TLS between nodes, and has to be set on all of them",
     )
 
 

@@ -20,25 +20,27 @@ from raft_actors.transports.tls.naming import DEFAULT_RULE
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     nodes = parser.add_argument_group("TLS between nodes (docs/tls.md)")
-    nodes.add_argument("--tls-cert", type=Path, metavar="FILE", help="this node's certificate, and its chain")
+    nodes.add_argument("--tls-cert", type=Path, metavar="FILE", help="this node's certificate, with its chain")
     nodes.add_argument("--tls-key", type=Path, metavar="FILE", help="its key")
     nodes.add_argument("--tls-ca", type=Path, metavar="FILE", help="the CAs that issue nodes' certificates")
     nodes.add_argument(
-        "--tls-names", default=DEFAULT_RULE, metavar="RULE", help=f"how they name nodes ({DEFAULT_RULE})"
+        "--tls-names", default=DEFAULT_RULE, metavar="RULE", help=f"how certificates name nodes ({DEFAULT_RULE})"
     )
     nodes.add_argument(
         "--tls-plain",
         choices=("refused", "accepted", "sent"),
         default="refused",
-        help="connections without TLS, while a running cluster changes: refused (default), accepted, or even sent",
+        help="connections without TLS, while a cluster changes to TLS: refused (default), accepted, or even opened",
     )
     clients = parser.add_argument_group("who may use the service")
-    clients.add_argument("--client-cert", type=Path, metavar="FILE", help="the certificate that clients are shown")
+    clients.add_argument("--client-cert", type=Path, metavar="FILE", help="the certificate that clients see")
     clients.add_argument("--client-key", type=Path, metavar="FILE", help="its key")
-    clients.add_argument("--client-ca", type=Path, metavar="FILE", help="clients must show a certificate of these CAs")
+    clients.add_argument(
+        "--client-ca", type=Path, metavar="FILE", help="clients must present a certificate of these CAs"
+    )
     clients.add_argument("--users", type=Path, metavar="FILE", help="users and their rights ('raft-actors users')")
     clients.add_argument(
-        "--max-connections-per-address", type=positive, metavar="N", help="clients at a time from one address"
+        "--max-connections-per-address", type=positive, metavar="N", help="most clients at a time from one address"
     )
     clients.add_argument(
         "--max-connects-per-address",
@@ -52,7 +54,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=200,
         metavar="N",
-        help="the same for all that have no client connected (default 200)",
+        help="the same for all addresses together from which no client is connected (default 200)",
     )
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without TLS, in a network that is trusted"

@@ -48,14 +48,16 @@ def add_to(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--seconds", type=positive, default=30, metavar="N", help="simulated time under faults, for each (default 30)"
     )
-    parser.add_argument("--profile", metavar="NAME", help="what all are about, such as “members” (default: drawn)")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="the kind of faults in all of them, such as “members” (default: drawn)"
+    )
     parser.add_argument("--no-faults", action="store_true", help="only run the clients, and check")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: one for each core)")
     parser.add_argument(
         "--hash-seed",
         type=count,
         metavar="N",
-        help="PYTHONHASHSEED of the processes, as a failure names it (default: another one for each)",
+        help="PYTHONHASHSEED of all processes, as a failure names it (default: a different one for each)",
     )
     parser.add_argument("--for", type=positive, metavar="N", dest="limit_s", help="begin no seed after N real seconds")
     parser.add_argument(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]
 
 _DESCRIPTION = """
-Write the file that 'serve --users FILE' goes by. A node that runs takes changes within seconds; whose password or
-rights have changed is disconnected. The user 'default' is who every client is until it logs in: without it nobody gets
-in without AUTH.
+Write the file that 'serve --users FILE' reads. A running node loads changes within seconds, and disconnects users
+whose password or rights have changed. A client that has not logged in is the user 'default': if there is none, every
+client has to send AUTH.
 """
 
 
@@ -31,7 +31,7 @@ def add_to(subcommands: Subcommands) -> None:
         "users", help="say who may use the service", description=_DESCRIPTION
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    for run, description in ((set_, "add a user, or change one"), (remove, "take a user away"), (list_, "list users")):
+    for run, description in ((set_, "add a user, or change one"), (remove, "remove a user"), (list_, "list users")):
         action = actions.add_parser(run.__name__.rstrip("_"), help=description, description=run.__doc__)
         action.add_argument("file", type=Path, metavar="FILE", help="the file of users")
         if run is not list_:
@@ -50,8 +50,8 @@ def _add_settings(action: argparse.ArgumentParser) -> None:
         help="any of read, write and operate, with commas between; or - for none",
     )
     how = action.add_mutually_exclusive_group()
-    how.add_argument("--password-stdin", action="store_true", help="read the password from standard input, a line")
-    how.add_argument("--no-password", action="store_true", help="take any password, or none")
+    how.add_argument("--password-stdin", action="store_true", help="read the password from a line of standard input")
+    how.add_argument("--no-password", action="store_true", help="accept any password, or none")
 
 
 def _name(text: str) -> str:
@@ -68,7 +68,7 @@ def _rights(text: str) -> Rights:
 
 
 def set_(options: argparse.Namespace) -> int:
-    """Add a user, or change one. Asks for the password: on a command line others would see it."""
+    """Add a user, or change one. It asks for the password, because others could see it on a command line."""
     found = _read(options.file)
     password = None if options.no_password else PasswordHash.of(_password(options))
     found[options.name] = User(options.name, options.rights, password)
@@ -77,7 +77,7 @@ def set_(options: argparse.Namespace) -> int:
 
 
 def remove(options: argparse.Namespace) -> int:
-    """Take a user away."""
+    """Remove a user."""
     found = _read(options.file)
     if found.pop(options.name, None) is None:
         raise RaftError(f"{options.file}: there is no user {options.name}")
