@@ -196,7 +196,9 @@ CHANGES: tuple[Mutation, ...] = (
             "if current.is_joint:",
         ),
     ),
-    _of_members(
+    _in_scenario(
+        "tests/cluster/test_members.py::test_a_newcomer_that_does_not_answer_stays_a_learner_and_the_call_says_so"
+    )(
         "newcomers-vote-unseen",
         "newcomers vote only once they hold all that is committed",
         "dissertation §4.2.1; hashicorp/raft",
