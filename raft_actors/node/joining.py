@@ -149,19 +149,24 @@ async def _is_known_otherwise(supervisor: Supervisor, incarnation: str) -> bool:
 async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
     """Ask until this node is a member, of the kind that it is to be.
 
+    Once is enough: who makes it something else after that means it, even before its own log tells of either.
+
     Raises:
         StoreReplaced: its id is in use.
         FeatureMissing: it is of an older version than the cluster can do with.
     """
     log = NodeLog(_logger, supervisor.node_id)
     state = supervisor.recovered_state()
-    pause_s, told = _RETRY_S[0], ""
-    while not _is_member(supervisor, join):
+    pause_s, told, made_at = _RETRY_S[0], "", None
+    while not _is_member(supervisor, join) and (made_at is None or state.commit_index < made_at):
         if state.configurations.was_removed(state.node_id, state.incarnation):
             log.warning("was removed from the cluster, and does not ask to join it again: its store can be deleted")
             return
+        if made_at is not None:
+            await trio.sleep(_RETRY_S[0])
+            continue
         try:
-            await _ask(supervisor, join)
+            made_at = _made_at(state.node_id, join, await _ask(supervisor, join))
         except OperationRefused as refusal:
             for final in (StoreReplaced, FeatureMissing):
                 if refusal.kind == final.__name__:
@@ -171,7 +176,7 @@ async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
             trouble = str(error)
         else:
             pause_s = _RETRY_S[0]
-            await trio.sleep(pause_s)  # until this node's own log says so, too
+            await trio.sleep(pause_s)
             continue
         if trouble != told:
             told = trouble
@@ -187,6 +192,17 @@ def _is_member(supervisor: Supervisor, join: Join) -> bool:
     member = held.configuration.members.get(state.node_id)
     named = member is not None and member.incarnation == state.incarnation
     return named and held.index <= state.commit_index and (state.is_voter or not join.voter)
+
+
+def _made_at(node_id: str, join: Join, reply: Mapping[str, Any]) -> int | None:
+    """By which configuration, as its index, it was made what it is to be; None: the reply does not say that it was."""
+    index: Any = reply.get("config")
+    found: Any = reply.get("members")
+    members: dict[str, dict[str, Any]] = found
+    if type(index) is not int or type(found) is not dict:
+        return None
+    role = members.get(node_id, {}).get("role")
+    return index if role == "voter" or (role == "learner" and not join.voter) else None
 
 
 async def _ask(supervisor: Supervisor, join: Join) -> dict[str, Any]:

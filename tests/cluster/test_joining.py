@@ -148,6 +148,17 @@ async def test_one_may_join_to_learn_only(world: World) -> None:
             assert two.members().voters == frozenset({"n1"})
 
 
+async def test_who_is_demoted_before_it_knows_that_it_was_promoted_stays_demoted(world: World) -> None:
+    async with world.opened("n1", cluster_of("n1")) as one:
+        await one.wait_leader()
+        async with world.opened("n2") as two:
+            await until(one, lambda: len(one.members().voters) == 2 and one.members().committed)
+            await one.change_members({"n1"}, {"n2"})
+            await trio.sleep(10)
+            assert one.members().voters == frozenset({"n1"})
+            assert two.members().learners == frozenset({"n2"})
+
+
 async def test_a_cluster_of_another_id_is_not_joined(world: World) -> None:
     async with world.opened("n1", cluster_of("n1")) as one:
         await one.wait_leader()
