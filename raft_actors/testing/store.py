@@ -169,6 +169,7 @@ class Load:
         self._done = False
         self._stopped = trio.Event()
         self._open: Counter[str] = Counter()
+        self._stubborn: set[Client[Change, str]] = set()
         self.calls: int = 0
 
     async def run(self) -> None:
@@ -181,8 +182,12 @@ class Load:
         self._stopped.set()
 
     def stop(self) -> None:
-        """Have no further calls made."""
+        """Have no further calls made, and those that wait go to any node: who was removed while it could not be told
+        has no answer to give, however often it is asked.
+        """
         self._done = True
+        for client in self._stubborn:
+            client.stubborn = 0.0
 
     async def wait_stopped(self) -> None:
         """Wait until every client has its last answer."""
@@ -218,6 +223,7 @@ class Load:
         client, plan, count = self._cluster.client(name), self._plan, 0
         sessions = Random(f"{self._cluster.seed} sessions {name}")
         client.patience_s, client.stubborn = plan.patience_s, plan.stubborn
+        self._stubborn.add(client)
         if plan.in_step_s:
             client.hop_s = _STEP_HOP_S
         while not self._done:

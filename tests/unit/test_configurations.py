@@ -11,7 +11,7 @@ from raft_actors.raft.membership import Configuration
 from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import AppendEntries, RequestPreVote, RequestVoteReply, TimeoutNow
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata, StoredConfiguration
-from raft_actors.raft.roles import Candidate
+from raft_actors.raft.roles import Candidate, PreCandidate
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     ME,
@@ -138,6 +138,18 @@ def test_a_leaders_snapshot_replaces_whatever_was_taken_for_the_configuration() 
     # One that says nothing comes of a cluster whose members never changed.
     follower.handle(SnapshotReceived(2, "n2", SnapshotMetadata(12, 2), 6, 1), 0.0)
     assert follower.state.configuration == FIRST
+
+
+@pytest.mark.parametrize("stands", [Candidate, PreCandidate])
+def test_who_learns_by_a_snapshot_that_it_has_no_vote_asks_for_none(stands: type[Candidate | PreCandidate]) -> None:
+    role = stands(make_state([1], term=2))
+    role.start(0.0)
+    without_me = SnapshotReceived(2, "n2", SnapshotMetadata(9, 2), 5, 1, stored(7, WITHOUT_ME))
+    assert role.handle(without_me, 0.1)[-1] == Become(RoleName.FOLLOWER)
+    goes_on = stands(make_state([1], term=2))
+    goes_on.start(0.0)
+    with_me = SnapshotReceived(2, "n2", SnapshotMetadata(9, 2), 5, 1, stored(7, JOINED))
+    assert of(Become, goes_on.handle(with_me, 0.1)) == []
 
 
 def test_its_own_snapshot_ends_with_what_was_in_force_there_and_not_with_what_is_now() -> None:

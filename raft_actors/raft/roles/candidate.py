@@ -6,12 +6,12 @@ from raft_actors.raft import inputs
 from raft_actors.raft.effects import Become, Effect, Send
 from raft_actors.raft.messages import AppendEntries, InstallSnapshot, RequestVote, RequestVoteReply
 from raft_actors.raft.quorum import is_quorum
-from raft_actors.raft.roles.role import Role
+from raft_actors.raft.roles.standing import Standing
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class Candidate(Role):
+class Candidate(Standing):
     """One election. If it times out, the node asks for pre-votes again, or where it asks for none, stands anew.
 
     Attributes:

@@ -13,12 +13,12 @@ from raft_actors.raft import inputs
 from raft_actors.raft.effects import Become, Effect, Send
 from raft_actors.raft.messages import AppendEntries, InstallSnapshot, RequestPreVote, RequestPreVoteReply, RequestVote
 from raft_actors.raft.quorum import is_quorum
-from raft_actors.raft.roles.role import Role
+from raft_actors.raft.roles.standing import Standing
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class PreCandidate(Role):
+class PreCandidate(Standing):
     """One round of pre-votes. If it times out, another one begins, in the same term.
 
     Attributes:
