@@ -162,28 +162,29 @@ async def ask_to_join(supervisor: Supervisor, join: Join) -> None:
         if state.configurations.was_removed(state.node_id, state.incarnation):
             log.warning("was removed from the cluster, and does not ask to join it again: its store can be deleted")
             return
-        if made_at is not None:
-            await trio.sleep(_RETRY_S[0])
-            continue
-        try:
-            made_at = _made_at(state.node_id, join, await _ask(supervisor, join))
-        except OperationRefused as refusal:
-            for final in (StoreReplaced, FeatureMissing):
-                if refusal.kind == final.__name__:
-                    raise final(str(refusal)) from None
-            trouble = str(refusal)
-        except TransportError as error:
-            trouble = str(error)
-        else:
-            pause_s = _RETRY_S[0]
-            await trio.sleep(pause_s)
-            continue
-        if trouble != told:
-            told = trouble
-            log.warning("has not joined yet: %s", trouble)
+        trouble = ""
+        if made_at is None:
+            try:
+                made_at = _made_at(state.node_id, join, await _ask(supervisor, join))
+            except OperationRefused as refusal:
+                _raise_if_final(refusal)
+                trouble = str(refusal)
+            except TransportError as error:
+                trouble = str(error)
+            if trouble not in ("", told):
+                told = trouble
+                log.warning("has not joined yet: %s", trouble)
+        if not trouble:
+            pause_s = _RETRY_S[0]  # until its own log has come as far as it was told
         await trio.sleep(pause_s)
         pause_s = min(2 * pause_s, _RETRY_S[1])
     log.info("is a member")
+
+
+def _raise_if_final(refusal: OperationRefused) -> None:
+    for final in (StoreReplaced, FeatureMissing):
+        if refusal.kind == final.__name__:
+            raise final(str(refusal)) from None
 
 
 def _is_member(supervisor: Supervisor, join: Join) -> bool:

@@ -32,7 +32,7 @@ class FaultContext:
     def __init__(self, cluster: FaultyCluster[Any, Any], plan: PlannedFaults) -> None:
         self.cluster = cluster
         self.plan = plan
-        self.rng: Random = Random(f"{cluster.seed} torment")
+        self.rng: Random = Random(f"{cluster.seed} torment")  # any text; another one would change every seed
         self.under_compound_fault = False
         self.returning: set[str] = set()
         self._victims: set[str] = set()

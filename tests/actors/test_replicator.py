@@ -237,17 +237,10 @@ async def test_late_rejections_are_no_loss(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.records == []
 
 
-async def test_what_the_transport_refuses_is_sent_again_with_the_next_heartbeat() -> None:
-    async with running([1]) as stage:
-        stage.outbox.take()
-        await stage.tell(accepted(1))
-        stage.outbox.accepts = False
-        await stage.append(5)
-        stage.outbox.accepts = True
-        assert await stage.tell(Beat()) == [append(1, 1, batch(2, 5))]
-
-
-async def test_what_the_transport_refused_is_sent_as_soon_as_there_is_a_connection() -> None:
+@pytest.mark.parametrize("sign", [Beat(), Resume("n2")])
+async def test_what_the_transport_refuses_is_sent_again_with_the_next_heartbeat_or_connection(
+    sign: Beat | Resume,
+) -> None:
     async with running([1]) as stage:
         stage.outbox.take()
         await stage.tell(accepted(1))
@@ -255,7 +248,7 @@ async def test_what_the_transport_refused_is_sent_as_soon_as_there_is_a_connecti
         await stage.append(5)
         stage.outbox.accepts = True
         assert await stage.tell(WakeReplicators()) == []
-        assert await stage.tell(Resume("n2")) == [append(1, 1, batch(2, 5))]
+        assert await stage.tell(sign) == [append(1, 1, batch(2, 5))]
 
 
 async def test_what_went_down_with_a_connection_is_found_out_over_the_next_one() -> None:
