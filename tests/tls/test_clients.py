@@ -95,6 +95,23 @@ async def test_each_certificate_has_its_rights(tmp_path: Path) -> None:
         assert transport.statistics().refused_by_reason["NOT_A_MEMBER"] == 1
 
 
+async def test_a_client_goes_on_with_its_last_good_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = node_files(tmp_path, "a")
+    assert files.ca is not None
+    tls = TlsConfig(certificate=files.certificate, key=files.key, ca=files.ca)
+    async with served(TcpTransport("127.0.0.1:0", tls=tls)) as (_, address):
+        dialer = TcpDialer(tls=tls_of(tmp_path, client_leaf("billing")))
+        key = tmp_path / "client.key"
+        good = key.read_bytes()
+        key.write_bytes(b"torn")
+        with pytest.raises(CertificateError, match=r"client\.key"):
+            await dialer.dial(address, "test")
+        for now_there in (good, b"torn", b"torn", good):
+            key.write_bytes(now_there)
+            await (await dialer.dial(address, "test")).aclose()
+        assert caplog.text.count("new certificates are of no use, the last good ones stay in use: ") == 2
+
+
 async def test_only_clients_that_may_operate_do(tmp_path: Path) -> None:
     files = node_files(tmp_path, "a")
     assert files.ca is not None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import attrs
 import trio
 from typing_extensions import override
 
-from raft_actors.errors import ProtocolError, Unreachable
+from raft_actors.errors import CertificateError, ProtocolError, Unreachable
 from raft_actors.records import define
 from raft_actors.transports.conversation import Conversation, Dialer
 from raft_actors.transports.sockets.addresses import Address
@@ -20,6 +22,8 @@ from raft_actors.transports.wire.client_handshake import check_answer, client_he
 from raft_actors.transports.wire.frames import frame
 from raft_actors.transports.wire.handshake import THIS_VERSION, Answer, Hello
 
+logger: logging.Logger = logging.getLogger(__name__)
+
 
 @define(eq=False, kw_only=True)
 class TcpDialer(Dialer):
@@ -28,7 +32,7 @@ class TcpDialer(Dialer):
     Attributes:
         name: what the client calls itself, for the nodes' logs. With TLS its certificate says who it is.
         tls: the client's certificate, its key, and the CA of the nodes; None: no TLS. New files are taken by the next
-            connection.
+            connection, if they are of use; else the last good ones stay in use.
         connect_timeout_s: limit of one attempt to reach a node, handshake included.
         dead_peer_timeout_s: a connection on which the node's machine answers nothing for so long is given up.
         max_reply_bytes: the largest reply that is taken.
@@ -39,6 +43,7 @@ class TcpDialer(Dialer):
     connect_timeout_s: float = 2.0
     dead_peer_timeout_s: float = 3.0
     max_reply_bytes: int = 64 * 1024 * 1024
+    log: logging.Logger = attrs.field(default=logger, init=False, repr=False)
     _credentials: Credentials | None = attrs.field(default=None, init=False, repr=False)
     _seen: tuple[object, ...] = attrs.field(default=(), init=False, repr=False)
 
@@ -89,9 +94,19 @@ class TcpDialer(Dialer):
         return secured
 
     async def _load(self, tls: TlsConfig) -> Credentials:
-        """What the files hold now."""
+        """What the files hold now, or held last when they were of use: somebody may be in the middle of replacing them.
+
+        Raises:
+            CertificateError: they never were.
+        """
         seen = await trio.to_thread.run_sync(tls.files.look)
-        if self._credentials is None or seen != self._seen:
+        if self._credentials is not None and seen == self._seen:
+            return self._credentials
+        try:
             self._credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
-            self._seen = seen
+        except CertificateError as error:
+            if self._credentials is None:
+                raise
+            self.log.error("new certificates are of no use, the last good ones stay in use: %s", error)  # noqa: TRY400
+        self._seen = seen
         return self._credentials
