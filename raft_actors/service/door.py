@@ -28,6 +28,7 @@ _logger = logging.getLogger(__name__)
 
 _CHECK_S = 2.0
 _MOST_TOLD = 256
+_LINES, _LINES_PER_S = 256, 1.0  # about those who are rejected, at once and from then on: a flood fills no disk
 _BURST_S = 10
 
 UNKNOWN_CLIENT_BYTES = 64 * 1024
@@ -58,6 +59,7 @@ class Door:
     budget: SharedBudget = attrs.field(init=False)
     _by_network: dict[str, set[Session]] = attrs.field(factory=dict[str, set[Session]], init=False)
     _told: dict[tuple[str, str], None] = attrs.field(factory=dict[tuple[str, str], None], init=False)
+    _lines: AddressBudget = attrs.field(factory=lambda: AddressBudget(_LINES, _LINES_PER_S), init=False)
     _look: object = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -165,16 +167,19 @@ class Door:
                 del self._by_network[network]
 
     def reject(self, stream: TcpStream, cause: str, why: str = "") -> None:
-        """Count a connection that came to nothing; tell of the first of its kind from each address."""
+        """Count a connection that came to nothing; tell of the first of its kind from each address, up to a bound."""
         statistics = self.context.statistics
         statistics.rejected_connections += 1
         statistics.rejected_by_cause[cause] += 1
         told = (stream.peer_host, cause)
-        if told not in self._told:
-            self._told[told] = None
-            if len(self._told) > _MOST_TOLD:
-                del self._told[next(iter(self._told))]
-            _logger.warning("rejected a client at %s, as all such from there: %s", stream.peer_host, why or cause)
+        if told in self._told or not self._lines.admits(""):
+            return
+        self._told[told] = None
+        if len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        left_out, self._lines.refused = self._lines.refused, 0
+        more = f" ({left_out:,} such lines before this one were left out: there were too many)" if left_out else ""
+        _logger.warning("rejected a client at %s, as all such from there: %s%s", stream.peer_host, why or cause, more)
 
 
 def _look_at(file: Path) -> object:

@@ -226,6 +226,20 @@ async def test_a_network_of_ipv6_is_one_address_and_known_as_long_as_a_client_is
     assert not door.budget.admits(ours)
 
 
+async def test_rejections_from_very_many_addresses_fill_no_log(
+    autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = LoneReplica()
+    door = Door(Context(node, node.machine, ServiceConfig(addresses=ADDRESSES)))
+    for number in range(2000):
+        door.reject(cast("TcpStream", From(f"2001:db8::{number:x}")), "NOT_TLS")
+    assert door.context.statistics.rejected_by_cause == {"NOT_TLS": 2000}
+    assert len(caplog.records) == 256
+    await trio.sleep(10)
+    door.reject(cast("TcpStream", From("2001:db8::ffff")), "NOT_TLS")
+    assert "ffff, as all such from there: NOT_TLS (1,744 such lines before this one were left out" in caplog.text
+
+
 @attrs.frozen
 class From:
     """As much of a connection as says where it comes from."""
