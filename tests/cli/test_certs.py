@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raft_actors.cli.certificate_facts import facts_of
 from raft_actors.cli.main import main
 from raft_actors.transports.tls.credentials import CertificateFiles, Credentials
 from raft_actors.transports.tls.naming import NameRule
@@ -71,8 +72,11 @@ def test_nothing_is_replaced_unasked(folder: Path, capsys: pytest.CaptureFixture
 def test_a_certificate_does_not_outlive_its_ca(tmp_path: Path) -> None:
     assert main(["certs", "init", str(tmp_path / "ca"), "--days=3"]) == 0
     assert issue(tmp_path, "--node=n1") == 0
-    ca, n1 = (Credentials.load(files(tmp_path, "n1")).expires_at for _ in range(2))
-    assert ca == n1
+    ((ca,), (n1,)) = (facts_of((tmp_path / name).read_bytes()) for name in ("ca/ca.pem", "n1.pem"))
+    assert ca.expires_at == n1.expires_at
+    assert issue(tmp_path, "--node=n2", "--days=2") == 0
+    (n2,) = facts_of((tmp_path / "n2.pem").read_bytes())
+    assert n2.expires_at < ca.expires_at
 
 
 def test_what_a_certificate_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

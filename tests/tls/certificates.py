@@ -57,12 +57,14 @@ class Issuer:
     """Its own certificate and those above, without the topmost: what goes with the certificates that it issues."""
 
     @classmethod
-    def make(cls, name: str = "test CA", above: Issuer | None = None, key: int = 0) -> Issuer:
+    def make(
+        cls, name: str = "test CA", above: Issuer | None = None, key: int = 0, path_length: int | None = None
+    ) -> Issuer:
         private = key_number(key)
         issuer, signer = (named(name), private) if above is None else (above.certificate.subject, above.key)
         made = (
             builder(named(name), issuer, private, signer)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
             .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(signer, SHA256())
         )

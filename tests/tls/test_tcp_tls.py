@@ -94,7 +94,23 @@ REFUSED: dict[str, tuple[Callable[[], Leaf], str, str]] = {
     "wrong id": (lambda: authority().issue(name_of("c")), "OTHER_NODE", "NOT_PROVEN"),
     "wrong cluster": (lambda: authority().issue(name_of("b", "other")), "OTHER_CLUSTER", "NOT_PROVEN"),
     "no name": (lambda: authority().issue(dns=("b",)), "NO_NAME", "NOT_PROVEN"),
+    "CA below a CA that may have none": (
+        lambda: below_the_last().issue(name_of("b")),
+        "CHAIN_TOO_LONG",
+        "REFUSED_HERE",
+    ),
+    "huge chain": (lambda: with_a_huge_chain(authority().issue(name_of("b"))), "TOO_MUCH", "ENDED"),
 }
+
+
+def below_the_last() -> Issuer:
+    last = Issuer.make("last", authority(), key=3, path_length=0)
+    return Issuer.make("below the last", last, key=4)
+
+
+def with_a_huge_chain(leaf: Leaf) -> Leaf:
+    """Larger than an honest handshake, and smaller than what OpenSSL takes by itself."""
+    return attrs.evolve(leaf, chain=(*leaf.chain, *200 * (authority().certificate,)))
 
 
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
