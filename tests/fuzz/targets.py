@@ -28,10 +28,12 @@ from raft_actors.service.operations import describe, set_value, transaction
 from raft_actors.service.resp import RequestLimits, RequestParser
 from raft_actors.service.users import PasswordHash, Rights, User, lines_of, parse_users
 from raft_actors.transports import decode, encode
+from raft_actors.transports.conversation import Right
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.tls.credentials import make_contexts
 from raft_actors.transports.tls.failures import TlsFailure, failure_of
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
+from raft_actors.transports.tls.rights import DEFAULT_CLIENTS, caller_of, client_rules
 from raft_actors.transports.wire.frames import FrameParser, frame
 from raft_actors.transports.wire.handshake import Answer, Hello, ProtocolRange, Verdict
 from tests.fuzz import clients, operators, service
@@ -147,11 +149,12 @@ def _segment(data: bytes) -> object:
 
 # --- people's files and names --------------------------------------------------------------------------------
 
+_CLIENTS = client_rules(DEFAULT_CLIENTS)
 _RULES = tuple(map(NameRule.parse, (DEFAULT_RULE, "dns:{node}.{cluster}.example.org", "cn:{node}")))
 
 
 def _names(data: bytes) -> object:
-    """A certificate with these names, one a line, is nobody's unless it says so."""
+    """A certificate with these names, one a line, is nobody's unless it says so: no node's, client's or operator's."""
     names = data.decode("latin-1").split("\n")
     kinds = ("URI", "DNS", "IP Address", "email")
     certificate: dict[str, Any] = {
@@ -166,6 +169,14 @@ def _names(data: bytes) -> object:
             continue
         if not any(wanted.lower() == name.lower() for name in names):
             raise AssertionError("a name that is not there")
+    try:
+        caller = caller_of(certificate, "orders", _CLIENTS, _RULES[0], "a node")
+    except TlsFailure:
+        return None
+    role = "raft" if caller.speaks_for else "raft-operator" if Right.OPERATE in caller.rights else "raft-client"
+    gives = [name for name in names if name.startswith(f"{role}://orders/")]
+    if not gives or not (caller.speaks_for or caller.name in gives):
+        raise AssertionError("rights that no name gives")
     return None
 
 
@@ -247,7 +258,16 @@ TARGETS: dict[str, Target] = (
         "mark": Target(_mark, (), (_marks(),), most_bytes=4200),
         "segment": Target(_segment, (StorageError,), (struct.pack(">IQB", 1, 10, 20), b"a batch of its own\x12")),
         "users": Target(_users, (ConfigurationError,), (_user_lines(),)),
-        "names": Target(_names, (), (b"raft://orders/n1\nn1.orders.example.org\nn1", b"raft://orders/n2\n*\n*")),
+        "names": Target(
+            _names,
+            (),
+            (
+                b"raft://orders/n1\nn1.orders.example.org\nn1",
+                b"raft://orders/n2\n*\n*",
+                b"raft-client://orders/billing\nbilling",
+                b"raft-operator://orders/alice\nalice",
+            ),
+        ),
         "address": Target(_address, (ConfigurationError,), (b"db1.example.org:7000", b"[::1]:7000"), most_bytes=300),
         "handshake": Target(_handshake, (TlsFailure,), (_client_hello(),), memory_factor=1000),
     }

@@ -104,6 +104,7 @@ def test_a_message_in_parts_is_the_same_message(message: Message) -> None:
 def test_every_message_has_a_number() -> None:
     assert set(TAGS.values()) == set(get_args(Message))
     assert len(set(TAGS.values())) == len(TAGS)
+    assert {type(message) for message in SAMPLES.values()} == set(TAGS.values())  # which are all looked at below
 
 
 def test_the_wire_format_stays_what_it_is() -> None:
@@ -113,6 +114,7 @@ def test_the_wire_format_stays_what_it_is() -> None:
         "RequestPreVote": "95 08 04 0b 03 02".replace(" ", ""),
         "RequestPreVoteReply": "94 09 04 02 c3".replace(" ", ""),
         "TimeoutNow": "93 0a 04 c2".replace(" ", ""),
+        "RequestLeave": "92 0f 04".replace(" ", ""),
         "ConfirmLeader": "93 0b 04 07".replace(" ", ""),
         "ConfirmLeaderReply": "93 0c 04 07".replace(" ", ""),
         "RequestReadIndex": "93 0d 04 09".replace(" ", ""),

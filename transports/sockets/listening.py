@@ -97,6 +97,4 @@ def listen_error(where: str, error: OSError | UnicodeError) -> ListenError:
     remedy = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror):
         remedy = f"{error}: listen on an address of this machine, or on 0.0.0.0 for all; peers may be told another name"
-    if isinstance(error, socket.gaierror):
-        remedy = f"{error}: listen on an address of this machine, or on 0.0.0.0 for all; peers may be told another name"
     return ListenError(f"can't listen {where}: {remedy or error}")
