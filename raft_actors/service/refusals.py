@@ -12,6 +12,7 @@ from raft_actors.errors import (
     NodeStopped,
     NotCommitted,
     NotLeader,
+    NotMember,
     Overloaded,
     ProposalError,
     ResultLost,
@@ -24,6 +25,9 @@ from raft_actors.transports.sockets.addresses import Address
 
 REDIS_ADDRESS = "redis"
 """What a member's metadata say: where it serves Redis clients."""
+
+_NO_LEADER = "CLUSTERDOWN no leader is known, and nothing was done: try again"
+_NOT_A_MEMBER = "CLUSTERDOWN this node is not a member of the cluster, and nothing was done: ask another node"
 
 
 def client_address(context: Context, node_id: str) -> str | None:
@@ -49,7 +53,7 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
             address = client_address(context, leader) or metadata.get(REDIS_ADDRESS)
             text = f"NOTLEADER the leader is {leader}" + (f" at {address}" if address else "")
         case NotLeader():
-            text = "CLUSTERDOWN no leader is known, and nothing was done: try again"
+            text = _NOT_A_MEMBER if isinstance(error, NotMember) else _NO_LEADER
         case LeadershipLost() | OutcomeUnknown() | SessionExpired() if reading:
             text = "CLUSTERDOWN leadership was lost, try again"
         case LeadershipLost(term=term):

@@ -11,6 +11,7 @@ from raft_actors import (
     LeadershipLost,
     NodeStopped,
     NotLeader,
+    NotMember,
     Overloaded,
     ProposalError,
 )
@@ -112,6 +113,12 @@ async def test_a_command_that_is_too_large_spoils_no_other() -> None:
         (NotLeader("n2", "raft:1"), "NOTLEADER the leader is n2 at 127.0.0.1:6380", None),
         (NotLeader("n9", "raft:1"), "NOTLEADER the leader is n9", None),
         (NotLeader(None), "CLUSTERDOWN no leader is known, and nothing was done: try again", None),
+        (NotMember("n2", "raft:1"), "NOTLEADER the leader is n2 at 127.0.0.1:6380", None),
+        (
+            NotMember(None),
+            "CLUSTERDOWN this node is not a member of the cluster, and nothing was done: ask another node",
+            None,
+        ),
         (
             LeadershipLost(4, 17),
             "UNKNOWN the outcome of this write: leadership of term 4 was lost before it was known",
