@@ -123,6 +123,14 @@ def test_a_fourth_node_joins_and_leaves(cluster: Cluster, capsys: pytest.Capture
             assert "n4" not in out
             assert cluster.wait_leader("n1") != "n4"
 
+            # Whom an operator adds comes back, and learns what it has missed.
+            added = ("--id=n4", f"--address=127.0.0.1:{raft}", "--learner", "--metadata=zone=b", "--json")
+            code, out, err = said(capsys, "add", *addresses(cluster, "n2"), *added)
+            assert code == 0, err
+            assert json.loads(out)["members"]["n4"]["metadata"] == {"zone": "b"}
+            while until(capsys, cluster, "n4", "learner")["behind"] != 0:
+                pass
+
 
 @pytest.mark.parametrize(
     "arguments",

@@ -267,6 +267,24 @@ async def test_an_id_that_is_in_use_is_not_given_away(world: World) -> None:
         assert leader.members().config == 0
 
 
+async def test_a_new_node_may_have_the_address_of_one_that_is_gone(world: World) -> None:
+    """And who is removed then is the one that is named (rqlite #2778)."""
+    async with three(world) as nodes:
+        leader = await leading(nodes)
+        await leader.propose(b"x")
+        gone = next(node for node in nodes if node is not leader)
+        await gone.aclose()
+        where, address = f"{leader.node_id}.test:1", f"{gone.node_id}.test:1"
+        async with world.opened("n4", ask=where, address=address) as four:
+            await until(four, lambda: "n4" in four.members().voters and four.members().committed)
+            known = leader.members().members
+            assert (known["n4"].address, known[gone.node_id].address) == (address, address)
+            await world.ask(where, "remove", id=gone.node_id)
+            await voting(four, *(node for node in nodes if node is not gone))
+            assert await leader.propose(b"y") == 2
+            await four.wait_applied(leader.status().commit_index)
+
+
 async def test_a_node_that_was_away_lets_in_members_that_it_has_never_heard_of(world: World) -> None:
     async with AsyncExitStack() as stack:
         cluster = cluster_of("n1", "n2", "n3")

@@ -7,7 +7,17 @@ from collections.abc import Collection
 import pytest
 import trio
 
-from raft_actors import ChangeFailed, ChangePhase, ChangeRefused, MembersStatus, NotLeader, NotMember
+from raft_actors import (
+    BoundedStale,
+    ChangeFailed,
+    ChangePhase,
+    ChangeRefused,
+    Linearizable,
+    MembersStatus,
+    NotLeader,
+    NotMember,
+    ReadYourWrites,
+)
 from raft_actors.raft.membership import Member
 from tests.cluster.membership import change, joint_at, newcomers, until
 from tests.cluster.support import Commands, open_log, seeds, snapshotting
@@ -145,6 +155,42 @@ async def test_a_learner_neither_votes_nor_leads(seed: int) -> None:
         cluster.expect_no_leader()  # one voter and two learners are no majority of two voters
         cluster.connect(leader)
         await cluster.one(b"y", 4)
+
+
+async def test_a_learner_that_stays_one_is_there_to_read_at_until_it_is_removed() -> None:
+    async with open_log(3, 1, joiners=2) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.node(leader).change_members(learners=newcomers("n4"))
+        learner, command = cluster.node("n4"), Commands()
+
+        async def read_all() -> None:
+            for bound in (Linearizable(), BoundedStale(seconds=0.0), BoundedStale(entries=0), None):
+                last = command()
+                await cluster.node(leader).propose(last)
+                level = bound or ReadYourWrites(cluster.node(leader).read_token())
+                assert await learner.read(lambda log: log.inner.commands_applied[-1], level) == last
+
+        await read_all()
+        members = await change(cluster, {leader, "n5"}, {"n4"})  # whoever votes meanwhile
+        assert members.learners == {"n4"}
+        await read_all()
+        await change(cluster, {leader, "n5"})
+        await trio.sleep(1)  # what it has is younger than no bound any more
+        for level in (Linearizable(), BoundedStale(seconds=1.0), BoundedStale(entries=5)):
+            with pytest.raises(NotMember):
+                await learner.read(lambda _: pytest.fail("it read"), level)
+
+
+async def test_who_does_not_lead_says_what_the_application_has_made_known_of_who_does() -> None:
+    async with open_log(2, 1, joiners=1) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        known = {name: Member(f"{name}.test:1", {"http": f"{name}.test:80"}) for name in ("n1", "n2", "n3")}
+        await cluster.node(leader).change_members(known)
+        await cluster.one(b"x", 3)
+        for name in known.keys() - {leader}:
+            with pytest.raises(NotLeader) as refused:
+                await cluster.node(name).propose(b"y", forward=False)
+            assert (refused.value.leader, refused.value.metadata) == (leader, {"http": f"{leader}.test:80"})
 
 
 @seeds(3)

@@ -79,6 +79,27 @@ async def test_a_leader_that_removes_itself_hands_over_and_no_proposal_fails(see
         assert set(done) <= set(successor.commands_applied)
 
 
+@pytest.mark.parametrize("stays", [True, False])
+async def test_what_goes_on_while_a_node_leads_ends_only_where_the_leader_removes_itself(stays: bool) -> None:
+    async with open_log(3, 1, joiners=2) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        entered, ended = trio.Event(), list[str | None]()
+
+        async def lead() -> None:
+            async with cluster.node(leader).while_leading() as leadership:
+                entered.set()
+                await trio.sleep(3600)
+            ended.append(leadership.ended)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lead)
+            await entered.wait()
+            goal = {"n4", "n5", leader} if stays else {"n4", "n5"}
+            assert (await cluster.node(leader).change_members(newcomers(*goal))).voters == goal
+            assert ended == ([] if stays else ["leadership is handed to another node"])
+            nursery.cancel_scope.cancel()
+
+
 @seeds(3)
 async def test_one_that_was_removed_disturbs_nobody(seed: int) -> None:
     async with open_log(4, seed) as cluster:

@@ -28,6 +28,11 @@ JOINT = Configuration({"n4", "n5", "n6"}, outgoing={"n1", "n2", "n3"}, goal=GOAL
 APART = Configuration({"n4", "n5", "n6"}, {"n1", "n2", "n3"}, goal=GOAL)
 
 
+def bound(**stores: str) -> Configuration:
+    """Members that are known by these stores."""
+    return Configuration({*stores}, members={name: Member(incarnation=store) for name, store in stores.items()})
+
+
 def append(stage: Stage, life: Life, role: Leader, configuration: Configuration) -> None:
     """A leader decides on another configuration."""
     state = role.state
@@ -55,6 +60,9 @@ def leader(configuration: Configuration, *, commit_index: int = 3) -> Leader:
         (FIRST, Configuration({"n1"}), "two majorities that do not meet"),
         (FIRST, Configuration({"n1", "n2", "n3", "n4"}), ""),  # which share one in every case
         (JOINED, Configuration({"n1", "n2", "n3"}, {"n4"}, goal=Goal({"n4"})), "makes another change of the one"),
+        (bound(n1="aa", n2=""), bound(n1="aa", n2="bb"), ""),  # a member is bound to its store once
+        (bound(n1="aa", n2="bb"), bound(n1="aa", n2="cc"), "has n2 go on as a member with another store than bb"),
+        (bound(n1="aa", n2="bb"), bound(n1="aa", n2=""), "has n2 go on as a member with another store than bb"),
     ],
 )
 def test_members_change_such_that_majorities_meet(before: Configuration, after: Configuration, wrong: str) -> None:

@@ -206,7 +206,7 @@ class Player:
         self._settle()
 
     def do_change(self, node_id: str, *sets: str) -> None:
-        """An operator asks for other members: voters=n1,n2 learners=n3 priority=n1:5."""
+        """An operator asks for other members: voters=n1,n2 learners=n3 priority=n1:5 address=n3@there."""
         given = dict(part.split("=") for part in sets)
         known = self.nodes[node_id].state.configuration.members
         priorities = dict(pair.split(":") for pair in given.get("priority", "").split(",") if pair)
@@ -217,7 +217,8 @@ class Player:
 
         voters = members(given["voters"]) if "voters" in given else None
         learners = members(given["learners"]) if "learners" in given else None
-        request = PendingChange(voters, learners, if_config=None, promote=True)
+        addresses = dict(pair.split("@") for pair in given.get("address", "").split(",") if pair)
+        request = PendingChange(voters, learners, if_config=None, promote=True, addresses=addresses)
         if priorities:
             request.members |= {
                 one: Member(known[one].address, priority=int(number)) for one, number in priorities.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def test_what_is_written_down_is_what_happens(file: Path) -> None:
 def test_there_is_one_for_each_scenario() -> None:
     stems = {file.stem for file in FILES}
     assert {"pre-vote", "stickiness", "transfer", "handoff", "versions", "gates", "every-change", "members"} <= stems
+
+
+def test_all_bugs_of_members_that_the_museum_lists_are_in_one() -> None:
+    told = " ".join(file.read_text(encoding="utf-8") for file in FILES)
+    assert set(re.findall(r": (M\d+)\)", told)) == {f"M{number}" for number in range(1, 18)}
 
 
 def test_a_step_that_there_is_not() -> None:
