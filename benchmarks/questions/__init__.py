@@ -17,13 +17,14 @@ from benchmarks.questions import (
     redis,
     replace,
     restart,
+    rolling,
     sessions,
     tls,
     transfer,
 )
 
 _MODULES = (
-    *(commit, batch, sessions, reads, overload, laggard, failover, transfer, joining, replace),
+    *(commit, batch, sessions, reads, overload, laggard, failover, transfer, joining, replace, rolling),
     *(restart, idle, cpu, hops, catchup, growth, redis, tls, flood),
 )
 QUESTIONS = {module.QUESTION.name: module.QUESTION for module in _MODULES}
