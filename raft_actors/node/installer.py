@@ -42,8 +42,14 @@ class _Incoming:
     """The first chunk that is not written."""
     due: list[InstallSnapshot] = attrs.field(factory=list[InstallSnapshot])
     """The chunks from there on that have come together, and are to be written together."""
-    missed: bool = False
-    """Whether the leader was told that the next one is missing. What else it has under way then says nothing new."""
+    missed_at: int | None = None
+    """The chunk at which the leader was told that the next one is missing. Those behind it were under way then, and say
+    nothing new; where it comes again, the leader sends all again, and has not understood."""
+
+
+def _is_older(one: _Key, other: _Key) -> bool:
+    """Whether it is an older snapshot of the same leader."""
+    return one[:2] == other[:2] and one[2].index < other[2].index
 
 
 class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
@@ -80,21 +86,23 @@ class SnapshotInstaller(Actor[StoreChunk | DiscardSnapshot]):
         key = (message.term, leader, message.snapshot)
         if key == self._finished:
             return  # a duplicate: the role answers for the whole snapshot
+        if self._incoming is not None and _is_older(key, self._incoming.key):
+            return  # late: a leader that has begun with a newer one never goes back
         incoming = await self._incoming_for(key, message)
         if incoming is None:
             await self._answer(key, 0)
             return
         if message.sequence == incoming.next_sequence + len(incoming.due):
             incoming.due.append(message)
-            incoming.missed = False
+            incoming.missed_at = None
             if message.done or sum(len(each.data) for each in incoming.due) >= _WRITE_BYTES:
                 await self._write_due()
             return
         await self._write_due()
         if message.sequence > incoming.next_sequence:
-            if incoming.missed:
+            if incoming.missed_at is not None and message.sequence > incoming.missed_at:
                 return
-            incoming.missed = True
+            incoming.missed_at = message.sequence
         await self._answer(key, incoming.next_sequence)
 
     async def _incoming_for(self, key: _Key, message: InstallSnapshot) -> _Incoming | None:

@@ -37,6 +37,9 @@ class ChunkWindow:
     _sizes: deque[int] = attrs.field(factory=deque[int], init=False)
     _bytes: int = attrs.field(default=0, init=False)
     _rewound_to: int | None = attrs.field(default=None, init=False)
+    _asked_again: int | None = attrs.field(default=None, init=False)
+    """A chunk below `acknowledged` that the follower wanted since it got further last. If that is no late answer, it
+    has lost what it had, and has got some of it again from copies that were still on their way."""
     _sent_twice_below: int = attrs.field(default=0, init=False)
     """The chunks below were sent, and then again. A follower that has got both answers the second ones with this."""
 
@@ -66,11 +69,12 @@ class ChunkWindow:
                 self._bytes -= self._sizes.popleft()
             self.acknowledged = wanted
             self.next_chunk = max(self.next_chunk, wanted)
-            self._rewound_to = None
+            self._rewound_to = self._asked_again = None
             return True
+        self._asked_again = wanted if 0 < wanted < self.acknowledged else None
         # It has missed that chunk, or it has lost all and begins anew. It says so of each that it can't use: go back
         # once. But where it says so of what it has got twice, to send all the rest for that, and so twice, would never
-        # end. Anything else is late.
+        # end. Anything else is late, unless nothing better follows.
         missed = wanted == 0 or wanted == self.acknowledged != self._sent_twice_below
         if missed and wanted != self._rewound_to and wanted < self.next_chunk:
             self.acknowledged = wanted
@@ -82,7 +86,9 @@ class ChunkWindow:
         """Nothing was heard for long: send all again that was not acknowledged."""
         if self.next_chunk > self.acknowledged:
             self._sent_twice_below = max(self._sent_twice_below, self.next_chunk)
+        if self._asked_again is not None:
+            self.acknowledged = self._asked_again
         self.next_chunk = self.acknowledged
         self._sizes.clear()
         self._bytes = 0
-        self._rewound_to = None
+        self._rewound_to = self._asked_again = None

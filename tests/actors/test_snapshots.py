@@ -230,6 +230,29 @@ async def test_what_follows_a_chunk_that_is_missing_is_answered_once() -> None:
         assert await store(stage, chunk(1), chunk(3), chunk(4)) == [wants(2), wants(2)]
 
 
+async def test_a_leader_that_sends_all_again_is_told_again_what_is_missing() -> None:
+    """Else it would never know: the answer may have been lost, or taken for a late one."""
+    async with running() as stage:
+        await store(stage, chunk(0), chunk(3), chunk(4))
+        assert await store(stage, chunk(3), chunk(4)) == [wants(1)]
+        assert await store(stage, chunk(2), chunk(3), chunk(4)) == [wants(1)]
+
+
+async def test_an_older_snapshot_of_the_same_leader_comes_late_and_disturbs_nothing() -> None:
+    def of(snapshot: SnapshotMetadata, sequence: int, term: int = 3) -> StoreChunk:
+        return StoreChunk("n2", InstallSnapshot(term, snapshot, sequence, b"older", done=False))
+
+    async with running() as stage:
+        await store(stage, chunk(0), chunk(1))
+        assert await store(stage, of(SnapshotMetadata(4, 2), 0), of(SnapshotMetadata(4, 2), 1)) == []
+        assert await store(stage, chunk(2)) == [wants(3)]
+        newer = SnapshotMetadata(6, 2)
+        assert await store(stage, of(newer, 0)) != []
+        assert await store(stage, chunk(3)) == []
+        later = InstallSnapshotReply(4, SnapshotMetadata(4, 2), 1, installed=False)
+        assert await store(stage, of(SnapshotMetadata(4, 2), 0, term=4)) == [ChunkStored(4, Send("n2", later))]
+
+
 async def test_has_room_for_all_that_a_leader_has_under_way() -> None:
     async with running() as stage:
         answers = await store(stage, *[chunk(sequence) for sequence in range(MOST_CHUNKS)])

@@ -109,3 +109,62 @@ def test_whatever_is_lost_all_chunks_come_in_the_end(data: st.DataObject) -> Non
         if not window.may_send:
             window.rewind()  # the replicator's patience has an end
     assert rounds < 40
+
+
+def test_a_follower_that_lost_all_and_got_a_late_copy_of_the_first_is_gone_back_to() -> None:
+    """It wants the second chunk then, and never the first. Late answers say the same: so not until nothing follows."""
+    window = ChunkWindow(MOST_CHUNKS)
+    send_all(window)
+    window.answered(8)
+    assert not window.answered(1)
+    assert not window.may_send
+    window.rewind()
+    assert send_all(window) == list(range(1, MOST_CHUNKS))
+
+
+def test_a_late_answer_is_forgotten_once_a_better_one_comes() -> None:
+    window = ChunkWindow(MOST_CHUNKS)
+    send_all(window)
+    window.answered(8)
+    window.answered(3)
+    window.answered(9)
+    window.rewind()
+    assert window.next_chunk == 9
+    window.answered(3)
+    window.answered(0)
+    assert window.next_chunk == 0, "it says that it has nothing"
+
+
+@given(st.data())
+def test_whatever_comes_late_or_twice_all_chunks_come_in_the_end(data: st.DataObject) -> None:
+    """A link in no order, which loses and doubles, and a follower that loses what it has: all of that for a while."""
+    window, stored, missed_at, late, rounds = ChunkWindow(6), 0, None, list[int](), 0
+    wild_rounds = data.draw(st.integers(1, 12))
+    late_answers = list[int]()
+    while stored < 6:
+        rounds += 1
+        assert rounds < 30, "it never ends"
+        wild = rounds <= wild_rounds
+        arriving = [*late, *send_all(window)]
+        late.clear()
+        if wild:
+            arriving = data.draw(st.permutations(arriving))
+            late = [sequence for sequence in arriving if data.draw(st.booleans())]
+            arriving = [sequence for sequence in arriving if not data.draw(st.booleans())]
+            if data.draw(st.booleans()):
+                # All is lost, but copies of the first come late, and before anything could be answered.
+                stored, missed_at = data.draw(st.integers(0, 5)), None
+        answers = list[int]()
+        for sequence in arriving:
+            if sequence == stored < 6:
+                stored, missed_at = stored + 1, None
+            elif sequence > stored:
+                if missed_at is not None and sequence > missed_at:
+                    continue
+                missed_at = sequence
+            answers.append(stored)
+        for wanted in [*late_answers, *answers]:
+            window.answered(wanted)
+        late_answers = data.draw(st.permutations(answers)) if wild else []
+        if not window.may_send:
+            window.rewind()
