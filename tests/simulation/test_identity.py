@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import trio
 
-from raft_actors import StoreReplaced
+from raft_actors import ChangeFailed, ChangeRefused, NotLeader, StoreReplaced
 from raft_actors.testing import Simulation, simulate
-from tests.cluster.support import CommandLog, snapshotting
+from raft_actors.transports import Faults
+from tests.cluster.support import CommandLog, seeds, snapshotting
 
 
 async def test_a_node_without_its_files_is_found_out_by_those_who_have_met_it() -> None:
@@ -75,6 +78,54 @@ async def wait_until_bound(cluster: Simulation[bytes, int]) -> None:
     with trio.fail_after(30):  # noqa: ASYNC912 - what holds already need not be waited for
         while not is_bound():  # noqa: ASYNC110 - what a test waits for is no event
             await trio.sleep(0.05)
+
+
+@seeds(4)
+async def test_files_that_are_lost_again_and_again_are_found_out_each_time_and_each_store_is_another_member(
+    seed: int,
+) -> None:
+    """Messages are lost and doubled meanwhile, and all invariants hold: of votes, and of stores that members keep."""
+    async with simulate(CommandLog, seed=seed) as cluster:
+        cluster.set_faults(Faults(drop=0.05, duplicate=0.05, reorder=0.1))
+        await cluster.one(b"x", 3)
+        await wait_until_bound(cluster)
+        stores = {cluster.disk(name).incarnation for name in cluster.node_ids}
+        cluster.tolerated = (StoreReplaced,)
+        for number in range(3):
+            wiped = cluster.rng.choice(cluster.node_ids)  # the leader, too
+            others = {*cluster.node_ids} - {wiped}
+            cluster.crash(wiped)
+            await cluster.wait_down(wiped)
+            cluster.disk(wiped).wipe()
+            node = await cluster.start(wiped)
+            with trio.fail_after(30):
+                await cluster.wait_down(wiped)
+            assert isinstance(node.crash, StoreReplaced)
+            await change_at_last(cluster, others)
+            committed = max(cluster.node(name).status().commit_index for name in others)
+            await cluster.start(wiped)
+            await change_at_last(cluster, cluster.node_ids)
+            assert cluster.disk(wiped).state.last_index >= committed  # else it would have no vote yet
+            await wait_until_bound(cluster)
+            store = cluster.disk(wiped).incarnation
+            assert store not in stores
+            stores.add(store)
+            leader = cluster.node(await cluster.wait_for_one_leader())
+            assert leader.members().members[wiped].incarnation == store
+            await cluster.one(b"%d" % number, 3)
+
+
+async def change_at_last(cluster: Simulation[bytes, int], voters: Collection[str]) -> None:
+    """Ask for these voters until they are, as an operator would."""
+    with trio.fail_after(120):
+        while True:
+            leader = await cluster.wait_for_one_leader()
+            try:
+                await cluster.node(leader).change_members({name: f"{name}.test:1" for name in voters}, set())
+            except (NotLeader, ChangeFailed, ChangeRefused):
+                await trio.sleep(0.5)
+            else:
+                return
 
 
 # --- addresses ------------------------------------------------------------------------------------------------
