@@ -152,6 +152,26 @@ async def test_after_a_transfer_nobody_waits_and_the_old_leader_has_no_lease(see
             cluster.node(old).read_nowait(lambda _: None, Lease())
 
 
+@seeds(3)
+async def test_who_has_told_another_to_lead_has_no_lease_though_it_hears_nothing_of_it(seed: int) -> None:
+    """The other one did not wait, so what it commits would be missing in what is read here."""
+    async with open_leased(seed) as cluster:
+        old = await cluster.wait_for_one_leader()
+        await cluster.node(old).propose(b"x")
+        await trio.sleep(1)
+        await renew(cluster, old)
+        for name in cluster.node_ids:
+            cluster.network.cut(name, old)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cluster.node(old).transfer_leadership)
+            new = await next_leader(cluster, old)
+            assert await first_commit(cluster, new) < 0.2
+            assert cluster.node(old).status().role is RoleName.LEADER
+            with pytest.raises(ReadNotReady):
+                cluster.node(old).read_nowait(lambda _: None, Lease())
+            nursery.cancel_scope.cancel()
+
+
 @seeds(2)
 async def test_leases_must_be_wanted_and_the_same(seed: int) -> None:
     async with open_log(3, seed) as cluster:
@@ -209,9 +229,13 @@ async def test_a_block_that_comes_to_its_own_end_was_not_cancelled(seed: int) ->
         assert leadership.ended is None
 
 
-@seeds(5)
-async def test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commits(seed: int) -> None:
-    async with open_leased(seed) as cluster:
+@pytest.mark.parametrize("check_quorum", [True, False])
+@seeds(3)
+async def test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commits(
+    seed: int, check_quorum: bool
+) -> None:
+    """Where it steps down, too, and where the lease alone tells it to."""
+    async with open_leased(seed, config=NodeConfig(check_quorum=check_quorum)) as cluster:
         leader = await cluster.wait_for_one_leader()
         entered = trio.Event()
         ended: list[tuple[float, str | None]] = []
@@ -233,6 +257,7 @@ async def test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commit
             [(at, why)] = ended
             assert at <= cut_at + DURATION_S
             assert why is not None
+            assert check_quorum or "the lease ran out" in why
 
 
 @seeds(5)

@@ -61,6 +61,25 @@ LEASES: tuple[Mutation, ...] = (
         scenario=f"{_TESTS}::test_after_a_transfer_nobody_waits_and_the_old_leader_has_no_lease",
     ),
     mutation(
+        "lease-goes-on-though-given-up",
+        "a leader that has told another to lead answers nothing by its lease, for the other one does not wait",
+        "dissertation §6.4.1; openraft #1747",
+        Edit(_LEASE, "Lease.left_s", "self.confirmed is None or self.given_up", "self.confirmed is None"),
+        scenario=f"{_TESTS}::test_who_has_told_another_to_lead_has_no_lease_though_it_hears_nothing_of_it",
+    ),
+    mutation(
+        "block-goes-on-without-a-lease",
+        "a block of `while_leading` ends before its leader's lease does",
+        "guarantees, Leases",
+        Edit(
+            "node/scopes.py",
+            "Scopes.watch",
+            'self.end_all("the lease ran out: a majority has not answered in time")',
+            "await alarm.wait(clock.now() + 1.0)",
+        ),
+        scenario=f"{_TESTS}::test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commits",
+    ),
+    mutation(
         "used-lease-not-renewed",
         "a lease that is used is renewed before it ends",
         "architecture, Leases",
