@@ -6,13 +6,18 @@ followed, for nothing here needs a network.
 
 from __future__ import annotations
 
+import enum
 import importlib
+import inspect
 import re
 import sys
+import types
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+CALLED_OR_READ = (types.FunctionType, property, classmethod, staticmethod)
 PUBLIC = ("raft_actors", "raft_actors.transports", "raft_actors.persistence", "raft_actors.testing")
 STARTS = re.compile(r"https://[\w.-]+\.[a-z]{2,}(/|$)|mailto:")
 
@@ -60,16 +65,32 @@ def fault_of(source: Path, target: str, fragment: str, pages: dict[Path, Page]) 
 
 
 def undocumented(site: Path) -> list[str]:
-    """Public names that no page of the reference has."""
+    """Public names, and public methods and properties of public classes, that no page of the reference has."""
     targets: set[str] = set()
     for path in sorted((site / "reference").glob("*.html")):
         targets |= Page(path.read_text(encoding="utf-8")).targets
-    return [
-        f"{package}.{name} is not in the reference"
-        for package in PUBLIC
-        for name in importlib.import_module(package).__all__
-        if f"{package}.{name}" not in targets
-    ]
+    names: list[str] = []
+    for package in PUBLIC:
+        exported = importlib.import_module(package)
+        for name in exported.__all__:
+            names.append(f"{package}.{name}")
+            names += [f"{package}.{name}.{member}" for member in members_of(getattr(exported, name))]
+    return [f"{name} is not in the reference" for name in names if name not in targets]
+
+
+def members_of(exported: Any) -> list[str]:
+    """What applications call, read or set on a class of this library, from whichever base class it has it."""
+    if not inspect.isclass(exported):
+        return []
+    members: list[str] = []
+    for name in dir(exported):
+        owner = next((base for base in exported.__mro__ if name in vars(base)), object)
+        if not name.startswith("_") and owner.__module__.startswith("raft_actors"):
+            value = vars(owner)[name]
+            set_by_classes = str(vars(owner).get("__annotations__", {}).get(name)).startswith("ClassVar")
+            if set_by_classes or isinstance(value, (*CALLED_OR_READ, enum.Enum)):
+                members.append(name)
+    return members
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 import inspect
 import os
@@ -12,6 +13,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import attrs
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
@@ -37,6 +39,11 @@ myst_enable_extensions = ["deflist"]
 suppress_warnings = ["myst.header", "misc.highlighting_failure"]
 
 autodoc_member_order = "groupwise"
+# Node and the simulated clusters are put together of base classes that nobody imports: their methods are documented at
+# the class that applications use. Not so what comes from Python, or from a base class of Trio's.
+autodoc_default_options = {
+    "inherited-members": "BaseException,Enum,Generic,Protocol,object,tuple,RuleBasedStateMachine"
+}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
@@ -85,7 +92,19 @@ def name_by_public_package() -> None:
         for name in module.__all__:
             found = getattr(module, name)
             if (inspect.isclass(found) or inspect.isfunction(found)) and found.__module__.startswith("raft_actors"):
+                if inspect.isclass(found):
+                    bring_docstrings_of_attributes(found, package)
                 found.__module__ = package
+
+
+def bring_docstrings_of_attributes(exported: type, package: str) -> None:
+    """Autodoc looks in the source of a class's module for what is written below its attributes: it is to find that in
+    the package, too.
+    """
+    found = ModuleAnalyzer.for_module(exported.__module__).find_attr_docs()
+    public = ModuleAnalyzer.for_module(package)
+    public.analyze()
+    public.attr_docs.update({key: lines for key, lines in found.items() if key[0] == exported.__qualname__})
 
 
 # --- documents -----------------------------------------------------------------------------------------------
@@ -152,9 +171,9 @@ def data_of_package(package: str) -> list[str]:
 
 def on_docstring(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
     """Called for each docstring before it is parsed; changes `lines`."""
-    made = with_code(with_errors(doubled(lines)))
+    made = with_code(with_errors(one_name_an_entry(doubled(lines))))
     if what in {"attribute", "data", "property"}:
-        made.insert(0, "")  # else napoleon takes what stands before a first colon for a type
+        made = without_type(made)
     if inspect.isasyncgenfunction(getattr(found, "__wrapped__", None)):  # by asynccontextmanager
         made = ["*An asynchronous context manager:* ``async with``.", "", *made]
     lines[:] = made
@@ -163,6 +182,40 @@ def on_docstring(app: Sphinx, what: str, name: str, found: Any, options: Any, li
 def doubled(lines: list[str]) -> list[str]:
     """Code stands between single backticks in docstrings, and between double ones in reStructuredText."""
     return [re.sub(r"(?<!`)`(?!`)([^`]+)`(?!`)", r"``\1``", line) for line in lines]
+
+
+def without_type(lines: list[str]) -> list[str]:
+    """Napoleon takes what stands before a colon in the first line of an attribute's docstring for its type: so the line
+    is broken before it.
+    """
+    first, colon, _ = lines[0].partition(":")
+    before = first.rpartition(" ")[0]
+    return [before, lines[0][len(before) + 1 :], *lines[1:]] if colon and before else lines
+
+
+def one_name_an_entry(lines: list[str]) -> list[str]:
+    """Attributes that share a description, `index, term: of its entry`, get it each: Sphinx would take the first name
+    for the type of the second.
+    """
+    made: list[str] = []
+    in_section = False
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        index += 1
+        if line and not line.startswith(" "):
+            in_section = line in {"Attributes:", "Args:"}
+        found = re.fullmatch(r"    (\w+(?:, \w+)+): (.*)", line) if in_section else None
+        if found is None:
+            made.append(line)
+            continue
+        end = index
+        while end < len(lines) and lines[end].startswith("        "):
+            end += 1
+        for name in found[1].split(", "):
+            made += [f"    {name}: {found[2]}", *lines[index:end]]
+        index = end
+    return made
 
 
 def with_code(lines: list[str]) -> list[str]:
@@ -200,9 +253,33 @@ def with_errors(lines: list[str]) -> list[str]:
     return made
 
 
+def on_signature(
+    app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """Called for each signature; shows defaults of attrs classes as values, not as attrs' own code has them."""
+    if what not in {"class", "exception"} or signature is None or not attrs.has(found):
+        return None
+    for field in attrs.fields(found):
+        default = field.default
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            shown = "…" if default.takes_self else repr(default.factory())
+            signature = re.sub(rf"(\b{field.alias}: [^=]*?= )NOTHING", rf"\g<1>{shown}", signature)
+        elif default is not attrs.NOTHING:
+            shown = f"{type(default).__name__}.{default.name}" if isinstance(default, enum.Enum) else repr(default)
+            signature = signature.replace(f"attr_dict['{field.name}'].default", shown)
+    return signature, returned
+
+
+def on_member(app: Sphinx, what: str, name: str, found: Any, skip: bool, options: Any) -> bool | None:
+    """Called for each member; has those of enumerations shown without a docstring, too, where names say enough."""
+    return False if isinstance(found, enum.Enum) and not name.startswith("_") else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     name_by_public_package()
     app.connect("source-read", on_source)
+    app.connect("autodoc-skip-member", on_member)
+    app.connect("autodoc-process-signature", on_signature)
     app.connect("autodoc-process-docstring", on_docstring, priority=100)  # before napoleon's
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.check_site import broken_links
+from docs.check_site import broken_links, undocumented
 from tests.docs.test_readme import ROOT
 
 PAGE = '<a href="other.html#there">x</a><p id="here"><a href="#here">y</a><img src="picture.svg">'
@@ -37,6 +37,16 @@ def test_a_whole_site_has_no_fault(site: Path) -> None:
 def test_a_link_that_leads_nowhere_is_told_with_its_page(site: Path, link: str, fault: str) -> None:
     (site / "third.html").write_text(f'<a href="{link}">z</a>', encoding="utf-8")
     assert broken_links(site) == [f"third.html: {link} {fault}"]
+
+
+def test_what_the_reference_lacks_is_told_down_to_methods_of_base_classes(site: Path) -> None:
+    (site / "reference").mkdir()
+    page = '<dt id="raft_actors.Node"><dt id="raft_actors.Node.propose">'
+    (site / "reference" / "raft_actors.html").write_text(page, encoding="utf-8")
+    missing = {line.removesuffix(" is not in the reference") for line in undocumented(site)}
+    assert {"raft_actors.open_node", "raft_actors.Node.status", "raft_actors.Node.read"} <= missing
+    assert {"raft_actors.StateMachine.commands", "raft_actors.RoleName.LEADER"} <= missing
+    assert not {"raft_actors.Node", "raft_actors.Node.propose", "raft_actors.Overloaded.add_note"} & missing
 
 
 def test_each_document_of_the_repository_has_its_page() -> None:
