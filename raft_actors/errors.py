@@ -138,7 +138,7 @@ class TransferError(RaftError):
 
 
 class TransferRefused(TransferError):
-    """Nobody was told to take leadership over; the message says why."""
+    """No member was asked to take over leadership; the message says why."""
 
 
 class TransferFailed(TransferError):
@@ -153,7 +153,7 @@ class LeadershipLost(ProposalError):
     Attributes:
         term: the term whose leadership ended.
         index: the log index the command was given; None for a read, and where it is not known.
-        leader: the member that a command had been handed on to, which did not tell what became of it; else None.
+        leader: the leader that a command was forwarded to, and that did not report its outcome; else None.
     """
 
     def __init__(self, term: int, index: int | None, leader: str | None = None) -> None:
@@ -188,7 +188,7 @@ class NotCommitted(ProposalError):
 
 
 class ResultLost(ProposalError):
-    """The command took effect, once, and its result can't be told any more: do not propose it again.
+    """The command took effect, once, but its result is lost: do not propose it again.
 
     This node was brought up to date by a snapshot that covers the command, so it has not applied it itself.
 
@@ -237,7 +237,7 @@ class Overloaded(ProposalError):
 
     Attributes:
         cause: which bound is reached.
-        retry_after_s: when to come back, in seconds: when those are through that were turned away before.
+        retry_after_s: after how many seconds to retry: by then those refused before may have been served.
     """
 
     def __init__(self, text: str, cause: OverloadCause = OverloadCause.PROPOSALS, retry_after_s: float = 0.0) -> None:
@@ -301,7 +301,7 @@ class ChangeRefused(RaftError):
 
 
 class ChangeFailed(RaftError):
-    """A change of members has begun and come to something else than was asked; the message says to what, and why."""
+    """A change of members was begun, and ended with other members than asked for; the message says which, and why."""
 
 
 class FeatureMissing(RaftError):
@@ -374,14 +374,14 @@ class StateMachineError(RaftError):
 
 
 class StateDiverged(StateMachineError):
-    """This replica came to another state than a majority of the voters by the same commands, or no state has one.
+    """The same commands led this replica to another state than a majority of the voters, or no majority agrees.
 
     See `NodeConfig.state_check_entries`.
 
     Attributes:
         node_id: the replica's.
         index: the last entry that had been applied. Which one before it was the cause is not known.
-        digests: node id → digest of its state there, of those that had told.
+        digests: node id → digest of its state there, of those that had reported one.
     """
 
     def __init__(self, node_id: str, index: int, digests: Mapping[str, str]) -> None:

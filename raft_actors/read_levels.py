@@ -43,7 +43,7 @@ class BoundedStale:
 
 @frozen
 class ReadYourWrites:
-    """All that is told by a token: what a node had applied when it gave it (`Node.read_token`, `ReadResult.token`).
+    """All that a token stands for: what a node had applied when it made it (`Node.read_token`, `ReadResult.token`).
 
     Asks nobody, and waits until this node has applied as much. A token is a number that grows, and may be sent along
     with a web request, say.

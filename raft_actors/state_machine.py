@@ -31,8 +31,8 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
 
     results: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
     """How results become bytes, where a session keeps them for the case that an answer is lost: by default None,
-    numbers, text, bytes, and lists, tuples (32 within each other at most) and dicts of these. One that can't be kept is
-    told as `ResultLost` then."""
+    numbers, text, bytes, and lists, tuples (nested 32 deep at most) and dicts of these. One that can't be
+    kept is reported as `ResultLost` then."""
 
     queries: ClassVar[CommandCodec[Any]] = NO_QUERIES
     """How the queries of a `RaftClient` travel: `attrs_queries(Get | Count)`. A query is an attrs class that is called
@@ -51,9 +51,9 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
 
         Runs on the Trio thread between two checkpoints: heartbeats wait while it computes, so keep each call well
         below the election timeout. An exception is the command's refusal, and part of the outcome: the proposer gets it
-        as the cause of a `CommandFailed`, every replica meets the same one, and the next command goes on. So raise
-        before changing anything, or leave the state as you want it. Only `fatal_errors`, MemoryError and RecursionError
-        tell of the replica instead, and end it.
+        as the cause of a `CommandFailed`, every replica raises the same one, and goes on with the next command. So
+        raise before changing anything, or leave the state as you want it. Only `fatal_errors`, MemoryError and
+        RecursionError mean that the replica has failed, and end it.
         """
 
     def touches(self, command: CommandT) -> Collection[Hashable] | None:

@@ -62,8 +62,8 @@ class Endpoint:
         deliver: where received messages go.
         max_message_bytes: no honest message is larger once encoded. A larger one is refused: unsent at this node,
             and at a peer before it is read.
-        peer_lost: told when the connections with a peer have ended, most likely because its process has. A transport
-            without connections need not tell, and none can tell of a machine that vanishes, or a link that is cut.
+        peer_lost: called when the connections with a peer have ended, most likely because its process has. A transport
+            without connections need not call it, and none can notice a machine that vanishes, or a link that is cut.
         initial_voters: ids of the voters that the cluster began with, sorted. A peer that says others is refused; empty
             where not known, and not compared then.
         stranger: asked about a node of this cluster that is no peer. A node's own list may be older than another's.
@@ -72,21 +72,22 @@ class Endpoint:
             not compared.
         leases: what leases leaders hold (`config.Leases`); empty: none. A peer that says otherwise is refused.
         skipped_commands: which commands this node leaves out (`ClusterConfig.skipped_text`); likewise.
-        certificate_expiring: told once a day, from some time before it on, when this node's certificate ends, in
+        certificate_expiring: called once a day, from some time before it on, when this node's certificate ends, in
             seconds since 1970. Never blocks.
-        incarnation: of this node's store; peers are told. "": nothing is said of it.
-        address: where peers can reach this node, which they are told; "": they know.
-        configuration_index: tells the newest configuration of the cluster that this node knows, for `Greeting`.
+        incarnation: of this node's store, which peers get to know; "": they don't.
+        address: where peers can reach this node, which they get to know; "": they know it already.
+        configuration_index: returns the newest configuration of the cluster that this node knows, for `Greeting`.
         admit: the node's word on a peer that the transport would take; asked whenever a connection begins, whichever
             side opened it.
         operate: does what operators ask of this node, and nodes that want to join; None: nothing.
-        refused: told when a peer will have nothing to do with this node's incarnation.
+        refused: called when a peer refuses this node's incarnation.
         converse: serves a client, which is no member; None: none is served.
         trusts: whether a client or operator has its rights still, asked when it comes, and again with each
             `Transport.set_peers`: then the connection of one that has them no more is ended.
         max_request_bytes: no request of a client is larger.
-        peer_reached: told when a peer that was out of reach, or of which nothing was known, can be sent messages: what
-            was refused, or lost with the connection before, need not wait for its next turn. A transport need not tell.
+        peer_reached: called when a peer that was out of reach, or of which nothing was known, can be sent messages:
+            what was refused, or lost with the connection before, need not wait for its next turn. A transport need not
+            call it.
     """
 
     cluster_id: str

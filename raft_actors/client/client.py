@@ -44,7 +44,7 @@ class ClientStatus:
 
     Attributes:
         leader, term: who leads, as far as any node that it is connected with knows.
-        members: id → address, by the newest configuration that it was told.
+        members: id → address, of the newest configuration that it knows.
         connected: ids of the members that it is connected with.
         waiting: requests that are not answered.
         troubles: address → why it can't be reached, or serves no client.
@@ -113,7 +113,7 @@ class RaftClient(Generic[M_co]):
             SessionExpired: the cluster has forgotten the client's session while it was under way: it may have taken
                 effect, once.
             ResultLost: it took effect, once, and its result could not be kept (`StateMachine.results`).
-            CommandFailed: it took effect, and the state machine raised. The cause is a `RaftError` that tells what.
+            CommandFailed: it took effect, and the state machine raised. The cause is a `RaftError` with its text.
             CommandTooLarge, NotPermitted: it was not proposed.
             ConfigurationError: the members' state machine is of a version that can't read it; it was not proposed.
             TypeError: it is no command of this state machine.
@@ -226,7 +226,7 @@ class RaftClient(Generic[M_co]):
         return ReadResult(value, answer.index, answer.term, answer.age_s)
 
     def read_token(self) -> int:
-        """A token of all that this client has been told so far, for a `ReadYourWrites` anywhere."""
+        """A token for all that this client has seen so far, for a `ReadYourWrites` anywhere."""
         return self._board.token
 
     # --- waiting and looking ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ class Unavailable(ProposalError):
 
 
 class OutcomeUnknown(ProposalError):
-    """A client was not told in time what became of a command: it may take effect, once, or have taken effect, or never
+    """A client did not learn a command's outcome in time: it may have taken effect, once, may still do so, or never
     will. Never raised where that can be known."""
 
 

@@ -41,8 +41,8 @@ async def open_client(  # noqa: PLR0913 - keywords
 ) -> AsyncGenerator[RaftClient[M], None]:
     """Open a client of a cluster for the length of an `async with` block. No node need be there yet.
 
-    It connects with all members that it hears of, so it goes on when those that it was told of are gone. Its requests
-    are asked again elsewhere when a node goes; commands are carried out once all the same.
+    It connects with all members that it learns of, so it goes on when those at `addresses` are gone. When a node goes,
+    requests are sent again to another one; commands are carried out once all the same.
 
     If the client crashes, the block is cancelled and the client's error is raised. An error of the block comes out as
     itself.

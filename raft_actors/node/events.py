@@ -91,12 +91,12 @@ class LeadershipGivenUp:
 class StatesDiffer:
     """Replicas have come to different states by the same commands; see `NodeConfig.state_check_entries`.
 
-    One that a majority contradicts ends with `StateDiverged`. Told on the others whenever another one has told its
-    state.
+    One that a majority contradicts ends with `StateDiverged`. The others get this event whenever one more has reported
+    its digest.
 
     Attributes:
         index: the last entry that they had applied.
-        digests: node id → digest of its state there, of those that have told so far.
+        digests: node id → digest of its state there, of those that have reported one so far.
     """
 
     index: int
@@ -105,7 +105,7 @@ class StatesDiffer:
 
 @frozen
 class CertificateExpiring:
-    """The certificate by which peers know this node ends soon, or has ended: told once a day until there is another.
+    """The certificate by which peers know this node expires soon, or has expired: sent once a day until it is replaced.
 
     Attributes:
         expires_at: when, in seconds since 1970.
@@ -165,7 +165,7 @@ Event = (
     | StatesDiffer
     | CertificateExpiring
 )
-"""What `Node.events` tells: see each class."""
+"""What `Node.events` yields: see each class."""
 
 
 class EventChannel:

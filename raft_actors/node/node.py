@@ -190,10 +190,10 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
     async def propose(self: Node[StateMachine[C, R]], command: C, *, forward: bool = True) -> R:
         """Have a command committed and applied, and return what this node's state machine returned for it.
 
-        Where another member leads, the command is handed on to it, at most once (not with `forward=False`); where none
-        is known to, it waits until one is. Waits for its turn, too, while too much is uncommitted. Where leadership
-        ends first, the wait goes on until this node knows what became of the command: for ever, if it is cut off for
-        ever. Cancelling the wait takes the command back only if it was handed to no leader yet.
+        Where another member leads, the command is forwarded to it, at most once (not with `forward=False`); while no
+        leader is known, this waits for one. It also waits while too much is uncommitted. If leadership ends first, the
+        wait goes on until this node knows the command's outcome: for ever, if the node stays cut off. Cancelling the
+        wait withdraws the command only if no leader has accepted it yet.
 
         Raises:
             NotLeader, CommandTooLarge: it was not proposed. NotLeader with `forward=False`, or for an older leader.
@@ -201,8 +201,8 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             Overloaded: it was not proposed: the leader's disk or its inbox is too far behind.
             ResultLost: it took effect, and its result is not known here.
             LeadershipEnded: it was not proposed, for it belongs to a block of `while_leading` that is over.
-            LeadershipLost, NodeStopped: it may or may not take effect. LeadershipLost: it was handed on to a leader
-                that ended, or was cut off, before it told where it had placed it.
+            LeadershipLost, NodeStopped: it may or may not take effect. LeadershipLost: it was forwarded to a
+                leader that ended, or was cut off, before it reported the command's index.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
             UsageError: this is not a task of the node's Trio run, or the node was never run; it was not proposed.
@@ -234,8 +234,8 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         """Propose commands together, for the price of one wait; return their results in order.
 
         They are applied in this order, with nothing between them as long as leadership lasts. The result of a command
-        whose `apply` raised is its `CommandFailed`, so that the others' are not lost. They are handed on to the leader
-        as by `propose`, but for more than `NodeConfig.max_inflight_bytes` of them: those are for the leader itself.
+        whose `apply` raised is its `CommandFailed`, so that the others' are not lost. They are forwarded to the leader
+        as by `propose`; more than `NodeConfig.max_inflight_bytes` of them can be proposed only at the leader itself.
 
         Raises:
             NotLeader, CommandTooLarge: none was proposed.

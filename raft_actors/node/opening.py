@@ -45,7 +45,7 @@ async def open_node(
     without arguments, such as the class.
 
     `join=True` is for a node that is none of the voters that the cluster began with (which `cluster` names all the
-    same): it waits until the leader is told of it (`Node.change_members`), and serves from then on. Say it at every
+    same): it waits until `Node.change_members` at the leader adds it, and serves from then on. Pass it at every
     later start, too. With a `Join` it asks for that itself, and `cluster` need not name any voters: it finds them.
 
     Raises:

@@ -10,7 +10,7 @@ from raft_actors.testing.life import Life
 
 
 class Hooks:
-    """Is told of everything that happens, at the moment when it happens. Override what is of interest: the rest is
+    """Called for everything that happens, at the moment when it happens. Override what is of interest: the rest is
     not even called.
 
     Every method runs inside the cluster: it must be quick, must not change anything, and must neither raise nor wait.

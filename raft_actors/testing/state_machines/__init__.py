@@ -1,4 +1,4 @@
-"""Checks of one state machine on its own, without a cluster: the mistakes that make replicas part ways."""
+"""Checks of one state machine on its own, without a cluster: the mistakes that make replicas diverge."""
 
 from raft_actors.testing.state_machines.check import check_state_machine
 

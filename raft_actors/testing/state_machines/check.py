@@ -1,4 +1,4 @@
-"""`check_state_machine`: what replicas of a state machine would part ways over, found without a cluster.
+"""`check_state_machine`: what would make replicas of a state machine diverge, found without a cluster.
 
 Every replica applies the same commands, but not in the same process, nor at the same time, and not all from the first
 one: some begin with a snapshot (Raft paper §2 and §7). So the same commands are applied to several instances, in other
@@ -68,7 +68,7 @@ def check_state_machine(
         extra_commands: how many more to draw of the given ones; 0: no others than those given, either.
 
     Raises:
-        CheckFailed: replicas would part ways; the text says over what.
+        CheckFailed: replicas would diverge; the text says by what.
         ConfigurationError: the check can't be made: there are no commands, or `make` is nothing to make machines with.
         TypeError: a command can't be encoded.
     """
