@@ -7,6 +7,7 @@ from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.replies import OK, ErrorReply, Reply
 from raft_actors.service.resp import Request
 from raft_actors.service.users import DEFAULT_USER
+from raft_actors.transports.sockets.accepting import network_of
 
 WRONGPASS = ErrorReply("WRONGPASS invalid username-password pair or user is disabled.")
 NOAUTH_HELLO = ErrorReply(
@@ -32,7 +33,7 @@ async def auth(context: Context, session: Session, request: Request) -> Reply:
 async def log_in(context: Context, session: Session, name: bytes, password: bytes) -> bool:
     """Make the client this user, if the password is its; else leave it who it is."""
     stream = context.sessions.get(session)
-    address = "" if stream is None else stream.peer_host
+    address = "" if stream is None else network_of(stream.peer_host)
     user = await context.logins.log_in(address, name.decode(errors="replace"), password)
     if user is None:
         return False

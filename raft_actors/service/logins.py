@@ -2,8 +2,9 @@
 
 A password is compared in a thread, because its hash is slow on purpose; one at a time, so that guesses take one core at
 most. Whoever guesses wrong waits before it is told so, longer each time, and with it everybody at the same address who
-is not known yet. A password that was right is recognized at once the next time, by a keyed hash that never leaves the
-process, so that pools of connections come back quickly, and past those who guess.
+is not known yet (see `network_of` for what an address is). A password that was right is recognized at once the next
+time, by a keyed hash that never leaves the process, so that pools of connections come back quickly, and past those who
+guess.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Redis for the tests that compare with it."""
+"""A Redis for the tests that compare with it, and passwords for those in simulated time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from raft_actors.service.users import PasswordHash
 from tests.service.real_redis import Redis
 from tests.service.support import tool
 
@@ -27,3 +29,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
             yield Redis(folder / "s", connection)
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare passwords without a thread, of which simulated time knows nothing."""
+
+    async def compare(expected: PasswordHash, password: bytes, _limiter: trio.CapacityLimiter) -> bool:
+        await trio.lowlevel.checkpoint()
+        return expected.matches(password)
+
+    monkeypatch.setattr("raft_actors.service.logins._in_a_thread", compare)

@@ -10,18 +10,15 @@ import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import pytest
 import redis
 import trio
 
-from raft_actors.service.connection import Context, ServiceConfig, Session
-from raft_actors.service.door import Door
+from raft_actors.service.connection import ServiceConfig
 from raft_actors.service.users import PasswordHash, Rights, User, lines_of
-from raft_actors.transports.sockets.accepting import network_of
-from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tls.credentials import CertificateFiles
 from tests.service.support import ADDRESSES, LoneReplica, Served, receive_all, receive_exactly, request, serve, tool
 from tests.tls.certificates import SERVER, Issuer, Leaf, authority, stranger
@@ -33,17 +30,6 @@ ADMIN, READER, WRITER = (
     User("reader", Rights.READ, HASH),
     User("writer", Rights.WRITE, HASH),
 )
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare passwords without a thread, of which simulated time knows nothing."""
-
-    async def compare(expected: PasswordHash, password: bytes, _limiter: trio.CapacityLimiter) -> bool:
-        await trio.lowlevel.checkpoint()
-        return expected.matches(password)
-
-    monkeypatch.setattr("raft_actors.service.logins._in_a_thread", compare)
 
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
@@ -205,46 +191,6 @@ async def test_connections_of_one_address_are_bounded() -> None:
         assert await receive_all(clients[0].stream) == b""
         await Client(await served.connect()).ask("PING", expect=b"+PONG\r\n")
         assert served.service.context.statistics.rejected_by_cause == {"MAX_CONNECTIONS_PER_ADDRESS": 1}
-
-
-async def test_a_network_of_ipv6_is_one_address_and_known_as_long_as_a_client_is_there() -> None:
-    node = LoneReplica()
-    config = ServiceConfig(addresses=ADDRESSES, max_connections=2, max_connections_per_address=1, max_connects_s=1e-9)
-    door = Door(Context(node, node.machine, config))
-    client, stream = Session(1), cast("TcpStream", From("2001:db8::1"))
-    assert door.let_in(client, stream) is None
-    assert door.let_in(Session(2), cast("TcpStream", From("2001:db8::2"))) == "MAX_CONNECTIONS_PER_ADDRESS"
-    ours, other = network_of("2001:db8::2"), network_of("2001:db8:0:1::1")
-    assert [door.budget.admits(network) for network in (ours, ours, other, other, other)] == 4 * [True] + [False]
-    client.become(None)
-    assert not door.budget.admits(ours)
-    assert not list(door.budget.known())
-    client.become(door.context.default_user())
-    assert door.budget.admits(ours)
-    assert list(door.budget.known()) == [ours]
-    door.let_out(client, stream)
-    assert not door.budget.admits(ours)
-
-
-async def test_rejections_from_very_many_addresses_fill_no_log(
-    autojump_clock: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    node = LoneReplica()
-    door = Door(Context(node, node.machine, ServiceConfig(addresses=ADDRESSES)))
-    for number in range(2000):
-        door.reject(cast("TcpStream", From(f"2001:db8::{number:x}")), "NOT_TLS")
-    assert door.context.statistics.rejected_by_cause == {"NOT_TLS": 2000}
-    assert len(caplog.records) == 256
-    await trio.sleep(10)
-    door.reject(cast("TcpStream", From("2001:db8::ffff")), "NOT_TLS")
-    assert "ffff, as all such from there: NOT_TLS (1,744 such lines before this one were left out" in caplog.text
-
-
-@attrs.frozen
-class From:
-    """As much of a connection as says where it comes from."""
-
-    peer_host: str
 
 
 async def test_a_changed_file_disconnects_whom_it_concerns(

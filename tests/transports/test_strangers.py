@@ -37,6 +37,14 @@ async def test_a_flood_from_one_address_displaces_only_itself() -> None:
         assert strangers.ended == {"DISPLACED": 98}
 
 
+async def test_a_flood_from_one_network_of_ipv6_displaces_only_itself() -> None:
+    with ExitStack() as stack:
+        strangers = Strangers(10, 2, 2.0)
+        flood = [f"2001:db8::{number:x}" for number in range(1, 10)]
+        scopes = callers(stack, strangers, "2001:db8:0:1::1", *flood, "192.0.2.1")
+        assert ended(scopes) == list(range(1, 8))
+
+
 async def test_who_has_said_who_it_is_counts_no_more() -> None:
     strangers = Strangers(2, 2, 2.0)
     for _ in range(100):

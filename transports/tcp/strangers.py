@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from raft_actors.records import define
+from raft_actors.transports.sockets.accepting import network_of
 
 
 @define(eq=False)
@@ -23,7 +24,7 @@ class Strangers:
 
     Attributes:
         most: how many there may be.
-        most_per_address: how many from one address.
+        most_per_address: how many from one address, as of `network_of`.
         timeout_s: how long one may take.
         ended: how many were ended, by cause: DISPLACED or TOO_SLOW.
     """
@@ -39,6 +40,7 @@ class Strangers:
     @contextmanager
     def bounded(self, connection: trio.CancelScope, address: str) -> Generator[None]:
         """Have a connection among them in the block: its scope may be cancelled there, and ends when time is over."""
+        address = network_of(address)
         self._callers[connection] = address
         self._from[address] += 1
         if self._from[address] > self.most_per_address:
