@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.transports.sockets.addresses import Address
+from tests.fuzz import guided
 from tests.fuzz.fuzzing import CORPUS, Finding, corpus, fuzz, try_memory, try_one
 from tests.fuzz.novelty import Novelty
 from tests.fuzz.soak import Soak, play
@@ -86,6 +91,37 @@ def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ConfigurationError, match="no search"):
         Soak.open(path, None)
+
+
+def test_inputs_that_somebody_else_thinks_up_are_fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Atheris(ModuleType):
+        """As much of it as `guided` uses: it begins with the inputs that it is given, as libFuzzer does."""
+
+        @staticmethod
+        def instrument_imports(include: list[str]) -> AbstractContextManager[None]:
+            assert include == ["raft_actors"]
+            return nullcontext()
+
+        def Setup(self, arguments: list[str], feed: Callable[[bytes], None]) -> None:  # noqa: N802 - its name
+            self.options, self.kept, self.feed = arguments[1:-1], Path(arguments[-1]), feed
+
+        def Fuzz(self) -> None:  # noqa: N802
+            for path in sorted(self.kept.iterdir()):
+                self.feed(path.read_bytes())
+
+    atheris = Atheris("atheris")
+    monkeypatch.setitem(sys.modules, "atheris", atheris)
+    guided.main(["message", "-runs=10"], tmp_path)
+    assert atheris.options == ["-runs=10"]
+    assert len([*(tmp_path / "message").iterdir()]) == len(TARGETS["message"].seeds)
+    monkeypatch.setitem(TARGETS, "message", Target(lambda _: 1 // 0, (ProtocolError,), (b"x",)))
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        guided.main(["message"], tmp_path)
+    with pytest.raises(SystemExit, match=r"'massage' is no target: name one of .*message"):
+        guided.main(["massage"], tmp_path)
+    monkeypatch.setitem(sys.modules, "atheris", None)
+    with pytest.raises(SystemExit, match="pip install atheris"):
+        guided.main(["message"], tmp_path)
 
 
 def test_what_leads_somewhere_new_is_kept() -> None:
