@@ -37,6 +37,13 @@ LEASES: tuple[Mutation, ...] = (
         scenario=f"{_TESTS}::test_a_paused_leader_answers_nothing_by_a_lease_that_ran_out",
     ),
     mutation(
+        "new-leader-waits-by-the-faster-clock",
+        "the wait for earlier leases goes by the clock that says that less has passed",
+        "architecture, Leases",
+        Edit(_LEASE, "Moment.least_since", "return min(", "return max("),
+        scenario="tests/simulation/test_leaderships.py::test_blocks_never_overlap_whatever_happens",
+    ),
+    mutation(
         "lease-not-looked-at-after-the-query",
         "who was held up while it read has read nothing by a lease",
         "architecture, Leases",
