@@ -210,6 +210,9 @@ class Outbox:
                 self._pause = (batch.term, now + self._config.heartbeat_interval_s / 4)
                 return None, []
             case _:
+                # It leads that term no more, and never will again. Whoever tries again at once must not be answered so
+                # at the network's pace, until this node hears of the next leader.
+                self._pause = max(self._pause, (batch.term, math.inf))
                 return None, self._refuse_all(batch, LeadershipLost(batch.term, None, sender))
 
     def _overloaded(self, leader: str, message: ForwardReply) -> Overloaded:

@@ -17,9 +17,13 @@ import attrs
 import trio
 
 from raft_actors.errors import ConfigurationError
+from raft_actors.testing.failure import CheckFailed
 
 _Item = tuple[float, int, "Gate | None", Callable[[Any], None], Any]
 """When, a serial number, whose gate, what, with what. The number keeps the heap from looking further."""
+
+#: Events at one moment, beyond which they must be making each other for ever.
+_MOST_AT_ONCE = 500_000
 
 
 @attrs.define(eq=False)
@@ -42,6 +46,9 @@ class EventQueue:
         self._items: list[_Item] = []
         self._count = 0
         self._scope: trio.CancelScope | None = None
+        self._moment = -math.inf
+        self._at_once = 0
+        self._stands_still = trio.Event()
 
     def at(self, time: float, gate: Gate | None, action: Callable[[Any], None], argument: Any) -> None:
         """Call `action(argument)` at that time (if it has passed: soon), through a node's gate or freely.
@@ -65,13 +72,19 @@ class EventQueue:
             self.at(now, gate, action, argument)
 
     async def run(self) -> None:
-        """Carry out what is due, for ever."""
+        """Carry out what is due, for ever.
+
+        Raises:
+            CheckFailed: time stands still, because what is due makes more that is due at the same moment, without end.
+        """
         clock = trio.lowlevel.current_clock()
         if isinstance(clock, SimulationClock):
             with clock.driven_by(self):
-                await trio.sleep_forever()
-        while True:
+                await self._stands_still.wait()
+        while not self._stands_still.is_set():
             await self._wait(self.carry_out(trio.current_time()))
+        text = f"liveness: time stands still at {self._moment:.6f} s, where {self._at_once:,} events follow each other"
+        raise CheckFailed(text, "liveness")
 
     def next_at(self) -> float:
         """When something happens next."""
@@ -80,8 +93,14 @@ class EventQueue:
     def carry_out(self, now: float) -> float:
         """Carry out what is due by now, and what that makes due; return when the next is."""
         items, pop = self._items, heapq.heappop
+        if now > self._moment:
+            self._moment, self._at_once = now, 0
         while items and items[0][0] <= now:
             _, _, gate, action, argument = pop(items)
+            self._at_once += 1
+            if self._at_once > _MOST_AT_ONCE:
+                self._stands_still.set()
+                return now
             if gate is None or not gate.shut:
                 action(argument)
             else:
