@@ -52,6 +52,22 @@ async def test_those_who_are_dropped_are_who_is_refused_unless_all_strangers_are
     assert budget.sieve(["k"]) == Sieve(("k",), drops=True), "strangers have been no trouble for a while"
 
 
+async def test_the_more_are_dropped_the_fewer_are_heard(mock_clock: MockClock) -> None:
+    budget = SharedBudget(each=AddressBudget(2, 1e-9), together=AddressBudget(3, 100.0), is_known=lambda _: False)
+    assert [budget.admits(host) for host in "abcd"] == [True, True, True, False]
+    mock_clock.jump(0.02)
+    budget.count_dropped(250)
+    assert [budget.admits(host) for host in "ef"] == [True, False], "of two, one was used up"
+    mock_clock.jump(0.02)
+    budget.count_dropped(10_000)
+    assert not budget.admits("g")
+    mock_clock.jump(0.01)
+    assert budget.admits("h"), "it is never less than nothing"
+    mock_clock.jump(2)
+    budget.count_dropped(10_000)
+    assert budget.admits("i"), "those were dropped for what their own address had done"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [("2001:db8::1", "2001:db8:0:0:9::2", True), ("2001:db8::1", "2001:db8:0:1::1", False), ("::1", "::2", False)],

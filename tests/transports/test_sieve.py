@@ -119,7 +119,7 @@ async def test_a_flood_is_dropped_for_a_while_and_who_is_known_is_not(mock_clock
 
     budget = SharedBudget(
         each=AddressBudget(100, 4.0),
-        together=AddressBudget(5, 4.0),
+        together=AddressBudget(5, 5.0),
         is_known=lambda host: host == friend,
         known=lambda: (friend,),
     )

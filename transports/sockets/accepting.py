@@ -36,6 +36,8 @@ _MOST_WAITING = 4096
 _CROWDED_S = 1.0
 _RESOURCES_PAUSE_S = 0.1
 _MOST_ADDRESSES = 4096
+_DROPPED_FOR_ONE = 250
+"""So many connections that the system drops cost as much as one that is heard: 2 and 500 microseconds."""
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NOBODY_YET = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
 _NO_LISTENER = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
@@ -91,6 +93,13 @@ class AddressBudget(Budget):
         left, since = self._left.get(address, (self.burst, 0.0))
         return left + (trio.current_time() - since) * self.per_s >= 1
 
+    def charge(self, address: str, connections: float) -> None:
+        """Take off what an address has left as much as so many connections would, down to none."""
+        now = trio.current_time()
+        left, since = self._left.get(address, (self.burst, now))
+        left = min(self.burst, left + (now - since) * self.per_s)
+        self._left[address] = (max(0.0, left - connections), now)
+
     @override
     def sieve(self, refused: Collection[str]) -> Sieve:
         return Sieve(tuple(islice(refused, MOST_NETWORKS)), drops=True)
@@ -134,7 +143,7 @@ class SharedBudget(Budget):
 
     @override
     def sieve(self, refused: Collection[str]) -> Sieve:
-        if trio.current_time() - self._crowded_since > _CROWDED_S:
+        if not self._is_crowded():
             return self.each.sieve(refused)
         known = (network for network in self.known() if self.each.has_left(network))
         return Sieve(tuple(islice(known, MOST_NETWORKS)), drops=False)
@@ -142,6 +151,12 @@ class SharedBudget(Budget):
     @override
     def count_dropped(self, packets: int) -> None:
         self.refused["DROPPED"] += packets
+        if self._is_crowded():
+            # What strangers cost is bounded in all: the larger a flood is, the fewer of it are heard.
+            self.together.charge("", packets / _DROPPED_FOR_ONE)
+
+    def _is_crowded(self) -> bool:
+        return trio.current_time() - self._crowded_since <= _CROWDED_S
 
 
 async def serve_listeners(
