@@ -310,10 +310,10 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         """Hand leadership to another voter, and return the id of who leads then (dissertation §3.10).
 
         For planned work on the leader's machine: no election timeout has to pass. The target must hold the whole log
-        first, and a new leader hear from it how much it holds; what is proposed here meanwhile is held, and refused
-        with `NotLeader`, which names the new leader, once that is known. None of it is lost or carried out twice. Where
-        the target does not take over within the longest election timeout, this node leads on, and what was held is
-        proposed. Cancelling the wait does not take the transfer back.
+        first, and a new leader hear from it how much it holds; what is proposed here meanwhile is held, and handed on
+        to the new leader once that is known (with `forward=False`: refused with `NotLeader`, which names it). None of
+        it is lost or carried out twice. Where the target does not take over within the longest election timeout, this
+        node leads on, and what was held is proposed. Cancelling the wait does not take the transfer back.
 
         Args:
             to: the voter's id; None: the one that holds most of the log.

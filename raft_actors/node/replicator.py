@@ -74,12 +74,12 @@ class Replicator(Actor[ReplicatorMessage]):
         self._snapshot: SnapshotReader | None = None
         self._configuration = b""
         self._chunks = ChunkWindow(0)
-        self._told_commit = 0
+        self._told_commit = 0  # the commit index that the last message named
         self._beat_due = True
         self._silent_beats = self._answered_beats = 0
         self._is_silent = False
         self._refused = False
-        self._reading = False
+        self._reading = False  # storage is awaited: `notify` runs meanwhile, and must leave the progress alone
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             WakeReplicators: lambda _: None,
             Beat: self._on_beat,

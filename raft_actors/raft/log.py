@@ -36,15 +36,20 @@ class Log:
         self.first_index: int = recovered.first_index
         self.last_index: int = recovered.last_index
         self.durable_index: int = recovered.last_index
+        """At most `last_index`, and 0 after `reset` until the snapshot that the log goes on after is on disk. It may be
+        below the commit index: this node's disk is one vote of several."""
         self.epoch: int = 0
         """Counts truncations. A durable ack of an older epoch may speak of entries overwritten since, so it does not
         count (docs/architecture.md, "Durable before sent"); the ack of the write that truncated comes after it and
         does."""
         self._run_terms = [run.term for run in recovered.term_runs]
         self._run_starts = [run.first_index for run in recovered.term_runs]
+        """With `_run_terms`: equally long, both strictly rising, the first is `first_index`; none where no entry is."""
         self._term_before = self._snapshot_term_before()
         """Of the entry before the first kept: what follows it can be sent, though that one is compacted away."""
         self._tail = list(recovered.tail)
+        """Contiguous batches up to `last_index`, or none; the first may begin below `first_index`. All that is not yet
+        durable is among them: nobody could read it on disk."""
         self._tail_bytes = sum(batch.size for batch in self._tail)
         self._cache_bytes = cache_bytes
         self._sizes = LogSizes(self.first_index, _estimated_bytes(recovered))

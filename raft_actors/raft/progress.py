@@ -41,10 +41,11 @@ class Progress:
     """One follower's progress.
 
     Attributes:
-        next_index: the first entry to send next.
-        match_index: the last entry known to be durable on the follower.
+        next_index: the first entry to send next; always above `match_index`.
+        match_index: the last entry known to be durable on the follower; it never goes back.
         probe_sent: in PROBE, a message is on its way and has not been answered; in SNAPSHOT, there is none to send yet.
-        inflight: in REPLICATE, (last index, bytes) of each append not yet answered.
+        inflight: in REPLICATE, (last index, bytes) of each append not yet answered; empty in other states.
+        inflight_bytes: the sum of theirs.
         contradictions: how often, since it last accepted anything, the follower has rejected what it had acknowledged.
             A few are late answers; many mean that it has lost its files.
     """

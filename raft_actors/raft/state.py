@@ -55,8 +55,10 @@ class RaftState:
 
     Attributes:
         term, voted_for: as decided; written with the next `persist`.
-        written: the term and vote last handed to persistence.
-        durable: the term and vote on disk.
+        written: the term and vote last handed to persistence; never of a higher term than `term`.
+        durable: the term and vote on disk; never of a higher term than `written`.
+        commit_index: the last entry known to be committed (Figure 2): from the snapshot's to the log's last, and maybe
+            beyond `log.durable_index`, for a majority does not need this node's disk.
         boottime: a clock that goes on while the machine is suspended, handed in for what elapsed time decides: leases,
             and how old a read is. Only differences count.
         monotonic: the clock that timers go by, which may stand still in suspend; for leases, which count on neither.
@@ -66,13 +68,14 @@ class RaftState:
         proven: what a member has proven of itself, this node included, as far as is known now.
         turned_on: gates that this node opens as a leader without being asked.
         read_requests: the number of the last `RequestReadIndex`. It begins elsewhere in each life of the node.
-        leader: the leader of `term` as far as known.
+        leader: the leader of `term` as far as known; None at a leader, too, that has decided to step down.
         leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
         handover: what this node left behind as a leader that told another to lead, until it hears who does.
         pre_vote_rounds: the number of the last round of pre-votes. It begins at random, so that a restarted node takes
             no grant of an earlier life for one of its own.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
-        unsynced_writes: how often something was handed to persistence that is not yet done.
+        unsynced_writes: how often something was handed to persistence that is not yet done. Each `Persist` that is made
+            adds one, so it must be performed, once: else nothing would be noted any more, and this node never stand.
         synced_writes: how often it was done: while this does not grow though something waits, the disk is silent.
         has_just_started: whether no role has begun yet, after a start of the node.
         outbox: proposals on their way to another member, which leads.
