@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from raft_actors.errors import ConfigurationError
 from raft_actors.testing import CheckFailed, check_state_machine
-from tests.state_machines import broken_apply, broken_elsewhere, broken_snapshots
+from tests.state_machines import broken_apply, broken_elsewhere, broken_rarely, broken_snapshots
 from tests.state_machines.broken_apply import KnowsTheHost, RaisesHalfWay
 from tests.state_machines.right import COMMANDS, RIGHT, AnswersAtoms, KeepsASet, Right
 from tests.state_machines.unusual import GIVEN, UNUSUAL, LetsKeysExpire, LooksAround, Plain, Put
@@ -52,6 +52,19 @@ def test_what_apply_looks_at_besides_its_command_is_found(machine: Any) -> None:
         check_state_machine(machine, GIVEN, extra_commands=0)
     locale.setlocale(locale.LC_NUMERIC, "C")
     assert caught.value.broken == broken_elsewhere.BROKEN_IN_PROCESSES[machine], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("machine", "commands", "extra", "broken"),
+    broken_rarely.BROKEN,
+    ids=[row[0].__name__ for row in broken_rarely.BROKEN],
+)
+def test_a_mistake_that_shows_at_few_places_is_found(
+    machine: Any, commands: list[Any], extra: int, broken: str
+) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check_state_machine(machine, commands, processes=False, extra_commands=extra)
+    assert caught.value.broken == broken, str(caught.value)
 
 
 @pytest.mark.parametrize("machine", UNUSUAL)

@@ -17,7 +17,7 @@ from raft_actors.state_machine import StateMachine
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.testing.state_machines.apart import run_apart
 from raft_actors.testing.state_machines.children import Children, Report
-from raft_actors.testing.state_machines.comparison import Comparison, Query, ask, made, short
+from raft_actors.testing.state_machines.comparison import MOST_CUTS, Comparison, Query, ask, made, short
 from raft_actors.testing.state_machines.more_commands import drawn, with_other_text, with_time
 from raft_actors.testing.state_machines.queries import made_up_queries
 from raft_actors.testing.state_machines.reads import started_threads, variables_read
@@ -31,6 +31,8 @@ _MOST_RAISING = 8
 #: At a command or two more or less than another one, and far from it.
 _LAGS = (0, 1, 3)
 _FEW_CUTS = 4
+#: A snapshot is taken after each of so few commands: what it lacks may show only right after one of them.
+_FEW_COMMANDS = 20
 #: So many states are compared after a restore, one command after the other.
 _NEXT = 6
 
@@ -140,7 +142,8 @@ class _Check(Comparison):
             if accepted:
                 steps = [*self.steps, *(step for step, _ in accepted)]
                 shown = [*self.shown, *(text for _, text in accepted)]
-                await self._look_at(steps, shown, f"the given commands, and again with {appended} appended to all text")
+                how = f"the given commands, and again with {appended} appended to all text"
+                await self._look_at(steps, shown, how, text_is_cut=True)
 
     def _accepted(self, commands: Iterable[Any]) -> list[tuple[Step, str]]:
         """Those that the machine takes: what it refuses was no command of the application."""
@@ -155,13 +158,16 @@ class _Check(Comparison):
                 trial = self.trial("one with other text").apply_all(self.steps)
         return accepted
 
-    async def _look_at(self, steps: list[Step], shown: list[str], how: str) -> None:
+    async def _look_at(self, steps: list[Step], shown: list[str], how: str, *, text_is_cut: bool = False) -> None:
         try:
             check = _Check(self.make, steps, shown, self.modules, self.asked, self.harmless)
             await check.instances_share_nothing()
+            await check.snapshots_are_of_their_moment(_FEW_CUTS)
             for cut in check.cuts(_FEW_CUTS):
                 taken = check.trial("one that was snapshotted").apply_all(steps[:cut])
                 await check.restores(cut, taken, None, used=cut == len(steps))
+                if text_is_cut:  # within a letter of several bytes, which the given commands need not have
+                    await check.restores(cut, taken, 1, used=False)
                 await check.the_next_states_are_alike(cut, taken)
         except CheckFailed as failure:
             raise CheckFailed(f"{failure} (the commands: {how})", failure.broken) from failure
@@ -265,9 +271,9 @@ class _Check(Comparison):
         self.same_answers(trial, 0, broken)
         await self.same_state(self.whole, trial.snapshot(), trial.name, broken)
 
-    async def snapshots_are_of_their_moment(self) -> None:
+    async def snapshots_are_of_their_moment(self, most_cuts: int = MOST_CUTS) -> None:
         """What is drawn from a snapshot while later commands are applied is the state at its beginning."""
-        for cut in self.cuts():
+        for cut in self.cuts(most_cuts):
             trial = self.trial("one that drew a snapshot while it applied commands").apply_all(self.steps[:cut])
             at_once = trial.snapshot()
             drawing = iter(trial.pieces())
@@ -287,6 +293,9 @@ class _Check(Comparison):
                 await self.restores(cut, taken, size, used=False)
             await self.restores(cut, taken, None, used=True)
             await self.the_next_states_are_alike(cut, taken)
+        for cut in range(len(self.steps) if len(self.steps) <= _FEW_COMMANDS else 0):
+            taken = self.trial("one that was snapshotted").apply_all(self.steps[:cut])
+            await self.restores(cut, taken, None, used=False)
 
     async def restores(self, cut: int, taken: Trial, size: int | None, *, used: bool) -> None:
         """A machine restored from the snapshot of another goes on like the first."""

@@ -14,7 +14,7 @@ from raft_actors.testing.kept_snapshots import difference
 from raft_actors.testing.state_machines.sameness import fields_of, is_same
 from raft_actors.testing.state_machines.trial import Make, Raised, Step, Trial, copied
 
-_MOST_CUTS = 6
+MOST_CUTS = 6
 
 Query = Callable[[Any], Any]
 
@@ -62,7 +62,7 @@ class Comparison:
         """A new machine."""
         return Trial(made(self.make), name)
 
-    def cuts(self, most: int = _MOST_CUTS) -> Iterator[int]:
+    def cuts(self, most: int = MOST_CUTS) -> Iterator[int]:
         """After how many commands to take a snapshot: none, all, and some between."""
         count = len(self.steps)
         yield from sorted({0, 1, count, *(count * part // (most - 2) for part in range(1, most - 2))})

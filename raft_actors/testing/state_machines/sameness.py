@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from typing import Any
 
 import attrs
@@ -35,9 +36,23 @@ def _has_same_parts(one: Any, other: Any, kind: Any, compared: frozenset[tuple[i
         return len(one) == len(other) and all(is_same(a, b, compared) for a, b in zip(one, other, strict=True))
     if isinstance(one, BaseException):
         return is_same(one.args, other.args, compared)
+    if isinstance(one, sqlite3.Connection):
+        return _contents(one) == _contents(other)
     if kind.__eq__ is not object.__eq__ and not attrs.has(kind):
         return bool(one == other)
     return is_same(fields_of(one), fields_of(other), compared)
+
+
+def _contents(database: Any) -> list[str] | None:
+    """What a database holds, as the statements that would make it anew; None: it can't be told."""
+    row_factory, text_factory = database.row_factory, database.text_factory
+    database.row_factory, database.text_factory = None, str
+    try:
+        return list(database.iterdump())
+    except Exception:  # noqa: BLE001 - closed, another thread's, or what no statement can say
+        return None
+    finally:
+        database.row_factory, database.text_factory = row_factory, text_factory
 
 
 def fields_of(value: Any) -> dict[str, Any]:
