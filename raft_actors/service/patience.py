@@ -28,6 +28,7 @@ from raft_actors.errors import (
     SessionExpired,
 )
 from raft_actors.records import define
+from raft_actors.service.gathering import GatheredWrites
 from raft_actors.service.operations import pipeline
 from raft_actors.service.replica import Numbered, Replica
 
@@ -58,10 +59,14 @@ class PatientReplica:
     Args:
         patience_s: how long a request may wait for a leader, or for its outcome.
         max_command_bytes: the node's.
+
+    Attributes:
+        gathered: the writes that are for this node itself, as long as it leads.
     """
 
     def __init__(self, node: Replica, patience_s: float, max_command_bytes: int) -> None:
         self._node = node
+        self.gathered: GatheredWrites = GatheredWrites(node)
         self._patience_s = patience_s
         self._max_bytes = max_command_bytes
         self._open: _OpenSession | None = None
@@ -79,9 +84,7 @@ class PatientReplica:
         done: list[Any] = []
         if not timed:
             try:
-                if len(commands) == 1:
-                    return [await self._node.propose(commands[0], forward=False)]
-                return await self._node.propose_many(commands, forward=False)
+                return await self.gathered.write(commands)
             except NotMember:
                 raise
             except NotLeader:

@@ -55,6 +55,8 @@ async def answer_run(context: Context, session: Session, requests: Sequence[Requ
             return [await command.answer(context, session, request)]
         except ProposalError as error:
             return [refusal(context, error, reading=True)]
+    if isinstance(command, Write) and start + 1 == len(requests):
+        return [await _write_one(context, command, request)]
     run = _prepare_run(context, session, requests[start : start + LONGEST_RUN])
     if not run.parts:
         return [reply for reply in run.replies if not isinstance(reply, _Waiting)]
@@ -166,6 +168,21 @@ def _prepare_run(context: Context, session: Session, requests: Sequence[Request]
         elif not run.take_in(command, part, limit):
             break
     return run
+
+
+async def _write_one(context: Context, command: Write, request: Request) -> Reply:
+    """What a run of one write comes to, without the lists: clients that don't pipeline send nothing else."""
+    part = command.prepare(request)
+    if isinstance(part, ErrorReply):
+        return part
+    limit = context.config.max_command_bytes
+    if len(part) > limit:
+        return refusal(context, CommandTooLarge(len(part), limit))
+    try:
+        (result,) = await context.any_node.write((part,), timed=is_timed(part))
+    except ProposalError as error:
+        result = error
+    return refusal(context, result, reading=only_reads(part)) if isinstance(result, ProposalError) else result
 
 
 async def _write(context: Context, run: _Run) -> list[Reply]:

@@ -81,7 +81,7 @@ class Service:
             for listener in listeners:
                 await trio.aclose_forcefully(listener)
             raise
-        async with trio.open_nursery() as connections:
+        async with self.context.any_node.gathered.open(), trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(self._door.watch)
                 accepting.start_soon(keep_time, self.context)
@@ -215,7 +215,9 @@ class Service:
 
 async def _send(stream: DirectStream, pieces: list[bytes]) -> None:
     """Send pieces; large values as they are, so that a client which is slow to take one costs no copy of it."""
-    if max(map(len, pieces)) >= LARGE_BYTES:
+    if len(pieces) == 1:
+        await stream.send(pieces[0])
+    elif max(map(len, pieces)) >= LARGE_BYTES:
         await stream.send_parts(pieces)
     else:
         await stream.send(b"".join(pieces))

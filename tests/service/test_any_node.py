@@ -59,9 +59,11 @@ async def test_a_failover_is_invisible_at_a_node_that_lives(seed: int, autojump_
         cluster.network.set_faults(UNRELIABLE)
         survivor = next(node_id for node_id in cluster.node_ids if node_id != leader)
         rounds: list[int] = []
+        context = client(cluster, survivor).context
+        assert context is not None
 
         async def work(number: int, done: trio.Event) -> None:
-            conversation, count, own = client(cluster, survivor), 0, b"own:%d" % number
+            conversation, count, own = Conversation(context=context), 0, b"own:%d" % number
             pipelined = [request("INCR", own), request("GET", own), request("INCR", "all")] * 8
             while not done.is_set():
                 replies = (await conversation.say(b"".join(pipelined))).split(b"\r\n")
@@ -73,7 +75,7 @@ async def test_a_failover_is_invisible_at_a_node_that_lives(seed: int, autojump_
                 await trio.sleep(0.02)
             rounds.append(count // 8)
 
-        async with trio.open_nursery() as nursery:
+        async with context.any_node.gathered.open(), trio.open_nursery() as nursery:
             done = trio.Event()
             for number in range(CLIENTS):
                 nursery.start_soon(work, number, done)
