@@ -114,10 +114,10 @@ class NotLeader(ProposalError):
 
 
 class NotMember(NotLeader):
-    """This node is no member of the cluster (yet, or any more), so it serves nobody: propose at one that is.
+    """This node is no member of the cluster (yet, or any more), so it serves nobody: propose, and read, at one that is.
 
     A node that was started with `join=True` is none until `Node.change_members` of the leader has named it. One that
-    was removed may be stopped, and its store deleted.
+    was removed may be stopped, and its store deleted. Only `Local` reads are answered there.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class ReadYourWrites:
     """All that a token stands for: what a node had applied when it made it (`Node.read_token`, `ReadResult.token`).
 
     Asks nobody, and waits until this node has applied as much. A token is a number that grows, and may be sent along
-    with a web request, say.
+    with a web request, say. A node that is removed meanwhile refuses, with `NotMember`.
     """
 
     token: int
@@ -54,7 +54,10 @@ class ReadYourWrites:
 
 @frozen
 class Local:
-    """What this node has applied, however old. Asks nobody; consecutive reads at one node never go back."""
+    """What this node has applied, however old. Asks nobody; consecutive reads at one node never go back.
+
+    A node that was removed answers these alone: it gets nothing new, so what it says grows older without bound.
+    """
 
 
 @frozen

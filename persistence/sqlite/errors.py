@@ -20,10 +20,12 @@ from raft_actors.errors import (
 from raft_actors.persistence.sqlite.files import is_there, why_inaccessible
 from raft_actors.persistence.sqlite.lock import locked
 
-# An older or empty store under the same id would break what the node has promised: see docs/guarantees.md.
+# An older store, or an empty one, under the same id would break what the node has promised, unless the others agree to
+# take it for another member: see docs/guarantees.md.
 _RESTORE = (
-    "leave this node out for good (the others go on while they are a majority), or put its files back as they were "
-    "when it last stopped: older ones, or none, have forgotten what it promised"
+    "put this node's files back as they were when it last stopped (older ones have forgotten what it promised). Where "
+    "they are lost, put what is left of them aside, and have it join again on an empty store, as a new member: remove "
+    "it (raft-actors remove), and start it with --join; or start it with rejoin_if_wiped (--rejoin-if-wiped)"
 )
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

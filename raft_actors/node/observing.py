@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -24,7 +25,16 @@ def peer_addresses(state: RaftState) -> dict[str, str]:
 class Observing:
     """Looks at a node after each of its decisions. See the module's text."""
 
-    def __init__(self, events: EventHub, changed: trio.lowlevel.ParkingLot, log: NodeLog, transport: Transport) -> None:
+    def __init__(
+        self,
+        events: EventHub,
+        changed: trio.lowlevel.ParkingLot,
+        log: NodeLog,
+        transport: Transport,
+        closes: Callable[[], bool],
+    ) -> None:
+        """`closes`: whether the node is about to end, as its owner wants."""
+        self._closes = closes
         self._events = events
         self._changed = changed
         self._log = log
@@ -90,6 +100,11 @@ class Observing:
         self._log.info("%s", changed)
         self._events.publish(changed)
         self._changed.unpark_all()
+        if state.was_removed and not self._closes():  # it may be what its owner asked for: `aclose(leave=True)`
+            self._log.warning(
+                "was removed from the cluster: it neither stands for election nor serves any more. Stop it; its store "
+                "can be deleted"
+            )
 
     def end(self) -> None:
         """Let no subscriber go on believing that this node leads, or that it knows who does."""

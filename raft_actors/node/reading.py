@@ -145,6 +145,8 @@ class Reading:
         """Answer from what is applied here, if the level allows that; a checkpoint either way."""
         applier = self._living_applier()
         reads = applier.reads
+        if type(level) is not Local:
+            self._check_kept_up()
         match level:
             case BoundedStale(seconds=None, entries=int(entries)):
                 read.may_miss = entries
@@ -157,7 +159,10 @@ class Reading:
                 await trio.lowlevel.checkpoint()
             case ReadYourWrites(token=token):
                 await trio.lowlevel.checkpoint()
-                await applier.wait_applied(token)
+                while applier.applied_index < token and not applier.stopped:
+                    # To be removed is an entry, too, which is applied. After it comes no other one.
+                    self._check_kept_up()
+                    await applier.wait_moved()
             case _:
                 await trio.lowlevel.checkpoint()
         while not reads.is_whole and not applier.stopped:
@@ -165,6 +170,16 @@ class Reading:
         self._living_applier()
         reads.look(read)
         return True
+
+    def _check_kept_up(self) -> None:
+        """Refuse where nobody keeps this node up to date: it is no member. (A leader that removes itself still leads.)
+
+        Raises:
+            NotMember: it is none.
+        """
+        role = self._supervisor.role
+        if role is not None and not role.state.is_member and self.leader() is None:
+            raise role.not_leader()
 
     def _living_applier(self) -> Applier:
         supervisor = self._supervisor
@@ -250,6 +265,7 @@ class ReadingNode(Generic[M_co]):
         Raises:
             ConfigurationError: a `Lease` read in a cluster without leases.
             NotLeader: no leader is known, or it has to be asked itself (it is of an older version); nothing was read.
+            NotMember: this node is no member (any more), and the level is another one than `Local`; nothing was read.
             Overloaded, LeadershipLost, NodeStopped: nothing was read.
             TypeError: the query is an async function.
             UsageError: this is not a task of the node's Trio run, or the node was never run.

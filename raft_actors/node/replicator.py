@@ -191,7 +191,8 @@ class Replicator(Actor[ReplicatorMessage]):
         if progress.contradictions == _CONTRADICTIONS:
             self._log.warning(
                 "%s has lost entries that it had acknowledged, of those up to %d: were its files deleted or replaced? "
-                "It has forgotten its vote with them: stop that node, and leave it out for good",
+                "It has forgotten its vote with them: stop that node, and remove it (raft-actors remove). It may come "
+                "back with an empty store, as a new member (--join)",
                 self.peer,
                 progress.match_index,
             )

@@ -147,7 +147,7 @@ class Supervisor:
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
         self.acquaintances: Acquaintances = Acquaintances(node_id, self.fail)
-        self._seen = Observing(self.events, self.changed, self._log, transport)
+        self._seen = Observing(self.events, self.changed, self._log, transport, lambda: self.admission.closed)
 
     # --- life ------------------------------------------------------------------------------------------------
 

@@ -156,6 +156,12 @@ class RaftState:
         """Whether this node is one by the configuration in force: not before it has joined, nor once it was removed."""
         return self.node_id in self.configuration.ids
 
+    @property
+    def was_removed(self) -> bool:
+        """Whether this node was a member, with this store, and is none any more; and knows that to be committed."""
+        held = self.configurations.latest
+        return held.index <= self.commit_index and self.configurations.was_removed(self.node_id, self.incarnation)
+
     def address_of(self, node_id: str) -> str | None:
         """Where a member is reached; None where that is not known.
 

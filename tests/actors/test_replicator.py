@@ -227,6 +227,7 @@ async def test_tells_once_of_a_follower_that_has_lost_what_it_had(caplog: pytest
             assert await stage.tell(Beat()) == [append(3, 2)]
     assert "n2 has lost entries" in caplog.text
     assert "up to 3" in caplog.text
+    assert "raft-actors remove" in caplog.text
 
 
 async def test_late_rejections_are_no_loss(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
-from raft_actors import ChangeFailed, ChangePhase, MembershipChanged, NotLeader
+from raft_actors import (
+    BoundedStale,
+    ChangeFailed,
+    ChangePhase,
+    Linearizable,
+    Local,
+    MembershipChanged,
+    Node,
+    NotLeader,
+    NotMember,
+    ReadYourWrites,
+)
 from tests.cluster.membership import change, joint_at, newcomers, until
 from tests.cluster.support import Commands, LogCluster, open_log, seeds
 
@@ -137,6 +150,56 @@ async def test_a_restart_remembers_what_was_appended_and_not_committed(seed: int
 
 
 # --- being told ---------------------------------------------------------------------------------------------------
+
+
+async def test_who_was_removed_says_so_once_and_serves_nothing_but_its_own_state(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing waits there for what never comes: to lead, or to have applied more. Who has yet to join waits on."""
+    waited = list[str]()
+    async with open_log(3, 1, joiners=1) as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"x", 3)
+        await trio.sleep(2)  # until the members are bound to their stores
+        gone = next(name for name in ("n1", "n2", "n3") if name != leader)
+        node, newcomer = cluster.node(gone), cluster.node("n4")
+
+        async def lead(who: Node[Any]) -> None:
+            try:
+                async with who.while_leading():
+                    waited.append("leads")
+            except NotMember:
+                waited.append("leads never")
+
+        async def read_later() -> None:
+            try:
+                await node.read(lambda _: waited.append("reads"), ReadYourWrites(node.read_token() + 1_000))
+            except NotMember:
+                waited.append("reads never")
+
+        nursery.start_soon(lead, node)
+        nursery.start_soon(lead, newcomer)
+        nursery.start_soon(read_later)
+        assert await node.read(lambda log: log.inner.commands_applied, BoundedStale(seconds=3600)) == [b"x"]
+        assert not waited
+        token = node.read_token()
+        await change(cluster, {"n1", "n2", "n3"} - {gone})
+        assert not node.status().is_member
+        for level in (BoundedStale(seconds=3600), ReadYourWrites(token), Linearizable(), BoundedStale(entries=9)):
+            with pytest.raises(NotMember):
+                await node.read(lambda _: pytest.fail("it read"), level)
+        assert await node.read(lambda log: log.inner.commands_applied, Local()) == [b"x"]
+        await trio.sleep(1)
+        assert sorted(waited) == ["leads never", "reads never"]
+        with pytest.raises(NotMember):
+            async with node.while_leading():
+                pytest.fail("it leads")
+        told = [record.getMessage() for record in caplog.records if "was removed from the cluster" in record.message]
+        assert [(text.split(":")[0], "store can be deleted" in text) for text in told] == [(f"node {gone}", True)]
+        await change(cluster, {"n4"})
+        await trio.sleep(1)
+        assert waited[2:] == ["leads"]
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("leads", [True, False])

@@ -155,7 +155,7 @@ async def test_a_store_whose_header_is_damaged(tmp_path: Path) -> None:
     await filled(storage := SqliteStorage(path), batch(1, 1, b"a"))
     await storage.aclose()
     path.write_bytes(b"no database any more" + path.read_bytes()[20:])
-    with pytest.raises(StorageCorrupt, match=r"header is damaged.*leave this node out"):
+    with pytest.raises(StorageCorrupt, match=r"header is damaged.*raft-actors remove.*--rejoin"):
         await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
     with pytest.raises(StorageCorrupt, match="header is damaged"):
         inspect_store(path)

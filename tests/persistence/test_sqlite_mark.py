@@ -40,7 +40,7 @@ async def test_an_old_copy_is_refused_until_the_mark_is_deleted(tmp_path: Path) 
     await storage.write([append(batch(2, 1, b"b"))])
     await storage.aclose()
     shutil.copyfile(old, path)
-    with pytest.raises(StorageCorrupt, match=r"commits 2 to 2.*says n1\.db-mark.*leave this node out"):
+    with pytest.raises(StorageCorrupt, match=r"commits 2 to 2.*says n1\.db-mark.*raft-actors remove.*--rejoin"):
         await storage.open(IDENTITY, tail_bytes=0)
     with pytest.raises(StorageCorrupt, match="commits 2 to 2"):
         inspect_store(path)

@@ -13,10 +13,23 @@ from raft_actors.node.members import PendingChange
 from raft_actors.node.proposals import PendingRead
 from raft_actors.raft.effects import Beat, Become, ChangeBegun, Effect, Persist, ReplicateTo, Send
 from raft_actors.raft.entries import EntryKind
-from raft_actors.raft.inputs import ChangeRequested, PeerDisconnected, ReadsRequested, TimerFired, TransferRequested
+from raft_actors.raft.inputs import (
+    ChangeRequested,
+    PeerDisconnected,
+    ReadsRequested,
+    Received,
+    TimerFired,
+    TransferRequested,
+)
 from raft_actors.raft.membership import Configuration, Goal, Member
 from raft_actors.raft.membership_codec import decode_configuration
-from raft_actors.raft.messages import AppendEntriesAccepted, RequestLeave, TimeoutNow
+from raft_actors.raft.messages import (
+    AppendEntriesAccepted,
+    ReadIndexReply,
+    RequestLeave,
+    RequestReadIndex,
+    TimeoutNow,
+)
 from raft_actors.raft.persistent_state import LogWrite
 from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
@@ -151,6 +164,8 @@ def test_who_is_removed_hears_so_and_is_left_alone_then() -> None:
     assert [one.peers for one in of(ReplicateTo, effects)] == [("n2", "n3")]
     assert (leader.state.peers, set(leader.state.parting)) == (("n2",), {"n3"})
     at_once(leader, effects, "n2")
+    # It may not get what this leader commits from now on, so a read there must not wait for that.
+    assert sent(step(leader, Received("n3", RequestReadIndex(2, 5)))) == [("n3", ReadIndexReply(2, 5, None))]
     assert of(ReplicateTo, leader.handle(TimerFired(), leader.deadline)) == []  # it has not acknowledged it
     acks(leader, "n3", now=leader.deadline)
     assert of(ReplicateTo, leader.handle(TimerFired(), leader.deadline)) == []  # this beat tells it the rest

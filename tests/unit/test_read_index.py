@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from raft_actors.errors import NotLeader
+from raft_actors.errors import NotLeader, NotMember
 from raft_actors.node.proposals import PendingRead
 from raft_actors.raft.effects import AnswerReads, Effect, TellCommit
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import ReadsRequested, Received, TransferRequested
+from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -47,7 +50,25 @@ def follower_of(leader: str = "n2") -> Follower:
     return make_follower((1, 2), leader=leader)
 
 
+def append_configuration(role: Role, voters: set[str]) -> list[Effect]:
+    """Have a follower get a configuration of these voters as entry 3, which nobody has committed yet."""
+    entry = EntryBatch.encode(3, 2, EntryKind.CONFIGURATION, [encode_configuration(Configuration(voters))])
+    return step(role, Received("n2", AppendEntries(2, 2, 2, 0, (entry,))))
+
+
 # --- the follower ----------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_was_removed_refuses_reads_those_that_wait_among_them() -> None:
+    """The leader parts from it: it might wait for ever for what it is told to apply."""
+    follower = follower_of()
+    reads, effects = ask(follower, 2)
+    assert sent(effects) == [("n2", RequestReadIndex(2, 1))]
+    effects = append_configuration(follower, {"n2", "n3"})
+    assert [(read, type(error)) for read, error in refused(effects)] == [(read, NotMember) for read in reads]
+    [read], effects = ask(follower)
+    assert [(one, type(error)) for one, error in refused(effects)] == [(read, NotMember)]
+    assert not sent(effects)
 
 
 def test_reads_of_one_step_share_a_question() -> None:

@@ -149,7 +149,11 @@ class Follower(Role):
     @override
     def end_of_step(self, now: float) -> list[Effect]:
         forwarded = super().end_of_step(now)
-        return [*forwarded, *self.asking.go_on(now)] if self.asking.is_waiting else forwarded
+        if not self.asking.is_waiting:
+            return forwarded
+        if not self.state.is_member:  # the leader parts from it: it might be told an index that it never gets
+            return [*forwarded, *self._refuse_reads()]
+        return [*forwarded, *self.asking.go_on(now)]
 
     @override
     def on_read_index_reply(self, sender: str, message: ReadIndexReply, now: float) -> list[Effect]:
@@ -161,6 +165,9 @@ class Follower(Role):
     @override
     def leave(self) -> list[Effect]:
         """Whoever waits for a leader's word learns that none is known."""
+        return self._refuse_reads()
+
+    def _refuse_reads(self) -> list[Effect]:
         return [Refuse(read, self.not_leader()) for read in self.asking.take_all()]
 
     # --- log -------------------------------------------------------------------------------------------------

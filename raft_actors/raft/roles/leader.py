@@ -211,11 +211,14 @@ class Leader(LeaderHandingOver):
 
     @override
     def on_request_read_index(self, sender: str, message: RequestReadIndex, now: float) -> list[Effect]:
-        """Ask for it with the reads of this node. While leadership is handed over, the asker has to ask again."""
+        """Ask for it with the reads of this node. While leadership is handed over, the asker has to ask again.
+
+        One that this leader takes leave of, and does not know that yet, need not get all that is committed any more.
+        """
         self.contact.heard_of(sender, now)
         if self.transfer is not None:
             return []
-        if not self.reads.can_confirm():
+        if not self.reads.can_confirm() or sender not in self.state.configuration.ids:
             return [Send(sender, ReadIndexReply(self.term, message.request, None))]
         self.reads.asked_by[sender] = message.request
         return []
