@@ -42,7 +42,7 @@ autodoc_member_order = "groupwise"
 # Node and the simulated clusters are put together of base classes that nobody imports: their methods are documented at
 # the class that applications use. Not so what comes from Python, or from a base class of Trio's.
 autodoc_default_options = {
-    "inherited-members": "BaseException,Enum,Generic,Protocol,object,tuple,RuleBasedStateMachine"
+    "inherited-members": "BaseException,Enum,Generic,Protocol,RuleBasedStateMachine,object,str,tuple"
 }
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
