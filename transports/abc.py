@@ -115,6 +115,15 @@ class Endpoint:
     trusts: Trusts = everybody
     peer_reached: PeerReached = _nobody_minds
 
+    def is_of_same_cluster(self, other: Endpoint) -> bool:
+        """Whether two nodes' clusters have the same id, leases and skipped commands, and began with the same voters,
+        where both know them.
+        """
+        if self.initial_voters != other.initial_voters and self.initial_voters and other.initial_voters:
+            return False
+        said = [(end.cluster_id, end.leases, end.skipped_commands) for end in (self, other)]
+        return said[0] == said[1]
+
 
 @define
 class PeerStatistics:
@@ -212,6 +221,13 @@ class Transport(ABC):
     def own_features(self) -> frozenset[str]:
         """What this node can do, and greets its peers with."""
         return FEATURES
+
+    def refuse(self, peer: str, why: str) -> None:  # noqa: B027 - for those that have connections
+        """End the connection over which a peer speaks to this node, and tell it why: what it has said is a message, but
+        none that a member can send. It may connect again. Never blocks.
+
+        A transport without connections, or that doesn't run, does nothing.
+        """
 
     @abstractmethod
     def set_peers(self, peers: Mapping[str, str]) -> None:

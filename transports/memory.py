@@ -263,6 +263,12 @@ class MemoryTransport(Transport):
         peer.dropped_messages += not sent
         return sent
 
+    def refuse(self, peer: str, why: str) -> None:
+        """Count what a peer has said (see `Transport.refuse`). It connects again with its next message."""
+        self._totals.protocol_errors += 1
+        self._totals.refused_by_reason["REFUSED_MESSAGE"] += 1
+        self._admitted.pop(peer, None)
+
     def set_peers(self, peers: Mapping[str, str]) -> None:
         """Have other peers from now on (see `Transport.set_peers`). Addresses mean nothing here.
 
@@ -364,7 +370,7 @@ class MemoryTransport(Transport):
         greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index(), can)
         if origin.node_id != sender:  # as a certificate would say
             return self._refuse("OTHER_NODE")
-        same = is_of_same_cluster(origin, endpoint)
+        same = origin.is_of_same_cluster(endpoint)
         if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
             return self._refuse("UNKNOWN_NODE" if same else "OTHER_CLUSTER")
         refusal = endpoint.admit(greeting)
@@ -387,13 +393,3 @@ class MemoryTransport(Transport):
         # Unless it is back already: then there is a new connection.
         if sender in endpoint.peers and sender not in self.network.running:
             endpoint.peer_lost(sender)
-
-
-def is_of_same_cluster(one: Endpoint, other: Endpoint) -> bool:
-    """Whether two nodes' clusters have the same id, leases and skipped commands, and began with the same voters, where
-    both know them.
-    """
-    if one.initial_voters != other.initial_voters and one.initial_voters and other.initial_voters:
-        return False
-    said = [(end.cluster_id, end.leases, end.skipped_commands) for end in (one, other)]
-    return said[0] == said[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from raft_actors.errors import InternalError
 from raft_actors.node.applier import Applier
 from raft_actors.node.status import NodeStatistics, NodeStatus
@@ -54,6 +56,7 @@ def statistics_of(supervisor: Supervisor) -> NodeStatistics:
         proposal_delay_s=admission.window.delay_s,
         unsynced_bytes=state.unsynced_bytes,
         dropped_messages=supervisor.dropped_messages,
+        refused_messages=Counter(supervisor.refused_messages.by_cause),
         elections=supervisor.elections,
         membership_changes=state.configurations.changes,
         inbox=supervisor.inbox.statistics(),

@@ -18,6 +18,7 @@ from raft_actors.node.events import (
     StatesDiffer,
 )
 from raft_actors.node.installer import SnapshotInstaller
+from raft_actors.node.refused_messages import RefusedMessages
 from raft_actors.node.role_actors import Performers
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.actor import PersistenceActor
@@ -32,6 +33,7 @@ from raft_actors.raft.effects import (
     LeaveBehind,
     Persist,
     Refuse,
+    RefuseMessage,
     RestoreSnapshot,
     Send,
     StoreChunk,
@@ -54,6 +56,7 @@ def performers(
     applier: Applier,
     installer: SnapshotInstaller,
     events: EventHub,
+    refused_messages: RefusedMessages,
     not_sent: Callable[[int], None],
 ) -> Performers:
     """How to perform every effect that is not a leader's own.
@@ -108,6 +111,7 @@ def performers(
         AnswerReads: applier.reads.answer_when_applied,
         KeepResults: applier.keep_results,
         Refuse: refuse,
+        RefuseMessage: refused_messages.refuse,
         Transferred: transferred,
         ChangeBegun: change_begun,
         StoreChunk: installer.notify,

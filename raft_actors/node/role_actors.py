@@ -44,6 +44,7 @@ from raft_actors.raft.effects import (
     LeaveBehind,
     Persist,
     Refuse,
+    RefuseMessage,
     ReplicateTo,
     RestoreSnapshot,
     Resume,
@@ -84,6 +85,7 @@ COMMON_EFFECTS = (
     LeaveBehind,
     TellDifference,
     GiveLeadershipUp,
+    RefuseMessage,
 )
 
 

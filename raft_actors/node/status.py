@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 
 from raft_actors.actors.actor import MailboxStatistics
 from raft_actors.node.applier_statistics import ApplierStatistics
 from raft_actors.persistence.abc import StorageStatistics
 from raft_actors.persistence.actor import PersistenceStatistics
+from raft_actors.raft.impossible import Impossible
 from raft_actors.raft.transitions import RoleName
 from raft_actors.records import frozen
 from raft_actors.transports.abc import TransportStatistics
@@ -77,6 +79,8 @@ class NodeStatistics:
         proposal_delay_s: how long the last one took that was measured, from where it was accepted; None: none was yet.
         unsynced_bytes: bytes of entries on their way to this node's disk.
         dropped_messages: messages from peers that found the inbox full.
+        refused_messages: messages that no honest member can have sent, by what is impossible about them. They were
+            dropped, and the connection was ended that they came over.
         elections: elections that this node has started.
         membership_changes: how often other members came into force on this node since it started.
     """
@@ -88,6 +92,7 @@ class NodeStatistics:
     proposal_delay_s: float | None
     unsynced_bytes: int
     dropped_messages: int
+    refused_messages: Counter[Impossible]
     elections: int
     membership_changes: int
     inbox: MailboxStatistics

@@ -38,6 +38,7 @@ from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
 from raft_actors.node.permission import is_trusted
 from raft_actors.node.recovery import recover
+from raft_actors.node.refused_messages import RefusedMessages
 from raft_actors.node.role_actors import ROLE_ACTORS, FollowerActor, RoleActor, Services
 from raft_actors.node.scopes import Scopes
 from raft_actors.node.snapshotter import Snapshotter
@@ -132,6 +133,7 @@ class Supervisor:
         self.dropped_messages: int = 0
         self.crash: BaseException | None = None
         self._log = NodeLog(_logger, node_id)
+        self.refused_messages: RefusedMessages = RefusedMessages(self._log, transport)
         self.over: bool = False
         self.ended: trio.Event = trio.Event()
         self.changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
@@ -247,6 +249,7 @@ class Supervisor:
                 applier=applier,
                 installer=self.installer,
                 events=self.events,
+                refused_messages=self.refused_messages,
                 not_sent=state.outbox.not_sent,
             ),
             end_step=partial(self._end_step, applier),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raft_actors.raft.impossible import Impossible
 from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import InstallSnapshot, Message
 from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, Write
@@ -82,6 +83,21 @@ class Refuse:
 
     outcome: Request | ReadRequest | TransferRequest | ChangeRequest
     error: Exception
+
+
+@frozen
+class RefuseMessage:
+    """Count and tell that a peer has said what no honest member can say, and end the connection that it came over.
+
+    Attributes:
+        peer: who said it.
+        cause: what kind of thing it is.
+        why: what it said, and why that can't be, as the log and the peer are told.
+    """
+
+    peer: str
+    cause: Impossible
+    why: str
 
 
 Consequence = Send | Apply | Refuse | RestoreSnapshot | AnnounceSnapshot
@@ -303,6 +319,7 @@ Effect = (
     | LeaveBehind
     | GiveLeadershipUp
     | TellDifference
+    | RefuseMessage
     | Feed
     | Become
 )

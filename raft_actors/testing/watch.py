@@ -233,6 +233,10 @@ class _WatchedTransport(Transport):
         self._inner.set_peers(peers)
 
     @override
+    def refuse(self, peer: str, why: str) -> None:
+        self._inner.refuse(peer, why)
+
+    @override
     def own_features(self) -> frozenset[str]:
         return self._inner.own_features()
 

@@ -45,6 +45,15 @@ def appends(draw: st.DrawFn) -> AppendEntries:
 
 
 SNAPSHOTS = st.builds(SnapshotMetadata, INTS, INTS)
+
+
+@st.composite
+def snapshot_chunks(draw: st.DrawFn) -> InstallSnapshot:
+    snapshot = draw(SNAPSHOTS)
+    term = draw(st.integers(snapshot.term, MAX_INT))
+    return InstallSnapshot(term, snapshot, draw(INTS), draw(st.binary(max_size=200)), draw(st.booleans()))
+
+
 MESSAGES = st.one_of(
     st.builds(RequestPreVote, INTS, INTS, INTS, INTS),
     st.builds(RequestPreVoteReply, INTS, INTS, st.booleans()),
@@ -61,6 +70,6 @@ MESSAGES = st.one_of(
     appends(),
     st.builds(AppendEntriesAccepted, INTS, INTS),
     st.builds(AppendEntriesRejected, INTS, INTS, st.none() | INTS, INTS),
-    st.builds(InstallSnapshot, INTS, SNAPSHOTS, INTS, st.binary(max_size=200), st.booleans()),
+    snapshot_chunks(),
     st.builds(InstallSnapshotReply, INTS, SNAPSHOTS, INTS, st.booleans()),
 )

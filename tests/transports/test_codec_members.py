@@ -38,6 +38,11 @@ def test_a_snapshot_with_what_is_no_configuration_is_refused(configuration: byte
         decode(encode(snapshot(configuration)))
 
 
+def test_a_snapshot_of_a_later_term_than_its_leader_s_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="a snapshot of term 3 from a leader of term 2"):
+        decode(encode(InstallSnapshot(2, SnapshotMetadata(5, 3), 0, b"", True)))
+
+
 def test_an_entry_with_what_is_no_configuration_is_refused() -> None:
     for command, accepted in ((CONFIGURATION, True), (b"none", False)):
         message = AppendEntries(1, 0, 0, 0, (EntryBatch.encode(1, 1, EntryKind.CONFIGURATION, [command]),))

@@ -129,6 +129,21 @@ async def test_garbage_closes_its_connection_and_no_other(node: Node, garbage: b
     await assert_open(await node.join("b"), node, "b")
 
 
+async def test_the_connection_of_a_peer_that_said_what_cannot_be_is_closed_and_it_is_told_why(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    b, c = await node.join("b"), await node.join("c")
+    node.receiver.refuse("b", "it claims too much")
+    node.receiver.refuse("nobody", "it is not connected")
+    (payload,) = FrameParser(1_000).feed(await b.receive_some())
+    assert Answer.decode(payload) == Answer(Verdict.REFUSED_MESSAGE, detail="it claims too much")
+    await assert_closed(b)
+    assert node.received == []
+    assert node.totals.refused_by_reason == {"REFUSED_MESSAGE": 1}
+    assert caplog.messages == ["node a: peer 'b': closed a connection: it claims too much"]
+    await assert_open(c, node, "c")
+
+
 async def test_what_only_a_newer_node_knows_is_dropped_and_counted(node: Node) -> None:
     stream = await node.join("b")
     unknown, longer = b"\x93\x7f\xa4text\x80", bytes([0x94]) + encode(numbered(1))[1:] + b"\x07"

@@ -162,11 +162,6 @@ def test_a_snapshot_under_way_is_no_match() -> None:
     assert leader.commit.match_index["n2"] == 0
 
 
-def test_a_follower_that_matches_beyond_the_log_is_our_bug() -> None:
-    with pytest.raises(InternalError, match="claims to match up to 3, this log ends at 2"):
-        receive(make_leader([1]), "n2", accepted(3))
-
-
 @pytest.mark.parametrize("message", [append(0, 0, term=2), InstallSnapshot(2, SnapshotMetadata(3, 1), 0, b"", False)])
 def test_another_leader_of_its_term_is_our_bug(message: AppendEntries | InstallSnapshot) -> None:
     with pytest.raises(InternalError, match="'n2' and this node 'n1' both lead term 2"):

@@ -48,6 +48,21 @@ _LINES, _LINES_PER_S = 256, 1.0  # about them, at once and from then on: nor doe
 def _nobody_minds(_peer: str) -> None: ...
 
 
+@define(eq=False)
+class _Connection:
+    """A peer's, handshake over.
+
+    Attributes:
+        whole: around all that is done with it.
+        reading: around what takes in its messages alone: after it, the peer can still be told why it has ended.
+        refused: what the peer has said that is impossible; "": nothing.
+    """
+
+    whole: trio.CancelScope
+    reading: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    refused: str = attrs.field(default="", init=False)
+
+
 @define(eq=False, kw_only=True)
 class Receiver:
     """Reads what peers send.
@@ -85,7 +100,7 @@ class Receiver:
     _told: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """Who was refused → why, as it was logged last."""
     _lines: AddressBudget = attrs.field(factory=lambda: AddressBudget(_LINES, _LINES_PER_S), init=False)
-    _connections: dict[str, trio.CancelScope] = attrs.field(factory=dict[str, trio.CancelScope], init=False)
+    _connections: dict[str, _Connection] = attrs.field(factory=dict[str, "_Connection"], init=False)
 
     def __attrs_post_init__(self) -> None:
         self.callers = OpenCallers(self.endpoint.trusts)
@@ -98,7 +113,14 @@ class Receiver:
         """End the peer's connection, if it has one, without telling that it was lost."""
         connection = self._connections.pop(peer, None)
         if connection is not None:
-            connection.cancel()
+            connection.whole.cancel()
+
+    def refuse(self, peer: str, why: str) -> None:
+        """End the peer's connection, if it has one, for what came over it, which the node tells."""
+        connection = self._connections.get(peer)
+        if connection is not None:
+            connection.refused = connection.refused or why
+            connection.reading.cancel()
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends, and close it."""
@@ -253,31 +275,42 @@ class Receiver:
             await self.operators.serve(stream, request, caller)
         self._tell_if_ended(serving, stream, caller)
 
-    async def _receive(self, stream: trio.abc.Stream, greeting: Greeting, connection: trio.CancelScope) -> None:
-        """Deliver what the peer sends until it goes or a newer connection of its takes over."""
+    async def _receive(self, stream: trio.abc.Stream, greeting: Greeting, whole: trio.CancelScope) -> None:
+        """Deliver what the peer sends until it goes or a newer connection of its takes over.
+
+        Raises:
+            ProtocolError: it sends what is no message, or one that the node refuses.
+            trio.BrokenResourceError: as it comes.
+        """
         sender = greeting.sender
         if sender in self._connections:
-            self._connections[sender].cancel()
-        self._connections[sender] = connection
+            self._connections[sender].whole.cancel()
+        self._connections[sender] = connection = _Connection(whole)
         self.heard_of(greeting)
-        statistics, deliver = self.peers[sender], self.endpoint.deliver
-        parser = FrameParser(self.endpoint.max_message_bytes)
-        receive = stream.receive_into if isinstance(stream, DirectStream) else partial(receive_into, stream)
         try:
-            while count := await receive(parser.room()):
-                statistics.received_bytes += count
-                for payload in parser.received(count):
-                    statistics.received_messages += 1
-                    try:
-                        message = decode(payload, statistics)
-                    except UnknownMessage as unknown:
-                        self._drop_unknown(sender, unknown)
-                    else:
-                        deliver(sender, message)
+            with connection.reading:
+                await self._deliver_all(stream, sender)
         finally:
             if self._connections.get(sender) is connection:
                 del self._connections[sender]
                 self.lost(sender)
+        if connection.refused:
+            raise ProtocolError(connection.refused)
+
+    async def _deliver_all(self, stream: trio.abc.Stream, sender: str) -> None:
+        statistics, deliver = self.peers[sender], self.endpoint.deliver
+        parser = FrameParser(self.endpoint.max_message_bytes)
+        receive = stream.receive_into if isinstance(stream, DirectStream) else partial(receive_into, stream)
+        while count := await receive(parser.room()):
+            statistics.received_bytes += count
+            for payload in parser.received(count):
+                statistics.received_messages += 1
+                try:
+                    message = decode(payload, statistics)
+                except UnknownMessage as unknown:
+                    self._drop_unknown(sender, unknown)
+                else:
+                    deliver(sender, message)
 
     def _drop_unknown(self, sender: str, unknown: UnknownMessage) -> None:
         """Count a message of a newer node, and tell of the first one."""

@@ -10,7 +10,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -33,6 +33,7 @@ from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tcp.operators import Operators, ask
 from raft_actors.transports.tcp.receiver import Receiver
 from raft_actors.transports.tcp.sender import PeerSender
+from raft_actors.transports.tcp.settings import check_delays, check_positive, parse_listen, parse_peer
 from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.tls.failures import TlsFailure
 from raft_actors.transports.wire.frames import MAX_PAYLOAD_BYTES, frame
@@ -46,32 +47,6 @@ _logger = logging.getLogger(__name__)
 
 # Which bound of the budget → what it is counted as.
 _UNHEARD = {"MAX_CONNECTS_PER_ADDRESS": "TOO_MANY", "MAX_CONNECTS": "TOO_MANY_IN_ALL", "DROPPED": "DROPPED"}
-
-
-def _check_positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not value > 0:
-        raise ConfigurationError(f"TcpTransport: {attribute.name} must be positive, not {value}")
-
-
-def _check_delays(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, float]) -> None:
-    if not 0 < value[0] <= value[1]:
-        raise ConfigurationError(f"TcpTransport: {attribute.name} must be (shortest, longest), not {value}")
-
-
-def _parse_peer(text: str) -> Address:
-    """The address of a peer, of which nobody knows whether it is one: here, that is one more reason to be out of reach.
-
-    Raises:
-        OSError: it is none.
-    """
-    try:
-        return Address.parse(text)
-    except ConfigurationError as error:
-        raise OSError(str(error)) from error
-
-
-def _parse_listen(text: str) -> Address:
-    return Address.parse(text, port_zero=True)
 
 
 @define(eq=False)
@@ -101,18 +76,18 @@ class TcpTransport(Transport):
         protocol: the versions of the protocol that it says it speaks: for tests, which make nodes of other versions.
     """
 
-    listen: Address = attrs.field(converter=_parse_listen)
-    max_queue_messages: int = attrs.field(default=4_096, kw_only=True, validator=_check_positive)
-    max_queue_bytes: int = attrs.field(default=32 * 1024 * 1024, kw_only=True, validator=_check_positive)
-    connect_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=_check_positive)
-    handshake_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=_check_positive)
-    reconnect_delay_s: tuple[float, float] = attrs.field(default=(0.05, 1.0), kw_only=True, validator=_check_delays)
-    dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=_check_positive)
-    max_handshakes: int = attrs.field(default=64, kw_only=True, validator=_check_positive)
-    max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=_check_positive)
-    max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=_check_positive)
-    max_connects_s: float = attrs.field(default=50.0, kw_only=True, validator=_check_positive)
-    max_clients: int = attrs.field(default=1_024, kw_only=True, validator=_check_positive)
+    listen: Address = attrs.field(converter=parse_listen)
+    max_queue_messages: int = attrs.field(default=4_096, kw_only=True, validator=check_positive)
+    max_queue_bytes: int = attrs.field(default=32 * 1024 * 1024, kw_only=True, validator=check_positive)
+    connect_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=check_positive)
+    handshake_timeout_s: float = attrs.field(default=2.0, kw_only=True, validator=check_positive)
+    reconnect_delay_s: tuple[float, float] = attrs.field(default=(0.05, 1.0), kw_only=True, validator=check_delays)
+    dead_peer_timeout_s: float = attrs.field(default=3.0, kw_only=True, validator=check_positive)
+    max_handshakes: int = attrs.field(default=64, kw_only=True, validator=check_positive)
+    max_handshakes_per_address: int = attrs.field(default=32, kw_only=True, validator=check_positive)
+    max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=check_positive)
+    max_connects_s: float = attrs.field(default=50.0, kw_only=True, validator=check_positive)
+    max_clients: int = attrs.field(default=1_024, kw_only=True, validator=check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
     protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
@@ -347,7 +322,7 @@ class TcpTransport(Transport):
 
     async def _open(self, address: str) -> TcpStream:
         """Connect to a node. Raises OSError, or UnicodeError for a host name that can't be one."""
-        to = _parse_peer(address)
+        to = parse_peer(address)
         stream = await trio.open_tcp_stream(to.host, to.port)
         tune(stream, self.dead_peer_timeout_s)
         return TcpStream(stream)
@@ -375,6 +350,11 @@ class TcpTransport(Transport):
         """Queue a message to a peer (see `Transport.send_nowait`)."""
         sender = self._senders.get(to)
         return sender is not None and sender.send_nowait(message)
+
+    def refuse(self, peer: str, why: str) -> None:
+        """End the connection that a peer has opened (see `Transport.refuse`)."""
+        if self._receiver is not None:
+            self._receiver.refuse(peer, why)
 
     def own_features(self) -> frozenset[str]:
         """What this node can do (see `Transport.own_features`)."""

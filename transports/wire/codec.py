@@ -167,8 +167,12 @@ def _unstructure_fields(cls: type[Any], converter: MsgpackConverter) -> _Unstruc
     return unstructure
 
 
-def _check_configuration(message: InstallSnapshot) -> None:
-    """Refuse a configuration that is none, or that a snapshot which ends before it can't end with."""
+def _check_snapshot(message: InstallSnapshot) -> None:
+    """Refuse a snapshot of a later term than its leader's, and a configuration that is none, or that a snapshot which
+    ends before it can't end with.
+    """
+    if message.snapshot.term > message.term:
+        raise ProtocolError(f"a snapshot of term {message.snapshot.term} from a leader of term {message.term}")
     stored = message.stored_configuration()
     if stored is not None:
         if not 0 < stored.index <= message.snapshot.index:
@@ -202,7 +206,7 @@ def _make_converter() -> MsgpackConverter:
 def _opener(cls: type[Any], converter: MsgpackConverter) -> Callable[[list[Any]], Any]:
     """Make what makes a `cls` of the array of its tag and fields."""
     hook = converter.get_structure_hook(cls)
-    checks: dict[type[Any], Callable[[Any], None]] = {InstallSnapshot: _check_configuration, StateDigest: _check_digest}
+    checks: dict[type[Any], Callable[[Any], None]] = {InstallSnapshot: _check_snapshot, StateDigest: _check_digest}
     check = checks.get(cls)
 
     def open_message(array: list[Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raft_actors.errors import InternalError
 from raft_actors.raft.quorum import quorum_value
 from raft_actors.raft.state import RaftState
 
@@ -31,14 +30,9 @@ class Commit:
         self.match_index.pop(follower, None)
 
     def record_match(self, follower: str, index: int) -> bool:
-        """Note that a follower's disk holds the log up to `index`; return whether that is news.
-
-        Raises:
-            InternalError: it claims more than the log has.
+        """Note that a follower's disk holds the log up to `index`, which is no more than there is of it; return whether
+        that is news.
         """
-        last_index = self._state.log.last_index
-        if index > last_index:
-            raise InternalError(f"{follower!r} claims to match up to {index}, this log ends at {last_index}")
         if index <= self.match_index[follower]:
             return False
         self.match_index[follower] = index

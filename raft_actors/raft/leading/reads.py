@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from raft_actors.errors import InternalError
 from raft_actors.raft.effects import AnswerReads, Effect, Send, TellCommit
 from raft_actors.raft.features import READ_INDEX
 from raft_actors.raft.leading.lease import Lease
@@ -132,13 +131,9 @@ class Reads:
         return self._ask() if self._lease.is_to_be_renewed() or self.rounds else []
 
     def record_answer(self, follower: str, number: int) -> list[Effect]:
-        """Note that a follower was in this term when it was asked in this round; let go whom a majority allows.
-
-        Raises:
-            InternalError: it answers what nobody asked.
+        """Note that a follower was in this term when it was asked in this round, which has begun; let go whom a
+        majority allows.
         """
-        if number > self.last_round:
-            raise InternalError(f"{follower!r} answers read round {number}, the last one was {self.last_round}")
         if number <= self.answered.get(follower, 0):
             return []
         self.answered[follower] = number

@@ -19,12 +19,14 @@ from raft_actors.raft.effects import (
     Feed,
     GiveLeadershipUp,
     Refuse,
+    RefuseMessage,
     ReplicateTo,
     Resume,
     Send,
     WakeReplicators,
 )
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.impossible import Impossible
 from raft_actors.raft.leading.commit import Commit
 from raft_actors.raft.leading.contact import Contact
 from raft_actors.raft.leading.forwarded import ForwardedBatches
@@ -226,6 +228,9 @@ class Leader(LeaderHandingOver):
     @override
     def on_confirm_leader_reply(self, sender: str, message: ConfirmLeaderReply, now: float) -> list[Effect]:
         """Count it for the reads that wait for it; it is no word of the follower's log."""
+        if message.round > self.reads.last_round:
+            why = f"it answers read round {message.round}, the last one was {self.reads.last_round}"
+            return [RefuseMessage(sender, Impossible.ROUND, why)]
         self.contact.heard_of(sender, now)
         return self.reads.record_answer(sender, message.round)
 
@@ -264,6 +269,8 @@ class Leader(LeaderHandingOver):
         """Count it, and let the replicator send more."""
         if sender not in self.commit.match_index:
             return []  # late: it is no member any more
+        if message.match_index > self.state.log.last_index:
+            return self._refuse_match(sender, message.match_index)
         effects = self._feed(sender, message, now)
         if self.commit.record_match(sender, message.match_index):
             effects += self._advance_commit(now)
@@ -281,11 +288,18 @@ class Leader(LeaderHandingOver):
         """Let the replicator send the next chunk. An installed snapshot counts as a match, however late it is told."""
         if sender not in self.commit.match_index:
             return []
+        if message.snapshot.index > self.state.log.last_index:
+            return self._refuse_match(sender, message.snapshot.index)
         effects = self._feed(sender, message, now)
         self.retention.transfers[sender] = message.snapshot.index
         if message.installed and self.commit.record_match(sender, message.snapshot.index):
             effects += self._advance_commit(now)
         return effects + self._go_on_with_members(now)
+
+    def _refuse_match(self, sender: str, index: int) -> list[Effect]:
+        """Nobody can have got more than this log holds: what a leader has appended, it keeps."""
+        why = f"it claims to hold the log up to {index}, which ends at {self.state.log.last_index}"
+        return [RefuseMessage(sender, Impossible.MATCH, why)]
 
     def _feed(self, sender: str, message: Message, now: float) -> list[Effect]:
         self.contact.heard_of(sender, now)

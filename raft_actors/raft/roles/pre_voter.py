@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from raft_actors.raft.effects import Effect, Send
-from raft_actors.raft.messages import RequestPreVote, RequestPreVoteReply, RequestVote
+from raft_actors.raft.messages import Message, RequestPreVote, RequestPreVoteReply, RequestVote
 from raft_actors.raft.state import RaftState
 
 
@@ -28,6 +28,11 @@ class PreVoter(ABC):
     @abstractmethod
     def in_touch(self, now: float) -> bool:
         """Whether this node knows of a leader that is alive, and so helps nobody to replace it."""
+
+    @staticmethod
+    def _is_pre_vote(message: Message) -> bool:
+        """Whether a message's term is one that its sender only asks for, or was asked for: nobody is in it yet."""
+        return isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted)
 
     def on_request_pre_vote(self, sender: str, message: RequestPreVote, now: float) -> list[Effect]:
         """Tell whether this node would vote for the sender: the same in every role, and it changes nothing."""

@@ -24,6 +24,7 @@ from raft_actors.raft.effects import (
     Send,
     Transferred,
 )
+from raft_actors.raft.impossible import MOST_TERMS_AHEAD
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -49,12 +50,12 @@ from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.roles.comparing import Comparer
 from raft_actors.raft.roles.forwarder import Forwarder
-from raft_actors.raft.roles.pre_voter import PreVoter
+from raft_actors.raft.roles.terms import TermKeeper
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
-class Role(Forwarder, PreVoter, Comparer, ABC):
+class Role(Forwarder, TermKeeper, Comparer, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
     name: ClassVar[RoleName]
@@ -139,6 +140,8 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
     def _on_received(self, item: inputs.Received, now: float) -> list[Effect]:
         """The rules for all servers (Figure 2): a higher term makes a follower, a lower one is refused."""
         sender, message = item.sender, item.message
+        if message.term > self.state.term + MOST_TERMS_AHEAD:
+            return self._refuse_term(sender, message, now)
         # Whoever it is: this node's own configuration may be older than the sender's, and must keep nobody from being
         # elected, or from leading it.
         if message.term != self.state.term and self._is_pre_vote(message):
@@ -152,20 +155,6 @@ class Role(Forwarder, PreVoter, Comparer, ABC):
         elif message.term < self.state.term:
             return self._refuse_stale(sender, message, now)
         return self._message_handlers[type(message)](sender, message, now)
-
-    @staticmethod
-    def _is_pre_vote(message: Message) -> bool:
-        """Whether a message's term is one that its sender only asks for, or was asked for: nobody is in it yet."""
-        return isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted)
-
-    def _is_disturbance(self, message: Message, now: float) -> bool:
-        """Whether a higher term comes from a candidate that nobody here needs: then it is not even adopted, lest a
-        node that can't hear the leader deposes it (dissertation §4.2.3, §6.2). Unless the leader itself wanted it.
-
-        The candidate learns nothing from this, and need not: it can't be led by refusing it, but once the leader's next
-        message meets its higher term, the leader gives way, so it is not shut out for ever.
-        """
-        return type(message) is RequestVote and not message.leadership_transfer and self.in_touch(now)
 
     @override
     def in_touch(self, now: float) -> bool:
