@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
+from docs.check_site import INTERNAL, PUBLIC  # noqa: E402 - it is in the folder above
+
 project = "raft_actors"
 author = copyright = "The raft_actors developers"  # noqa: A001 - Sphinx's name for it
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -62,9 +64,6 @@ nitpick_ignore_regex = [
     (r"py:exc", r"\.?(trio\.\w+|\w*(Error|Exception|Interrupt)|BrokenResourceError|WouldBlock|EndOfChannel|Cancelled)"),
     (r"py:exc", r"\.?UnknownMessage"),  # a ProtocolError; which one is the codec's affair
 ]
-
-#: The packages whose exported names are the public API, as tests/unit/public_api.py has them.
-PUBLIC = ("raft_actors", "raft_actors.transports", "raft_actors.persistence", "raft_actors.testing")
 
 #: Documents that live elsewhere in the repository, and the page that shows each.
 PAGES = {
@@ -257,6 +256,8 @@ def on_signature(
     app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None] | None:
     """Called for each signature; shows defaults of attrs classes as values, not as attrs' own code has them."""
+    if what == "class" and "__init__" in INTERNAL.get(found.__name__, ()):
+        return "", None
     if what not in {"class", "exception"} or signature is None or not attrs.has(found):
         return None
     for field in attrs.fields(found):
@@ -271,7 +272,13 @@ def on_signature(
 
 
 def on_member(app: Sphinx, what: str, name: str, found: Any, skip: bool, options: Any) -> bool | None:
-    """Called for each member; has those of enumerations shown without a docstring, too, where names say enough."""
+    """Called for each member; has those of enumerations shown without a docstring, too, where names say enough, and
+    leaves out what only the library calls.
+    """
+    owner = app.env.current_document.autodoc_class
+    is_step = "steps" in app.env.current_document.autodoc_module and owner != "Step"
+    if name in INTERNAL.get(owner, ()) or (is_step and name in {"act", "take"}):
+        return True
     return False if isinstance(found, enum.Enum) and not name.startswith("_") else None
 
 

@@ -1,8 +1,10 @@
 """Raft for Trio programs: a replicated, durable, linearizable log, from actors that pass messages.
 
-async with open_node("n1", cluster=…, state_machine=…, storage=…, transport=…) as node:
-    await node.wait_leader()
-    result = await node.propose(command)
+A node of a cluster:
+
+    async with open_node("n1", cluster=…, state_machine=…, storage=…, transport=…) as node:
+        await node.wait_leader()
+        result = await node.propose(command)
 """
 
 import logging

@@ -57,10 +57,11 @@ class Leases:
     """Leases of leaders, for `Lease` reads and `Node.while_leading`. Every node must have the same.
 
     Attributes:
-        duration_s: how long a leader counts on what it knew last. Writes wait as long after a failover (not after
-            leadership was handed over); reads go on. At least twice the heartbeat interval.
-        clock_error: how much faster or slower than right any node's clock may run, as a share. Real ones are off by
-            some 0.0001; the margin costs little: it lengthens the wait after a failover.
+        duration_s: how long a leader may answer reads by itself after a majority has confirmed it. After a failover the
+            new leader waits as long before it commits (not after a transfer of leadership); reads go on. At least twice
+            the heartbeat interval.
+        clock_error: the largest error of any node's clock rate, as a fraction. Real clocks are off by some 0.0001; the
+            margin costs little: it lengthens the wait after a failover.
     """
 
     duration_s: float = 1.0
@@ -97,10 +98,10 @@ class ClusterConfig:
         leases: whether leaders hold leases, and which; None: they don't. Nodes refuse each other where it differs. To
             change it, stop all nodes, and start them with the other setting: one that knows nothing of another's lease
             does not wait for its end.
-        skipped_commands: log index → digest of commands that no node carries out, because they would end every one. The
-            error that ends a node gives both. Give it to every node before any is started, and only where none has
-            applied the command: one that has differs from then on. A node whose log holds another command there ends,
-            and nodes with other lists refuse each other.
+        skipped_commands: log index → digest of commands that all nodes skip, because applying them would crash each
+            one. The error that ended a node gives both. Set it on every node before any is started, and only if none
+            has applied the command: one that has would diverge. A node whose log has another command at that index
+            ends, and nodes with different lists refuse each other.
     """
 
     cluster_id: str
@@ -144,31 +145,30 @@ class NodeConfig:
         max_uncommitted_bytes: commands accepted by a leader and not yet applied; beyond it `propose` waits and
             `propose_nowait` is refused.
         max_pending_proposals: the same as a number of proposals and reads.
-        congestion_delay_s: the same where a proposal takes longer than this, and ten times as long as when it is alone,
-            both measured: more of them at once would gain next to nothing and wait. None: by bytes and number alone,
-            for throughput at any latency.
-        max_room_wait_s: `propose` is refused (`Overloaded`), too, where it would have to wait for room for about longer
-            than this. None: never, so bound the wait (`trio.fail_after`), or the number of those who wait.
+        congestion_delay_s: admit fewer proposals at a time where one takes longer than this, and over ten times as long
+            as a lone one (both measured): more would raise latency, and hardly throughput. None: no such limit.
+        max_room_wait_s: `propose` raises `Overloaded` where it would have to wait for room for longer than about this.
+            None: it waits, so bound the wait (`trio.fail_after`), or the number of those who wait.
         inbox_capacity: messages from peers that may wait for the node, beside proposals; more are dropped and counted.
         log_cache_bytes: recent entries kept in memory; older ones are read from storage when a follower needs them.
         snapshot_entries: take a snapshot when this many entries were applied since the last one; None: never.
         snapshot_bytes: the same in bytes of commands; None: never.
         trailing_entries: entries kept behind a snapshot, so that a follower slightly behind needs no snapshot.
-        max_catch_up_bytes: about how much of the log a leader keeps beyond these, on disk, for a follower that is
-            catching up, by a snapshot under way or by the log. One that needs more is left behind (an event,
-            `FollowerLeftBehind`, and a warning in the log say so) and gets a newer snapshot. 0: none is kept. Larger:
-            a slower follower, or a larger snapshot, comes to its end under full load.
-        state_check_entries: compare the replicas' states (`StateMachine.state_digest`) wherever the index is a multiple
-            of this; one that a majority of the voters contradicts ends with `StateDiverged`. None: never. Only places
-            that nodes have in common are compared: give all the same. By default a digest costs what a snapshot costs
-            without its writes, so as many as `snapshot_entries` are a good choice.
+        max_catch_up_bytes: about how much of the log beyond `trailing_entries` a leader keeps on disk for a follower
+            that is catching up, from a snapshot or from the log. A follower that needs more is left behind (a
+            `FollowerLeftBehind` event and a warning in the log say so) and gets a newer snapshot. 0: nothing is kept.
+            Larger values let slower followers and larger snapshots finish under full load.
+        state_check_entries: compare the replicas' states (`StateMachine.state_digest`) at each index that is a multiple
+            of this; a replica that a majority of the voters contradicts ends with `StateDiverged`. None: never. Give
+            all nodes the same value: only indexes that several nodes check are compared. By default a digest costs what
+            a snapshot costs without its writes, so the value of `snapshot_entries` is a good choice.
         snapshot_chunk_bytes: the pieces in which a snapshot is written, synced and sent; a few are in memory at a
             time, on either side. Smaller for slow links: one should cross well within the shortest election timeout.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
         shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
-        rejoin_if_wiped: what a node does that starts on an empty store, and is known to the others by another one: it
-            joins the cluster anew, as a learner that becomes a voter once it has caught up. Else it ends, and says why.
-            It takes one majority of the others that are whole. A disk that was not mounted looks just like a lost one.
+        rejoin_if_wiped: what a node does that finds its store empty although the cluster knows it by another one. True:
+            it joins again, as a learner that becomes a voter once it has caught up, for which a majority must still
+            have its files. False: it ends, and says why. (A disk that was not mounted looks just like a lost one.)
         join_requests: whether a node that is no member may ask to become one, where it has a certificate in its own
             name. False: who may operate adds it first (`raft-actors add`), so a node that was removed stays out
             whoever has its key. A member that was wiped may ask all the same. Give all nodes the same; without TLS,

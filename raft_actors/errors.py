@@ -142,7 +142,7 @@ class TransferRefused(TransferError):
 
 
 class TransferFailed(TransferError):
-    """The transfer was begun, and led to nothing (yet): the message says what is known."""
+    """The transfer was started, and did not complete (in time): the message says what is known."""
 
 
 class LeadershipLost(ProposalError):
@@ -161,7 +161,7 @@ class LeadershipLost(ProposalError):
         self.index = index
         self.leader = leader
         what = "the read" if index is None else f"the command at index {index}"
-        what = what if leader is None else f"the command that was handed on to {leader!r}"
+        what = what if leader is None else f"the command that was forwarded to {leader!r}"
         super().__init__(f"leadership of term {term} was lost: the outcome of {what} is unknown")
 
 
@@ -202,13 +202,14 @@ class ResultLost(ProposalError):
 
 
 class SessionExpired(ProposalError):
-    """The cluster has forgotten the session (unused for long, or closed): its command was not carried out now.
+    """The session has expired (unused for too long, or closed): this attempt did not apply the command. Open a new
+    session.
 
-    A command that was under way when the session was still known may have been, once. Make a new session.
+    An earlier attempt, made while the session was still known, may have applied it, once.
 
     Attributes:
         session: its id.
-        certain: whether it was never under way before, and so was surely not carried out at all.
+        certain: True: there was no earlier attempt, so the command was surely not applied.
     """
 
     def __init__(self, session: int, *, certain: bool = True) -> None:
@@ -305,7 +306,7 @@ class ChangeFailed(RaftError):
 
 
 class FeatureMissing(RaftError):
-    """The cluster has come to use what this version of the library can't do: upgrade this node."""
+    """The cluster uses a feature that this version of the library does not have: upgrade this node."""
 
 
 # --- storage -------------------------------------------------------------------------------------------------
@@ -374,7 +375,8 @@ class StateMachineError(RaftError):
 
 
 class StateDiverged(StateMachineError):
-    """The same commands led this replica to another state than a majority of the voters, or no majority agrees.
+    """After the same commands this replica's state differs from that of a majority of the voters, or no majority
+    agrees.
 
     See `NodeConfig.state_check_entries`.
 

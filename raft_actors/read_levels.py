@@ -16,17 +16,21 @@ T_co = TypeVar("T_co", covariant=True)
 
 @frozen
 class Linearizable:
-    """All that was committed before the call. Asks the leader, and the leader a majority; counts on no clock."""
+    """Sees everything that was committed before the call.
+
+    The leader makes sure that it still leads by asking a majority (ReadIndex, dissertation §6.4). Relies on no clock.
+    """
 
 
 @frozen
 class BoundedStale:
-    """All that was committed some seconds before the call; or all that was before the call but for the last entries.
+    """A state that may be stale, by so many seconds or by so many entries at most.
 
     Args:
-        seconds: a state that is known to have been the newest so long ago will do. Where none is, it is read as
-            `Linearizable` is, which makes the next ones cheap.
-        entries: so many entries may be missing. Asks as `Linearizable` does, and waits less for what is to be applied.
+        seconds: everything committed so long before the call is seen. Where this node does not know that of its state,
+            it reads as `Linearizable` does, after which it knows for the next reads.
+        entries: all but the last so many entries that were committed before the call are seen. Asks as `Linearizable`
+            does, and waits for fewer entries to be applied.
 
     Raises:
         ConfigurationError: both are given, or none, or one that is below 0.
@@ -43,9 +47,9 @@ class BoundedStale:
 
 @frozen
 class ReadYourWrites:
-    """All that a token stands for: what a node had applied when it made it (`Node.read_token`, `ReadResult.token`).
+    """Sees at least what a node had applied when it made the token (`Node.read_token`, `ReadResult.token`).
 
-    Asks nobody, and waits until this node has applied as much. A token is a number that grows, and may be sent along
+    Asks nobody, and waits until this node has applied as much. A token is a number that grows; it may be sent along
     with a web request, say. A node that is removed meanwhile refuses, with `NotMember`.
     """
 
@@ -54,18 +58,20 @@ class ReadYourWrites:
 
 @frozen
 class Local:
-    """What this node has applied, however old. Asks nobody; consecutive reads at one node never go back.
+    """Sees what this node has applied, however stale. Asks nobody; consecutive reads at one node never go back.
 
-    A node that was removed answers these alone: it gets nothing new, so what it says grows older without bound.
+    A node that was removed still answers these, and only these: it gets no new entries, so its state grows older
+    without bound.
     """
 
 
 @frozen
 class Lease:
-    """All that was committed before the call, as long as no clock is more wrong than `Leases.clock_error` says.
+    """As `Linearizable`, without asking a majority, as long as no clock runs faster or slower than `Leases.clock_error`
+    allows.
 
-    A leader that holds a lease (`ClusterConfig.leases`) answers without asking anybody. Where there is none now, and at
-    other nodes, it is read as `Linearizable` is.
+    A leader that holds a lease (`ClusterConfig.leases`) answers at once. A leader without one, and any other node,
+    reads as `Linearizable` does.
     """
 
 
@@ -80,9 +86,10 @@ class ReadResult(Generic[T_co]):
 
     Attributes:
         value: what the query returned.
-        index, term: the last entry that was applied to the state that it saw.
-        age_s: nothing that had been committed so long before the read returned was missing, in seconds; None: nobody
-            knows (a `Local` read at a node that has not asked the leader since it was started).
+        index: of the last entry that was applied to the state that it saw.
+        term: of the same entry.
+        age_s: upper bound of the state's age: everything committed so many seconds before the read returned was seen.
+            None: not known (a `Local` read at a node that has not asked the leader since it was started).
     """
 
     value: T_co

@@ -30,16 +30,16 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
     """How commands become bytes at `propose` and commands again at `apply`."""
 
     results: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
-    """How results become bytes, where a session keeps them for the case that an answer is lost: by default None,
-    numbers, text, bytes, and lists, tuples (nested 32 deep at most) and dicts of these. One that can't be
-    kept is reported as `ResultLost` then."""
+    """The codec of results, which a session keeps in case that an answer is lost. The default one takes None, numbers,
+    text, bytes, and lists, tuples (nested 32 deep at most) and dicts of these. A result that it can't encode is
+    reported as `ResultLost` where the answer was lost."""
 
     queries: ClassVar[CommandCodec[Any]] = NO_QUERIES
-    """How the queries of a `RaftClient` travel: `attrs_queries(Get | Count)`. A query is an attrs class that is called
+    """The codec of a `RaftClient`'s queries: `attrs_queries(Get | Count)`. A query is an attrs class that is called
     with the state machine, and returns what is asked for; it is what `Node.read` takes, too."""
 
     answers: ClassVar[CommandCodec[Any]] = PLAIN_RESULTS
-    """How what these return travels: by default as `results` do."""
+    """The codec of what queries return; by default it takes what that of `results` takes."""
 
     fatal_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """What `apply` raises when this replica has failed and not the command (the disk that it keeps its state on, say).
@@ -57,22 +57,25 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         """
 
     def touches(self, command: CommandT) -> Collection[Hashable] | None:
-        """What a command may read or change, by names of your own; None, the default: anything.
+        """Return what a command may read or change, as names of your own choice. None, the default, means anything.
 
-        Only for clusters with leases (`ClusterConfig.leases`): a new leader answers reads before it may commit, if they
-        name what they are about (`Node.read(…, keys=…)`) and no command touches it that may or may not be committed.
-        Name too much rather than too little: what is missing may give a stale answer.
+        Used only with leases (`ClusterConfig.leases`): a new leader can't commit before its predecessor's lease has
+        ended. Until then it answers those reads that name what they look at (`Node.read(…, keys=…)`), if no command
+        whose outcome is still open touches any of it. Name too much rather than too little: a missing name may give a
+        stale answer.
         """
         return None
 
     def pass_time(self, now_ms: int) -> None:
-        """Take note that log time has come to this: the milliseconds that the leaders have counted. Does nothing here.
+        """Called when the log's time has advanced, with that time in milliseconds. Does nothing by default.
 
-        For commands whose effect depends on time, such as keys that expire: it is the same on every replica, since it
-        is part of the log, never goes back, and is no wall clock. It comes before a session's command (`Node.session`),
-        where at least a millisecond has passed, and not with other commands; time during which nobody leads is not
-        counted. Called between two commands, as `apply` is, and after `restore`; there perhaps with a time that the
-        restored state knows already.
+        For commands whose effect depends on time, such as keys that expire. The leaders count this time, and it is part
+        of the log: so it is the same on every replica and never goes back. It is no wall clock, and stands still while
+        nobody leads.
+
+        Called before a command of a session (`Node.session`) if at least a millisecond has passed since the last call,
+        and not before other commands. As `apply`, it runs between two commands. It is also called after `restore`, then
+        perhaps with a time that the restored state already contains.
         """
 
     @abstractmethod
@@ -80,16 +83,16 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         """Return the state as it is at this call, as chunks of bytes of any size.
 
         The iterable is drawn from lazily while later commands are applied, so take what it needs before returning
-        (a shallow copy of a dict, say) and encode chunk by chunk.
+        (a copy of a dict, and of the mutable values in it, say) and encode chunk by chunk.
         """
 
     def state_digest(self) -> bytes | None:
-        """Return what stands for the state as it is at this call: by it replicas are compared, if that is wanted
-        (`NodeConfig.state_check_entries`).
+        """Return a digest of the present state, by which replicas are compared (`NodeConfig.state_check_entries`).
 
-        Equal states need equal bytes on every replica, whatever they were restored from; different states different
-        ones. So say nothing of an order that does not matter. It may be kept up to date by `apply`, which costs least.
-        None, the default: a hash of all bytes of `snapshot` stands for it, made while later commands are applied.
+        Equal states must give equal bytes on every replica, whatever snapshot they were restored from, and different
+        states different bytes: so leave out any order that does not matter. A digest that `apply` keeps up to date
+        costs least. None, the default: a hash of all bytes of `snapshot` is used, computed while later commands are
+        applied.
         """
         return None
 

@@ -26,7 +26,7 @@ class Answer:
 
 
 class Service:
-    """Reads and changes one key, at any node: one that does not lead hands changes on to the leader."""
+    """Reads and changes one key, at any node: one that does not lead forwards changes to the leader."""
 
     def __init__(self, node: Node[ConfigStore]) -> None:
         self._node = node

@@ -40,10 +40,11 @@ _RECONNECT_S = (0.02, 1.0)
 
 @frozen
 class ClientStatus:
-    """How a client stands.
+    """The state of a client at one moment.
 
     Attributes:
-        leader, term: who leads, as far as any node that it is connected with knows.
+        leader: who leads, as far as any node that it is connected with knows.
+        term: the term in which that one leads.
         members: id → address, of the newest configuration that it knows.
         connected: ids of the members that it is connected with.
         waiting: requests that are not answered.

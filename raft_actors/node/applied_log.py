@@ -47,7 +47,7 @@ class AppliedCommand(Generic[C]):
 
 @frozen
 class AppliedSnapshot:
-    """All up to `snapshot.index` that was not delivered is covered by this snapshot: see `Node.open_snapshot`."""
+    """The commands up to `snapshot.index` that were not delivered are in this snapshot: see `Node.open_snapshot`."""
 
     snapshot: SnapshotMetadata
 

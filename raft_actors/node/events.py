@@ -28,7 +28,7 @@ class RoleChanged:
 
 @frozen
 class LeaderChanged:
-    """A term has a leader, as this node now knows (or, with None, a new term has none yet, or the node has ended)."""
+    """This node has learned who leads a term. None: a new term has no known leader yet, or the node has ended."""
 
     term: int
     leader: str | None
@@ -57,9 +57,9 @@ class SnapshotInstalled:
 
 @frozen
 class FollowerLeftBehind:
-    """This leader forgot entries that a follower still needs, which was catching up: it will get a newer snapshot.
+    """This leader has compacted entries that a follower still needed to catch up: the follower gets a newer snapshot.
 
-    More had to be kept for it than `NodeConfig.max_catch_up_bytes`.
+    Keeping them would have taken more than `NodeConfig.max_catch_up_bytes`.
 
     Attributes:
         follower: its id.
@@ -89,10 +89,10 @@ class LeadershipGivenUp:
 
 @frozen
 class StatesDiffer:
-    """Replicas have come to different states by the same commands; see `NodeConfig.state_check_entries`.
+    """Replicas have different states after the same commands; see `NodeConfig.state_check_entries`.
 
-    One that a majority contradicts ends with `StateDiverged`. The others get this event whenever one more has reported
-    its digest.
+    A replica that a majority contradicts ends with `StateDiverged`. The others get this event whenever one more has
+    reported its digest.
 
     Attributes:
         index: the last entry that they had applied.
@@ -116,14 +116,14 @@ class CertificateExpiring:
 
 @frozen
 class MembershipChanged:
-    """Other members are in force on this node than before, or those that are in force are committed now.
+    """A configuration of members came into force on this node, or the one in force was committed.
 
-    Told when a configuration is appended, and once more when it is committed, unless that has made the leader append
-    the next one at once. One that was appended and truncated again is followed by the one before it.
+    Sent when a configuration is appended to the log, and again when it is committed (unless the leader appends the next
+    one at once). If one is truncated again, the one before it is sent once more.
 
     Attributes:
         index: of the configuration's entry in the log; 0 for the one that the cluster began with.
-        committed: whether it stays.
+        committed: whether it is committed; if not, it may still be truncated.
         voters: who votes; while it is joint, who is to vote.
         learners: who gets the log without a vote.
         outgoing: who voted before; empty unless joint.

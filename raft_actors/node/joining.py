@@ -56,7 +56,7 @@ class Join:
     Attributes:
         addresses: where members are reached; one that answers is enough.
         address: where the others reach this node.
-        metadata: what is to be known of it beside that: small, and up to the application.
+        metadata: what the application publishes about it (`Member.metadata`); small.
         voter: whether it is to vote, once it has caught up; else it stays a learner.
     """
 

@@ -41,8 +41,8 @@ class Leadership:
 
     @property
     def holds(self) -> bool:
-        """Whether this node leads by all that it knows, and, with leases, nobody else can have committed anything by
-        now, by the clock. For a last look right before what can't be undone: a block is cancelled where it waits next.
+        """Whether this node still leads, as far as it knows; with leases, also that no other node can have committed
+        anything yet. Check it right before what can't be undone: the block is cancelled only at its next checkpoint.
         """
         if self.ended is not None or self.over or self._reading.leader() is not self.leader:
             return False
@@ -187,13 +187,13 @@ class LeadingNode:
         """Do something only while this node leads: `async with node.while_leading() as leadership`.
 
         The block begins once this node leads and has applied all that was committed before. It is cancelled when the
-        leadership ends; then `leadership.ended` says why (None: the block came to its own end). In a cluster with
-        leases it is so before any other node can commit anything, by the clock, also where this one is cut off or was
-        paused; without them, once this node learns that it leads no more. `leadership.holds` is for a last look before
-        what can't be undone.
+        leadership ends; then `leadership.ended` says why (None: the block ended by itself). In a cluster with
+        leases it is cancelled before any other node can commit anything, even if this one is cut off or was paused;
+        without leases, once this node learns that it no longer leads. Check `leadership.holds` right before what can't
+        be undone.
 
         What is proposed in the block is for this term alone: `propose`, `propose_many` and `propose_nowait`, of the
-        leadership as of the node, raise LeadershipEnded once it is over, and hand nothing on. That holds for tasks that
+        leadership as of the node, raise LeadershipEnded once it is over, and never forward. That holds for tasks that
         are started in the block, too, also in a nursery around it. (A session is another matter: it carries each
         command out once, whoever leads.)
 

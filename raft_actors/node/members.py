@@ -43,9 +43,9 @@ class MemberStatus:
 
     Attributes:
         address: where nodes reach it; None where that is not known.
-        metadata: what the application has said of it.
+        metadata: what the application publishes about it.
         priority: see `Member.priority`.
-        incarnation: of the store that the members know it by, written down in their log; "" where none is yet.
+        incarnation: id of its store, as recorded in the log; "" where none is recorded yet. See `Member.incarnation`.
         is_voter: whether it has a vote: in either half, while the configuration is joint.
         match_index: the last entry known to be on its disk; None for a node that does not lead, of all but itself.
         behind: entries of the leader's log that it lacks; None likewise.
@@ -69,12 +69,12 @@ class MembersStatus:
     Attributes:
         config: the index of the configuration's entry: what `change_members(if_config=…)` takes. 0 for the one that the
             cluster began with.
-        committed: whether it stays; one that is not may be replaced by the one before.
+        committed: whether that configuration is committed; if not, it may be truncated, and the one before comes back.
         phase: how far a change is, if one is under way.
         voters, learners, outgoing: ids, as in `MembershipChanged`.
-        goal_voters, goal_learners: what the change under way is to come to; as now where none is.
+        goal_voters, goal_learners: the members that the change under way leads to; the present ones if there is none.
         members: id → what is known of it.
-        features: what the cluster has come to use, and every member must be able to do (`raft.features`).
+        features: what the cluster uses, and every member must support (`raft.features`).
     """
 
     config: int
@@ -154,7 +154,7 @@ class MemberCalls:
         is not among the new voters hands leadership over. Proposals go on meanwhile. If leadership changes, the next
         leader carries on. The call is idempotent: asked for again, it waits for the same change.
 
-        A newcomer that does not answer costs nothing: after ten of the longest election timeouts the change is settled
+        A newcomer that does not answer costs nothing: after ten of the longest election timeouts the change goes on
         without it, it stays a learner, and this raises `ChangeFailed`; so it does where newcomers stop answering just
         when they become voters. Cancelling the wait does not take the change back: `cancel_change` does.
 
@@ -164,16 +164,17 @@ class MemberCalls:
             learners: who shall get the log without a vote; None: as now.
             priorities: id → 0 to 1,000, for those of whom it changes: a leader hands over to a voter with a higher one
                 than its own, as soon as that one answers and has caught up. All have 0 at first.
-            addresses: id → address, for members that have moved. They say so themselves, too: once the leader has
-                reached one where it says that it is, that is written down unasked, a few election timeouts later.
+            addresses: id → address, for members that have moved. Hardly needed: a member that starts at another address
+                tells the others, and once the leader has reached it there, it records that, a few election timeouts
+                later.
             if_config: refuse unless the configuration in force is this one, of `members().config`.
-            promote: False refuses newcomers among the voters that are not learners now which hold all that is
-                committed; True lets them catch up, however long that takes.
+            promote: False: refuse new voters that are not yet learners with all that is committed. True: let them catch
+                up, however long that takes.
 
         Raises:
             NotLeader: this node does not lead; nothing was changed.
             ChangeRefused: it can't be made as asked, or another one is under way; nothing was changed.
-            ChangeFailed: it came to something else: the message says to what.
+            ChangeFailed: the change ended with other members than asked for; the message says with which.
             NodeStopped: the node ended first; the change may go on.
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """

@@ -67,9 +67,9 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
     Waits have no timeout of their own: bound them with `trio.move_on_after` or `fail_after`. A proposal whose wait is
     cancelled may still commit.
 
-    A node lives on the thread of the Trio run that runs it. What waits is for tasks of that run; all else may be called
-    by a guest run's host, too. Calls from elsewhere, and before the node was run, raise `UsageError` and change
-    nothing; `state` and `crash` may be read anywhere.
+    A node belongs to the thread of the Trio run that it runs in. Async methods are for tasks of that run; the others
+    may also be called by the host of a guest run. Calls from elsewhere, and before the node was run, raise `UsageError`
+    and change nothing; `state` and `crash` may be read anywhere.
 
     Two parameters are for simulations: `observer` looks inside, and `clock` takes the place of Trio's for timers and
     time slices.
@@ -309,11 +309,11 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
     async def transfer_leadership(self, to: str | None = None) -> str:
         """Hand leadership to another voter, and return the id of who leads then (dissertation §3.10).
 
-        For planned work on the leader's machine: no election timeout has to pass. The target must hold the whole log
-        first, and a new leader hear from it how much it holds; what is proposed here meanwhile is held, and handed on
-        to the new leader once that is known (with `forward=False`: refused with `NotLeader`, which names it). None of
-        it is lost or carried out twice. Where the target does not take over within the longest election timeout, this
-        node leads on, and what was held is proposed. Cancelling the wait does not take the transfer back.
+        For planned work on the leader's machine: no election timeout has to pass. The target must have the whole log
+        first (a leader that was just elected has to ask it how much it has). Proposals made here meanwhile are held,
+        and forwarded to the new leader once it is known (with `forward=False`: refused with `NotLeader`, which names
+        it); none is lost or applied twice. If the target does not take over within the longest election timeout, this
+        node goes on leading, and proposes them. Cancelling the wait does not take the transfer back.
 
         Args:
             to: the voter's id; None: the one that holds most of the log.

@@ -65,7 +65,7 @@ class PendingOutcome(Pending[R]):
     @override
     @trio.lowlevel.enable_ki_protection
     async def wait(self) -> R:
-        """Wait until it is settled; return the result or raise the error. For one task at a time.
+        """Wait until its outcome is known; return the result or raise the error. For one task at a time.
 
         Raises:
             UsageError: this is not the node's thread, or not under Trio.
@@ -136,7 +136,7 @@ class PendingProposals(PendingOutcome[list[R | CommandFailed]]):
 class PendingProposal(PendingOutcome[R]):
     """One command that was proposed: `wait` gives its result, or raises the `CommandFailed` of an `apply` that raised.
 
-    The other errors of `wait` are those of `PendingProposals`.
+    The other errors of `wait` are those of `Node.propose`.
     """
 
     __slots__ = ()

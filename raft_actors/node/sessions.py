@@ -305,8 +305,8 @@ class SessionsNode(Generic[M_co]):
         """Propose exactly once: `async with node.session() as session: await session.propose(command)`.
 
         Whatever happens to leaders and connections, each command is carried out once, and its result comes back. The
-        session may be used by many tasks. When the block ends, so does the session, unless another is to take it up;
-        one whose block ends with an error is left to end by itself.
+        session may be used by many tasks. When the block ends, so does the session, unless `end` is False;
+        where the block raises, the session is left to expire.
 
         Args:
             state: of a session to take up, as `Session.state` gave it, perhaps in another process; see `outcomes`.

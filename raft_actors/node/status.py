@@ -39,14 +39,16 @@ class NodeStatus:
         state: where in its life it stands.
         role: its role in the term; None once it has ended, when nothing here changes any more.
         leader: id of this term's leader, or None while it is not known, and once the node has ended.
-        voters: ids of those who vote, in either half while the configuration is joint; more says `Node.members`.
+        voters: ids of those who vote, in either half while the configuration is joint; see also `Node.members`.
         learners: ids of those who get the log without a vote.
         is_member: whether this node is either.
         commit_index: the last entry known to be committed.
         applied_index: the last entry applied to the state machine.
         durable_index: the last entry on this node's disk.
-        first_index, last_index: the entries kept in the log; none where `last_index < first_index`.
-        snapshot_index, snapshot_term: the last entry that the latest snapshot covers; 0 without a snapshot.
+        first_index: of the first entry kept in the log.
+        last_index: of the last one; below `first_index` where none is kept.
+        snapshot_index: of the last entry that the latest snapshot covers; 0 without a snapshot.
+        snapshot_term: of the same entry.
     """
 
     node_id: str
@@ -73,10 +75,13 @@ class NodeStatistics:
     """A node's counters and queue lengths.
 
     Attributes:
-        pending_proposals, pending_bytes: accepted proposals and reads that are not answered yet.
+        pending_proposals: accepted proposals and reads that are not answered yet.
+        pending_bytes: the size of their commands.
         waiting_proposals: those that wait for room.
-        proposal_window: how many may be pending at most, by the time that they take (`NodeConfig.congestion_delay_s`).
-        proposal_delay_s: how long the last one took that was measured, from where it was accepted; None: none was yet.
+        proposal_window: how many may be pending at a time, adapted to how long they take
+            (`NodeConfig.congestion_delay_s`).
+        proposal_delay_s: how long the latest measured proposal took, from when it was accepted; None: none was measured
+            yet.
         unsynced_bytes: bytes of entries on their way to this node's disk.
         dropped_messages: messages from peers that found the inbox full.
         refused_messages: messages that no honest member can have sent, by what is impossible about them. They were

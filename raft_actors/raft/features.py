@@ -57,6 +57,6 @@ def missing(features: Iterable[str]) -> FeatureMissing:
     """What a node ends with that can't do these."""
     names = ", ".join(sorted(features))
     return FeatureMissing(
-        f"the cluster has come to use what this version of raft_actors can't do: {names}. That was turned on when "
+        f"the cluster uses what this version of raft_actors can't do: {names}. That was turned on when "
         "every member could, and stays on: upgrade raft_actors on this node"
     )

@@ -44,7 +44,7 @@ class Client(Generic[C, R]):
         patience_s: how long it waits for a node's answer.
         stubborn: probability that it goes to the same node again after one that did not answer.
         hop_s: how long it takes to or from a node, drawn from this range.
-        forward: whether it lets a node that does not lead hand its commands on, instead of going to the leader itself.
+        forward: whether it lets a node that does not lead forward its commands, instead of going to the leader itself.
     """
 
     def __init__(self, cluster: FaultyCluster[C, R], name: str) -> None:

@@ -36,7 +36,7 @@ HEALTHY_DISK_S = (0.0, 0.002)
 
 
 class FaultyCluster(SimulatedCluster[C, R]):
-    """A cluster in trouble; of what a whole simulation is, all but what brings the trouble about.
+    """A simulated cluster, with methods that bring about faults; `Simulation` adds clients and random faults.
 
     Faults of one node's disk are methods of `disk(…)`, those of its clock of `clock(…)`. All others are here.
 

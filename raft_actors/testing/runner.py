@@ -62,7 +62,8 @@ class SeedReport:
     """What came of a seed.
 
     Attributes:
-        seed, nodes: which, and how many nodes there were.
+        seed: the seed.
+        nodes: how many nodes there were.
         hash_seed: PYTHONHASHSEED of the process that ran it; None: it was not set, so hashes differ next time.
         verdict: "ok"; "broken" (an invariant, liveness, or linearizability); "unknown" (the checker gave up).
         broken: name of what was broken, or "".

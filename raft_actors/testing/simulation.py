@@ -34,7 +34,7 @@ _REAL_TIME = (
 
 
 class Simulation(FaultyCluster[C, R]):
-    """A cluster in trouble. Made by `simulate`.
+    """A simulated cluster with clients and faults. Made by `simulate`.
 
     Faults of one node's disk are methods of `disk(…)`, those of its clock of `clock(…)`. All others are here.
     """

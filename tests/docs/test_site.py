@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 
-from docs.check_site import broken_links, undocumented
+from docs.check_site import INTERNAL, PUBLIC, broken_links, undocumented
 from tests.docs.test_readme import ROOT
 
 PAGE = '<a href="other.html#there">x</a><p id="here"><a href="#here">y</a><img src="picture.svg">'
@@ -47,6 +49,24 @@ def test_what_the_reference_lacks_is_told_down_to_methods_of_base_classes(site: 
     assert {"raft_actors.open_node", "raft_actors.Node.status", "raft_actors.Node.read"} <= missing
     assert {"raft_actors.StateMachine.commands", "raft_actors.RoleName.LEADER"} <= missing
     assert not {"raft_actors.Node", "raft_actors.Node.propose", "raft_actors.Overloaded.add_note"} & missing
+    assert "raft_actors.Session.propose" in missing
+    assert "raft_actors.Session.propose_encoded" not in missing, "only the library calls it"
+
+
+def test_what_is_left_out_of_the_reference_is_there() -> None:
+    """An entry that outlives its method would leave out another one of that name later."""
+    packages = (*PUBLIC, "raft_actors.testing.stateful", "raft_actors.actors.pending")
+    classes = {
+        name: member
+        for package in packages
+        for name, member in inspect.getmembers(importlib.import_module(package), inspect.isclass)
+    }
+    gone = [f"{owner}.{name}" for owner, names in INTERNAL.items() for name in names if not known(classes[owner], name)]
+    assert gone == []
+
+
+def known(owner: type, name: str) -> bool:
+    return hasattr(owner, name) or any(name in inspect.get_annotations(base) for base in owner.__mro__)
 
 
 def test_each_document_of_the_repository_has_its_page() -> None:
