@@ -61,6 +61,11 @@ class Conversation(ABC):
             ProtocolError: what came is none, or larger than it may be.
         """
 
+    def hold(self, size: int) -> None:  # noqa: B027 - for those whose memory is counted
+        """Count so many bytes more (or less, if negative) as held in memory for the other side, beside those of the
+        conversation itself. Where that is too much for all of them, this one, or another, is ended.
+        """
+
     @abstractmethod
     async def aclose(self) -> None:
         """End it, without waiting for the other side."""

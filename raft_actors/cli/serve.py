@@ -192,6 +192,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             tls=security.clients,
             users=security.users,
             max_connections_per_address=security.max_connections_per_address,
+            max_handshakes_per_address=security.max_handshakes_per_address,
             max_connects_per_address_s=security.max_connects_per_address_s,
             max_connects_s=security.max_connects_s,
             addresses={node_id: str(one.redis) for node_id, one in members.items()},

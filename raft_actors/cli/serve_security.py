@@ -43,6 +43,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--max-connections-per-address", type=positive, metavar="N", help="most clients at a time from one address"
     )
     clients.add_argument(
+        "--max-handshakes-per-address",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="most of them that have not logged in yet, TLS included (default 256)",
+    )
+    clients.add_argument(
         "--max-connects-per-address",
         type=positive,
         default=100,
@@ -69,6 +76,7 @@ class Security:
     clients: CertificateFiles | None
     users: Path | None
     max_connections_per_address: int | None
+    max_handshakes_per_address: int
     max_connects_per_address_s: float
     max_connects_s: float
 
@@ -105,6 +113,7 @@ def security_of(options: argparse.Namespace, raft: Address, redis: Address) -> S
         else None,
         users=options.users,
         max_connections_per_address=options.max_connections_per_address,
+        max_handshakes_per_address=options.max_handshakes_per_address,
         max_connects_per_address_s=float(options.max_connects_per_address),
         max_connects_s=float(options.max_connects),
     )

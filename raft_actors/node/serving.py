@@ -6,7 +6,8 @@ to be told, and so does a linearizable read. Another read has a task, as its lev
 
 All is bounded: requests under way by `MOST_REQUESTS` a connection, which the client is told, and which it must keep to;
 one request by `ClientService.most_request_bytes`; what is to be told, to a client that does not read it, by
-`MOST_UNTOLD_BYTES`. Who goes beyond is disconnected.
+`MOST_UNTOLD_BYTES`. Who goes beyond is disconnected. What all clients together make a node hold is the transport's to
+bound (`Conversation.hold`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,7 @@ import trio
 from raft_actors.errors import (
     CommandFailed,
     CommandTooLarge,
-    ConfigurationError,
     NodeStopped,
-    NotLeader,
-    Overloaded,
     ProtocolError,
     RaftError,
     ResultLost,
@@ -41,9 +39,9 @@ from raft_actors.node.client_messages import (
     pack,
     packed,
     read_of,
-    refusal_body,
     unpack,
 )
+from raft_actors.node.client_refusals import Refused, cause_of, encode_refusal
 from raft_actors.node.client_requests import ClientProposal, ClientRead
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.sessions import COMMAND, REGISTER, TICK, SessionEntry
@@ -63,13 +61,8 @@ MOST_REQUESTS = 2048
 
 MOST_UNTOLD_BYTES = 64 * 1024 * 1024
 
-
-class Refused(RaftError):
-    """A request is not carried out; its kind is what the client is told."""
-
-    def __init__(self, text: str, kind: str) -> None:
-        self.kind = kind
-        super().__init__(text)
+GRAIN_BYTES = 64 * 1024
+"""Smaller changes of what a connection holds are not told: most connections never hold as much."""
 
 
 class ClientService:
@@ -166,8 +159,11 @@ class _ServedClient:
         self._caller = caller
         self._untold: list[bytes] = []
         self._untold_bytes = 0
+        self._asked_bytes = 0
+        self._held_bytes = 0
         self._told = trio.lowlevel.ParkingLot()
         self._under_way: dict[int, ClientProposal | ClientRead | trio.CancelScope] = {}
+        self._sizes: dict[int, int] = {}
         self._nursery: trio.Nursery | None = None
         self._left = False
 
@@ -216,7 +212,7 @@ class _ServedClient:
             raise ProtocolError(f"more than {MOST_REQUESTS} requests under way, or two of one number")
         try:
             if kind == Ask.PROPOSE:
-                self._propose(number, entries_of(body))
+                self._propose(number, entries_of(body), len(body))
             elif kind == Ask.READ:
                 self._read(number, body)
             else:
@@ -226,20 +222,39 @@ class _ServedClient:
                 raise
             self._refuse(number, error)
 
+    def _begin(self, number: int, request: ClientProposal | ClientRead | trio.CancelScope, size: int) -> None:
+        self._asked_bytes += size - self._sizes.get(number, 0)
+        self._under_way[number], self._sizes[number] = request, size
+        self._weigh()
+
+    def _end(self, number: int) -> ClientProposal | ClientRead | trio.CancelScope | None:
+        """Take a request out of those under way; None: nobody waits for it any more."""
+        self._asked_bytes -= self._sizes.pop(number, 0)
+        return self._under_way.pop(number, None)
+
+    def _weigh(self) -> None:
+        """Tell what has changed of what this connection holds, if that is worth it."""
+        held = self._untold_bytes + self._asked_bytes
+        change = held - self._held_bytes
+        if abs(change) >= GRAIN_BYTES or (change and not held):
+            self._held_bytes = held
+            self._conversation.hold(change)
+
     def _cancel(self, number: int) -> None:
-        request = self._under_way.pop(number, None)
+        request = self._end(number)
         if isinstance(request, ClientProposal):
             self._service.submission.withdraw(request)
         elif isinstance(request, ClientRead):
             request.abandon()
         elif request is not None:
             request.cancel()
+        self._weigh()
 
     def _demand(self, right: Right) -> None:
         if right not in self._caller.rights:
             raise Refused(f"{self._caller.name} may not {right.value} here", "NotPermitted")
 
-    def _propose(self, number: int, entries: list[bytes]) -> None:
+    def _propose(self, number: int, entries: list[bytes], size: int) -> None:
         self._demand(Right.WRITE)
         service = self._service
         service.check_entries(entries)
@@ -248,7 +263,7 @@ class _ServedClient:
             raise NodeStopped(inside.node_id)
         inside.recovered_state().intake_sorts = True
         proposal = ClientProposal(inside.admission, entries, number, self._settled)
-        self._under_way[number] = proposal
+        self._begin(number, proposal, size)
         service.submission.hand_in_or_fail(proposal)
 
     def _start(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -257,7 +272,7 @@ class _ServedClient:
 
     def _settled(self, proposal: ClientProposal) -> None:
         """Tell what came of a proposal. Called wherever it is settled."""
-        if self._left or self._under_way.pop(proposal.number, None) is None:
+        if self._left or self._end(proposal.number) is None:
             return
         try:
             results = proposal.result_nowait()
@@ -276,7 +291,7 @@ class _ServedClient:
         if isinstance(result, ResultLost):
             return [Outcome.LOST, index]
         if isinstance(result, CommandFailed):
-            return [Outcome.FAILED, [index, _cause(result)]]
+            return [Outcome.FAILED, [index, cause_of(result)]]
         try:
             return [Outcome.RESULT, self._service.encode_result(result)]
         except Exception:  # noqa: BLE001 - what can't travel, for whatever reason, must not end the node
@@ -295,15 +310,16 @@ class _ServedClient:
             raise Refused(text, "ConfigurationError") from error
         if type(level) is Linearizable:
             read = ClientRead(service.inside.admission, query, number, self._looked)
-            self._under_way[number] = read
+            self._begin(number, read, len(body))
             if service.reading.hand_in_if_room(read):
                 return
-        self._under_way[number] = scope = trio.CancelScope()
+        scope = trio.CancelScope()
+        self._begin(number, scope, len(body))
         self._start(self._look, number, scope, query, level)
 
     def _looked(self, read: ClientRead) -> None:
         """Tell what a read has seen. Called wherever it is settled."""
-        if self._left or self._under_way.pop(read.number, None) is None:
+        if self._left or self._end(read.number) is None:
             return
         service, seen = self._service, read.seen
         try:
@@ -321,10 +337,10 @@ class _ServedClient:
                 value = self._service.encode_answer(seen.value)
                 answer = Answered(seen.index, seen.term, seen.age_s, value).encode()
             except Exception as error:  # noqa: BLE001 - the query's own errors among them
-                if self._under_way.pop(number, None) is not None:
+                if self._end(number) is not None:
                     self._refuse(number, error)
             else:
-                if self._under_way.pop(number, None) is not None:
+                if self._end(number) is not None:
                     self._say(Tell.ANSWER, number, answer)
 
     # --- what is told ----------------------------------------------------------------------------------------
@@ -340,7 +356,7 @@ class _ServedClient:
             await self._service.inside.changed.park()
 
     def _refuse(self, number: int, error: Exception) -> None:
-        self._say(Tell.REFUSAL, number, _refusal(error))
+        self._say(Tell.REFUSAL, number, encode_refusal(error))
 
     def _say(self, kind: Tell, number: int, body: bytes = b"") -> None:
         """Have it sent. Never waits; where too much is not taken, the connection ends."""
@@ -353,7 +369,9 @@ class _ServedClient:
             self._service.log.warning("client %s does not read what it asked for", self._caller.name)
             self._left = True
             self._nursery.cancel_scope.cancel()
-        elif self._told:
+            return
+        self._weigh()
+        if self._told:
             self._told.unpark()
 
     async def _tell_all(self, serving: trio.CancelScope) -> None:
@@ -364,36 +382,6 @@ class _ServedClient:
                 untold, self._untold = self._untold, []
                 await self._conversation.send(untold)
                 self._untold_bytes -= sum(map(len, untold))
+                self._weigh()
         except RaftError:  # it is gone: `receive` meets the same, or the end
             serving.cancel()
-
-
-def _cause(failure: CommandFailed) -> str:
-    cause = failure.__cause__
-    if type(cause) is RaftError:  # kept by its session, as text
-        return str(cause)
-    return "" if cause is None else f"{type(cause).__name__}: {cause}"
-
-
-def _refusal(error: Exception) -> bytes:
-    """What a client is told of an error."""
-    kind, text = type(error).__name__, str(error)
-    more: dict[str, str | float | None] = {}
-    match error:
-        case Refused():
-            kind = error.kind
-        case NotLeader():
-            more = {"leader": error.leader, "term": error.term}
-        case NodeStopped() | ResultLost():
-            more = {"index": error.index}
-        case CommandTooLarge():
-            more = {"size": error.size, "limit": error.limit}
-        case Overloaded():
-            more = {"cause": error.cause.value, "retry_after_s": error.retry_after_s}
-        case ConfigurationError():
-            kind = "ConfigurationError"
-        case RaftError():
-            more = {}
-        case _:
-            kind, text = "QueryFailed", f"{kind}: {text}"
-    return refusal_body(kind, text, **more)

@@ -47,6 +47,8 @@ class ServiceConfig:
         tls: what the service shows its clients; with `ca`, clients have to show certificates too. None: no TLS.
         users: the file of users (see `users`). None: whoever reaches the service may do all.
         max_connections_per_address: the same for one address. None: as many as there may be.
+        max_handshakes_per_address: connections of one address at a time whose clients have yet to say who they are, TLS
+            included, where they have to; a further one takes the place of the oldest of them.
         max_connects_per_address_s: connections that one address may open in a second, on the average of ten at least,
             and as many at once as it may have; further ones are closed unheard.
         max_connects_s: the same for all addresses together of which no client is connected.
@@ -67,6 +69,7 @@ class ServiceConfig:
     tls: CertificateFiles | None = None
     users: Path | None = None
     max_connections_per_address: int | None = None
+    max_handshakes_per_address: int = 256
     max_connects_per_address_s: float = 100.0
     max_connects_s: float = 200.0
     login_timeout_s: float = 10.0
@@ -82,7 +85,8 @@ class ServiceStatistics:
     rejected_connections: int = 0
     """Connections that found no room, or brought no client."""
     rejected_by_cause: Counter[str] = attrs.field(factory=Counter[str])
-    """The same by cause: MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, LOGIN_TIMEOUT, or a name of
+    """The same by cause: MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, LOGIN_TIMEOUT, DISPLACED or
+    MAX_HANDSHAKES_PER_ADDRESS (it had not said yet who it is, and others needed its place), or a name of
     `tls.failures.Trouble`. Those that were closed unheard are not among them."""
     denied_commands: int = 0
     """Requests for what a client may not do, or not before it says who it is."""
@@ -124,6 +128,7 @@ class Session:
         reads_anywhere: not for reads.
         trusted: it may do all, here: nothing needs to be looked at.
         life: ends the connection; its deadline is for those who have yet to say who they are.
+        displaced: by which bound it was ended for others' sake; "": it was not.
     """
 
     number: int
@@ -136,6 +141,7 @@ class Session:
     moved: bool = False
     reads_anywhere: bool = False
     trusted: bool = True
+    displaced: str = ""
     life: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     def become(self, user: User | None) -> None:

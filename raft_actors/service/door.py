@@ -7,7 +7,7 @@ where there is no room the oldest of them makes some, so that a flood of idle co
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -57,7 +57,7 @@ class Door:
     context: Context
     keeper: CredentialsKeeper | None = attrs.field(init=False)
     budget: SharedBudget = attrs.field(init=False)
-    _by_network: dict[str, set[Session]] = attrs.field(factory=dict[str, set[Session]], init=False)
+    _by_network: dict[str, dict[Session, None]] = attrs.field(factory=dict[str, dict[Session, None]], init=False)
     _told: dict[tuple[str, str], None] = attrs.field(factory=dict[tuple[str, str], None], init=False)
     _lines: AddressBudget = attrs.field(factory=lambda: AddressBudget(_LINES, _LINES_PER_S), init=False)
     _look: object = attrs.field(default=None, init=False)
@@ -120,28 +120,29 @@ class Door:
         per_address = config.max_connections_per_address
         if per_address is not None and len(self._by_network.get(network, ())) >= per_address:
             return "MAX_CONNECTIONS_PER_ADDRESS"
-        if len(context.sessions) >= config.max_connections and not self._displace():
+        if len(context.sessions) >= config.max_connections and not _displace(context.sessions, "DISPLACED"):
             return "MAX_CONNECTIONS"
         default = context.default_user()
         session.become(None if self.keeper is not None else default)
         if session.user is None:
             session.life.deadline = trio.current_time() + config.login_timeout_s
-        self._by_network.setdefault(network, set()).add(session)
+            self._bound_strangers(network)
+        self._by_network.setdefault(network, {})[session] = None
         context.sessions[session] = stream
         return None
+
+    def _bound_strangers(self, network: str) -> None:
+        """Make room for one more stranger from there: a flood of them displaces itself before it displaces others."""
+        sessions = self._by_network.get(network, {})
+        strangers = sum(_is_stranger(session) for session in sessions)
+        if strangers >= self.context.config.max_handshakes_per_address:
+            _displace(sessions, "MAX_HANDSHAKES_PER_ADDRESS")
 
     def _has_client_at(self, network: str) -> bool:
         return any(session.user is not None for session in self._by_network.get(network, ()))
 
     def _networks_of_clients(self) -> Iterator[str]:
         return (network for network in self._by_network if self._has_client_at(network))
-
-    def _displace(self) -> bool:
-        for session in self.context.sessions:
-            if session.user is None and not session.life.cancel_called:
-                session.life.cancel()
-                return True
-        return False
 
     async def secure(self, session: Session, stream: TcpStream) -> DirectStream:
         """The stream to talk over, for a connection that was let in.
@@ -162,7 +163,7 @@ class Door:
         """A connection that was let in has ended."""
         if self.context.sessions.pop(session, None) is not None:
             network = network_of(stream.peer_host)
-            self._by_network[network].discard(session)
+            del self._by_network[network][session]
             if not self._by_network[network]:
                 del self._by_network[network]
 
@@ -180,6 +181,20 @@ class Door:
         left_out, self._lines.refused = self._lines.refused, 0
         more = f" ({left_out:,} such lines before this one were left out: there were too many)" if left_out else ""
         _logger.warning("rejected a client at %s, as all such from there: %s%s", stream.peer_host, why or cause, more)
+
+
+def _is_stranger(session: Session) -> bool:
+    return session.user is None and not session.life.cancel_called
+
+
+def _displace(sessions: Iterable[Session], bound: str) -> bool:
+    """End the connection of the oldest stranger among them, if there is one."""
+    oldest = next(filter(_is_stranger, sessions), None)
+    if oldest is None:
+        return False
+    oldest.displaced = bound
+    oldest.life.cancel()
+    return True
 
 
 def _look_at(file: Path) -> object:

@@ -135,9 +135,8 @@ class Service:
                     async with await door.secure(session, stream) as secured:
                         await self._converse(secured, session)
                 if session.life.cancelled_caught:
-                    door.reject(
-                        stream, "LOGIN_TIMEOUT", "it has not said in time who it is, or others needed its place"
-                    )
+                    why = "others needed its place" if session.displaced else "that took too long"
+                    door.reject(stream, session.displaced or "LOGIN_TIMEOUT", f"it has not said who it is: {why}")
             except trio.BrokenResourceError:
                 pass  # the client went away
             except TlsFailure as failure:

@@ -130,6 +130,8 @@ class _Node:
 
     def check_sessions(self) -> None: ...
 
+    def hold(self, _size: int) -> None: ...
+
     def age_s(self, _seen: Seen | None) -> float | None:
         return 0.5
 

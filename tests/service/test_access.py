@@ -181,6 +181,23 @@ async def test_strangers_make_room_for_those_who_come_after(tmp_path: Path) -> N
         assert (await receive_all(await served.connect())).startswith(b"-ERR max number of clients")
 
 
+async def test_strangers_of_one_address_make_room_for_each_other_alone(tmp_path: Path) -> None:
+    config = ServiceConfig(addresses=ADDRESSES, users=users_file(tmp_path, ADMIN), max_handshakes_per_address=2)
+    node = LoneReplica()
+    async with serve(node, node.machine, config) as served:
+        client = Client(await served.connect())
+        await client.ask("AUTH", "admin", "secret", expect=b"+OK\r\n")
+        flood = [await served.connect() for _ in range(2)]
+        for stream in flood:
+            await Client(stream).ask("PING", expect=NOAUTH)
+        late = Client(await served.connect())
+        assert await receive_all(flood[0]) == b""
+        await Client(flood[1]).ask("PING", expect=NOAUTH)
+        await late.ask("AUTH", "admin", "secret", expect=b"+OK\r\n")
+        await client.ask("PING", expect=b"+PONG\r\n")
+        assert served.service.context.statistics.rejected_by_cause == {"MAX_HANDSHAKES_PER_ADDRESS": 1}
+
+
 async def test_connections_of_one_address_are_bounded() -> None:
     async with serving(max_connections_per_address=2) as served:
         clients = [Client(await served.connect()) for _ in range(2)]

@@ -14,7 +14,7 @@ from raft_actors.client.errors import OutcomeUnknown, Unavailable
 from raft_actors.client.refusals import overload_of
 from raft_actors.errors import CommandTooLarge, InternalError, Overloaded, RaftError
 from raft_actors.node.client_messages import Ask, Notice, Tell, pack, refusal_body, refusal_of, unpack
-from raft_actors.node.serving import _refusal
+from raft_actors.node.client_refusals import encode_refusal
 from raft_actors.overload import OverloadCause
 
 MEMBERS = {"n1": "n1:1", "n2": "n2:1", "n3": "n3:1"}
@@ -266,7 +266,7 @@ def test_who_has_too_much_to_do_is_not_asked_before_it_said_and_another_leader_i
 
 def test_what_a_node_is_refused_for_comes_to_its_client_whole() -> None:
     refused = Overloaded("more would only wait", OverloadCause.DELAY, 0.25)
-    told = overload_of(refusal_of(_refusal(refused)))
+    told = overload_of(refusal_of(encode_refusal(refused)))
     assert told is not None
     assert (str(told), told.cause, told.retry_after_s) == ("more would only wait", OverloadCause.DELAY, 0.25)
 

@@ -29,7 +29,7 @@ from raft_actors import (
     SessionExpired,
     StateDiverged,
 )
-from raft_actors.node.serving import Refused
+from raft_actors.node.client_refusals import Refused
 from raft_actors.testing.failure import CheckFailed
 from raft_actors.transports.greeting import NOT_A_MEMBER, Denied, Refusal
 from raft_actors.transports.tls.failures import TlsFailure, Trouble

@@ -133,9 +133,7 @@ class Receiver:
                 if isinstance(first, bytes):
                     await self._serve_operator(stream, first)
                 elif isinstance(first, Caller) and self.clients is not None:
-                    with self.acquainted.connected(_host(stream)), self.callers.serving(first) as serving:
-                        await self.clients.serve(stream, self.endpoint, first)
-                    self._tell_if_ended(serving, stream, first)
+                    await self._serve_client(stream, self.clients, first)
                 elif isinstance(first, Greeting):
                     sender = first.sender
                     with self.acquainted.connected(_host(stream)):
@@ -266,6 +264,15 @@ class Receiver:
         if isinstance(stream, TlsStream):
             raise TlsFailure(Trouble.LEFT)
         return None
+
+    async def _serve_client(self, stream: trio.abc.Stream, clients: Clients, caller: Caller) -> None:
+        kept = True
+        with self.acquainted.connected(_host(stream)), self.callers.serving(caller) as serving:
+            kept = await clients.serve(stream, self.endpoint, caller)
+        self._tell_if_ended(serving, stream, caller)
+        if not kept:
+            self.totals.refused_by_reason["CLIENT_MEMORY"] += 1
+            self._tell(_name(stream, None), f"closed a connection: {caller.name} held most of what clients may hold")
 
     async def _serve_operator(self, stream: trio.abc.Stream, request: bytes) -> None:
         if self.operators is None:

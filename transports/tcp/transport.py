@@ -28,6 +28,7 @@ from raft_actors.transports.sockets.listening import listen_error, open_listener
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.acquainted import Acquainted
 from raft_actors.transports.tcp.backoff import Backoff
+from raft_actors.transports.tcp.client_memory import ClientMemory
 from raft_actors.transports.tcp.clients import Clients
 from raft_actors.transports.tcp.guard import Guard
 from raft_actors.transports.tcp.operators import Operators, ask
@@ -67,6 +68,8 @@ class TcpTransport(Transport):
         max_handshakes: callers at a time that have not said who they are; a further one displaces the oldest.
         max_handshakes_per_address: the same from one address.
         max_clients: connections of clients (`RaftClient`) at a time; further ones are refused.
+        max_client_memory_bytes: what they may make the node hold, all together, of requests under way and of answers
+            that they have not read, not counting some 128 KiB of each. Beyond it, whoever holds most is disconnected.
         max_connects_per_address_s: connections that one address may open in a second, and twice as many at once;
             further ones are closed unheard.
         max_connects_s: the same for all addresses together from which no peer and no client is connected, and where no
@@ -88,6 +91,7 @@ class TcpTransport(Transport):
     max_connects_per_address_s: float = attrs.field(default=32.0, kw_only=True, validator=check_positive)
     max_connects_s: float = attrs.field(default=50.0, kw_only=True, validator=check_positive)
     max_clients: int = attrs.field(default=1_024, kw_only=True, validator=check_positive)
+    max_client_memory_bytes: int = attrs.field(default=256 * 1024 * 1024, kw_only=True, validator=check_positive)
     tls: TlsConfig | None = attrs.field(default=None, kw_only=True)
     seed: int | None = attrs.field(default=None, kw_only=True)
     protocol: ProtocolRange = attrs.field(default=THIS_VERSION, kw_only=True, repr=False)
@@ -178,7 +182,8 @@ class TcpTransport(Transport):
         self._strangers = Strangers(self.max_handshakes, self.max_handshakes_per_address, self.handshake_timeout_s)
         self._clients = None
         if endpoint.converse is not None and CLIENTS in self.protocol.features:
-            self._clients = Clients(self.max_clients, endpoint.max_request_bytes)
+            memory = ClientMemory(self.max_client_memory_bytes)
+            self._clients = Clients(self.max_clients, endpoint.max_request_bytes, memory)
         rng = random.Random(self.seed)
 
         def lost(peer: str) -> None:

@@ -31,7 +31,7 @@ def frame(payload: bytes) -> bytes:
 
 
 _LEAST_BUFFER_BYTES = 64 * 1024
-_MOST_BUFFER_BYTES = 2 * 1024 * 1024  # kept for the frames to come
+_MOST_BUFFER_BYTES = 2 * 1024 * 1024
 _LEAST_ROOM_BYTES = 4096
 _MOST_ROOM_BYTES = 1024 * 1024
 
@@ -46,9 +46,11 @@ class FrameParser:
 
     Attributes:
         max_payload_bytes: a larger frame is an error.
+        kept_bytes: a larger buffer, which a frame needed, is not kept for those to come.
     """
 
     max_payload_bytes: int
+    kept_bytes: int = _MOST_BUFFER_BYTES
     _buffer: bytearray = attrs.field(factory=_new_buffer, init=False, repr=False)
     _start: int = attrs.field(default=0, init=False)
     _end: int = attrs.field(default=0, init=False)
@@ -58,12 +60,17 @@ class FrameParser:
         """Bytes of a frame that is not complete yet."""
         return self._end - self._start
 
+    @property
+    def buffer_bytes(self) -> int:
+        """Size of the buffer."""
+        return len(self._buffer)
+
     def room(self) -> memoryview:
         """Where the next bytes of the stream are to be put: some of them, from its beginning on; then `received`."""
         held, size = self.held_bytes, len(self._buffer)
         if not held:
             self._start = self._end = 0
-            if size > _MOST_BUFFER_BYTES:
+            if size > self.kept_bytes:
                 self._buffer = _new_buffer()
         elif size - self._end < _LEAST_ROOM_BYTES:
             # It grows with what is there, not with what a frame says it will take: a peer may say much and send little.
