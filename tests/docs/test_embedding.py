@@ -18,6 +18,12 @@ PRINTED = {
     "guest.py": ["1"],
     "restarts.py": ["1", "2"],
 }
+#: Programs that need what is not among the requirements of the tests: its module, and what they print.
+WITH_OTHERS = {
+    "in_processes.py": ("trio_parallel", ["499500 1"]),
+    "with_trio_asyncio.py": ("trio_asyncio", ["1"]),
+    "tracing.py": ("opentelemetry.sdk", ["2 True"]),
+}
 
 
 @pytest.fixture
@@ -35,12 +41,19 @@ def run(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_each_program_is_run() -> None:
-    assert FILES.keys() == PRINTED.keys() | {"count.py", "test_application.py"}
+    assert FILES.keys() == PRINTED.keys() | WITH_OTHERS.keys() | {"count.py", "test_application.py"}
 
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_a_program_prints_what_the_document_lets_expect(folder: Path, name: str) -> None:
     assert run(folder, name) == PRINTED[name]
+
+
+@pytest.mark.parametrize("name", WITH_OTHERS)
+def test_a_program_prints_so_beside_another_library(folder: Path, name: str) -> None:
+    module, printed = WITH_OTHERS[name]
+    pytest.importorskip(module, reason=f"there is no {module}, which {name} is about")
+    assert run(folder, name) == printed
 
 
 def test_the_test_of_an_application_passes(folder: Path) -> None:
