@@ -10,10 +10,11 @@ from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import Cluster, Worker, WorkerFailed, open_cluster
 from benchmarks.engines import Engine
 from benchmarks.plots import Drawing, bars
-from benchmarks.questions.base import Column, Question, product, seconds_text, thousands
+from benchmarks.questions.base import Column, Question, only_ours, product, seconds_text, thousands
 from benchmarks.questions.loading import Load, load_leader
-from benchmarks.results import Report
+from benchmarks.results import Report, Row
 
+_TLS = "TLS 1.3"
 _SETTLE = Load(proposers=4, payload=128)
 _BUSY = Load(proposers=1024, payload=128)
 
@@ -22,7 +23,12 @@ def _plan(settings: Settings, engines: Sequence[Engine]) -> list[Case]:
     base: dict[str, Parameter] = {"nodes": 3, "storage": "disk"}
     cases: list[Case] = []
     if "kill" in settings.words("test"):
-        cases += product(engines, [{**base, "test": "kill"}])
+        kill: dict[str, Parameter] = {**base, "test": "kill"}
+        ways = settings.words("tls")
+        if "no" in ways:
+            cases += product(engines, [{**kill, "connections": "plain"} if "yes" in ways else kill])
+        if "yes" in ways:
+            cases += product(only_ours(engines), [{**kill, "connections": _TLS}])
     if "load" in settings.words("test"):
         for seconds in settings.numbers("load_seconds"):
             busy = product(engines, [{**base, "test": f"{seconds} s of load, c={_BUSY.proposers}"}])
@@ -32,7 +38,11 @@ def _plan(settings: Settings, engines: Sequence[Engine]) -> list[Case]:
 
 async def _measure(settings: Settings, case: Case) -> Sample:
     async with open_cluster(
-        case.engine, nodes=case.number("nodes"), storage=case.word("storage"), folder=settings.folder
+        case.engine,
+        nodes=case.number("nodes"),
+        storage=case.word("storage"),
+        folder=settings.folder,
+        options={"tls": True} if case.parameters.get("connections") == _TLS else None,
     ) as cluster:
         leader = await cluster.wait_leader()
         if case.word("test") != "kill":
@@ -59,12 +69,16 @@ async def _stay_leader(settings: Settings, cluster: Cluster, leader: Worker) -> 
     return Sample({"elections": elections, "commits_per_s": values["commits_per_s"]})
 
 
+def _way(row: Row) -> str:
+    return "leader killed, over TLS" if row.parameters.get("connections") == _TLS else "leader killed"
+
+
 def _draw(report: Report) -> list[Drawing]:
     rows = report.select(test="kill")
     if not rows:
         return []
     label = "seconds from the kill to the next commit"
-    return [bars(report, rows, "failover", value="failover_s", y_label=label, group=lambda _: "leader killed")]
+    return [bars(report, rows, "failover", value="failover_s", y_label=label, group=_way)]
 
 
 QUESTION = Question(
@@ -78,6 +92,7 @@ QUESTION = Question(
             ("kill", "load"),
             ("kill", "load"),
         ),
+        Option("tls", "whether nodes talk over TLS: both by turns in one run", ("no",), ("no",), ("no", "yes")),
         Option("load_seconds", "length of that load (the first counts)", (60,), (2,)),
     ),
     plan=_plan,

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -79,28 +79,68 @@ class StoreRow:
         """The row of these columns, whose checksum was checked.
 
         A column that came with a migration is to be read with `get`: `inspect_store` reads older stores as they are.
+
+        Raises:
+            KeyError: one is missing.
+            ValueError: one holds what this library never writes.
         """
         snapshot_id = columns["snapshot_id"]
-        snapshot = SnapshotMetadata(columns["snapshot_index"], columns["snapshot_term"])
+        snapshot = SnapshotMetadata(_number(columns["snapshot_index"]), _number(columns["snapshot_term"]))
+        voters = _items(columns.get("initial_voters", "[]"))
+        configurations = _items(columns.get("configurations", "[]"))
         return cls(
-            identity=StoreIdentity(
-                columns["cluster_id"], columns["node_id"], tuple(json.loads(columns.get("initial_voters", "[]")))
+            identity=StoreIdentity(_text(columns["cluster_id"]), _text(columns["node_id"]), tuple(map(_text, voters))),
+            store_id=_text(columns["store_id"]),
+            hard_state=HardState(
+                _number(columns["term"]), None if columns["voted_for"] is None else _text(columns["voted_for"])
             ),
-            store_id=columns["store_id"],
-            hard_state=HardState(columns["term"], columns["voted_for"]),
-            first_index=columns["first_index"],
-            last_index=columns["last_index"],
-            term_runs=tuple(TermRun(term, first) for term, first in json.loads(columns["term_runs"])),
-            snapshot_id=snapshot_id,
+            first_index=_number(columns["first_index"]),
+            last_index=_number(columns["last_index"]),
+            term_runs=tuple(
+                TermRun(_number(term), _number(first)) for term, first in map(_pair, _items(columns["term_runs"]))
+            ),
+            snapshot_id=None if snapshot_id is None else _number(snapshot_id),
             snapshot=None if snapshot_id is None else snapshot,
-            snapshot_chunks=columns["snapshot_chunks"],
-            snapshot_bytes=columns["snapshot_bytes"],
-            commit_number=columns["commit_number"],
+            snapshot_chunks=_number(columns["snapshot_chunks"]),
+            snapshot_bytes=_number(columns["snapshot_bytes"]),
+            commit_number=_number(columns["commit_number"]),
             configurations=tuple(
-                StoredConfiguration(index, bytes.fromhex(data))
-                for index, data in json.loads(columns.get("configurations", "[]"))
+                StoredConfiguration(_number(index), bytes.fromhex(_text(data)))
+                for index, data in map(_pair, configurations)
             ),
         )
+
+
+# A column's declared type binds SQLite to nothing, and JSON may be anything.
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or value < 0:  # `type() is`, because a bool is an int to isinstance
+        raise ValueError(f"{value!r:.50} where a number belongs")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.50} where a text belongs")
+    return value
+
+
+def _items(text: object) -> list[object]:
+    try:
+        items: object = json.loads(_text(text))
+    except RecursionError as error:
+        raise ValueError("lists within lists without end") from error
+    if not isinstance(items, list):
+        raise ValueError(f"{items!r:.50} where a list belongs")
+    return cast("list[object]", items)
+
+
+def _pair(value: object) -> tuple[object, object]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.50} where a pair belongs")
+    first, second = cast("list[object]", value)
+    return first, second
 
 
 def row_checksum(values: Iterable[object]) -> int:
@@ -134,9 +174,20 @@ def load(connection: sqlite3.Connection, path: Path) -> StoreRow:
         StorageCorrupt: as `read_columns`; or its columns are not those that this library makes.
         sqlite3.Error: as it comes.
     """
-    columns = read_columns(connection, path)
+    return row_of(read_columns(connection, path), path)
+
+
+def row_of(columns: Mapping[str, Any], path: Path) -> StoreRow:
+    """The row of these columns, whose checksum was checked.
+
+    Raises:
+        StorageCorrupt: they are not those that this library makes, or hold what it never writes.
+    """
     with _all_columns_there(path):
-        return StoreRow.from_columns(columns)
+        try:
+            return StoreRow.from_columns(columns)
+        except ValueError as error:
+            raise corrupt(path, f"the row with its term, vote and log bounds makes no sense ({error})") from error
 
 
 def check_identity(connection: sqlite3.Connection, path: Path, identity: StoreIdentity) -> None:

@@ -16,13 +16,16 @@ from typing import Any
 
 from typing_extensions import override
 
-from raft_actors.errors import ConfigurationError, ProtocolError, StorageError
+from raft_actors.errors import ConfigurationError, ProtocolError, StorageCorrupt, StorageError
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.sqlite.files import Files
 from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, mark_path, read_mark
 from raft_actors.persistence.sqlite.segments import resolve
+from raft_actors.persistence.sqlite.store_row import StoreRow, row_of
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.membership_codec import decode_configuration, encode_configuration
+from raft_actors.raft.persistent_state import HardState, SnapshotMetadata, StoredConfiguration, TermRun
 from raft_actors.service.operations import decode as decode_command
 from raft_actors.service.operations import describe, set_value, transaction
 from raft_actors.service.resp import RequestLimits, RequestParser
@@ -141,6 +144,44 @@ def _marks() -> bytes:
         return mark_path(path).read_bytes()
 
 
+_ROW = StoreRow(
+    StoreIdentity("orders", "n1", ("n1", "n2")),
+    "0123456789abcdef",
+    HardState(7, "n2"),
+    first_index=3,
+    last_index=9,
+    term_runs=(TermRun(2, 3), TermRun(7, 8)),
+    snapshot_id=1,
+    snapshot=SnapshotMetadata(4, 2),
+    snapshot_chunks=2,
+    snapshot_bytes=100,
+    commit_number=12,
+    configurations=(StoredConfiguration(5, b"members"),),
+)
+
+
+def _cell(data: bytes) -> object:
+    kind, text = data[:1], data[1:].decode("utf-8", "replace")
+    try:
+        return None if kind == b"n" else int(text) if kind == b"i" else float(text) if kind == b"f" else text
+    except ValueError:
+        return -1
+
+
+def _store_row(data: bytes) -> object:
+    """Columns by turns, the first letter of each saying of which type it is: the checksum is right for them."""
+    columns = {name: _cell(cell) for name, cell in zip(_ROW.columns(), data.split(b"\0"), strict=False)}
+    row = row_of(columns, _STORE)
+    if row_of(row.columns(), _STORE) != row:
+        raise AssertionError("another row comes back")
+    return row
+
+
+def _cells(row: StoreRow) -> bytes:
+    letters: dict[type, str] = {int: "i", str: "t", type(None): "n"}
+    return b"\0".join(f"{letters[type(value)]}{value}".encode() for value in row.columns().values())
+
+
 def _segment(data: bytes) -> object:
     """A row that refers to a segment of a few bytes; the row's size is the input's last one."""
     size = data[-1] if data else 0
@@ -256,6 +297,7 @@ TARGETS: dict[str, Target] = (
             _command, (ValueError, TypeError), (set_value(b"k", b"v"), transaction([set_value(b"k", b"v")]))
         ),
         "mark": Target(_mark, (), (_marks(),), most_bytes=4200),
+        "store-row": Target(_store_row, (StorageCorrupt,), (_cells(_ROW), _cells(StoreRow(_ROW.identity, "")))),
         "segment": Target(_segment, (StorageError,), (struct.pack(">IQB", 1, 10, 20), b"a batch of its own\x12")),
         "users": Target(_users, (ConfigurationError,), (_user_lines(),)),
         "names": Target(

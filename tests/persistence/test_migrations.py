@@ -150,6 +150,37 @@ async def test_a_damaged_row_is_not_sealed_anew(path: Path) -> None:
     assert _version(path) == 1
 
 
+async def test_a_row_that_makes_no_sense_is_damage_though_its_checksum_is_right(path: Path) -> None:
+    storage = SqliteStorage(path)
+    await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    nonsense: list[tuple[str, object]] = [
+        ("term_runs", "[[1]]"),
+        ("term_runs", "[1]"),
+        ("term_runs", "{}"),
+        ("term_runs", "[[1, true]]"),
+        ("term_runs", "["),
+        ("term_runs", "[" * 100_000),
+        ("initial_voters", '[["n1"]]'),
+        ("configurations", '[[1, "none"]]'),
+        ("configurations", "[[1, 2]]"),
+        ("term", "many"),
+        ("last_index", -3),
+        ("snapshot_id", 0.5),
+    ]
+    with sqlite3.connect(path) as connection:
+        columns = store_row.read_columns(connection, path)
+        for column, value in nonsense:
+            store_row.save(connection, {**columns, column: value})
+            with pytest.raises(StorageCorrupt, match="makes no sense"):
+                store_row.load(connection, path)
+    connection.close()
+    with pytest.raises(StorageCorrupt, match="makes no sense"):
+        await SqliteStorage(path).open(IDENTITY, tail_bytes=0)
+    with pytest.raises(StorageCorrupt, match="makes no sense"):
+        inspect_store(path)
+
+
 @pytest.mark.parametrize("version", [0, -1])
 async def test_a_version_that_there_never_was_is_not_guessed_at(path: Path, version: int) -> None:
     unpack_old_store(1, path)
