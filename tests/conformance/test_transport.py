@@ -173,6 +173,19 @@ async def test_a_larger_message_is_refused_and_does_no_harm(world: World, nurser
     assert b.transport.statistics().protocol_errors == 0
 
 
+async def test_a_peer_that_the_node_refuses_is_counted_and_comes_again(world: World, nursery: trio.Nursery) -> None:
+    a, b = world.member("a"), world.member("b")
+    await a.start(nursery)
+    await b.start(nursery)
+    await a.exchange(b, numbered(1))
+    await b.exchange(a, numbered(2))
+    b.transport.refuse("a", "it says what cannot be")
+    await wait_until(lambda: b.transport.statistics().refused_by_reason == {"REFUSED_MESSAGE": 1})
+    assert b.transport.statistics().protocol_errors == 1
+    await b.exchange(a, numbered(3))  # the other direction is not concerned
+    await a.reach(b, numbered(4))
+
+
 async def check_refused(a: Member, b: Member, nursery: trio.Nursery) -> None:
     await a.start(nursery)
     await b.start(nursery)
