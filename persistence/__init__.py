@@ -16,14 +16,15 @@ from raft_actors.persistence.sqlite.storage import SqliteStorage
 from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, Recovered, TermRun, Write
 
 if TYPE_CHECKING:
-    from raft_actors.persistence.memory import MemoryDisk, MemoryStorage
+    from raft_actors.persistence.memory import MemoryStorage
+    from raft_actors.persistence.memory_disk import MemoryDisk
     from raft_actors.persistence.sqlite.inspection import KindCount, StoreSummary, inspect_store, stored_entries
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "KindCount": "sqlite.inspection",
-            "MemoryDisk": "memory",
+            "MemoryDisk": "memory_disk",
             "MemoryStorage": "memory",
             "StoreSummary": "sqlite.inspection",
             "inspect_store": "sqlite.inspection",

@@ -22,14 +22,16 @@ What every implementation guarantees:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import attrs
 import outcome
 
+from raft_actors.errors import InternalError
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import Recovered, SnapshotMetadata, Write
+from raft_actors.raft.starts import Met
 from raft_actors.records import frozen
 
 T_co = TypeVar("T_co", covariant=True)
@@ -122,6 +124,7 @@ class Storage(ABC):
         Costs the same for any length of log: no more than `tail_bytes` of entries, but at least the last batch, is
         read. A storage that was closed, or whose opening failed, may be opened again. Where this raises an error, the
         storage is as it was before: open for another node, maybe, so it must not be closed then (nor does a node).
+        A storage that counts starts (`Recovered.starts`) has this one on the disk when it returns.
 
         Raises:
             StorageLocked: somebody else has it open.
@@ -181,6 +184,23 @@ class Storage(ABC):
     @abstractmethod
     async def open_snapshot(self) -> SnapshotReader | None:
         """A reader of the latest complete snapshot, or None where there is none."""
+
+    def remember(self, met: Mapping[str, Met]) -> None:  # noqa: B027 - a storage may do without
+        """Keep at which start each peer was reached last (`Recovered.met`), instead of what was kept before.
+
+        Asked for by the call, and carried out before what is asked for after it. Never raises: where it fails, the next
+        call does. Here, nothing is kept: then nobody tells a peer that comes back with an older copy of its store.
+        """
+
+    async def renew(self) -> None:
+        """Make another store of it, for the cluster: all that it holds, under a new incarnation (`Recovered.renewed`).
+
+        Asked of a store only that counts its starts.
+
+        Raises:
+            StorageError: none, or all of it was done.
+        """
+        raise InternalError(f"a {type(self).__name__} that counts starts has to renew itself, too")
 
     @abstractmethod
     def statistics(self) -> StorageStatistics:

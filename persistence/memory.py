@@ -12,9 +12,8 @@ was asked for and not yet carried out is lost with the power.
 from __future__ import annotations
 
 import bisect
-import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -27,52 +26,16 @@ from typing_extensions import override
 from raft_actors.errors import InternalError, StorageError, StorageFailed, StorageLocked, StorageMismatch
 from raft_actors.persistence.abc import SnapshotReader, Storage, StorageStatistics, StoreIdentity
 from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begun
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
+from raft_actors.raft.starts import Met
 from raft_actors.records import define, frozen
 
 T = TypeVar("T")
 
 _first_index = attrgetter("first_index")
 _last_index = attrgetter("last_index")
-
-
-def new_incarnation() -> str:
-    """Draw what tells a store from every other one."""
-    return secrets.token_hex(8)
-
-
-@define(eq=False)
-class MemoryDisk:
-    """What is left of a node while it is down.
-
-    Attributes:
-        write_delay_s: how long each write takes, in seconds of Trio's clock; `math.inf` for a disk that hangs. Writes
-            take their turns.
-        before_write: called with what is about to be written; raise `StorageFailed` (or any `StorageError`) in it, and
-            that write fails and the storage takes no more.
-        after_write: called with what has just become durable, once `state` says so. Must not raise.
-        draw_incarnation: gives the incarnation of a store that is made on it: for simulations, which draw it by seed.
-        incarnation: of the store on it; "" while there is none.
-    """
-
-    write_delay_s: float = 0.0
-    before_write: Callable[[Sequence[Write]], None] | None = None
-    after_write: Callable[[Sequence[Write]], None] | None = None
-    draw_incarnation: Callable[[], str] = new_incarnation
-    incarnation: str = attrs.field(default="", init=False)
-    identity: StoreIdentity | None = attrs.field(default=None, init=False)
-    state: LogState = attrs.field(factory=LogState, init=False, repr=False)
-    batches: list[EntryBatch] = attrs.field(factory=list[EntryBatch], init=False, repr=False)
-    snapshot_chunks: tuple[bytes, ...] = attrs.field(default=(), init=False, repr=False)
-    next_snapshot_id: int = attrs.field(default=1, init=False, repr=False)
-    holder: MemoryStorage | None = attrs.field(default=None, init=False, repr=False)
-
-    def cut_power(self) -> None:
-        """Crash whoever has the disk open: what is not durable yet is lost, and the disk can be opened again."""
-        holder, self.holder = self.holder, None
-        if holder is not None:
-            holder.lose_power()
 
 
 @define(eq=False)
@@ -158,6 +121,7 @@ class MemoryStorage(Storage):
         except StorageError:
             disk.holder = None  # an opening that failed takes nothing
             raise
+        disk.starts = disk.starts.with_next(disk.draw_incarnation())
         return Recovered(
             hard_state=state.hard_state,
             snapshot=state.snapshot,
@@ -169,6 +133,9 @@ class MemoryStorage(Storage):
             initial_voters=disk.identity.initial_voters,
             configurations=state.configurations,
             incarnation=disk.incarnation,
+            starts=disk.starts,
+            met=disk.met,
+            renewed=disk.renewed,
         )
 
     def lose_power(self) -> None:
@@ -189,6 +156,17 @@ class MemoryStorage(Storage):
         if self.disk.holder is self:
             self._carry_out_until(None)
             self.disk.holder = None
+        await trio.lowlevel.checkpoint()
+
+    @override
+    def remember(self, met: Mapping[str, Met]) -> None:
+        if self._failure is None and self.disk.holder is self:
+            self.disk.met = dict(met)
+
+    @override
+    async def renew(self) -> None:
+        self._check_usable()
+        self.disk.incarnation, self.disk.renewed = self.disk.draw_incarnation(), True
         await trio.lowlevel.checkpoint()
 
     # --- the log -------------------------------------------------------------------------------------------------

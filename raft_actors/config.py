@@ -166,9 +166,11 @@ class NodeConfig:
             time, on either side. Smaller for slow links: one should cross well within the shortest election timeout.
         apply_slice_s: how long the state machine may be fed before other tasks, heartbeats among them, get a turn.
         shutdown_timeout_s: how long `aclose` lets accepted proposals finish.
-        rejoin_if_wiped: what a node does that finds its store empty although the cluster knows it by another one. True:
-            it joins again, as a learner that becomes a voter once it has caught up, for which a majority must still
-            have its files. False: it ends, and says why. (A disk that was not mounted looks just like a lost one.)
+        rejoin_if_wiped: what a node does that finds its store empty although the cluster knows it by another one, or
+            finds it to be an older copy of the one that the cluster has met. True: it joins again, as a learner that
+            becomes a voter once it has caught up, for which a majority must still have their files; at each start it
+            asks the others first, for up to a second. False: it ends, and says why. (A disk that was not mounted looks
+            just like a lost one.)
         join_requests: whether a node that is no member may ask to become one, where it has a certificate in its own
             name. False: who may operate adds it first (`raft-actors add`), so a node that was removed stays out
             whoever has its key. A member that was wiped may ask all the same. Give all nodes the same; without TLS,

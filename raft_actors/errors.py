@@ -337,7 +337,7 @@ class StorageMismatch(StorageError):
 
 
 class StoreReplaced(StorageMismatch):
-    """The others know this node by another store: what it promised is not in this one, so it must not take part."""
+    """The others know this node by another store, or a later start of it: what it promised is not in this one."""
 
 
 class StorageVersionError(StorageError):

@@ -13,6 +13,7 @@ import trio
 from raft_actors.errors import Unreachable
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.messages import Message
+from raft_actors.raft.starts import Met, Start
 from raft_actors.records import define, frozen
 from raft_actors.transports.conversation import Converse
 from raft_actors.transports.greeting import Admit, Operate, Refused, Trusts, anybody, everybody, never_mind
@@ -50,6 +51,10 @@ def _knows_none() -> int:
     return 0
 
 
+def _has_met_nobody(_peer: str) -> Met | None:
+    return None
+
+
 @frozen
 class Endpoint:
     """The node a transport works for.
@@ -85,6 +90,8 @@ class Endpoint:
         trusts: whether a client or operator has its rights still, asked when it comes, and again with each
             `Transport.set_peers`: then the connection of one that has them no more is ended.
         max_request_bytes: no request of a client is larger.
+        start: the start of this node's store, which peers get to know; None: they don't.
+        met: `met(peer)`: what this node remembers of a peer, which that peer is told whenever a connection begins.
         peer_reached: called when a peer that was out of reach, or of which nothing was known, can be sent messages:
             what was refused, or lost with the connection before, need not wait for its next turn. A transport need not
             call it.
@@ -114,6 +121,8 @@ class Endpoint:
     fallbacks: Mapping[str, str] = attrs.field(factory=dict[str, str])
     trusts: Trusts = everybody
     peer_reached: PeerReached = _nobody_minds
+    start: Start | None = None
+    met: Callable[[str], Met | None] = _has_met_nobody
 
     def is_of_same_cluster(self, other: Endpoint) -> bool:
         """Whether two nodes' clusters have the same id, leases and skipped commands, and began with the same voters,

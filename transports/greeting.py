@@ -2,7 +2,8 @@
 
 An id says who a node is in the cluster; its incarnation says which store speaks for it. Raft counts on what a member
 has promised (its vote, the entries that it acknowledged), and that is in its store: one that comes back under its id
-with another store has forgotten it, and must not be taken for the one that it was.
+with another store has forgotten it, and must not be taken for the one that it was. So has one that comes back with an
+older copy of its store: each of the two is told what the other one remembers of it (`raft.starts`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from raft_actors.errors import RaftError
+from raft_actors.raft.starts import Met, Start
 from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller
 
@@ -26,6 +28,8 @@ class Greeting:
             one that the cluster began with.
         features: what it can do (`raft.features`).
         dialled: where this node has reached it; "" where it is the one that has called.
+        start: of its store; None where it does not say.
+        met: which start of this node's store it remembers; None where it says none.
     """
 
     sender: str
@@ -34,6 +38,8 @@ class Greeting:
     configuration_index: int = 0
     features: frozenset[str] = frozenset()
     dialled: str = ""
+    start: Start | None = None
+    met: Met | None = None
 
 
 @frozen
@@ -50,6 +56,9 @@ class Refusal:
     detail: str = ""
     configuration_index: int = 0
 
+
+OLDER_STORE = "OLDER_STORE"
+"""Why a node refuses a peer from which it learns that its own store is an older copy: the fault is not the peer's."""
 
 Admit = Callable[[Greeting], Refusal | None]
 """`admit(greeting)`: the node's word on a peer that the transport would take. Never blocks; None: it is welcome."""

@@ -27,9 +27,9 @@ from raft_actors.records import define
 from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, TransportStatistics
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.faults import NO_FAULTS, Faults
-from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.links import REQUESTS, Link, LinkStatistics
 from raft_actors.transports.memory_conversations import FoundNode, MemoryClients, MemoryDialer
+from raft_actors.transports.memory_greeting import greet
 from raft_actors.transports.wire.codec import decode, encode, size_bound
 
 _Packet = tuple[float, int, str, Endpoint | None, Message | bytes | None, Link]
@@ -367,19 +367,8 @@ class MemoryTransport(Transport):
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
         can = self.network.older.get(sender, FEATURES)
-        greeting = Greeting(sender, origin.incarnation, origin.address, origin.configuration_index(), can)
-        if origin.node_id != sender:  # as a certificate would say
-            return self._refuse("OTHER_NODE")
-        same = origin.is_of_same_cluster(endpoint)
-        if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
-            return self._refuse("UNKNOWN_NODE" if same else "OTHER_CLUSTER")
-        refusal = endpoint.admit(greeting)
-        if refusal is not None:
-            told = attrs.evolve(refusal, configuration_index=endpoint.configuration_index())
-            origin.refused(self.node_id, told)
-            return self._refuse(refusal.reason)
-        # In memory a node is reached wherever it says that it is.
-        endpoint.admit(attrs.evolve(greeting, address="", dialled=origin.address))
+        if refusal := greet(sender, origin, endpoint, can, self.own_features()):
+            return self._refuse(refusal)
         self._totals.peers[sender].incarnation = origin.incarnation
         self._admitted[sender] = origin
         return True

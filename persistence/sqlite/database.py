@@ -13,7 +13,7 @@ log's last batch is not older than that row; that no commit is missing of which 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -21,7 +21,7 @@ import attrs
 
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState, Step
-from raft_actors.persistence.sqlite import schema, segments, store_row
+from raft_actors.persistence.sqlite import schema, segments, starts, store_row
 from raft_actors.persistence.sqlite.batches import MAX_ROWS, LogRows
 from raft_actors.persistence.sqlite.files import SYSTEM, Files
 from raft_actors.persistence.sqlite.garbage import LogGarbage
@@ -31,11 +31,13 @@ from raft_actors.persistence.sqlite.mark import Mark, MarkedCommit, check_mark
 from raft_actors.persistence.sqlite.migrations import migrate
 from raft_actors.persistence.sqlite.segments import Segments
 from raft_actors.persistence.sqlite.snapshots import Snapshots
+from raft_actors.persistence.sqlite.starts import StartsRow
 from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.persistence.sqlite.taking import take_store
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
+from raft_actors.raft.starts import Met
 from raft_actors.records import frozen
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
@@ -52,6 +54,7 @@ class Opened:
     state: LogState
     tail: tuple[EntryBatch, ...]
     row: StoreRow
+    starts: StartsRow
 
 
 class Database(Guarded):
@@ -69,6 +72,7 @@ class Database(Guarded):
         self.written_bytes: int = 0
         self._lock: StoreLock | None = None
         self._row: StoreRow
+        self._starts: StartsRow
         self._commit_number = self._last_index = 0
         self._log: LogRows
         self._segments: Segments
@@ -114,9 +118,10 @@ class Database(Guarded):
         files.make_durable(self.path.with_name(self.path.name + "-wal"))
         self._mark = Mark(self.path, files)
         files.sync_folder(self.path.parent)
+        self._starts = starts.count_start(connection, self.path, secrets.token_hex(8))
         self._write_mark()
         self._garbage = LogGarbage(connection, state.first_index)
-        return Opened(state, tuple(tail), row)
+        return Opened(state, tuple(tail), row, self._starts)
 
     def close(self) -> None:
         """Move the write-ahead log to the database and close it, so that the next open finds one whole file."""
@@ -241,6 +246,30 @@ class Database(Guarded):
             snapshot_chunks=step.chunks,
             snapshot_bytes=step.size,
         )
+
+    def remember(self, met: Mapping[str, Met]) -> None:
+        """See `Storage.remember`."""
+        if self._opened is not None and self.failed is None:
+            self._upkeep(lambda: self._remember(met))
+
+    def _remember(self, met: Mapping[str, Met]) -> None:
+        remembered = attrs.evolve(self._starts, met=met)
+        with self._writing("noting whom it has met") as connection:
+            starts.save(connection, remembered)
+        self._starts = remembered
+        self._wal.grew(len(remembered.starts.nonces), 1)
+
+    def renew(self) -> None:
+        """See `Storage.renew`."""
+        row, renewed = attrs.evolve(self._row, store_id=secrets.token_hex(8)), attrs.evolve(self._starts, renewed=True)
+        with self._writing("renewing it") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            store_row.save(connection, row.columns())
+            starts.save(connection, renewed)
+            connection.execute("COMMIT")
+        self._row, self._starts = row, renewed
+        for _ in range(2):  # in both of its slots: the mark of the store that it was says nothing of this one
+            self._write_mark()
 
     # --- reading -------------------------------------------------------------------------------------------------
 

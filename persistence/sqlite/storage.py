@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from raft_actors.persistence.sqlite.segments import segment_bytes
 from raft_actors.persistence.sqlite.writer_thread import WriterThread
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
+from raft_actors.raft.starts import Met
 from raft_actors.records import define
 
 #: How long an opening that failed may take to let go of the file.
@@ -119,6 +120,9 @@ class SqliteStorage(Storage):
             configurations=state.configurations,
             initial_voters=opened.row.identity.initial_voters,
             incarnation=opened.row.store_id,
+            starts=opened.starts.starts,
+            met=opened.starts.met,
+            renewed=opened.starts.renewed,
         )
 
     @override
@@ -191,6 +195,16 @@ class SqliteStorage(Storage):
         except BaseException:
             reader.close()
             raise
+
+    @override
+    def remember(self, met: Mapping[str, Met]) -> None:
+        if self._session is not None:
+            self._session.thread.post(partial(self._session.database.remember, dict(met)))
+
+    @override
+    async def renew(self) -> None:
+        session = self._open_session()
+        await session.thread.run(session.database.renew)
 
     @override
     def statistics(self) -> StorageStatistics:

@@ -23,8 +23,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rejoin-if-wiped",
         action="store_true",
-        help="if this node starts on an empty store and the others know it by another one, join again instead of "
-        "ending; mind that a disk that is not mounted looks just like a lost one",
+        help="if this node starts on an empty store and the others know it by another one, or on an older copy of its "
+        "store, join again instead of ending; mind that a disk that is not mounted looks just like a lost one",
     )
     parser.add_argument(
         "--no-join-requests",

@@ -9,6 +9,10 @@ A member is known by what the configuration says of it, where that names a store
 node started. A leader writes that into the configuration as soon as it can (`leading.introductions`), so that it
 outlives those who have met.
 
+A copy of a store has the incarnation of the store that it was made of. So a node also remembers at which start it has
+reached each of its peers last, tells that peer so, and is told the same: who hears of a start that its own store never
+had is on an older copy, and ends (`raft.starts`).
+
 Who knows a newer configuration than this node may be right where this node is not: a member that took a wiped one's
 place while this node was away. It is admitted, for it may be the leader, from whom this node will learn.
 """
@@ -16,15 +20,27 @@ place while this node was away. It is admitted, for it may be the leader, from w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from raft_actors.errors import FeatureMissing, StoreReplaced
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.membership import Member, Proven
+from raft_actors.raft.persistent_state import Recovered
+from raft_actors.raft.starts import Met, Starts, latest_met
 from raft_actors.raft.state import RaftState
-from raft_actors.transports.greeting import Greeting, Refusal
+from raft_actors.transports.greeting import OLDER_STORE, Greeting, Refusal
 
 LACKS_FEATURE = "LACKS_FEATURE"
+
+REMEDY = (
+    "Its vote and the entries that it acknowledged are not in this store, and the others count on them. Start it on "
+    "the files that it had; where they are lost, remove it and add it again (raft-actors remove, raft-actors serve "
+    "--join), or start it with rejoin_if_wiped"
+)
+"""What to do about a node without what it has promised."""
+
+Remember = Callable[[Mapping[str, Met]], None]
+"""`Storage.remember`."""
 
 _logger = logging.getLogger(__name__)
 
@@ -35,18 +51,22 @@ class Acquaintances:
     Attributes:
         incarnation: of this node's own store, once it is open.
         address: where this node says that it is reached; "" where it does not say.
+        starts: of this node's own store.
     """
 
     def __init__(self, node_id: str, fail: Callable[[Exception], None]) -> None:
         """`fail` ends the node with an error."""
         self.incarnation: str = ""
         self.address: str = ""
+        self.starts: Starts = Starts()
         self._node_id = node_id
         self._fail = fail
         self._state: RaftState | None = None
         self._met: dict[str, str] = {}
         self._called: dict[str, tuple[str, str]] = {}
         self._reached: dict[str, tuple[str, str]] = {}
+        self._starts_met: dict[str, Met] = {}
+        self._remember: Remember | None = None
         self._seen_changes = -1
         self._log = NodeLog(_logger, node_id)
 
@@ -59,6 +79,10 @@ class Acquaintances:
         self.incarnation = state.incarnation
         named = state.cluster.voters.get(self._node_id)
         self.address = address or named or state.address_of(self._node_id) or ""
+
+    def recall(self, recovered: Recovered, remember: Remember) -> None:
+        """Know the starts that the store knows, and have it `remember` those that are met from now on."""
+        self.starts, self._starts_met, self._remember = recovered.starts, dict(recovered.met), remember
 
     def configuration_index(self) -> int:
         """The newest configuration that this node knows; see `Greeting`."""
@@ -83,6 +107,12 @@ class Acquaintances:
         place = called[1] if called is not None and called == reached and called[0] == known else ""
         return Proven(known, place)
 
+    def met(self, node_id: str) -> Met | None:
+        """The start at which a peer was reached last, as this node remembers it; see `Endpoint.met`."""
+        if self._state is not None:
+            self._forget_others(self._state)
+        return self._starts_met.get(node_id)
+
     def _member(self, node_id: str) -> Member:
         state = self._state
         return (None if state is None else state.configuration.members.get(node_id)) or Member()
@@ -96,6 +126,9 @@ class Acquaintances:
         if lacking:
             names = ", ".join(sorted(lacking))
             return Refusal(LACKS_FEATURE, f"node {greeting.sender!r} can't do what this cluster does: {names}")
+        if (older := self.lacks(greeting.sender, greeting.met)) is not None:
+            self._fail(older)
+            return Refusal(OLDER_STORE, f"node {self._node_id!r} learns by this that it has an older copy of its store")
         said = greeting.incarnation
         if not said:  # a version that does not say: nothing is known against it
             return None
@@ -109,24 +142,50 @@ class Acquaintances:
             "its files were lost, or its id is used twice",
         )
 
+    def lacks(self, peer: str, met: Met | None) -> StoreReplaced | None:
+        """What to end with where a peer has met this node's store at a start that this store never had."""
+        if met is None or met.incarnation != self.incarnation or not self.starts.lack(met.start):
+            return None
+        return StoreReplaced(
+            f"node {peer!r} has met {self._node_id!r} at start {met.start.number} of its store {met.incarnation}, and "
+            f"this copy of that store was not there (its own starts end with {self.starts.last}): the files were "
+            f"replaced by an older copy, or another process runs on a copy of them. {REMEDY}"
+        )
+
     def _note(self, greeting: Greeting) -> None:
         if greeting.address:
             self._called[greeting.sender] = (greeting.incarnation, greeting.address)
         if greeting.dialled:
             self._reached[greeting.sender] = (greeting.incarnation, greeting.dialled)
+            if greeting.start is not None:
+                self._note_start(greeting.sender, Met(greeting.incarnation, greeting.start))
+
+    def _note_start(self, peer: str, now: Met) -> None:
+        """Remember a start of a peer that it has answered with, so that it has what this node had met before.
+
+        That is written before whatever this node writes when the peer has answered anything else.
+        """
+        before = self._starts_met.get(peer)
+        met = self._starts_met[peer] = latest_met(before, now)
+        if met != before and self._remember is not None:
+            self._remember(self._starts_met)
 
     def _known_since(self, sender: str, said: str) -> str:
         state = self._state
         if state is None:
             return self._met.setdefault(sender, said)
-        if state.configurations.changes != self._seen_changes:
-            self._seen_changes = state.configurations.changes
-            for known in (self._met, self._called, self._reached):
-                for gone in known.keys() - state.configuration.ids:
-                    del known[gone]
+        self._forget_others(state)
         if sender not in state.configuration.ids:
             return said  # it counts for nothing, and may come back as a member with any store
         return self._member(sender).incarnation or self._met.setdefault(sender, said)
+
+    def _forget_others(self, state: RaftState) -> None:
+        """Forget what was known of those who are members no more."""
+        if state.configurations.changes != self._seen_changes:
+            self._seen_changes = state.configurations.changes
+            for known in (self._met, self._called, self._reached, self._starts_met):
+                for gone in known.keys() - state.configuration.ids:
+                    del known[gone]
 
     def refused(self, peer: str, refusal: Refusal) -> None:
         """A peer does not take this node for the one that has its id; see `Endpoint.refused`."""
@@ -143,9 +202,6 @@ class Acquaintances:
         self._fail(
             StoreReplaced(
                 f"node {peer!r} knows {self._node_id!r} by another store than this one ({self.incarnation}): its files "
-                "were lost or replaced, or another process uses its id. Its vote and the entries that it acknowledged "
-                "are not in this store, and the others count on them. Start it on the files that it had; where they "
-                "are lost, remove it and add it again (raft-actors remove, raft-actors serve --join), or start it with "
-                "rejoin_if_wiped"
+                f"were lost or replaced, or another process uses its id. {REMEDY}"
             )
         )

@@ -43,4 +43,6 @@ def endpoint_of(supervisor: Supervisor, initial_voters: tuple[str, ...]) -> Endp
         converse=None if clients is None else clients.converse,
         max_request_bytes=0 if clients is None else clients.most_request_bytes,
         trusts=supervisor.trusts,
+        start=acquaintances.starts.latest,
+        met=acquaintances.met,
     )

@@ -5,9 +5,8 @@ began with, which is kept in its store from then on, so a later start needs nobo
 reached it asks to be added; the leader adds it as a learner, bound to the incarnation of its store, and makes it a
 voter once it has caught up (`node.member_operations`).
 
-A node that was wiped goes the same way, if it may (`NodeConfig.rejoin_if_wiped`): before it starts on an empty store it
-asks the others whether they know it by another one. If so it has forgotten what it promised, and must not vote before
-the cluster has agreed on the store that it has now.
+A node that has forgotten what it promised (`node.forgetting`) goes the same way, if it may: it must not vote before the
+cluster has agreed on the store that it has now.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import trio
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
 from raft_actors.node.asking import OperationRefused, ask_cluster
+from raft_actors.node.forgetting import has_forgotten, must_still_join, opened
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
@@ -37,7 +37,6 @@ _logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 60.0
 """For how long the members that were named are looked for, before a node that has never run gives up."""
-_WIPED_PATIENCE_S = 1.0
 _RETRY_S = (0.1, 2.0)
 
 
@@ -80,24 +79,45 @@ async def prepare(supervisor: Supervisor) -> None:
         TransportError: it has to ask, and nobody answered.
         OperationRefused: who answered is of another cluster, or too old to tell.
     """
-    cluster, node_id, storage = supervisor.cluster, supervisor.node_id, supervisor.storage
-    may_be_wiped = supervisor.config.rejoin_if_wiped and node_id in cluster.voters
-    if not cluster.voters or may_be_wiped:
-        recovered = await storage.open(StoreIdentity(cluster.cluster_id, node_id), tail_bytes=0)
-        await storage.aclose()
+    cluster, node_id = supervisor.cluster, supervisor.node_id
+    may_rejoin = supervisor.config.rejoin_if_wiped and (node_id in cluster.voters or supervisor.join is not None)
+    if not cluster.voters or may_rejoin:
+        identity = StoreIdentity(cluster.cluster_id, node_id)
+        async with opened(supervisor.storage, identity) as recovered:
+            pass
         if not cluster.voters:
             voters = await _voters(cluster, recovered, supervisor.transport, supervisor.join)
             supervisor.cluster = attrs.evolve(cluster, voters=voters)
-        elif _is_empty(recovered) and await _is_known_otherwise(supervisor, recovered.incarnation):
-            others = [address for peer, address in cluster.voters.items() if peer != node_id]
-            supervisor.must_be_named = True
-            supervisor.join = supervisor.join or Join(addresses=others, address=cluster.voters[node_id])
+        if may_rejoin:
+            others = _addresses_of_others(supervisor, recovered)
+            if await has_forgotten(recovered, identity, supervisor.storage, supervisor.transport.ask, others):
+                _join_anew(supervisor)
     if supervisor.join is not None:
         supervisor.address = supervisor.join.address
 
 
-def _is_empty(recovered: Recovered) -> bool:
-    return not recovered.last_index and recovered.snapshot is None
+def _addresses_of_others(supervisor: Supervisor, recovered: Recovered) -> list[str]:
+    """Wherever the others may be: by the store, by the settings, and whom it is to ask."""
+    held, voters = recovered.configurations, supervisor.cluster.voters
+    members = decode_configuration(held[-1].data).members if held else dict[str, Member]()
+    known = [*((peer, member.address) for peer, member in members.items()), *voters.items()]
+    addresses = [address for peer, address in known if address and peer != supervisor.node_id]
+    return list(dict.fromkeys([*addresses, *(supervisor.join.addresses if supervisor.join else ())]))
+
+
+def resume(supervisor: Supervisor, recovered: Recovered) -> None:
+    """Take up what was before this start: whom the node has met, and joining anew where that has not ended."""
+    supervisor.acquaintances.recall(recovered, supervisor.storage.remember)
+    if must_still_join(recovered, supervisor.node_id):
+        _join_anew(supervisor)
+
+
+def _join_anew(supervisor: Supervisor) -> None:
+    voters, node_id = supervisor.cluster.voters, supervisor.node_id
+    supervisor.must_be_named = True
+    if supervisor.join is None and node_id in voters:
+        others = [address for peer, address in voters.items() if peer != node_id]
+        supervisor.join = Join(addresses=others, address=voters[node_id])
 
 
 async def _voters(
@@ -118,29 +138,6 @@ async def _voters(
     if type(found) is not dict or not found:
         raise ProtocolError(f"the node at {asked.address} does not say which voters the cluster began with")
     return {voter: str(address) for voter, address in named.items()}
-
-
-async def _is_known_otherwise(supervisor: Supervisor, incarnation: str) -> bool:
-    """Whether one of the others knows this node by another store than the empty one that it starts on."""
-    node_id, cluster, ask = supervisor.node_id, supervisor.cluster, supervisor.transport.ask
-    found = False
-
-    async def look(address: str) -> None:
-        nonlocal found
-        try:
-            asked = await ask_cluster(
-                ask, [address], "members", cluster_id=cluster.cluster_id, patience_s=_WIPED_PATIENCE_S
-            )
-        except (OperationRefused, TransportError):
-            return
-        member = asked.reply.get("members", {}).get(node_id, {})
-        found = found or member.get("incarnation", "") not in ("", incarnation)
-
-    async with trio.open_nursery() as nursery:
-        for peer, address in cluster.voters.items():
-            if peer != node_id:
-                nursery.start_soon(look, address)
-    return found
 
 
 # --- once it runs --------------------------------------------------------------------------------------------

@@ -22,8 +22,18 @@ _PATIENCE_S = 10.0
 
 
 async def members(node: Node[Any], inside: Supervisor, _arguments: Arguments) -> dict[str, Any]:
-    """Who is in the cluster, as far as this node knows; the leader also says how far each is."""
-    return told(node, inside, node.members())
+    """Who is in the cluster, as far as this node knows; the leader also says how far each is.
+
+    And at which start of its store each was met: one that asks before it runs may be on an older copy.
+    """
+    found = node.members()
+    met = {member_id: one for member_id in found.members if (one := inside.acquaintances.met(member_id)) is not None}
+    return told(node, inside, found) | {
+        "met": {
+            member_id: {"incarnation": one.incarnation, "number": one.start.number, "nonce": one.start.nonce}
+            for member_id, one in met.items()
+        }
+    }
 
 
 async def way_in(node: Node[Any], inside: Supervisor, _arguments: Arguments) -> dict[str, Any]:
@@ -144,7 +154,8 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
             if named == incarnation or (known in ("", incarnation) and not arguments.get("wiped")):
                 return told(node, inside, await _with(node, inside, now, member_id, member, voter=voter))
             peer = inside.transport.statistics().peers.get(member_id)  # None: this node itself, which is there
-            if member_id == node.node_id or (known != incarnation and peer is not None and peer.connected):
+            is_there = peer is not None and peer.connected and peer.incarnation == known
+            if member_id == node.node_id or (known not in ("", incarnation) and is_there):
                 raise StoreReplaced(
                     f"node {member_id!r} is a member, and there, with the store {known}: another process uses its id, "
                     "or has a store put aside. Give each node an id of its own"

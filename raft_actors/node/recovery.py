@@ -29,8 +29,8 @@ def recover(
 ) -> RaftState:
     """The state that a node starts with. What its storage knew to be committed is committed still.
 
-    `proven`: see `RaftState`. `must_be_named`: it has lost its files, and votes only once a configuration names the
-    store that it has now.
+    `proven`: see `RaftState`. `must_be_named`: it has lost its files, or what was in them, and votes only once a
+    configuration names the store that it has now.
     """
     hard_state = recovered.hard_state
     log = Log(recovered, cache_bytes=config.log_cache_bytes)
@@ -46,7 +46,7 @@ def recover(
         commit_index=max(log.snapshot_index, recovered.commit_index),
         pre_vote_rounds=rng.getrandbits(32),
         incarnation=recovered.incarnation,
-        must_be_named=must_be_named,
+        must_be_named=must_be_named or recovered.renewed,
         stored_configurations=recovered.configurations,
         has_just_started=True,
         monotonic=clock.now,

@@ -32,7 +32,7 @@ from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import EventHub
 from raft_actors.node.initial_voters import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
-from raft_actors.node.joining import Join, ask_to_join, prepare
+from raft_actors.node.joining import Join, ask_to_join, prepare, resume
 from raft_actors.node.machines import use
 from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
@@ -198,7 +198,8 @@ class Supervisor:
         except Exception:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
-        voters = initial_voters(self.node_id, self.cluster, recovered)
+        voters = self.initial_voters = initial_voters(self.node_id, self.cluster, recovered)
+        resume(self, recovered)
         use(self.state_machine)
         state = self.state = recover(
             self.node_id,
@@ -210,7 +211,6 @@ class Supervisor:
             proven=self.acquaintances.proven,
             must_be_named=self.must_be_named,
         )
-        self.initial_voters = voters
         self.acquaintances.recovered(state, self.address)
         applier = self.applier = Applier(
             self.state_machine,

@@ -5,9 +5,12 @@ Values only. `persistence.abc` says what a storage does with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.starts import Met, Starts
 from raft_actors.records import frozen, record
 
 
@@ -72,7 +75,10 @@ class Recovered:
             named any.
         configurations: those in the log, by index, beginning with the one in force where the snapshot ends; empty where
             none was ever appended. Those of entries that are not committed are among them.
-        incarnation: of the store: drawn at random when it was made, and never changed. "": the storage draws none.
+        incarnation: of the store: drawn at random when it was made, and by `Storage.renew`. "": the storage draws none.
+        starts: those of the store, this opening being the latest; none where the storage counts none.
+        met: node id → the start of its store at which it was reached last, as `Storage.remember` was told.
+        renewed: whether the store was renewed (`Storage.renew`): it has no vote before a configuration names it.
     """
 
     hard_state: HardState
@@ -85,6 +91,9 @@ class Recovered:
     initial_voters: tuple[str, ...] = ()
     configurations: tuple[StoredConfiguration, ...] = ()
     incarnation: str = ""
+    starts: Starts = attrs.field(factory=Starts)
+    met: Mapping[str, Met] = attrs.field(factory=dict[str, Met])
+    renewed: bool = False
 
 
 @record

@@ -2,12 +2,13 @@
 
 What a store on a real disk detects, this one does (`SqliteStorage`'s text says what that is): a damaged record or chunk
 when it is read, and an older copy in the place of the newest. What that can't detect, this one does not either: an
-empty folder looks like a new node's, and an older copy *with its own mark* like what was there last.
+empty folder looks like a new node's, and an older copy *with its own mark* like what was there last, until a peer tells
+of a start that it lacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -17,9 +18,10 @@ import trio
 from raft_actors.errors import ConfigurationError, StorageCorrupt, StorageFailed, StorageFull
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, Write
+from raft_actors.raft.starts import Met, Starts
 from raft_actors.testing.event_queue import EventQueue, Gate
 
 
@@ -39,10 +41,14 @@ class DiskCopy:
     snapshot_chunks: tuple[bytes, ...]
     commits: int
     incarnation: str = ""
+    starts: Starts = attrs.field(factory=Starts)
+    met: Mapping[str, Met] = attrs.field(factory=dict[str, Met])
+    renewed: bool = False
 
 
 def _put(copy: DiskCopy, disk: MemoryDisk) -> None:
     disk.identity, disk.state, disk.incarnation = copy.identity, copy.state, copy.incarnation
+    disk.starts, disk.met, disk.renewed = copy.starts, copy.met, copy.renewed
     disk.batches, disk.snapshot_chunks = list(copy.batches), copy.snapshot_chunks
 
 
@@ -158,14 +164,23 @@ class SimulatedDisk(MemoryDisk):
     def copy(self) -> DiskCopy:
         """Note all that it holds, as a backup does."""
         return DiskCopy(
-            self.identity, self.state, tuple(self.batches), self.snapshot_chunks, self.commits, self.incarnation
+            self.identity,
+            self.state,
+            tuple(self.batches),
+            self.snapshot_chunks,
+            self.commits,
+            self.incarnation,
+            self.starts,
+            self.met,
+            self.renewed,
         )
 
     def replace(self, copy: DiskCopy, *, with_mark: bool = False) -> None:
         """Put an older copy in the place of what a node that is down has left.
 
-        A real store finds that out by the mark beside it. `with_mark`: the mark was replaced too, and nothing can find
-        it out. The node then has forgotten what it promised: Raft gives no guarantee for it, nor for its cluster.
+        A real store finds that out by the mark beside it. `with_mark`: the mark was replaced too, and only a peer can
+        find it out that has met the node since the copy was made, at a later start. Where none has, the node has
+        forgotten what it promised: Raft gives no guarantee for it, nor for its cluster.
 
         Raises:
             ConfigurationError: the node runs.

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import attrs
 
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration
 from raft_actors.raft.messages import Message

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import attrs
 
 from raft_actors.node.supervisor import Supervisor
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration
 from raft_actors.raft.persistent_state import SnapshotMetadata

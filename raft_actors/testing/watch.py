@@ -10,7 +10,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors.node.supervisor import Supervisor
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import Write
 from raft_actors.raft.roles import Role

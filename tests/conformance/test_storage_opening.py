@@ -14,6 +14,7 @@ from raft_actors.errors import ConfigurationError, StorageFailed, StorageLocked,
 from raft_actors.persistence import HardState, LogWrite, MemoryStorage, Storage, StoreIdentity, TermRun
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.starts import Met, Start
 from raft_actors.transports import MemoryNetwork, TcpTransport
 from raft_actors.transports.abc import Transport
 from tests.cluster.support import CommandLog
@@ -37,6 +38,47 @@ async def test_a_store_keeps_the_incarnation_that_was_drawn_when_it_was_made(sto
     other = MemoryStorage()
     assert (await other.open(IDENTITY, tail_bytes=EVERYTHING)).incarnation not in ("", made.incarnation)
     await other.aclose()
+
+
+async def test_each_opening_is_a_start_and_is_kept(storage: Storage, place: Place) -> None:
+    made = await storage.open(IDENTITY, tail_bytes=EVERYTHING)
+    first = made.starts.latest
+    assert first is not None
+    assert (first.number, made.met, made.renewed) == (1, {}, False)
+    again = await place.recover(storage)
+    assert again.starts.last == 2
+    assert again.starts.latest != first
+    assert not again.starts.lack(first)
+
+
+async def test_whom_it_has_met_is_kept_and_replaces_what_was_kept_before(storage: Storage, place: Place) -> None:
+    met = {"n2": Met("2222", Start(7, "00000000000000aa")), "n3": Met("3333", Start(1, "00000000000000bb"))}
+    await filled(storage, batch(1, 1, b"a"))
+    storage.remember({"n9": met["n3"]})
+    storage.remember(met)
+    async with place.reopened(storage) as (again, recovered):
+        assert recovered.met == met
+        again.remember({})
+        await again.write([append(batch(2, 1, b"b"))])
+        emptied = await place.recover(again)
+        assert (emptied.met, emptied.last_index) == ({}, 2)
+        again.remember(met)  # it is closed: nothing is there to keep it
+    assert (await place.recover(storage)).met == {}
+
+
+async def test_a_store_that_is_renewed_is_another_one_with_all_that_it_held(storage: Storage, place: Place) -> None:
+    await filled(storage, batch(1, 1, b"a", b"b"))
+    await storage.write([LogWrite(HardState(4, "n2"))])
+    async with place.reopened(storage) as (again, before):
+        await again.renew()
+        async with place.reopened(again) as (renewed, after):
+            assert after.incarnation not in ("", before.incarnation)
+            assert after.renewed
+            assert (after.hard_state, after.tail, after.starts.last) == (before.hard_state, before.tail, 3)
+            await renewed.write([append(batch(3, 4, b"c"))])  # and it goes on
+    assert (await place.recover(storage)).last_index == 3
+    with pytest.raises(StorageFailed):
+        await storage.renew()
 
 
 async def test_what_was_written_is_there_after_reopening(storage: Storage, place: Place) -> None:

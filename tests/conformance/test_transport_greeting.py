@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from raft_actors.raft.features import FEATURES
+from raft_actors.raft.starts import Met, Start
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.conformance.worlds import World
 from tests.transports.support import numbered, wait_until
@@ -24,6 +25,34 @@ async def test_a_node_is_told_who_greets_it(world: World, nursery: trio.Nursery)
     await b.exchange(a, numbered(2))
     assert Greeting("a", "aaaa", "", 7, FEATURES, dialled=place) in greetings  # and where it was reached
     assert b.peer("a").incarnation == "aaaa"
+
+
+async def test_who_hears_that_it_is_an_older_copy_hears_it_before_anything_else(
+    world: World, nursery: trio.Nursery
+) -> None:
+    """Whichever side calls; and the one that says so, to which it is no fault, is not told that it is refused."""
+    met, heard, refusals = Met("bbbb", Start(9, "00000000000000aa")), list[Met](), list[str]()
+
+    def admit(greeting: Greeting) -> Refusal | None:
+        if greeting.met is None:
+            return None
+        heard.append(greeting.met)
+        return Refusal("OLDER_STORE", "it ends")
+
+    a = world.member("a", met={"b": met}.get, refused=lambda peer, _refusal: refusals.append(peer))
+    b = world.member("b", incarnation="bbbb", admit=admit)
+    await a.start(nursery)
+    await b.start(nursery)
+
+    def told() -> bool:
+        a.transport.send_nowait("b", numbered(1))
+        b.transport.send_nowait("a", numbered(2))
+        counted = a.transport.statistics().refused_by_reason + b.transport.statistics().refused_by_reason
+        return len(heard) >= 2 and counted["OLDER_STORE"] >= 2
+
+    await wait_until(told)
+    assert {*heard} == {met}
+    assert (a.received, b.received, refusals) == ([], [], [])
 
 
 async def test_who_is_not_admitted_reaches_nobody_and_is_told(world: World, nursery: trio.Nursery) -> None:

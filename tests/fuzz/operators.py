@@ -80,7 +80,7 @@ def _node(*, is_trusted: bool) -> _Node:
         role=leader,
         clock=SimpleNamespace(now=lambda: 0.0),
         changed=trio.lowlevel.ParkingLot(),
-        acquaintances=SimpleNamespace(known=lambda _member: ""),
+        acquaintances=SimpleNamespace(known=lambda _member: "", met=lambda _member: None),
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
         trusts=lambda _caller: is_trusted,

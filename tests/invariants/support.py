@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.persistence.log_state import LogState
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.messages import Message
 from raft_actors.raft.persistent_state import HardState, LogWrite, TermRun, Write
 from raft_actors.raft.roles import Role

@@ -13,6 +13,7 @@ from raft_actors.persistence.sqlite import migrations, store_row
 from raft_actors.persistence.sqlite.migrations import MIGRATIONS, SCHEMA_VERSION
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
+from raft_actors.raft.starts import Met, Start
 from tests.persistence.inside import Faults, failing
 from tests.persistence.model import Contents
 from tests.persistence.support import (
@@ -87,6 +88,35 @@ async def test_an_old_store_is_what_it_was_and_becomes_one_of_today(path: Path, 
     await filled(new := SqliteStorage(path.with_name("new.db")))
     await new.aclose()
     assert _tables(path) == _tables(new.path)
+
+
+async def test_an_old_store_counts_its_starts_from_now_on_and_an_older_version_leaves_them_alone(path: Path) -> None:
+    """The table is no part of the schema: a version that does not know it opens the store, and goes on without."""
+    unpack_old_store(SCHEMA_VERSION - 1, path)
+    met = {"n2": Met("2222", Start(7, "00000000000000aa"))}
+    storage = SqliteStorage(path)
+    first = (await storage.open(IDENTITY, tail_bytes=0)).starts
+    assert first.last == 1
+    storage.remember(met)
+    await storage.aclose()
+    with sqlite3.connect(path) as connection:  # as such a version writes
+        store_row.save(connection, store_row.read_columns(connection, path))
+    connection.close()
+    again = await storage.open(IDENTITY, tail_bytes=0)
+    await storage.aclose()
+    assert (again.starts.last, again.met) == (2, met)
+    assert first.latest is not None
+    assert not again.starts.lack(first.latest)
+
+
+async def test_damaged_starts_are_told(path: Path) -> None:
+    await filled(storage := SqliteStorage(path))
+    await storage.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE starts SET last = last + 1")
+    connection.close()
+    with pytest.raises(StorageCorrupt, match="starts"):
+        await storage.open(IDENTITY, tail_bytes=0)
 
 
 def _add_colour(connection: sqlite3.Connection, path: Path) -> None:

@@ -68,6 +68,36 @@ async def test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_n
         await cluster.one(b"y", 2)
 
 
+async def test_an_older_copy_with_its_mark_is_found_out_by_those_who_have_met_its_node_since() -> None:
+    """By whoever greets it first, though all were restarted; and it does no harm until then, nor do its own files."""
+    async with simulate(CommandLog, seed=31) as cluster:
+        await cluster.one(b"x", 3)
+        cluster.crash("n3")
+        await cluster.wait_down("n3")
+        disk = cluster.disk("n3")
+        older = disk.copy()
+        await cluster.start("n3")
+        for number in range(20):
+            await cluster.one(b"%d" % number, 3)
+        cluster.crash_all()
+        for name in cluster.node_ids:
+            await cluster.wait_down(name)
+        whole = disk.copy()
+        disk.replace(older, with_mark=True)
+        cluster.tolerated = (StoreReplaced,)
+        for name in ("n1", "n2"):
+            await cluster.start(name)
+        for _ in range(2):
+            node = await cluster.start("n3")
+            await cluster.wait_down("n3")
+            assert isinstance(node.crash, StoreReplaced)
+            assert "at start 2 of its store" in str(node.crash)
+        await cluster.one(b"y", 2)
+        disk.replace(whole, with_mark=True)
+        await cluster.start("n3")
+        await cluster.one(b"z", 3)
+
+
 async def wait_until_bound(cluster: Simulation[bytes, int]) -> None:
     """Until the configuration names a store for every member, and all of them know that."""
 

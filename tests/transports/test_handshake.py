@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES as ALL_FEATURES
+from raft_actors.raft.starts import Met, Start
 from raft_actors.transports import Endpoint
 from raft_actors.transports.greeting import Greeting, Refusal
 from raft_actors.transports.wire.handshake import (
@@ -150,6 +151,33 @@ def test_ids_must_be_text() -> None:
 def test_what_a_node_says_of_itself_is_short(hello: Hello) -> None:
     with pytest.raises(ProtocolError, match="bytes"):
         Hello.decode(hello.encode())
+
+
+def test_each_side_says_at_which_start_it_is_and_at_which_it_has_met_the_other() -> None:
+    asked: list[Greeting] = []
+    start, other = Start(3, "00000000000000aa"), Start(2**63, "ffffffffffffffff")
+    met = {"b": Met("bbbb", other), "a": Met("a" * 64, other)}
+    caller = attrs.evolve(ENDPOINT, node_id="a", peers={"b": ""}, incarnation="aaaa", start=start, met=met.get)
+    called = attrs.evolve(ENDPOINT, admit=asked.append, incarnation="bbbb", start=other, met=met.get)
+    hello = Hello.decode(Hello.of(caller, "b", ProtocolRange()).encode())
+    assert (hello.start, hello.met) == (start, met["b"])
+    answer = Answer.decode(judge(hello, called, ProtocolRange()).encode(hello.protocol))
+    assert asked == [Greeting("a", "aaaa", features=ALL_FEATURES, start=start, met=met["b"])]
+    greeting = Greeting("b", "bbbb", features=ALL_FEATURES, dialled="there:1", start=other, met=met["a"])
+    assert answer.greeting("b", "there:1") == greeting
+    refused = judge(attrs.evolve(hello, sender="d"), called, ProtocolRange())
+    assert (refused.start, refused.met) == (None, None)  # strangers are told nothing
+    assert Hello.decode(HELLO.encode()).met is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"\x0f\0\x0f" + b"\1" * 15, b"\x0f\0\x10" + bytes(16), b"\x10\0\x08" + b"\1" * 8, b"\x10\0\x51" + b"\1" * 81],
+    ids=["short", "number 0", "met short", "met long"],
+)
+def test_a_hello_with_a_start_that_is_none(field: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Hello.decode(HELLO.encode() + field)
 
 
 def test_a_node_has_its_word_on_who_passes_all_else_and_on_nobody_else() -> None:

@@ -7,6 +7,8 @@ import pytest
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.raft.membership import Configuration, Member, Proven
+from raft_actors.raft.persistent_state import HardState, Recovered
+from raft_actors.raft.starts import Met, Start, Starts
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.unit.builders import make_state, stored
 
@@ -128,3 +130,57 @@ def test_a_node_says_where_its_own_settings_have_it_whatever_the_cluster_knows(k
     state = make_state([1], stored_configurations=(stored(1, Configuration(members, members=members)),))
     known.recovered(state, "new:1")
     assert known.address == "new:1"
+
+
+# --- older copies ----------------------------------------------------------------------------------------------
+
+FIRST, SECOND = "00000000000000aa", "00000000000000bb"
+
+
+def recalling(known: Acquaintances, *nonces: str, met: dict[str, Met] | None = None) -> list[dict[str, Met]]:
+    """Let its store have had these starts, and have met others; returns what it is given to remember."""
+    starts, kept = Starts(), list[dict[str, Met]]()
+    for nonce in nonces:
+        starts = starts.with_next(nonce)
+    recovered = Recovered(HardState(), None, 1, 0, (), (), starts=starts, met=met or {})
+    known.recall(recovered, lambda now: kept.append(dict(now)))
+    return kept
+
+
+def test_a_node_that_hears_of_a_start_that_its_store_never_had_ends_with_the_remedy(
+    known: Acquaintances, failures: list[Exception]
+) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    recalling(known, FIRST)
+    for met in (None, Met("1111", Start(1, FIRST)), Met("0000", Start(9, SECOND))):
+        assert known.admit(Greeting("n2", "2222", met=met)) is None
+    assert failures == []
+    for start in (Start(2, SECOND), Start(1, SECOND)):
+        refusal = known.admit(Greeting("n2", "2222", met=Met("1111", start)))
+        assert refusal is not None
+        assert refusal.reason == "OLDER_STORE"
+    error = failures[0]
+    assert isinstance(error, StoreReplaced)
+    assert "node 'n2' has met 'n1' at start 2 of its store 1111" in str(error)
+    assert "Start it on the files that it had" in str(error)
+
+
+def test_a_start_is_remembered_once_its_peer_was_reached_and_no_earlier_one_after_it(known: Acquaintances) -> None:
+    before = {"n3": Met("3333", Start(4, FIRST)), "n9": Met("9999", Start(1, FIRST))}
+    kept = recalling(known, FIRST, met=before)
+    in_force(known, 7, n1="1111", n2="2222", n3="3333")
+    assert known.admit(Greeting("n2", "2222", start=Start(2, SECOND))) is None
+    assert known.met("n2") is None  # it has only called: nobody has told it yet what it must have
+    assert known.admit(Greeting("n2", "2222", dialled="there:1", start=Start(2, SECOND))) is None
+    assert known.admit(Greeting("n2", "2222", dialled="there:1", start=Start(1, FIRST))) is None
+    assert known.admit(Greeting("n2", "2222", dialled="there:1")) is None  # of an older version
+    assert known.met("n2") == Met("2222", Start(2, SECOND))
+    assert known.met("n9") is None  # no member
+    assert kept == [{"n2": Met("2222", Start(2, SECOND)), "n3": before["n3"]}]
+
+
+def test_who_is_refused_is_not_remembered(known: Acquaintances) -> None:
+    in_force(known, 7, n1="1111", n2="2222")
+    kept = recalling(known, FIRST)
+    assert known.admit(Greeting("n2", "4444", dialled="there:1", start=Start(2, SECOND))) is not None
+    assert (known.met("n2"), kept) == (None, [])

@@ -24,7 +24,7 @@ from raft_actors.node_log import NodeLog
 from raft_actors.raft.messages import AppendEntries, InstallSnapshot, Message
 from raft_actors.records import define
 from raft_actors.transports.abc import PeerStatistics, TransportStatistics
-from raft_actors.transports.greeting import Admit, Greeting, Refusal, Refused, anybody, never_mind
+from raft_actors.transports.greeting import Admit, Refusal, Refused, anybody, never_mind
 from raft_actors.transports.sockets.direct import DirectStream, unsent
 from raft_actors.transports.tcp.backoff import Backoff
 from raft_actors.transports.tcp.outgoing import OutgoingQueue
@@ -264,9 +264,7 @@ class PeerSender:
 
     def _admits(self, answer: Answer) -> bool:
         """Whether this node takes the peer for the one that it knows by that id."""
-        can = answer.protocol.features
-        greeting = Greeting(self.peer, answer.incarnation, "", answer.configuration_index, can, self.statistics.address)
-        if (refusal := self.admit(greeting)) is None:
+        if (refusal := self.admit(answer.greeting(self.peer, self.statistics.address))) is None:
             self.statistics.incarnation = answer.incarnation
             return True
         self._refused = True

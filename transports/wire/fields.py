@@ -27,6 +27,8 @@ class Tag(enum.IntEnum):
     LEASES = 12
     CLIENT = 13
     SKIPPED_COMMANDS = 14
+    START = 15
+    MET = 16
 
 
 def pack_fields(fields: dict[Tag, bytes]) -> bytes:

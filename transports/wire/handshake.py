@@ -25,11 +25,13 @@ import attrs
 
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES
+from raft_actors.raft.starts import Met, Start
 from raft_actors.records import frozen
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.fields import Tag, number, pack_fields, short_text, text, unpack_fields
 from raft_actors.transports.wire.settings import differ, skipped_trouble, timing_ms, timing_trouble, voters_digest
+from raft_actors.transports.wire.start_fields import MAX_INCARNATION_BYTES, met_of, start_fields, start_of
 
 OLDEST_VERSION = 3
 NEWEST_VERSION = 3
@@ -41,7 +43,6 @@ MAX_ID_BYTES = 4 * 255  # ids have up to 255 characters
 MAX_HELLO_BYTES = 8 * 1024
 MAX_ANSWER_BYTES = 8 * 1024
 MAX_DETAIL_BYTES = 500
-MAX_INCARNATION_BYTES = 64
 MAX_ADDRESS_BYTES = 512
 MAX_SKIPPED_BYTES = 4096
 
@@ -87,6 +88,8 @@ class Verdict(enum.IntEnum):
     """The sender can't do what the receiver's cluster has come to use: it is of an older version."""
     OTHER_SKIPPED_COMMANDS = 14
     """The two sides leave out other commands of the log: their states would differ from there on."""
+    OLDER_STORE = 15
+    """The receiver has learned from the hello that its own store is an older copy of what it was. It ends."""
     OTHER_REASON = 255
     """A newer node's reason, which this version has no name for; the answer's detail tells it."""
 
@@ -141,7 +144,7 @@ class Hello:
         protocol: what the sender speaks.
         initial_voters: digest of the voters that its cluster began with (`voters_digest`); empty: it does not know.
         timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
-        incarnation, address, configuration_index: see `Greeting`.
+        incarnation, address, configuration_index, start, met: see `Greeting`.
         leases: what leases its leaders hold; empty: none.
         client: of a client, which is no member: what it calls itself. It names neither sender nor receiver.
         skipped_commands: which commands of the log it leaves out; empty: none.
@@ -159,12 +162,14 @@ class Hello:
     leases: str = ""
     client: str = ""
     skipped_commands: str = ""
+    start: Start | None = None
+    met: Met | None = None
 
     @property
     def greeting(self) -> Greeting:
         """What the sender says of itself."""
-        can = self.protocol.features
-        return Greeting(self.sender, self.incarnation, self.address, self.configuration_index, can)
+        can, index = self.protocol.features, self.configuration_index
+        return Greeting(self.sender, self.incarnation, self.address, index, can, start=self.start, met=self.met)
 
     @classmethod
     def of(cls, endpoint: Endpoint, receiver: str, protocol: ProtocolRange) -> Hello:
@@ -182,6 +187,8 @@ class Hello:
             endpoint.configuration_index(),
             endpoint.leases,
             skipped_commands=endpoint.skipped_commands,
+            start=endpoint.start,
+            met=endpoint.met(receiver),
         )
 
     def encode(self) -> bytes:
@@ -202,7 +209,7 @@ class Hello:
             more[Tag.ADDRESS] = self.address.encode()
         if self.client:
             more[Tag.CLIENT] = self.client.encode()
-        more |= _identity_fields(self.incarnation, self.configuration_index)
+        more |= _identity_fields(self.incarnation, self.configuration_index) | start_fields(self.start, self.met)
         return _PREFIX.pack(MAGIC, self.protocol.newest) + pack_fields(
             {**_range_fields(self.protocol), **texts, **more}
         )
@@ -238,6 +245,8 @@ class Hello:
             short_text(fields, Tag.LEASES, MAX_ADDRESS_BYTES),
             short_text(fields, Tag.CLIENT, MAX_ID_BYTES),
             short_text(fields, Tag.SKIPPED_COMMANDS, MAX_SKIPPED_BYTES),
+            start_of(fields),
+            met_of(fields),
         )
 
 
@@ -249,7 +258,7 @@ class Answer:
         verdict: whether it accepts, or why not.
         protocol: what it speaks.
         detail: for a log, what is behind a refusal; at most `MAX_DETAIL_BYTES` are sent.
-        incarnation, configuration_index: of the side that answers, see `Greeting`.
+        incarnation, configuration_index, start, met: of the side that answers, see `Greeting`.
     """
 
     verdict: Verdict
@@ -257,6 +266,13 @@ class Answer:
     detail: str = ""
     incarnation: str = ""
     configuration_index: int = 0
+    start: Start | None = None
+    met: Met | None = None
+
+    def greeting(self, peer: str, dialled: str) -> Greeting:
+        """What the side that answers says of itself: this peer, reached at this address."""
+        can, index = self.protocol.features, self.configuration_index
+        return Greeting(peer, self.incarnation, "", index, can, dialled, self.start, self.met)
 
     def encode(self, caller: ProtocolRange) -> bytes:
         """Return the answer's bytes, not yet framed, as a caller who speaks these versions can read it."""
@@ -264,7 +280,7 @@ class Answer:
         if caller.newest < _FIRST_WITH_FIELDS:
             return bare
         detail = self.detail.encode()[:MAX_DETAIL_BYTES]
-        more = _identity_fields(self.incarnation, self.configuration_index)
+        more = _identity_fields(self.incarnation, self.configuration_index) | start_fields(self.start, self.met)
         return bare + pack_fields({**_range_fields(self.protocol), **({Tag.DETAIL: detail} if detail else {}), **more})
 
     @classmethod
@@ -286,7 +302,8 @@ class Answer:
         except ValueError:
             verdict, detail = Verdict.OTHER_REASON, f"number {number} {detail}".rstrip()
         incarnation = short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES)
-        return cls(verdict, _range(newest, fields), detail, incarnation, _configuration_index(fields))
+        index = _configuration_index(fields)
+        return cls(verdict, _range(newest, fields), detail, incarnation, index, start_of(fields), met_of(fields))
 
 
 def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
@@ -317,7 +334,10 @@ def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
         refusal = endpoint.admit(hello.greeting)
         if refusal is not None:
             verdict, detail = Verdict[refusal.reason], refusal.detail
-    return Answer(verdict, protocol, detail, endpoint.incarnation, endpoint.configuration_index())
+    answer = Answer(verdict, protocol, detail, endpoint.incarnation, endpoint.configuration_index())
+    if verdict is not Verdict.ACCEPTED:
+        return answer
+    return attrs.evolve(answer, start=endpoint.start, met=endpoint.met(hello.sender))
 
 
 def other_version(one: ProtocolRange, other: ProtocolRange) -> str:

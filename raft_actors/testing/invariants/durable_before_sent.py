@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from raft_actors.persistence.memory import MemoryDisk
+from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,

@@ -19,10 +19,10 @@ HEARD: tuple[Mutation, ...] = (
         "a node is who its certificate says, and not who it says itself",
         "docs/tls.md",
         Edit(
-            "transports/memory.py",
-            "MemoryTransport._greet",
+            "transports/memory_greeting.py",
+            "greet",
             "if origin.node_id != sender:",
-            "if origin.node_id == self.node_id != sender:",
+            "if origin.node_id == endpoint.node_id != sender:",
         ),
     ),
     _of_impostors(

@@ -1,0 +1,128 @@
+"""A node that has forgotten what it promised, for its store is empty, or an older copy: how it finds out at its start.
+
+Once it runs, it is told so by whichever peer knows, and ends (`node.acquaintances`). Where it may join anew by itself
+(`NodeConfig.rejoin_if_wiped`), it asks the others before it runs:
+
+- on an empty store, whether they know it by another one;
+- on any other, whether they have met it at a start that this store never had (`raft.starts`). What it holds is kept
+  then, for what was committed still is; but as a store of another incarnation, which has promised nothing yet.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from raft_actors.errors import TransportError
+from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
+from raft_actors.node_log import NodeLog
+from raft_actors.persistence.abc import Storage, StoreIdentity
+from raft_actors.raft.membership import Member
+from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.persistent_state import Recovered
+from raft_actors.raft.starts import Met, Start
+
+_logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 1.0
+
+
+@asynccontextmanager
+async def opened(storage: Storage, identity: StoreIdentity) -> AsyncGenerator[Recovered]:
+    """A node's store, before the node runs."""
+    recovered = await storage.open(identity, tail_bytes=0)
+    try:
+        yield recovered
+    finally:
+        await storage.aclose()  # noqa: ASYNC102 - cancelled, it is closed by and by
+
+
+async def has_forgotten(
+    recovered: Recovered, identity: StoreIdentity, storage: Storage, ask: Ask, addresses: Iterable[str]
+) -> bool:
+    """Whether one of the others knows that this store lacks what the node has promised. An older copy is renewed then.
+
+    Args:
+        recovered: what the store holds, which is closed.
+        identity: whose it is.
+        storage: opens it.
+        ask: asks one node.
+        addresses: of the others.
+
+    Raises:
+        StorageError: it can't be renewed.
+    """
+    node_id, log = identity.node_id, NodeLog(_logger, identity.node_id)
+    replies = await _ask_others(ask, addresses, identity.cluster_id, is_empty=_is_empty(recovered))
+    if _is_empty(recovered):
+        return any(_incarnation(reply, node_id) not in ("", recovered.incarnation) for reply in replies)
+    for reply in replies:
+        met = _met(reply, node_id)
+        if met is not None and met.incarnation == recovered.incarnation and recovered.starts.lack(met.start):
+            log.warning(
+                "has an older copy of its store, without start %d, at which it was met: it is renewed, and joins anew",
+                met.start.number,
+            )
+            async with opened(storage, identity):
+                await storage.renew()
+            return True
+    return False
+
+
+def must_still_join(recovered: Recovered, node_id: str) -> bool:
+    """Whether a store that was renewed is no member's yet, as far as it knows."""
+    held = recovered.configurations
+    known_as = decode_configuration(held[-1].data).members.get(node_id, Member()) if held else Member()
+    return recovered.renewed and known_as.incarnation != recovered.incarnation
+
+
+def _is_empty(recovered: Recovered) -> bool:
+    return not recovered.last_index and recovered.snapshot is None
+
+
+async def _ask_others(ask: Ask, addresses: Iterable[str], cluster_id: str, *, is_empty: bool) -> list[dict[str, Any]]:
+    """Who the members are, and at which start they were met, as those of the others say who answer soon.
+
+    An empty store gives them a little time, for it may be the only chance. Another one is found out once the node runs,
+    at the latest, so those who are down are not waited for.
+    """
+    patience_s, limit_s = (_PATIENCE_S, math.inf) if is_empty else (0.0, _PATIENCE_S)
+    replies: list[dict[str, Any]] = []
+
+    async def look(address: str) -> None:
+        try:
+            asked = await ask_cluster(ask, [address], "members", cluster_id=cluster_id, patience_s=patience_s)
+        except (OperationRefused, TransportError):
+            return
+        replies.append(asked.reply)
+
+    with trio.move_on_after(limit_s):
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                nursery.start_soon(look, address)
+    return replies
+
+
+def _incarnation(reply: dict[str, Any], node_id: str) -> str:
+    return str(reply.get("members", {}).get(node_id, {}).get("incarnation", ""))
+
+
+def _met(reply: dict[str, Any], node_id: str) -> Met | None:
+    """At which start the node that has replied has met another one."""
+    found: Any = reply.get("met")
+    met: dict[str, Any] = found
+    if type(found) is not dict:
+        return None
+    said: Any = met.get(node_id)
+    one: dict[str, Any] = said
+    if type(said) is not dict:
+        return None
+    incarnation, number, nonce = (one.get(name) for name in ("incarnation", "number", "nonce"))
+    if isinstance(incarnation, str) and isinstance(number, int) and isinstance(nonce, str):
+        return Met(incarnation, Start(number, nonce))
+    return None

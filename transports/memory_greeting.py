@@ -1,0 +1,41 @@
+"""What two nodes in one process tell each other when a connection begins: what the handshake does over TCP."""
+
+from __future__ import annotations
+
+import attrs
+
+from raft_actors.transports.abc import Endpoint
+from raft_actors.transports.greeting import OLDER_STORE, Greeting
+
+
+def greet(sender: str, origin: Endpoint, endpoint: Endpoint, can: frozenset[str], can_here: frozenset[str]) -> str:
+    """Let a sender call the node of an endpoint, and hear its answer.
+
+    Args:
+        sender: the id that it calls itself by.
+        origin: its endpoint.
+        endpoint: of the node that is called.
+        can, can_here: what the two can do (`raft.features`).
+
+    Returns:
+        Why the one refuses the other, a name of `handshake.Verdict`; "" where neither does.
+    """
+    index, met = origin.configuration_index(), origin.met(endpoint.node_id)
+    greeting = Greeting(sender, origin.incarnation, origin.address, index, can, start=origin.start, met=met)
+    if origin.node_id != sender:  # as a certificate would say
+        return "OTHER_NODE"
+    same = origin.is_of_same_cluster(endpoint)
+    if not same or (sender not in endpoint.peers and not endpoint.stranger(sender, origin.address)):
+        return "UNKNOWN_NODE" if same else "OTHER_CLUSTER"
+    refusal = endpoint.admit(greeting)
+    if refusal is not None:
+        if refusal.reason != OLDER_STORE:
+            told = attrs.evolve(refusal, configuration_index=endpoint.configuration_index())
+            origin.refused(endpoint.node_id, told)
+        return refusal.reason
+    refusal = origin.admit(Greeting(endpoint.node_id, features=can_here, met=endpoint.met(sender)))
+    if refusal is not None:
+        return refusal.reason
+    # In memory a node is reached wherever it says that it is.
+    endpoint.admit(attrs.evolve(greeting, address="", dialled=origin.address))
+    return ""
