@@ -86,6 +86,7 @@ class RaftState:
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
         must_be_named: whether a configuration that names no store does not mean this one either: its files were lost.
+        was_named: whether a committed configuration has named it since; then later ones mean it, too.
         stored_configurations: what the store had of them (see `Recovered.configurations`).
         configurations: those in the log. Change the log by the methods here, which keep them in step with it.
         configuration: the one in force, committed or not (§6). All that follows repeats it.
@@ -122,6 +123,7 @@ class RaftState:
     synced_writes: int = 0
     incarnation: str = ""
     must_be_named: bool = False
+    was_named: bool = False
     stored_configurations: tuple[StoredConfiguration, ...] = ()
     has_just_started: bool = False
     parting: Mapping[str, Member] = attrs.field(factory=dict[str, Member])
@@ -155,6 +157,14 @@ class RaftState:
     def is_member(self) -> bool:
         """Whether this node is one by the configuration in force: not before it has joined, nor once it was removed."""
         return self.node_id in self.configuration.ids
+
+    @property
+    def has_lost_promises(self) -> bool:
+        """Whether its files were lost, and its old votes may count: no configuration names the store it has now."""
+        return self.must_be_named and not self.was_named and not self._is_named_in(self.configuration)
+
+    def _is_named_in(self, configuration: Configuration) -> bool:
+        return configuration.members.get(self.node_id, Member()).incarnation == self.incarnation
 
     @property
     def was_removed(self) -> bool:
@@ -204,7 +214,9 @@ class RaftState:
 
     def _is_meant(self, member: Member) -> bool:
         """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""
-        return member.incarnation == self.incarnation or (not member.incarnation and not self.must_be_named)
+        return member.incarnation == self.incarnation or (
+            not member.incarnation and (self.was_named or not self.must_be_named)
+        )
 
     def append(self, batch: EntryBatch) -> None:
         """Add a batch at the end of the log; a configuration in it takes effect at once."""
@@ -277,6 +289,9 @@ class RaftState:
                 f"the commit index can't go from {self.commit_index} to {index} (last index {self.log.last_index})"
             )
         self.commit_index = index
+        if self.must_be_named and self._is_named_in(self.configurations.at(index).configuration):
+            self.was_named = True  # what follows is about the store that it has now
+            self._use_latest_configuration()
 
     def apply(self, index: int, own: tuple[Request, ...] = (), keep_from: int | None = None) -> list[Apply | Refuse]:
         """What is to be done now that all up to `index` is committed: apply it, and answer what it decides.

@@ -263,8 +263,8 @@ async def put_older_copy(context: FaultContext) -> None:
 
 
 async def wipe_disk(context: FaultContext) -> None:
-    """Delete a node's folder, if a majority of whole disks is left. It must never be started again: it has forgotten
-    its vote and its log, and nothing can tell."""
+    """Delete a node's folder, if a majority of whole disks is left. It stays down: nobody here makes it a member again,
+    with the store that it would have then (`lost_stores` does)."""
     name = context.some_victim()
     if name is not None:
         context.cluster.lost[name] = "its folder was deleted"

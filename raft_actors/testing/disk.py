@@ -2,8 +2,8 @@
 
 What a store on a real disk detects, this one does (`SqliteStorage`'s text says what that is): a damaged record or chunk
 when it is read, and an older copy in the place of the newest. What that can't detect, this one does not either: an
-empty folder looks like a new node's, and an older copy *with its own mark* like what was there last, until a peer tells
-of a start that it lacks.
+empty folder looks like a new node's (but to those who know that node by its old store), and an older copy *with its own
+mark* like what was there last, until a peer tells of a start that it lacks.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ class SimulatedDisk(MemoryDisk):
         self.replaced()
 
     def wipe(self) -> None:
-        """Delete all that a node that is down has left. Nothing can find that out: see `replace`.
+        """Delete all that a node that is down has left. The store itself can't tell, on a later start, from a new one;
+        others can who know it by the one that it had (`StoreReplaced`).
 
         Raises:
             ConfigurationError: the node runs.

@@ -109,7 +109,10 @@ class Facts:
         committed: what was committed.
         history: every command that some node has applied, in order.
         snapshots: what they wrote.
-        replaced: nodes whose disk was replaced by another: nothing that they once held or promised binds them.
+        stores: node id → the incarnations of all stores that it was started with.
+        replaced: nodes whose disk was replaced, with all stores that they had before: nothing that they once held or
+            promised binds them, until the members have taken them in with a store that is another one.
+        bound_in: node id → the term in which that was committed last.
         outcomes: what became of proposals whose leader was deposed before it knew ("committed", "not committed",
             "unknown"), on nodes that have ended.
         forged: messages that somebody has sent in another's name, by their `id`.
@@ -120,7 +123,9 @@ class Facts:
     committed: CommittedLog = attrs.field(factory=CommittedLog, init=False)
     history: list[AppliedEntry] = attrs.field(factory=list[AppliedEntry], init=False)
     snapshots: KeptSnapshots = attrs.field(factory=KeptSnapshots, init=False)
-    replaced: set[str] = attrs.field(factory=set[str], init=False)
+    stores: dict[str, set[str]] = attrs.field(factory=dict[str, set[str]], init=False)
+    replaced: dict[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]], init=False)
+    bound_in: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
     outcomes: Counter[str] = attrs.field(factory=Counter[str], init=False)
     forged: dict[int, Message] = attrs.field(factory=dict[int, Message], init=False)
 
@@ -132,6 +137,28 @@ class Facts:
         """
         halves = (configuration.voters, configuration.outgoing or configuration.voters)
         return all(2 * len(half & agreeing) > len(half) for half in halves)
+
+    def disk_replaced(self, node_id: str, disk: MemoryDisk) -> None:
+        """A node has another disk, or an older copy of its own."""
+        self.disks[node_id] = disk
+        self.replaced[node_id] = frozenset(self.stores.get(node_id, ()))
+
+    def note_bound(self, configuration: Configuration, term: int) -> None:
+        """A configuration is committed: who is in it with a new store counts again, as the member that it is now.
+
+        An older copy is no new store: it never counts again.
+        """
+        for node_id, before in [*self.replaced.items()]:
+            member = configuration.members.get(node_id)
+            if member is None or not member.incarnation or member.incarnation in before:
+                continue
+            if member.incarnation == self.disks[node_id].incarnation:
+                del self.replaced[node_id]
+                self.bound_in[node_id] = term
+
+    def is_another(self, node_id: str, term: int) -> bool:
+        """Whether a node need not have what a leader of this term knows it to have: that was another disk of its."""
+        return node_id in self.replaced or term < self.bound_in.get(node_id, 0)
 
     def count_until(self, index: int) -> int:
         """How many commands have been applied up to this log index, by whoever is furthest."""

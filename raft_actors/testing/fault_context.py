@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -27,6 +28,8 @@ class FaultContext:
         rng: all of their choices; seeded with the cluster's seed.
         under_compound_fault: whether one is under way.
         returning: nodes that somebody sees to when they are down.
+        changes: how many changes of members are asked for just now.
+        left_at: when a node was last about to leave.
     """
 
     def __init__(self, cluster: FaultyCluster[Any, Any], plan: PlannedFaults) -> None:
@@ -35,8 +38,19 @@ class FaultContext:
         self.rng: Random = Random(f"{cluster.seed} torment")  # any text; another one would change every seed
         self.under_compound_fault = False
         self.returning: set[str] = set()
+        self.changes: int = 0
+        self.left_at: float = float("-inf")
         self._victims: set[str] = set()
         self._partitions = 0
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """A change of members is asked for while this lasts."""
+        self.changes += 1
+        try:
+            yield
+        finally:
+            self.changes -= 1
 
     def some_node(self) -> str:
         """A node, whether it runs or not."""

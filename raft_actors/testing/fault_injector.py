@@ -10,6 +10,7 @@ import trio
 from raft_actors.testing.actions import ACTIONS
 from raft_actors.testing.fault_context import LOOK_S, FaultContext
 from raft_actors.testing.faulty_cluster import FaultyCluster
+from raft_actors.testing.lost_stores import take_in_all
 from raft_actors.testing.member_actions import MEMBER_ACTIONS
 from raft_actors.testing.plan import PlannedFaults
 
@@ -44,6 +45,7 @@ class FaultInjector(FaultContext):
             nursery.cancel_scope.cancel()
         await self._upgrade_all()
         await self.cluster.heal_all()
+        await take_in_all(self.cluster)
 
     async def _upgrade_all(self) -> None:
         """Where versions have changed, the newest one is everybody's in the end."""

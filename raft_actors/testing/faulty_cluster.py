@@ -8,11 +8,16 @@ from typing import Any, TypeVar
 
 import attrs
 import trio
+from typing_extensions import override
 
 from raft_actors.commands import RAW_BYTES
 from raft_actors.config import NodeConfig
-from raft_actors.errors import NodeStopped, ProposalError, StorageCorrupt, StorageError
+from raft_actors.errors import NodeStopped, ProposalError, StorageCorrupt, StorageError, StoreReplaced
 from raft_actors.node.submission import Submission
+from raft_actors.raft.configurations import Held
+from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.roles import Leader
 from raft_actors.raft.transitions import RoleName
 from raft_actors.testing.cluster import RELIABLE, SimulatedCluster
 from raft_actors.testing.event_queue import Gate
@@ -42,12 +47,16 @@ class FaultyCluster(SimulatedCluster[C, R]):
 
     Attributes:
         history: what clients called, and were told.
+        without_store: members whose store was lost, until they are members with another one: they may find out so.
+        kept_down: nodes that are not to be started for now.
     """
 
     def __init__(self, *positional: Any, **keywords: Any) -> None:
         super().__init__(*positional, **keywords)
         self.config: NodeConfig = _comparing(self.config, self.watch.invariants)
         self.history: History = History()
+        self.without_store: set[str] = set()
+        self.kept_down: frozenset[str] = frozenset()
         self._steps_left: dict[Life, int] = {}
         self._paused: dict[str, float] = {}
         self._slow_apply: dict[str, float] = {}
@@ -162,6 +171,47 @@ class FaultyCluster(SimulatedCluster[C, R]):
             gate.shut += 1
             self.event_queue.at(trio.current_time() + seconds, None, self.event_queue.open, gate)
 
+    # --- members ---------------------------------------------------------------------------------------------
+
+    def stored_configuration_of(self, node_id: str) -> Held | None:
+        """The last configuration that a node has on its disk; None: none but the one that the cluster began with."""
+        stored = self.disk(node_id).state.configurations
+        return Held(stored[-1].index, decode_configuration(stored[-1].data)) if stored else None
+
+    def configurations_of(self, node_id: str) -> tuple[Held, ...]:
+        """The configuration that a node, up or down, goes by, and those that it might go back to; the last is in force.
+
+        More than that where it is down: it may have forgotten what is committed.
+        """
+        first = Held(0, Configuration(self._cluster_config.voters))
+        running = self._members[node_id].running
+        if running is not None and running.life.role is not None:
+            state = running.life.state
+            return (state.configurations.at(state.commit_index), *state.configurations.since(state.commit_index))
+        stored = self.disk(node_id).state.configurations
+        return (first, *(Held(one.index, decode_configuration(one.data)) for one in stored))
+
+    def keep_down(self, node_ids: Collection[str]) -> None:
+        """Cut the power of these, and have nobody start them before others are to be kept down, or none."""
+        self.kept_down = frozenset(node_ids)
+        for name, member in self._members.items():
+            if name in self.kept_down and member.running is not None:
+                self.crash(name)
+
+    def has_waiting_change(self) -> bool:
+        """Whether a leader has taken in a change of members that it can't begin yet."""
+        roles = [member.running.life.role for member in self._members.values() if member.running is not None]
+        return any(isinstance(role, Leader) and role.members.waiting is not None for role in roles)
+
+    def finds_others(self, node_id: str) -> bool:
+        """Whether another node, which is not kept down, is where this one's settings say."""
+        voters = self._members[node_id].cluster.voters
+        return any(
+            self._members[other].cluster.voters.get(other) == voters.get(other)
+            for other in self.node_ids
+            if other != node_id and other not in self.kept_down
+        )
+
     # --- network ---------------------------------------------------------------------------------------------
 
     def isolate(self, node_id: str) -> None:
@@ -258,7 +308,7 @@ class FaultyCluster(SimulatedCluster[C, R]):
     async def try_start(self, node_id: str) -> bool:
         """Start a node if it is down and can be started; tell whether it runs. Injected errors only keep it down."""
         member = self._members[node_id]
-        while node_id not in self.nodes and node_id not in self.lost:
+        while node_id not in self.nodes and node_id not in self.lost and node_id not in self.kept_down:
             if not await member.wait_free():
                 continue
             try:
@@ -267,6 +317,10 @@ class FaultyCluster(SimulatedCluster[C, R]):
                 continue  # crashed while it started
             except self.tolerated:
                 return False
+            except StoreReplaced:
+                if node_id not in self.without_store:
+                    raise
+                return False
             except StorageError as error:
                 if not self.disk(node_id).brought_about(error):
                     raise
@@ -274,6 +328,11 @@ class FaultyCluster(SimulatedCluster[C, R]):
                     self.lost[node_id] = str(error)
                 return False
         return node_id in self.nodes
+
+    @override
+    def _crashed(self, node_id: str, text: str, error: Exception) -> None:
+        if not isinstance(error, StoreReplaced) or node_id not in self.without_store:
+            super()._crashed(node_id, text, error)
 
     def _tell(self, kind: str, text: str, what: str, *node_ids: str) -> None:
         self.trace.add(kind, what=what, text=text, nodes=list(node_ids))

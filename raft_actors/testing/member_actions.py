@@ -1,6 +1,7 @@
 """What a plan can do to the members of a cluster. See `actions`.
 
-None of it goes together with disks that are destroyed: which of them a cluster can do without depends on its members.
+None of it goes together with disks that are destroyed for good: which of them a cluster can do without depends on its
+members. One that loses its store and becomes a member again does (`lost_stores`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import trio
 from raft_actors.errors import FeatureMissing, RaftError
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES, PRIORITY
+from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -23,6 +25,7 @@ from raft_actors.raft.messages import (
 )
 from raft_actors.testing.compound_faults import Action
 from raft_actors.testing.fault_context import FaultContext
+from raft_actors.testing.lost_stores import lose_store
 
 _MOST_VOTERS = 7
 _MOST_LEARNERS = 2
@@ -36,7 +39,7 @@ async def change_members(context: FaultContext) -> None:
     """Have the leader make some other nodes the members; now and then somebody changes their mind."""
     cluster, rng = context.cluster, context.rng
     name = cluster.leader()
-    if name is None:
+    if name is None or cluster.without_store:
         return
     names = context.shuffled()
     count = rng.randint(1, min(_MOST_VOTERS, len(names)))
@@ -52,7 +55,7 @@ async def swap_member(context: FaultContext) -> None:
     """Have the leader replace a voter, itself maybe, by a node that has no vote, or add one, or do without one."""
     cluster, rng = context.cluster, context.rng
     name = cluster.leader()
-    if name is None:
+    if name is None or cluster.without_store:
         return
     members = cluster.node(name).members()
     voters = sorted(members.goal_voters)
@@ -131,22 +134,32 @@ async def leave(context: FaultContext) -> None:
     """Have a node leave for good; it is started again later, and waits to be made a member."""
     cluster = context.cluster
     members = cluster.members()
-    if members is None or len(members.voters) < 2:
+    if members is None or len(members.voters) < 2 or cluster.without_store:
         return
     name = context.some_running()
     if name is not None:
-        with suppress(RaftError), trio.move_on_after(_LEAVE_S):
+        with suppress(RaftError), context.changing(), trio.move_on_after(_LEAVE_S):
             await cluster.node(name).aclose(leave=True)
+        context.left_at = trio.current_time()
 
 
 async def _change(context: FaultContext, leader: str, voters: list[str], learners: list[str]) -> None:
-    addresses = [{name: f"{name}.test:1" for name in names} for names in (voters, learners)]
-    with suppress(RaftError), trio.move_on_after(context.rng.expovariate(1 / _WAIT_S)):
+    addresses = [{name: _told(context, name) for name in names} for names in (voters, learners)]
+    with suppress(RaftError), context.changing(), trio.move_on_after(context.rng.expovariate(1 / _WAIT_S)):
         await context.cluster.node(leader).change_members(*addresses)
+
+
+def _told(context: FaultContext, name: str) -> str | Member:
+    """What is told of a member: its address; and where it has lost a store before, the one that it has now, as when it
+    asks to join. Else those who have met the old one, and saw nothing of what came after, might go on to expect that.
+    """
+    cluster, address = context.cluster, f"{name}.test:1"
+    lost = len(cluster.facts.stores.get(name, ())) > 1
+    return Member(address, incarnation=cluster.disk(name).incarnation) if lost else address
 
 
 MEMBER_ACTIONS: dict[str, Action] = {
     function.__name__: function
-    for function in (change_members, swap_member, move_member, change_priority, change_version, pose, leave)
+    for function in (change_members, swap_member, move_member, change_priority, change_version, pose, leave, lose_store)
 }
 """Name → action."""

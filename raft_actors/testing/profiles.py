@@ -21,8 +21,12 @@ P = TypeVar("P", bound=PlannedFaults)
 #: How much likelier than other actions those of a profile are.
 _OFTEN = 3.0
 
-#: The share of what comes now and then.
+#: The share of what comes now and then; and of what comes as seldom because there is hardly ever occasion for it.
 _SELDOM = 0.1
+_NOW_AND_THEN = 0.5
+
+#: In how many seeds a node that has lost its store may become a member again by itself.
+_REJOINS = 0.6
 
 #: Actions that destroy disks: how many a cluster can do without depends on its members.
 _DESTROYING = frozenset({"damage_disk", "put_older_copy", "wipe_disk"})
@@ -98,6 +102,14 @@ def _transfers(plan: P, rng: Random) -> P:
 
 
 def _members(plan: P, rng: Random) -> P:
+    """The same, and now and then a member loses its store, and comes back on an empty one."""
+    plan = _changing_members(plan, rng)
+    config = attrs.evolve(plan.config, rejoin_if_wiped=rng.random() < _REJOINS)
+    actions = {**plan.actions, "lose_store": _NOW_AND_THEN * sum(plan.actions.values())}
+    return attrs.evolve(plan, config=config, actions=actions)
+
+
+def _changing_members(plan: P, rng: Random) -> P:
     """Members come and go, one and all, while everything fails but the contents of disks."""
     config = attrs.evolve(plan.config, max_pending_proposals=16_384, snapshot_entries=rng.choice((None, 3, 10, 30)))
     kept = {name: weight for name, weight in plan.actions.items() if name not in _DESTROYING}
@@ -108,14 +120,14 @@ def _members(plan: P, rng: Random) -> P:
 
 def _versions(plan: P, rng: Random) -> P:
     """Nodes change their version while members and priorities change, so that some know priorities, and some do not."""
-    plan = attrs.evolve(_members(plan, rng), older=0)
+    plan = attrs.evolve(_changing_members(plan, rng), older=0)
     rest = sum(plan.actions.values())
     return attrs.evolve(plan, actions={**plan.actions, "change_version": 0.3 * rest, "change_priority": 0.6 * rest})
 
 
 def _impostors(plan: P, rng: Random) -> P:
     """Members come and go, and somebody speaks in their names, of those that are there and of those that are not."""
-    plan = _members(plan, rng)
+    plan = _changing_members(plan, rng)
     return attrs.evolve(plan, actions={**plan.actions, "pose": 2 * sum(plan.actions.values())})
 
 

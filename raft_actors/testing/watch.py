@@ -91,6 +91,7 @@ class Watch:
             if not life.is_as_seen():
                 if life.supervisor is None:
                     life.supervisor = supervisor
+                    self.facts.stores.setdefault(life.node_id, set()).add(life.state.incarnation)
                     life.see()
                     life.seen_role = None
                     for tell in self._started:
@@ -110,6 +111,8 @@ class Watch:
             facts.leaders.setdefault(state.term, life.node_id)
         if state.commit_index > facts.committed.last_index:
             facts.committed.extend(state.log, state.commit_index, state.term)
+            if facts.replaced:
+                facts.note_bound(state.configurations.at(state.commit_index).configuration, state.term)
         for tell in self._changed:
             tell(life)
         if new_role:
@@ -162,8 +165,7 @@ class Watch:
 
     def disk_replaced(self, node_id: str, disk: MemoryDisk) -> None:
         """To be called when a node that is down is given another disk, or its own with older contents."""
-        self.facts.disks[node_id] = disk
-        self.facts.replaced.add(node_id)
+        self.facts.disk_replaced(node_id, disk)
         self._attach(node_id, disk)
         for hooks in self._hooks:
             hooks.disk_replaced(node_id)

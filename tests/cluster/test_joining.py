@@ -214,6 +214,23 @@ async def test_a_wiped_voter_comes_back_as_a_new_member_where_it_may(world: Worl
             await back.wait_applied(leader.status().commit_index)
 
 
+async def test_a_wiped_voter_comes_back_though_all_others_were_restarted_and_have_never_met_it(world: World) -> None:
+    """What they know of its old store is in their logs; that there is somebody of its id must not be taken for it."""
+    config, cluster = NodeConfig(rejoin_if_wiped=True), cluster_of("n1", "n2", "n3")
+    async with three(world, config) as nodes:
+        leader = await leading(nodes)
+        await leader.propose(b"x")
+        await until(leader, lambda: all(member.incarnation for member in leader.members().members.values()))
+        await voting(*nodes)
+        assert await leader.propose(b"y") == 2
+    world.disks["n2"] = MemoryDisk()
+    async with world.opened("n1", cluster, config=config) as one, world.opened("n3", cluster, config=config) as other:
+        await one.wait_leader()
+        async with world.opened("n2", cluster, config=config) as back:
+            await until(back, lambda: back.members().members["n2"].incarnation == world.disks["n2"].incarnation)
+            await voting(one, other, back)
+
+
 async def test_who_says_that_it_was_wiped_is_removed_first_though_it_was_met_with_no_other_store(world: World) -> None:
     """Who was restarted at the same time may have met it only since, and nothing is written down yet."""
     async with three(world) as nodes:

@@ -8,12 +8,13 @@ from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES
 from raft_actors.raft.membership import Configuration, Goal, Member
 from raft_actors.raft.membership_codec import encode_configuration
-from raft_actors.raft.messages import RequestPreVote, RequestVote
+from raft_actors.raft.messages import RequestPreVote, RequestVote, RequestVoteReply
 from raft_actors.raft.roles import Follower, Leader
 from raft_actors.testing import Life
 from raft_actors.testing.invariants import (
     ConfigurationFollowsLog,
     GatesStayOpen,
+    IdentityNeverReused,
     MembersChangeOneByOne,
     OnlyMembersHeard,
     OnlyVotersStand,
@@ -181,6 +182,42 @@ def test_nobody_goes_by_what_it_can_not_do() -> None:
     peer.state.configuration = Configuration(TWO, features=COLOUR)
     stage.life("n2", peer)
     assert ["goes by ['colour'], and can do no more than" in text for text in stage.wrong] == [True]
+
+
+@pytest.mark.parametrize(
+    ("later", "wrong"),
+    [
+        ([bound(n1="aa"), bound(n1="aa", n2="bb")], ""),  # it was away, with its store
+        ([bound(n1="aa"), bound(n1="aa", n2="cc")], ""),
+        ([bound(n1="aa", n2="bb", n3="cc")], ""),
+        ([bound(n1="aa"), bound(n1="aa", n2="cc"), bound(n1="aa"), bound(n1="aa", n2="bb")], "is the store bb again"),
+        ([bound(n1="aa"), bound(n1="aa", n3="bb")], "that 'n3' is the store bb, as 'n2' was"),
+    ],
+)
+def test_a_store_is_one_member_and_never_comes_back_once_it_is_replaced(later: list[Configuration], wrong: str) -> None:
+    stage, role = Stage(IdentityNeverReused()), leader(bound(n1="aa", n2="bb"))
+    life = stage.life("n1", role)
+    for configuration in later:
+        stage.expect_nothing()
+        append(stage, life, role, configuration)
+        stage.expect_nothing()  # not yet: it may be undone
+        role.state.commit(role.state.log.last_index)
+        stage.decide(life, role)
+    if wrong:
+        stage.expect(wrong)
+    stage.expect_nothing()
+
+
+def test_who_knows_that_its_store_was_lost_gives_no_vote_before_it_is_named() -> None:
+    stage, role = Stage(IdentityNeverReused()), make_follower([1], incarnation="new", must_be_named=True)
+    life = stage.life("n1", role)
+    stage.send(life, "n2", RequestVoteReply(2, granted=False))
+    stage.expect_nothing()
+    stage.send(life, "n2", RequestVoteReply(2, granted=True))
+    stage.expect("votes for 'n2', and knows that its votes were lost")
+    role.state.configuration = bound(n1="new", n2="bb")
+    stage.send(life, "n2", RequestVoteReply(2, granted=True))
+    stage.expect_nothing()
 
 
 def test_who_is_no_member_is_not_heard_beside_a_leader() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import pytest
 import trio
 
-from raft_actors import ChangeFailed, ChangeRefused, NotLeader, StoreReplaced
-from raft_actors.testing import Simulation, simulate
+from raft_actors import ChangeFailed, ChangeRefused, NodeConfig, NotLeader, StoreReplaced
+from raft_actors.testing import Plan, Simulation, simulate
+from raft_actors.testing.lost_stores import take_in_again
 from raft_actors.transports import Faults
 from tests.cluster.support import CommandLog, seeds, snapshotting
 
@@ -143,6 +145,48 @@ async def test_files_that_are_lost_again_and_again_are_found_out_each_time_and_e
             leader = cluster.node(await cluster.wait_for_one_leader())
             assert leader.members().members[wiped].incarnation == store
             await cluster.one(b"%d" % number, 3)
+
+
+@seeds(2)
+async def test_a_wiped_voter_joins_again_by_itself_and_nothing_counts_that_its_old_store_held(seed: int) -> None:
+    """It is back before the leader has taken leave of it; all invariants look at its new store from then on."""
+    async with simulate(CommandLog, seed=seed, config=NodeConfig(rejoin_if_wiped=True)) as cluster:
+        for number in range(5):
+            await cluster.one(b"%d" % number, 3)
+        await wait_until_bound(cluster)
+        leader = await cluster.wait_for_one_leader()
+        wiped = next(name for name in cluster.node_ids if name != leader)
+        old = cluster.disk(wiped).incarnation
+        cluster.crash(wiped)
+        await cluster.wait_down(wiped)
+        cluster.disk(wiped).wipe()
+        assert wiped in cluster.facts.replaced
+        cluster.without_store.add(wiped)
+        await cluster.start(wiped)
+        await take_in_again(cluster, wiped)
+        assert cluster.facts.replaced == {}
+        assert cluster.node(leader).members().members[wiped].incarnation not in ("", old)
+        with trio.fail_after(30):  # noqa: ASYNC912 - likewise
+            while wiped not in cluster.node(leader).members().voters:  # noqa: ASYNC110 - likewise
+                await trio.sleep(0.05)
+        cluster.crash(next(name for name in cluster.node_ids if name not in (leader, wiped)))
+        await cluster.one(b"x", 2)  # so it counts again
+
+
+@pytest.mark.parametrize("rejoins", [True, False])
+async def test_stores_are_lost_by_plan_one_after_another_and_members_come_back_by_themselves_or_not(
+    rejoins: bool,
+) -> None:
+    plan = Plan(config=NodeConfig(rejoin_if_wiped=rejoins), actions={"lose_store": 1.0}, gap_s=0.5)
+    async with simulate(CommandLog, nodes=5, seed=3, config=plan.config) as cluster:
+        await cluster.one(b"x", 5)
+        await wait_until_bound(cluster)
+        await cluster.inject_faults(20.0, plan)
+        await cluster.check_liveness()
+        stores = {name: len(found) for name, found in cluster.facts.stores.items()}
+        assert sum(stores.values()) >= 5 + 3, stores
+        assert not cluster.without_store
+        assert not cluster.lost
 
 
 async def change_at_last(cluster: Simulation[bytes, int], voters: Collection[str]) -> None:

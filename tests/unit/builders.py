@@ -104,6 +104,7 @@ def make_state(
     features_of: Callable[[str], frozenset[str]] = lambda _peer: FEATURES,
     turned_on: frozenset[str] = frozenset(),
     incarnation: str = "",
+    must_be_named: bool = False,
     **settings: Any,
 ) -> RaftState:
     """The state of n1 among n1, n2, …: all of it durable."""
@@ -124,6 +125,7 @@ def make_state(
         features_of=features_of,
         turned_on=turned_on,
         incarnation=incarnation,
+        must_be_named=must_be_named,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from raft_actors.raft.effects import Become, Persist
 from raft_actors.raft.inputs import PeerDisconnected, TimerFired
+from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     InstallSnapshot,
@@ -28,6 +29,7 @@ from tests.unit.builders import (
     make_leader,
     receive,
     sent,
+    stored,
     written,
 )
 
@@ -241,3 +243,31 @@ def test_no_other_role_minds() -> None:
         before = _all_of(role)
         assert role.handle(PeerDisconnected("n2"), 0.1) == []
         assert _all_of(role) == before
+
+
+# --- without the files that it had ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("store", "votes"), [("", False), ("lost", False), ("new", True)])
+def test_who_knows_that_its_files_were_lost_votes_only_once_its_new_store_is_named(store: str, votes: bool) -> None:
+    """It may have voted in any term, and it would count with who never met its old store (dissertation §11.2)."""
+    named = Configuration({"n1", "n2", "n3"}, members={"n1": Member(incarnation=store)})
+    knows: dict[str, Any] = {"incarnation": "new", "must_be_named": True, "stored_configurations": (stored(1, named),)}
+    follower = make_follower([1], **knows)
+    effects = receive(follower, "n2", asks(9), now=10.0)
+    assert [message.granted for _, message in sent(effects) if isinstance(message, RequestPreVoteReply)] == [votes]
+    effects = receive(follower, "n2", RequestVote(9, 9, 9), now=10.0)
+    replies = [message for _, message in [*sent(effects), *held_back(effects)]]
+    assert [message.granted for message in replies if isinstance(message, RequestVoteReply)] == [votes]
+    assert follower.state.voted_for == ("n2" if votes else None)
+
+
+def test_once_a_committed_configuration_has_named_its_new_store_one_that_names_none_means_it_too() -> None:
+    """It was removed and added again, without a word of its store; nobody else could tell it from any other member."""
+    named = Configuration({"n1", "n2", "n3"}, members={"n1": Member(incarnation="new")})
+    unnamed = Configuration({"n1", "n2", "n3"})
+    held = (stored(1, named), stored(2, unnamed))
+    follower = make_follower([1, 1], incarnation="new", must_be_named=True, stored_configurations=held)
+    before = (follower.state.is_voter, granted(follower, asks(9)))
+    follower.state.commit(1)
+    assert (before, follower.state.is_voter, granted(follower, asks(9))) == ((False, False), True, True)

@@ -58,6 +58,8 @@ class PreVoter(ABC):
         return Send(sender, RequestPreVoteReply(message.term, message.round, granted=True))
 
     def _would_pre_vote(self, message: RequestPreVote, now: float) -> bool:
+        if self.state.has_lost_promises:
+            return False
         return message.term > self.state.term and not self.in_touch(now) and self.is_up_to_date(message)
 
     def is_up_to_date(self, message: RequestVote | RequestPreVote) -> bool:

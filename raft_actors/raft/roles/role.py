@@ -202,7 +202,7 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
 
     def would_vote(self, sender: str, message: RequestVote, now: float) -> bool:
         """Whether this term's vote is the sender's: it is free, and the sender's log is at least as up-to-date."""
-        free = self.state.voted_for in (None, sender)
+        free = self.state.voted_for in (None, sender) and not self.state.has_lost_promises
         return free and self.is_up_to_date(message) and (message.leadership_transfer or not self.in_touch(now))
 
     def on_request_vote_reply(self, sender: str, message: RequestVoteReply, now: float) -> list[Effect]:

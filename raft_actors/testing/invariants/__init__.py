@@ -16,6 +16,7 @@ from raft_actors.testing.invariants.election_has_reason import ElectionHasReason
 from raft_actors.testing.invariants.election_safety import ElectionSafety
 from raft_actors.testing.invariants.equal_results import EqualResults
 from raft_actors.testing.invariants.gates_stay_open import GatesStayOpen
+from raft_actors.testing.invariants.identity_never_reused import IdentityNeverReused
 from raft_actors.testing.invariants.index_order import IndexOrder
 from raft_actors.testing.invariants.leader_append_only import LeaderAppendOnly
 from raft_actors.testing.invariants.leader_completeness import LeaderCompleteness
@@ -45,6 +46,7 @@ STANDARD_INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     OnlyVotersStand,
     OnlyMembersHeard,
     MembersChangeOneByOne,
+    IdentityNeverReused,
     GatesStayOpen,
     ConfigurationFollowsLog,
     LeaderAppendOnly,
@@ -79,6 +81,7 @@ __all__ = [
     "ElectionSafety",
     "EqualResults",
     "GatesStayOpen",
+    "IdentityNeverReused",
     "IndexOrder",
     "Invariant",
     "LeaderAppendOnly",

@@ -74,7 +74,9 @@ class CommittedStaysCommitted(Invariant):
         term = state.log.term_at(index)
         if term != state.term:
             self.fail(f"{life}, leader of term {state.term}, commits entry {index} of term {term} (§5.4.2, Figure 8)")
-        holders = {name for name, disk in facts.disks.items() if name in facts.replaced or holds(disk, index, term)}
+        holders = {
+            name for name, disk in facts.disks.items() if facts.is_another(name, state.term) or holds(disk, index, term)
+        }
         # By what was in force before this decision, which may have appended another configuration after the commit.
         if not facts.is_quorum(holders, life.seen_configuration or state.configuration):
             self.fail(f"{life} commits entry {index} of term {term}, which only {sorted(holders)} hold: no majority")

@@ -15,7 +15,8 @@ class MatchIndex(Invariant):
     """A follower's disk holds what its leader takes for replicated there.
 
     It shows an acknowledgement that counts where it should not, before it has committed anything. Followers that have
-    gone on to a higher term are not looked at: another leader may have overwritten what they acknowledged.
+    gone on to a higher term are not looked at: another leader may have overwritten what they acknowledged. Nor are
+    those whose disk was replaced, until they are members with the new one; then nothing counts that the old one held.
     """
 
     name = "match index"
@@ -36,13 +37,19 @@ class MatchIndex(Invariant):
             seen = {}
             self._seen[life.node_id] = leader, seen
         for follower, index in leader.commit.match_index.items():
-            if index > seen.get(follower, 0):
+            if index > seen.get(follower, 0) and not self.facts.is_another(follower, leader.term):
                 seen[follower] = index
                 self._compare(life, leader, follower, index)
 
+    @override
+    def disk_replaced(self, node_id: str) -> None:
+        """Look at it anew once it counts again."""
+        for _, seen in self._seen.values():
+            seen.pop(node_id, None)
+
     def _compare(self, life: Life, leader: Leader, follower: str, index: int) -> None:
         disk = self.facts.disks[follower]
-        if disk.state.hard_state.term > leader.term or follower in self.facts.replaced:
+        if disk.state.hard_state.term > leader.term:
             return
         term = life.log.term_at(index)
         if not holds(disk, index, term):

@@ -27,7 +27,8 @@ class TransferLosesNothing(Invariant):
         if life.state.leader is None:
             return  # it gives way, for its disk hangs: to the best follower there is, amid a transfer or not
         last_index, disk = life.state.log.last_index, self.facts.disks.get(to)
-        if disk is not None and to not in self.facts.replaced and disk.state.last_index < last_index:
+        is_another = self.facts.is_another(to, role.term)
+        if disk is not None and not is_another and disk.state.last_index < last_index:
             self.fail(f"{life} tells {to!r} to lead, whose disk holds {disk.state.last_index} of {last_index} entries")
         if life.state.commit_index < last_index or role.intake.uncommitted:
             self.fail(f"{life} tells {to!r} to lead, and has committed {life.state.commit_index} of {last_index}")

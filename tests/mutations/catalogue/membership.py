@@ -313,6 +313,15 @@ WHO: tuple[Mutation, ...] = (
             "del gone",
         ),
     ),
+    _in_scenario(
+        "tests/simulation/test_identity.py::"
+        "test_a_wiped_voter_joins_again_by_itself_and_nothing_counts_that_its_old_store_held"
+    )(
+        "lost-store-still-counts",
+        "what a member's lost store had acknowledged does not count for its new one",
+        "guarantees",
+        Edit("raft/leading/commit.py", "Commit.forget", "self.match_index.pop(follower, None)", "return"),
+    ),
 )
 """Who is asked, who may lead, and who has to hear of it."""
 
