@@ -263,12 +263,29 @@ def on_signature(
     for field in attrs.fields(found):
         default = field.default
         if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
-            shown = "…" if default.takes_self else repr(default.factory())
+            shown = "..." if default.takes_self else shown_value(default.factory())
             signature = re.sub(rf"(\b{field.alias}: [^=]*?= )NOTHING", rf"\g<1>{shown}", signature)
         elif default is not attrs.NOTHING:
-            shown = f"{type(default).__name__}.{default.name}" if isinstance(default, enum.Enum) else repr(default)
-            signature = signature.replace(f"attr_dict['{field.name}'].default", shown)
+            signature = signature.replace(f"attr_dict['{field.name}'].default", shown_value(default))
     return signature, returned
+
+
+def shown_value(value: object) -> str:
+    """A default as code would have it: by its public name, if it has one; `...` for what can't be written, such as a
+    function, because Sphinx would give up on the whole signature.
+    """
+    kind = type(value)
+    for package in PUBLIC if kind is tuple or attrs.has(kind) else ():
+        exported = importlib.import_module(package)
+        for name in exported.__all__:
+            if getattr(exported, name) is value:
+                return str(name)
+    if isinstance(value, enum.Enum):
+        return f"{kind.__name__}.{value.name}"
+    text = repr(value)
+    if attrs.has(kind) and all(one.default is not attrs.NOTHING for one in attrs.fields(kind) if one.init):
+        text = f"{kind.__name__}()" if value == kind() else text
+    return "..." if "<" in text else text
 
 
 def on_member(app: Sphinx, what: str, name: str, found: Any, skip: bool, options: Any) -> bool | None:

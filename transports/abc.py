@@ -72,9 +72,9 @@ class Endpoint:
         initial_voters: ids of the voters that the cluster began with, sorted. A peer that says others is refused; empty
             where not known, and not compared then.
         stranger: asked about a node of this cluster that is no peer. A node's own list may be older than another's.
-        heartbeat_interval_s, election_timeout_s: how often a leader speaks, and the shortest time after which a
-            follower that hears none asks for votes. A peer with which this node would not keep a leader is refused; 0:
-            not compared.
+        heartbeat_interval_s: how often a leader sends heartbeats; 0: not compared with a peer's.
+        election_timeout_s: the shortest time after which a follower that hears no leader asks for votes; 0: not
+            compared. A peer whose times don't fit (one of the two would depose the other) is refused.
         leases: what leases leaders hold (`config.Leases`); empty: none. A peer that says otherwise is refused.
         skipped_commands: which commands this node leaves out (`ClusterConfig.skipped_text`); likewise.
         certificate_expiring: called once a day, from some time before it on, when this node's certificate ends, in
@@ -240,15 +240,15 @@ class Transport(ABC):
 
     @abstractmethod
     def set_peers(self, peers: Mapping[str, str]) -> None:
-        """Have other peers from now on: node id → address of every other member. Never blocks.
+        """Replace the peers: node id → address of every other member. Never blocks.
 
-        New peers are dialled. One that is no peer any more is parted from at once: connections in both directions end,
-        what waits for it is dropped, nothing that it sends is delivered, and it has no statistics; `peer_lost` is not
-        told. So are clients and operators that the endpoint trusts no more; an operator may hear its reply still. A
-        peer with another address is dialled there, and keeps its statistics; what waited for the old address is
-        dropped. Who stays the same, or is connected at the new address already, notices nothing. An address that can't
-        be one is a peer out of reach, which is logged: members come by the log, and one that was written wrongly must
-        not end every node.
+        New peers are dialled. A node that is no longer a peer is disconnected at once: its connections in both
+        directions are closed, queued messages to it are dropped, nothing that it sends is delivered, its statistics are
+        gone, and `peer_lost` is not called. The same holds for clients and operators that the endpoint no longer trusts
+        (an operator may still get its reply). A peer with a new address is dialled there and keeps its statistics;
+        messages queued for the old address are dropped. Nothing changes for a peer that stays the same, or is already
+        connected at the new address. An invalid address counts as an unreachable peer, and is logged: members come from
+        the log, and a wrong one must not end every node.
 
         Does nothing while the transport doesn't run: it starts with the peers of its endpoint.
         """

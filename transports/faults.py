@@ -23,7 +23,7 @@ def _check_range(instance: object, attribute: attrs.Attribute[Any], value: tuple
 
 @frozen(kw_only=True)
 class Faults:
-    """What befalls messages. Probabilities are from 0 to 1, times ranges of seconds.
+    """Faults of messages. Probabilities are from 0 to 1, times ranges of seconds.
 
     Attributes:
         drop: probability that a message is lost.

@@ -20,7 +20,8 @@ class PlannedFaults:
 
     Attributes:
         config: what the nodes are started with.
-        requests, replies: what befalls messages.
+        requests: faults of messages that ask.
+        replies: faults of messages that answer.
         outlive: whether messages under way outlive their receiver's restart.
         disk_s: how long writes take.
         clock_rates: the range that each node's clock draws its rate from.

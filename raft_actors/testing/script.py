@@ -26,7 +26,8 @@ from raft_actors.testing.session import Session
 from raft_actors.testing.simulation import Simulation, simulate
 
 OFTEN_SNAPSHOTS = NodeConfig(snapshot_entries=3, trailing_entries=1, snapshot_chunk_bytes=16)
-"""Settings for scripts, which are short: a node takes a snapshot every three entries, and keeps one of them."""
+"""Settings for scripts, which are short: a node takes a snapshot every three entries, and keeps one entry
+behind it."""
 
 #: In the cluster's time: what a step that waits for something waits at most, and what all of a script may take.
 _PATIENCE_S = 5.0

@@ -23,7 +23,7 @@ __all__ = ["UNKNOWN", "Model", "Operation", "Report", "Verdict", "check_history"
 
 
 class Verdict(StrEnum):
-    """What a check came to."""
+    """The result of a check."""
 
     OK = "linearizable"
     ILLEGAL = "not linearizable"

@@ -34,9 +34,11 @@ class Operation:
         client: who called; for messages only.
         request: what was asked.
         response: what was answered, or `UNKNOWN`.
-        start_s, end_s: when the call was made and answered, on one clock; `end_s` is infinite where there is no answer.
-        start_order, end_order: what came first of what has the same time: a serial number of what a recorder saw. By
-            default a call that starts at the moment when another ends may have overlapped it.
+        start_s: when the call was made.
+        end_s: when it was answered, on the same clock; infinite where there is no answer.
+        start_order: a serial number of the call, which orders events of the same time.
+        end_order: the same of its answer. By default a call that starts at the moment when another ends may have
+            overlapped it.
     """
 
     client: str
