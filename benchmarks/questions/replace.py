@@ -153,6 +153,23 @@ def _draw(report: Report) -> list[Drawing]:
     ]
 
 
+THROUGHPUT = (
+    Column("undisturbed", "undisturbed_per_s", thousands),
+    Column("meanwhile", "replacing_per_s", thousands),
+    Column("of undisturbed", "share", percent, spread=True),
+    Column("took", "replacing_s", seconds_text),
+)
+"""Columns of what came of it (`sample_of`): how much was done."""
+
+TROUBLE = (
+    Column("longest gap", "gap_s", seconds_text, spread=True),
+    Column("undisturbed", "undisturbed_gap_s", seconds_text),
+    Column("errors", "errors", thousands),
+    Column("lost", "lost", thousands),
+    Column("twice", "repeated", thousands),
+)
+"""And what clients noticed."""
+
 QUESTION = Question(
     name="replace",
     asks="All nodes of a loaded cluster are replaced, one after another: what do clients notice?",
@@ -163,16 +180,9 @@ QUESTION = Question(
     plan=_plan,
     measure=_measure,
     columns=(
-        Column("undisturbed", "undisturbed_per_s", thousands),
-        Column("meanwhile", "replacing_per_s", thousands),
-        Column("of undisturbed", "share", percent, spread=True),
-        Column("took", "replacing_s", seconds_text),
+        *THROUGHPUT,
         Column("one costs", "costs_s", seconds_text),
-        Column("longest gap", "gap_s", seconds_text, spread=True),
-        Column("undisturbed", "undisturbed_gap_s", seconds_text),
-        Column("errors", "errors", thousands),
-        Column("lost", "lost", thousands),
-        Column("twice", "repeated", thousands),
+        *TROUBLE,
     ),
     draw=_draw,
     compare=("share", True),

@@ -10,8 +10,8 @@ import trio
 from benchmarks.cases import Case, Option, Parameter, Sample, Settings
 from benchmarks.cluster import REPLY_TIMEOUT_S, Cluster, open_cluster
 from benchmarks.engines import Engine
-from benchmarks.questions.base import Column, Question, percent, product, seconds_text, thousands
-from benchmarks.questions.replace import sample_of
+from benchmarks.questions.base import Question, product
+from benchmarks.questions.replace import THROUGHPUT, TROUBLE, sample_of
 
 _NODES = 3
 
@@ -58,17 +58,7 @@ QUESTION = Question(
     options=(Option("proposers", "tasks of a client that each await their own commit", (256,), (16,)),),
     plan=_plan,
     measure=_measure,
-    columns=(
-        Column("undisturbed", "undisturbed_per_s", thousands),
-        Column("meanwhile", "replacing_per_s", thousands),
-        Column("of undisturbed", "share", percent, spread=True),
-        Column("took", "replacing_s", seconds_text),
-        Column("longest gap", "gap_s", seconds_text, spread=True),
-        Column("undisturbed", "undisturbed_gap_s", seconds_text),
-        Column("errors", "errors", thousands),
-        Column("lost", "lost", thousands),
-        Column("twice", "repeated", thousands),
-    ),
+    columns=(*THROUGHPUT, *TROUBLE),
     compare=("share", True),
     engines=("raft_actors",),
     seconds=3.0,

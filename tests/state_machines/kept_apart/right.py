@@ -20,8 +20,8 @@ from typing import Any
 from raft_actors import StateMachine, attrs_commands
 from tests.state_machines.kept_apart.bank import BANK, Bank, Deposit
 from tests.state_machines.kept_apart.base import join, right
-from tests.state_machines.kept_apart.jobs import JOBS, Jobs, Pop, Push
-from tests.state_machines.kept_apart.key_value import KV, Delete, Get, Kv, LruLosesOrder, Set
+from tests.state_machines.kept_apart.jobs import JOBS, BoundLost, Jobs, Pop, Push
+from tests.state_machines.kept_apart.key_value import KV, Delete, Get, Kv, LruLosesOrder, Set, SqliteRowIds
 from tests.state_machines.kept_apart.orders import ORDERS, Orders, Place
 
 
@@ -61,20 +61,7 @@ class Expiring(Kv):
 
 
 @right(KV)
-class Sqlite(StateMachine[Any, Any]):
-    commands = attrs_commands(Set | Get | Delete)
-
-    def __init__(self) -> None:
-        self.db: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.db.execute("CREATE TABLE kv (id INTEGER PRIMARY KEY AUTOINCREMENT, k TEXT, v TEXT)")
-
-    def apply(self, command: Any) -> Any:
-        if isinstance(command, Set):
-            return self.db.execute("INSERT INTO kv (k, v) VALUES (?, ?)", (command.key, command.value)).lastrowid
-        if isinstance(command, Get):
-            return self.db.execute("SELECT v FROM kv WHERE k = ? ORDER BY id", (command.key,)).fetchall()
-        return self.db.execute("DELETE FROM kv WHERE id = (SELECT max(id) FROM kv)").rowcount
-
+class Sqlite(SqliteRowIds):
     def snapshot(self) -> Iterable[bytes]:
         return ["\n".join(self.db.iterdump()).encode()]
 
@@ -245,18 +232,7 @@ class SqliteNoDigest(StateMachine[Any, Any]):
 
 
 @right(JOBS)
-class BoundedRight(StateMachine[Any, Any]):
-    commands = attrs_commands(Push | Pop)
-
-    def __init__(self) -> None:
-        self.queue: Any = deque(maxlen=50)
-
-    def apply(self, command: Any) -> Any:
-        if isinstance(command, Push):
-            self.queue.append(command.job)
-            return len(self.queue)
-        return self.queue.popleft() if self.queue else None
-
+class BoundedRight(BoundLost):
     def snapshot(self) -> Iterable[bytes]:
         taken = list(self.queue)
         return (base64.b64encode(j.encode()) + b"\n" for j in taken)
