@@ -14,7 +14,13 @@ reached each of its peers last, tells that peer so, and is told the same: who he
 had is on an older copy, and ends (`raft.starts`).
 
 Who knows a newer configuration than this node may be right where this node is not: a member that took a wiped one's
-place while this node was away. It is admitted, for it may be the leader, from whom this node will learn.
+place while this node was away. It is admitted, for it may be the leader, from whom this node will learn. The other way
+round, a node may be refused by one that has not heard of its admission: where its own log does not tell either, because
+it is catching up, it asks whether somebody knows better, and grants nothing until its log says so (`node.joining`).
+
+What was met is forgotten when the log says something else: that the member was removed, or which store it has. Each
+committed configuration counts, not just the one in force, for a node that was away may learn of many at once; and none
+that may still be undone.
 """
 
 from __future__ import annotations
@@ -22,12 +28,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+import trio
+
 from raft_actors.errors import FeatureMissing, StoreReplaced
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.membership import Member, Proven
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.starts import Met, Starts, latest_met
 from raft_actors.raft.state import RaftState
+from raft_actors.records import frozen
 from raft_actors.transports.greeting import OLDER_STORE, Greeting, Refusal
 
 LACKS_FEATURE = "LACKS_FEATURE"
@@ -45,6 +54,21 @@ Remember = Callable[[Mapping[str, Met]], None]
 _logger = logging.getLogger(__name__)
 
 
+@frozen
+class Doubt:
+    """A refusal by a peer that may have missed that this node's store was admitted. Its own log does not say it either.
+
+    Attributes:
+        peer: who refuses.
+        configuration_index: of the newest configuration that it knows.
+        error: what this node ends with, if that peer is right.
+    """
+
+    peer: str
+    configuration_index: int
+    error: StoreReplaced
+
+
 class Acquaintances:
     """One node's. Its methods are called by the transport, on the node's thread.
 
@@ -52,6 +76,8 @@ class Acquaintances:
         incarnation: of this node's own store, once it is open.
         address: where this node says that it is reached; "" where it does not say.
         starts: of this node's own store.
+        doubt: a refusal of this node by one that may have missed something; None: none so far.
+        in_doubt: set once there is one.
     """
 
     def __init__(self, node_id: str, fail: Callable[[Exception], None]) -> None:
@@ -67,7 +93,9 @@ class Acquaintances:
         self._reached: dict[str, tuple[str, str]] = {}
         self._starts_met: dict[str, Met] = {}
         self._remember: Remember | None = None
-        self._seen_changes = -1
+        self._settled_index = 0
+        self.doubt: Doubt | None = None
+        self.in_doubt: trio.Event = trio.Event()
         self._log = NodeLog(_logger, node_id)
 
     def recovered(self, state: RaftState, address: str = "") -> None:
@@ -76,6 +104,10 @@ class Acquaintances:
         Else it is where its own settings say, and not where the cluster takes it to be: it may have moved.
         """
         self._state = state
+        self._settled_index = state.commit_index
+        configurations = state.configurations
+        held = (configurations.at(state.commit_index), *configurations.since(state.commit_index))
+        self._forget_all_but(frozenset[str]().union(*(one.configuration.ids for one in held)))
         self.incarnation = state.incarnation
         named = state.cluster.voters.get(self._node_id)
         self.address = address or named or state.address_of(self._node_id) or ""
@@ -109,8 +141,8 @@ class Acquaintances:
 
     def met(self, node_id: str) -> Met | None:
         """The start at which a peer was reached last, as this node remembers it; see `Endpoint.met`."""
-        if self._state is not None:
-            self._forget_others(self._state)
+        if self._state is not None and node_id not in self._state.configuration.ids:
+            return None
         return self._starts_met.get(node_id)
 
     def _member(self, node_id: str) -> Member:
@@ -174,34 +206,50 @@ class Acquaintances:
         state = self._state
         if state is None:
             return self._met.setdefault(sender, said)
-        self._forget_others(state)
         if sender not in state.configuration.ids:
             return said  # it counts for nothing, and may come back as a member with any store
         return self._member(sender).incarnation or self._met.setdefault(sender, said)
 
-    def _forget_others(self, state: RaftState) -> None:
-        """Forget what was known of those who are members no more."""
-        if state.configurations.changes != self._seen_changes:
-            self._seen_changes = state.configurations.changes
-            for known in (self._met, self._called, self._reached, self._starts_met):
-                for gone in known.keys() - state.configuration.ids:
-                    del known[gone]
+    def settle(self, state: RaftState) -> None:
+        """Forget what newly committed configurations contradict; called whenever there may be some.
+
+        Any that another one follows is committed, for there is but one change at a time, whoever knows it yet.
+        """
+        latest = state.configurations.latest
+        for held in state.configurations.since(self._settled_index):
+            if held is latest and held.index > state.commit_index:
+                return
+            self._settled_index = held.index
+            self._forget_all_but(held.configuration.ids)
+            for member_id, member in held.configuration.members.items():
+                if member.incarnation:
+                    self._met.pop(member_id, None)  # it is known by that; and once it is not, it has been away
+
+    def _forget_all_but(self, members: frozenset[str]) -> None:
+        for known in (self._met, self._called, self._reached, self._starts_met):
+            for gone in known.keys() - members:
+                del known[gone]
 
     def refused(self, peer: str, refusal: Refusal) -> None:
         """A peer does not take this node for the one that has its id; see `Endpoint.refused`."""
         if refusal.reason == LACKS_FEATURE:
             self._fail(FeatureMissing(f"node {peer!r} refuses this one: {refusal.detail}. Upgrade raft_actors here"))
             return
-        if self._state is not None and self._state.must_be_named:
+        state, named = self._state, self._member(self._node_id).incarnation
+        if state is not None and state.must_be_named:
             return  # it has lost its files, knows that, and waits to be a new member
-        if self._member(self._node_id).incarnation == self.incarnation:
+        if named == self.incarnation:
             # The members have agreed that it is: that peer will learn of it.
             self._log.warning("is refused by %r, which does not know the members of now: %s", peer, refusal.detail)
             return
-        self._log.error("is refused by %r: %s", peer, refusal.detail)
-        self._fail(
-            StoreReplaced(
-                f"node {peer!r} knows {self._node_id!r} by another store than this one ({self.incarnation}): its files "
-                f"were lost or replaced, or another process uses its id. {REMEDY}"
-            )
+        error = StoreReplaced(
+            f"node {peer!r} knows {self._node_id!r} by another store than this one ({self.incarnation}): its files "
+            f"were lost or replaced, or another process uses its id. {REMEDY}"
         )
+        self._log.error("is refused by %r: %s", peer, refusal.detail)
+        if state is not None and (named or self.configuration_index() < refusal.configuration_index):
+            state.must_be_named = True
+            self.doubt = Doubt(peer, refusal.configuration_index, error)
+            self.in_doubt.set()
+            return
+        self._fail(error)

@@ -74,6 +74,16 @@ async def has_forgotten(
     return False
 
 
+async def is_named(
+    incarnation: str, identity: StoreIdentity, ask: Ask, addresses: Iterable[str], configuration_index: int
+) -> bool:
+    """Whether one of the others has a newer configuration than this index, which names this store for the node."""
+    replies = await _ask_others(ask, addresses, identity.cluster_id, is_empty=True)
+    return any(
+        _named(reply, identity.node_id) == incarnation and _index(reply) > configuration_index for reply in replies
+    )
+
+
 def must_still_join(recovered: Recovered, node_id: str) -> bool:
     """Whether a store that was renewed is no member's yet, as far as it knows."""
     held = recovered.configurations
@@ -110,6 +120,16 @@ async def _ask_others(ask: Ask, addresses: Iterable[str], cluster_id: str, *, is
 
 def _incarnation(reply: dict[str, Any], node_id: str) -> str:
     return str(reply.get("members", {}).get(node_id, {}).get("incarnation", ""))
+
+
+def _named(reply: dict[str, Any], node_id: str) -> str:
+    return str(reply.get("members", {}).get(node_id, {}).get("named", ""))
+
+
+def _index(reply: dict[str, Any]) -> int:
+    found: Any = reply.get("config")
+    index: int = found
+    return index if type(found) is int else 0
 
 
 def _met(reply: dict[str, Any], node_id: str) -> Met | None:

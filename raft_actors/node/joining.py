@@ -19,9 +19,16 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig
-from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
+from raft_actors.errors import (
+    ConfigurationError,
+    FeatureMissing,
+    InternalError,
+    ProtocolError,
+    StoreReplaced,
+    TransportError,
+)
 from raft_actors.node.asking import OperationRefused, ask_cluster
-from raft_actors.node.forgetting import has_forgotten, must_still_join, opened
+from raft_actors.node.forgetting import has_forgotten, is_named, must_still_join, opened
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
@@ -141,6 +148,43 @@ async def _voters(
 
 
 # --- once it runs --------------------------------------------------------------------------------------------
+
+
+async def be_a_member(supervisor: Supervisor) -> None:
+    """See to it that this node becomes a member where it is to be one, and find out whether it is where some deny it.
+
+    Raises:
+        StoreReplaced, FeatureMissing: it is not, and can't be: see `ask_to_join`, `Acquaintances.refused`.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_settle_doubt, supervisor)
+        if supervisor.join is not None:
+            await ask_to_join(supervisor, supervisor.join)
+
+
+async def _settle_doubt(supervisor: Supervisor) -> None:
+    """End where a peer refuses this node's store, unless somebody knows that it was admitted, which that peer missed.
+
+    The peer may have been removed while it was cut off, and go by what was before for as long as it runs. Who knows a
+    newer configuration is right where that names this store. The log will say so, too, once this node has caught up.
+    """
+    acquaintances, state = supervisor.acquaintances, supervisor.recovered_state()
+    await acquaintances.in_doubt.wait()
+    doubt = acquaintances.doubt
+    if doubt is None:
+        raise InternalError("in doubt, and not about anything")
+    known = [address for peer in state.peers if (address := state.address_of(peer))]
+    joins = supervisor.join.addresses if supervisor.join else ()
+    voters = [address for peer, address in supervisor.cluster.voters.items() if peer != state.node_id]
+    addresses = list(dict.fromkeys([*known, *voters, *joins]))
+    identity = StoreIdentity(supervisor.cluster.cluster_id, state.node_id)
+    ask = supervisor.transport.ask
+    named = await is_named(state.incarnation, identity, ask, addresses, doubt.configuration_index)
+    if not named and state.has_lost_promises:  # else its own log has come to name it meanwhile
+        raise doubt.error
+    NodeLog(_logger, state.node_id).warning(
+        "was admitted with the store that it has now, which %r does not know", doubt.peer
+    )
 
 
 async def ask_to_join(supervisor: Supervisor, join: Join) -> None:

@@ -48,7 +48,8 @@ def _initial_voters(inside: Supervisor) -> dict[str, str]:
 
 
 def told(node: Node[Any], inside: Supervisor, found: MembersStatus) -> dict[str, Any]:
-    """The members as a reply says them."""
+    """The members as a reply says them. `named`: the store that the configuration names, not who was only met."""
+    configured = inside.recovered_state().configuration.members
     return {
         "cluster_id": node.cluster.cluster_id,
         "node_id": node.node_id,
@@ -66,6 +67,7 @@ def told(node: Node[Any], inside: Supervisor, found: MembersStatus) -> dict[str,
                 "priority": member.priority,
                 "role": _role(found, member_id),
                 "incarnation": inside.acquaintances.known(member_id),
+                "named": configured.get(member_id, Member()).incarnation,
                 "match_index": member.match_index,
                 "behind": member.behind,
                 "silent_s": member.silent_s,

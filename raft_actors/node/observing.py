@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import trio
 
+from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.node.admission import Admission
 from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, MembershipChanged, RoleChanged
 from raft_actors.node_log import NodeLog
 from raft_actors.raft.roles import Role
@@ -31,10 +32,12 @@ class Observing:
         changed: trio.lowlevel.ParkingLot,
         log: NodeLog,
         transport: Transport,
-        closes: Callable[[], bool],
+        acquaintances: Acquaintances,
+        admission: Admission,
     ) -> None:
-        """`closes`: whether the node is about to end, as its owner wants."""
-        self._closes = closes
+        """`admission`: closed once the node is about to end, as its owner wants."""
+        self._acquaintances = acquaintances
+        self._admission = admission
         self._events = events
         self._changed = changed
         self._log = log
@@ -96,11 +99,12 @@ class Observing:
         if now == self._told:
             return
         self._told = now
+        self._acquaintances.settle(state)
         changed = MembershipChanged.of(held, committed=now[1])
         self._log.info("%s", changed)
         self._events.publish(changed)
         self._changed.unpark_all()
-        if state.was_removed and not self._closes():  # it may be what its owner asked for: `aclose(leave=True)`
+        if state.was_removed and not self._admission.closed:  # it may be what its owner asked for: `aclose(leave=True)`
             self._log.warning(
                 "was removed from the cluster: it neither stands for election nor serves any more. Stop it; its store "
                 "can be deleted"

@@ -32,7 +32,7 @@ from raft_actors.node.endpoint import endpoint_of
 from raft_actors.node.events import EventHub
 from raft_actors.node.initial_voters import initial_voters
 from raft_actors.node.installer import SnapshotInstaller
-from raft_actors.node.joining import Join, ask_to_join, prepare, resume
+from raft_actors.node.joining import Join, be_a_member, prepare, resume
 from raft_actors.node.machines import use
 from raft_actors.node.observing import Observing
 from raft_actors.node.performer import performers
@@ -149,7 +149,7 @@ class Supervisor:
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
         self.acquaintances: Acquaintances = Acquaintances(node_id, self.fail)
-        self._seen = Observing(self.events, self.changed, self._log, transport, lambda: self.admission.closed)
+        self._seen = Observing(self.events, self.changed, self._log, transport, self.acquaintances, self.admission)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -230,8 +230,7 @@ class Supervisor:
             at = (state.term, state.log.last_index, state.commit_index, applier.applied_index)
             self._log.info("runs: term %d, last entry %d, committed %d, applied %d", *at)
             started()
-            if self.join is not None:
-                nursery.start_soon(ask_to_join, self, self.join)
+            nursery.start_soon(be_a_member, self)
             # What is known to be committed is applied while the election goes on: no leader is needed for it.
             applier.commit_to(effects.Apply(state.commit_index))
             applier.wake()

@@ -48,7 +48,6 @@ class FaultyCluster(SimulatedCluster[C, R]):
     Attributes:
         history: what clients called, and were told.
         without_store: members whose store was lost, until they are members with another one: they may find out so.
-        kept_down: nodes that are not to be started for now.
     """
 
     def __init__(self, *positional: Any, **keywords: Any) -> None:
@@ -56,7 +55,6 @@ class FaultyCluster(SimulatedCluster[C, R]):
         self.config: NodeConfig = _comparing(self.config, self.watch.invariants)
         self.history: History = History()
         self.without_store: set[str] = set()
-        self.kept_down: frozenset[str] = frozenset()
         self._steps_left: dict[Life, int] = {}
         self._paused: dict[str, float] = {}
         self._slow_apply: dict[str, float] = {}
@@ -191,25 +189,18 @@ class FaultyCluster(SimulatedCluster[C, R]):
         stored = self.disk(node_id).state.configurations
         return (first, *(Held(one.index, decode_configuration(one.data)) for one in stored))
 
-    def keep_down(self, node_ids: Collection[str]) -> None:
-        """Cut the power of these, and have nobody start them before others are to be kept down, or none."""
-        self.kept_down = frozenset(node_ids)
-        for name, member in self._members.items():
-            if name in self.kept_down and member.running is not None:
-                self.crash(name)
-
     def has_waiting_change(self) -> bool:
         """Whether a leader has taken in a change of members that it can't begin yet."""
         roles = [member.running.life.role for member in self._members.values() if member.running is not None]
         return any(isinstance(role, Leader) and role.members.waiting is not None for role in roles)
 
     def finds_others(self, node_id: str) -> bool:
-        """Whether another node, which is not kept down, is where this one's settings say."""
+        """Whether another node is where this one's settings say."""
         voters = self._members[node_id].cluster.voters
         return any(
             self._members[other].cluster.voters.get(other) == voters.get(other)
             for other in self.node_ids
-            if other != node_id and other not in self.kept_down
+            if other != node_id
         )
 
     # --- network ---------------------------------------------------------------------------------------------
@@ -308,7 +299,7 @@ class FaultyCluster(SimulatedCluster[C, R]):
     async def try_start(self, node_id: str) -> bool:
         """Start a node if it is down and can be started; tell whether it runs. Injected errors only keep it down."""
         member = self._members[node_id]
-        while node_id not in self.nodes and node_id not in self.lost and node_id not in self.kept_down:
+        while node_id not in self.nodes and node_id not in self.lost:
             if not await member.wait_free():
                 continue
             try:

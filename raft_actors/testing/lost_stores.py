@@ -5,8 +5,7 @@ become members anew, by themselves where they may (`NodeConfig.rejoin_if_wiped`)
 
 A cluster can do without a vote where it has one to spare, and every change of members may cost it one. So a store is
 lost only while nothing else changes, and nothing else does until the node is a member again. Those that were removed
-before are down meanwhile, as operators are told: they know the node by its old store and would never learn better, and
-one that they refuse before its own log names its new store ends (docs/operate/members.md).
+before go on meanwhile, and may never learn that the node has another store now.
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ async def lose_store(context: FaultContext) -> None:
     if members is None or not can_spare(context, name):  # something has changed while it went down
         cluster.without_store.discard(name)
         return
-    cluster.keep_down({*cluster.node_ids} - members.members.keys())
     cluster.disk(name).wipe()
     await take_in_again(cluster, name)
 
@@ -105,7 +103,6 @@ async def take_in_again(cluster: FaultyCluster[Any, Any], name: str) -> None:
             with suppress(RaftError), trio.move_on_after(_WAIT_S):
                 await _change(cluster, leader, name)
     cluster.without_store.discard(name)
-    cluster.keep_down(())
 
 
 async def take_in_all(cluster: FaultyCluster[Any, Any]) -> None:

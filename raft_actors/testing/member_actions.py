@@ -13,7 +13,6 @@ import trio
 from raft_actors.errors import FeatureMissing, RaftError
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.features import FEATURES, PRIORITY
-from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.messages import (
     AppendEntries,
@@ -144,18 +143,9 @@ async def leave(context: FaultContext) -> None:
 
 
 async def _change(context: FaultContext, leader: str, voters: list[str], learners: list[str]) -> None:
-    addresses = [{name: _told(context, name) for name in names} for names in (voters, learners)]
+    addresses = [{name: f"{name}.test:1" for name in names} for names in (voters, learners)]
     with suppress(RaftError), context.changing(), trio.move_on_after(context.rng.expovariate(1 / _WAIT_S)):
         await context.cluster.node(leader).change_members(*addresses)
-
-
-def _told(context: FaultContext, name: str) -> str | Member:
-    """What is told of a member: its address; and where it has lost a store before, the one that it has now, as when it
-    asks to join. Else those who have met the old one, and saw nothing of what came after, might go on to expect that.
-    """
-    cluster, address = context.cluster, f"{name}.test:1"
-    lost = len(cluster.facts.stores.get(name, ())) > 1
-    return Member(address, incarnation=cluster.disk(name).incarnation) if lost else address
 
 
 MEMBER_ACTIONS: dict[str, Action] = {

@@ -6,9 +6,12 @@ import pytest
 
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.membership import Configuration, Member, Proven
-from raft_actors.raft.persistent_state import HardState, Recovered
+from raft_actors.raft.membership_codec import encode_configuration
+from raft_actors.raft.persistent_state import HardState, Recovered, SnapshotMetadata
 from raft_actors.raft.starts import Met, Start, Starts
+from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.unit.builders import make_state, stored
 
@@ -56,12 +59,31 @@ def test_a_node_that_is_refused_ends_with_the_remedy(known: Acquaintances, failu
 # --- with a configuration ------------------------------------------------------------------------------------
 
 
-def in_force(known: Acquaintances, index: int, **incarnations: str) -> None:
-    """Let a configuration that names these members, with these stores, be in force."""
+def naming(incarnations: dict[str, str]) -> Configuration:
+    """One that names these members, with these stores."""
     members = {member: Member(f"{member}.test:1", incarnation=store) for member, store in incarnations.items()}
-    state = make_state([1] * index, stored_configurations=(stored(index, Configuration(members, members=members)),))
+    return Configuration(members, members=members)
+
+
+def in_force(known: Acquaintances, index: int, **incarnations: str) -> RaftState:
+    """Let a configuration that names these members, with these stores, be in force, and committed."""
+    held = (stored(index, naming(incarnations)),)
+    state = make_state([1] * index, stored_configurations=held, commit_index=index)
     state.incarnation = "1111"
     known.recovered(state)
+    return state
+
+
+def following(state: RaftState, index: int, **incarnations: str) -> None:
+    """Append another one, which is not committed yet."""
+    data = encode_configuration(naming(incarnations))
+    state.append(EntryBatch.encode(index, 1, EntryKind.CONFIGURATION, [data]))
+
+
+def follow(known: Acquaintances, state: RaftState, index: int, **incarnations: str) -> None:
+    """The same, and have it seen."""
+    following(state, index, **incarnations)
+    known.settle(state)
 
 
 def test_a_member_is_known_by_the_store_that_the_configuration_names(known: Acquaintances) -> None:
@@ -85,9 +107,64 @@ def test_who_is_a_member_with_this_store_does_not_mind_who_knows_less(
     in_force(known, 7, n1="1111", n2="2222")
     known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
     assert failures == []
-    in_force(known, 8, n1="0000", n2="2222")
-    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen"))
-    assert len(failures) == 1
+    assert known.doubt is None
+
+
+@pytest.mark.parametrize(
+    ("own", "refuser", "doubtful"),
+    [("", 6, False), ("", 7, False), ("", 8, True), ("0000", 6, True), ("0000", 8, True)],
+)
+def test_who_may_be_behind_doubts_a_refusal_and_grants_nothing_meanwhile(
+    known: Acquaintances, failures: list[Exception], own: str, refuser: int, doubtful: bool
+) -> None:
+    """Its log names another store, so it was admitted since; or the peer may have seen what it has not."""
+    state = in_force(known, 7, n1=own, n2="2222")
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen", configuration_index=refuser))
+    if doubtful:
+        doubt = known.doubt
+        assert doubt is not None
+        assert (doubt.peer, doubt.configuration_index) == ("n2", refuser)
+        assert "node 'n2' knows 'n1' by another store than this one (1111)" in str(doubt.error)
+    assert len(failures) == (not doubtful)
+    assert known.in_doubt.is_set() == doubtful == state.has_lost_promises
+
+
+def test_who_was_removed_and_added_again_may_come_with_any_store(known: Acquaintances) -> None:
+    """Though all of that is learned at once, and its name was in between: nobody goes back to the store before."""
+    state = in_force(known, 7, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "2222", "there:1", dialled="there:1")) is None
+    follow(known, state, 8, n1="1111", n2="4444")
+    follow(known, state, 9, n1="1111", n2="4444")
+    assert (known.known("n2"), known.proven("n2")) == ("4444", Proven("4444"))
+    following(state, 10, n1="1111")
+    follow(known, state, 11, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "4444")) is None
+    assert known.admit(Greeting("n2", "2222")) is not None
+
+
+def test_a_removal_that_is_undone_makes_nobody_forget(known: Acquaintances) -> None:
+    state = in_force(known, 7, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "2222")) is None
+    follow(known, state, 8, n1="1111")
+    state.truncate(8)
+    follow(known, state, 8, n1="1111", n2="4444")
+    state.truncate(8)
+    known.settle(state)
+    assert known.admit(Greeting("n2", "4444")) is not None
+    assert known.admit(Greeting("n2", "2222")) is None
+
+
+def test_what_a_committed_configuration_names_is_known_by_that_alone(known: Acquaintances) -> None:
+    """So where a snapshot follows in which it has no name, it has been away, and what was met before means nothing."""
+    state = in_force(known, 7, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "2222")) is None
+    follow(known, state, 8, n1="1111", n2="2222")
+    state.commit(8)
+    known.settle(state)
+    members = {name: Member(f"{name}.test:1") for name in ("n1", "n2")}
+    state.reset(SnapshotMetadata(20, 1), stored(19, Configuration(members, members=members)))
+    known.settle(state)
+    assert known.admit(Greeting("n2", "4444")) is None
 
 
 # --- what is proven --------------------------------------------------------------------------------------------
@@ -116,9 +193,10 @@ def test_another_store_proves_nothing_even_where_it_is_heard(known: Acquaintance
 
 def test_who_was_met_and_left_has_proven_nothing_for_who_comes_back(known: Acquaintances) -> None:
     known.admit(Greeting("n2", "2222", "there:1", dialled="there:1"))
-    in_force(known, 7, n1="1111")
+    state = in_force(known, 7, n1="1111", n2="")
+    follow(known, state, 8, n1="1111")
     known.admit(Greeting("n2", "4444"))
-    in_force(known, 8, n1="1111", n2="")
+    follow(known, state, 9, n1="1111", n2="")
     known.admit(Greeting("n2", "5555"))
     assert known.proven("n2") == Proven("5555")
 
