@@ -8,6 +8,7 @@ from functools import partial
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
+_ACQUAINTANCES = "node/acquaintances.py"
 _CONFIGURATIONS = "raft/configurations.py"
 _LEADER_MEMBERS = "raft/roles/leader_members.py"
 _MEMBERS = "raft/leading/members.py"
@@ -26,6 +27,10 @@ def _in_scenario(test: str) -> Callable[..., Mutation]:
 _FOUND_OUT = _in_scenario(
     "tests/simulation/test_identity.py::"
     "test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_nobody_has_met_it"
+)
+_OLDER = _in_scenario(
+    "tests/simulation/test_identity.py::"
+    "test_an_older_copy_with_its_mark_is_found_out_by_those_who_have_met_its_node_since"
 )
 _MOVED = _in_scenario(
     "tests/simulation/test_identity.py::"
@@ -344,10 +349,51 @@ SAID: tuple[Mutation, ...] = (
         "a member is who the configuration says, and nobody else who has its id",
         "guarantees",
         Edit(
-            "node/acquaintances.py",
+            _ACQUAINTANCES,
             "Acquaintances._known_since",
             "return self._member(sender).incarnation or self._met.setdefault(sender, said)",
             "return self._met.setdefault(sender, said)",
+        ),
+    ),
+    _OLDER(
+        "older-copy-not-looked-for",
+        "a store that never had the start at which it was met is an older copy",
+        "guarantees",
+        Edit(_ACQUAINTANCES, "Acquaintances.lacks", "not self.starts.lack(met.start)", "True"),
+    ),
+    _OLDER(
+        "met-start-not-kept",
+        "the start at which a peer was met is known after a restart, too",
+        "guarantees",
+        Edit(
+            _ACQUAINTANCES,
+            "Acquaintances._note_start",
+            "if met != before and self._remember is not None:",
+            "if met != before and self._remember is not None and False:",
+        ),
+    ),
+    _in_scenario(
+        "tests/simulation/test_identity.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before"
+    )(
+        "missed-removal-changes-nothing",
+        "what was met of a member is forgotten once the log says something else",
+        "guarantees",
+        Edit(
+            _ACQUAINTANCES,
+            "Acquaintances.settle",
+            "for held in state.configurations.since(self._settled_index):",
+            "for held in ():",
+        ),
+    ),
+    _in_scenario("tests/simulation/test_identity.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
+        "refused-by-who-is-behind",
+        "a refusal by who may have missed something ends nobody whom a newer configuration names",
+        "guarantees",
+        Edit(
+            _ACQUAINTANCES,
+            "Acquaintances.refused",
+            "if state is not None and (named or self.configuration_index() < refusal.configuration_index):",
+            "if state is not None and False:",
         ),
     ),
     _MOVED(
