@@ -94,6 +94,31 @@ async def test_a_leader_whose_disk_stalls_for_half_a_second_goes_on(seed: int) -
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("clock_stands", [False, True])
+@seeds(2)
+async def test_followers_that_are_paused_for_long_cost_no_election(seed: int, clock_stands: bool) -> None:
+    """Neither while they are away, in turn, nor when they wake up: long after they have heard a leader last, or, where
+    a machine was suspended, with all that was said meanwhile before them.
+    """
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        term = cluster.node(leader).status().term
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_proposing, cluster, leader)
+            for name in cluster.node_ids:
+                if name != leader:
+                    before = cluster.node(leader).status().commit_index
+                    cluster.pause(name, clock_stands=clock_stands)
+                    await trio.sleep(2)
+                    assert cluster.node(leader).status().commit_index >= before + 20
+                    cluster.resume(name)
+                    await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        await cluster.one(b"all have it", 3)
+        assert {cluster.node(name).status().term for name in cluster.node_ids} == {term}
+        assert cluster.node(leader).status().role is RoleName.LEADER
+
+
 @seeds(3)
 async def test_no_leader_goes_where_all_disks_hang(seed: int) -> None:
     """Nobody could do better, and an election needs disks."""
