@@ -19,8 +19,8 @@ round, a node may be refused by one that has not heard of its admission: where i
 it is catching up, it asks whether somebody knows better, and grants nothing until its log says so (`node.joining`).
 
 What was met is forgotten when the log says something else: that the member was removed, or which store it has. Each
-committed configuration counts, not just the one in force, for a node that was away may learn of many at once; and none
-that may still be undone.
+configuration counts, not just the one in force, for a node that was away may learn of many at once; but none that may
+still be undone.
 """
 
 from __future__ import annotations
@@ -211,18 +211,22 @@ class Acquaintances:
         return self._member(sender).incarnation or self._met.setdefault(sender, said)
 
     def settle(self, state: RaftState) -> None:
-        """Forget what newly committed configurations contradict; called whenever there may be some.
+        """Forget what new configurations contradict; called whenever there may be some.
 
-        Any that another one follows is committed, for there is but one change at a time, whoever knows it yet.
+        Any that another one follows is committed, for there is but one change at a time, though this node may not know
+        it yet: so who was removed is forgotten. But where the next one takes the change back, both may still be undone,
+        and so may a name that only these say.
         """
         latest = state.configurations.latest
         for held in state.configurations.since(self._settled_index):
             if held is latest and held.index > state.commit_index:
                 return
-            self._settled_index = held.index
+            committed = held.index <= state.commit_index
+            if committed:
+                self._settled_index = held.index
             self._forget_all_but(held.configuration.ids)
             for member_id, member in held.configuration.members.items():
-                if member.incarnation:
+                if member.incarnation and committed:
                     self._met.pop(member_id, None)  # it is known by that; and once it is not, it has been away
 
     def _forget_all_but(self, members: frozenset[str]) -> None:
@@ -247,8 +251,9 @@ class Acquaintances:
             f"were lost or replaced, or another process uses its id. {REMEDY}"
         )
         self._log.error("is refused by %r: %s", peer, refusal.detail)
-        if state is not None and (named or self.configuration_index() < refusal.configuration_index):
-            state.must_be_named = True
+        behind = bool(named) or self.configuration_index() < refusal.configuration_index
+        if state is not None and behind and state.leader != self._node_id:  # else it would name itself
+            state.doubt_itself()
             self.doubt = Doubt(peer, refusal.configuration_index, error)
             self.in_doubt.set()
             return

@@ -58,7 +58,10 @@ async def has_forgotten(
         StorageError: it can't be renewed.
     """
     node_id, log = identity.node_id, NodeLog(_logger, identity.node_id)
-    replies = await _ask_others(ask, addresses, identity.cluster_id, is_empty=_is_empty(recovered))
+    # An empty store gives them a little time, for it may be the only chance. Another one is found out once the node
+    # runs, at the latest, so those who are down are not waited for.
+    patience_s, limit_s = (_PATIENCE_S, math.inf) if _is_empty(recovered) else (0.0, _PATIENCE_S)
+    replies = await _ask_others(ask, addresses, identity.cluster_id, patience_s=patience_s, limit_s=limit_s)
     if _is_empty(recovered):
         return any(_incarnation(reply, node_id) not in ("", recovered.incarnation) for reply in replies)
     for reply in replies:
@@ -78,7 +81,9 @@ async def is_named(
     incarnation: str, identity: StoreIdentity, ask: Ask, addresses: Iterable[str], configuration_index: int
 ) -> bool:
     """Whether one of the others has a newer configuration than this index, which names this store for the node."""
-    replies = await _ask_others(ask, addresses, identity.cluster_id, is_empty=True)
+    # One that is paused takes a question, and never answers: this node must not be in doubt for as long.
+    limit_s = 2 * _PATIENCE_S
+    replies = await _ask_others(ask, addresses, identity.cluster_id, patience_s=_PATIENCE_S, limit_s=limit_s)
     return any(
         _named(reply, identity.node_id) == incarnation and _index(reply) > configuration_index for reply in replies
     )
@@ -95,13 +100,10 @@ def _is_empty(recovered: Recovered) -> bool:
     return not recovered.last_index and recovered.snapshot is None
 
 
-async def _ask_others(ask: Ask, addresses: Iterable[str], cluster_id: str, *, is_empty: bool) -> list[dict[str, Any]]:
-    """Who the members are, and at which start they were met, as those of the others say who answer soon.
-
-    An empty store gives them a little time, for it may be the only chance. Another one is found out once the node runs,
-    at the latest, so those who are down are not waited for.
-    """
-    patience_s, limit_s = (_PATIENCE_S, math.inf) if is_empty else (0.0, _PATIENCE_S)
+async def _ask_others(
+    ask: Ask, addresses: Iterable[str], cluster_id: str, *, patience_s: float, limit_s: float
+) -> list[dict[str, Any]]:
+    """Who the members are, and at which start they were met, as those of the others say who answer soon."""
     replies: list[dict[str, Any]] = []
 
     async def look(address: str) -> None:

@@ -194,6 +194,11 @@ class RaftState:
         self.peers = tuple(sorted(configuration.ids - {self.node_id}))
         self.voting_peers = tuple(sorted(self.voters - {self.node_id}))
 
+    def doubt_itself(self) -> None:
+        """Have no vote, and give none, before a configuration names the store that this node has now."""
+        self.must_be_named = True
+        self.is_voter = self._has_vote_in(self.configuration)
+
     def _has_vote_in(self, configuration: Configuration) -> bool:
         """Whether this node has a vote by this configuration: it, not one of the same id whose store was lost."""
         return self.node_id in configuration.all_voters and self._is_meant(configuration.members[self.node_id])
@@ -314,9 +319,7 @@ class RaftState:
 
     @property
     def may_stand(self) -> bool:
-        """Whether this node may stand: not while something waits for its disk, for its vote for itself would, too, and
-        it could count itself for no entry; maybe the disk hangs.
-        """
+        """Whether this node may stand: not while its disk is behind, or hangs, where its own vote would wait, too."""
         return not self.unsynced_writes and self.log.durable_index == self.log.last_index
 
     @property
@@ -325,10 +328,7 @@ class RaftState:
         return self.written.term != self.term or self.written.voted_for != self.voted_for
 
     def persist(
-        self,
-        *then: Consequence,
-        truncate_from: int | None = None,
-        entries: tuple[EntryBatch, ...] = (),
+        self, *then: Consequence, truncate_from: int | None = None, entries: tuple[EntryBatch, ...] = ()
     ) -> Persist:
         """The effect that writes a change of the log (made in memory already), and term and vote if they changed; with
         what is known to be committed by now, all of which this write, or one before, makes durable.

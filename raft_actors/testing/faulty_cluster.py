@@ -195,11 +195,13 @@ class FaultyCluster(SimulatedCluster[C, R]):
         return any(isinstance(role, Leader) and role.members.waiting is not None for role in roles)
 
     def finds_others(self, node_id: str) -> bool:
-        """Whether another node is where this one's settings say."""
-        voters = self._members[node_id].cluster.voters
+        """Whether another member is where this node's settings say. One that was removed can't tell it where the others
+        are, nor who leads.
+        """
+        voters, members = self._members[node_id].cluster.voters, self.members()
         return any(
             self._members[other].cluster.voters.get(other) == voters.get(other)
-            for other in self.node_ids
+            for other in (self.node_ids if members is None else sorted(members.members))
             if other != node_id
         )
 

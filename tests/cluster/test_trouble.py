@@ -22,7 +22,7 @@ from raft_actors import (
     RoleName,
     StateMachine,
 )
-from raft_actors.testing import RELIABLE, CheckFailed, open_cluster
+from raft_actors.testing import RELIABLE, CheckFailed, open_cluster, simulate
 from tests.cluster.support import CommandLog, Commands, LogCluster, follower, open_log, seeds, snapshotting
 
 # --- disks -------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ async def test_followers_that_are_paused_for_long_cost_no_election(seed: int, cl
     """Neither while they are away, in turn, nor when they wake up: long after they have heard a leader last, or, where
     a machine was suspended, with all that was said meanwhile before them.
     """
-    async with open_log(3, seed) as cluster:
+    async with simulate(CommandLog, nodes=3, seed=seed) as cluster:
         leader = await cluster.wait_for_one_leader()
         term = cluster.node(leader).status().term
         async with trio.open_nursery() as nursery:

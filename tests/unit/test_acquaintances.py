@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.node.forgetting import is_named
+from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.membership import Configuration, Member, Proven
 from raft_actors.raft.membership_codec import encode_configuration
@@ -13,7 +17,7 @@ from raft_actors.raft.persistent_state import HardState, Recovered, SnapshotMeta
 from raft_actors.raft.starts import Met, Start, Starts
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.greeting import Greeting, Refusal
-from tests.unit.builders import make_state, stored
+from tests.unit.builders import batch, make_state, stored
 
 
 @pytest.fixture
@@ -129,6 +133,30 @@ def test_who_may_be_behind_doubts_a_refusal_and_grants_nothing_meanwhile(
     assert known.in_doubt.is_set() == doubtful == state.has_lost_promises
 
 
+def test_who_doubts_has_no_vote(known: Acquaintances) -> None:
+    state = in_force(known, 7, n1="", n2="2222")
+    had_one = state.is_voter
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen", configuration_index=8))
+    assert (had_one, state.is_voter, state.may_be_needed) == (True, False, False)
+
+
+def test_a_leader_that_is_refused_does_not_doubt(known: Acquaintances, failures: list[Exception]) -> None:
+    """It would name itself in the configuration, and believe that."""
+    in_force(known, 7, n1="", n2="2222").leader = "n1"
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen", configuration_index=8))
+    assert known.doubt is None
+    assert len(failures) == 1
+
+
+async def test_who_never_answers_keeps_no_doubt_open(autojump_clock: MockClock) -> None:
+    async def ask(_address: str, _request: bytes) -> bytes:
+        await trio.sleep(1_000)
+        return b""
+
+    assert not await is_named("1111", StoreIdentity("c", "n1"), ask, ["somewhere:1"], 7)
+    assert trio.current_time() <= 3.0
+
+
 def test_who_was_removed_and_added_again_may_come_with_any_store(known: Acquaintances) -> None:
     """Though all of that is learned at once, and its name was in between: nobody goes back to the store before."""
     state = in_force(known, 7, n1="1111", n2="")
@@ -152,6 +180,30 @@ def test_a_removal_that_is_undone_makes_nobody_forget(known: Acquaintances) -> N
     known.settle(state)
     assert known.admit(Greeting("n2", "4444")) is not None
     assert known.admit(Greeting("n2", "2222")) is None
+
+
+def test_a_change_that_was_taken_back_and_is_undone_hides_no_removal(known: Acquaintances) -> None:
+    state = in_force(known, 7, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "2222")) is None
+    state.append(batch(8, 1, 2))
+    following(state, 10, n1="1111", n2="", n3="3333")
+    follow(known, state, 11, n1="1111", n2="")
+    state.truncate(8)
+    state.append(batch(8, 1))
+    follow(known, state, 9, n1="1111")
+    state.commit(9)
+    follow(known, state, 10, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "4444")) is None
+
+
+def test_a_change_that_was_taken_back_and_is_undone_makes_nobody_forget(known: Acquaintances) -> None:
+    state = in_force(known, 7, n1="1111", n2="")
+    assert known.admit(Greeting("n2", "2222")) is None
+    following(state, 8, n1="1111", n2="2222", n3="3333")
+    follow(known, state, 9, n1="1111", n2="2222")
+    state.truncate(8)
+    known.settle(state)
+    assert known.admit(Greeting("n2", "4444")) is not None
 
 
 def test_what_a_committed_configuration_names_is_known_by_that_alone(known: Acquaintances) -> None:

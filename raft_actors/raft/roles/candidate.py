@@ -85,6 +85,8 @@ class Candidate(Standing):
 
     def _count(self, voter: str) -> list[Effect]:
         self.votes.add(voter)
+        if not self.state.may_be_needed:  # it has come to doubt that it has a vote
+            return []
         if self.state.node_id in self.votes and is_quorum(self.votes, *self.state.voter_sets):
             self.state.lease_over = self.lease_over  # for this election alone: another one would be of a later term
             return [Become(RoleName.LEADER)]

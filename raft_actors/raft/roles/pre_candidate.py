@@ -73,7 +73,7 @@ class PreCandidate(Standing):
     def _stand_if_granted(self) -> list[Effect]:
         """Stand, with a majority's word for it and all on disk."""
         state = self.state
-        if state.may_stand and is_quorum({*self.grants, state.node_id}, *state.voter_sets):
+        if state.may_stand and state.may_be_needed and is_quorum({*self.grants, state.node_id}, *state.voter_sets):
             return [Become(RoleName.CANDIDATE)]
         return []
 

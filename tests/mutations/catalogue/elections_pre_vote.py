@@ -128,8 +128,8 @@ PRE_VOTES: tuple[Mutation, ...] = (
         Edit(
             _PRE_CANDIDATE,
             "PreCandidate._stand_if_granted",
-            "if state.may_stand and is_quorum({*self.grants, state.node_id}, *state.voter_sets):",
-            "if state.may_stand:",
+            "is_quorum({*self.grants, state.node_id}, *state.voter_sets)",
+            "True",
         ),
     ),
     mutation(

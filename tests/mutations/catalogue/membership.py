@@ -372,9 +372,7 @@ SAID: tuple[Mutation, ...] = (
             "if met != before and self._remember is not None and False:",
         ),
     ),
-    _in_scenario(
-        "tests/simulation/test_identity.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before"
-    )(
+    _in_scenario("tests/simulation/test_refusals.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before")(
         "missed-removal-changes-nothing",
         "what was met of a member is forgotten once the log says something else",
         "guarantees",
@@ -385,16 +383,24 @@ SAID: tuple[Mutation, ...] = (
             "for held in ():",
         ),
     ),
-    _in_scenario("tests/simulation/test_identity.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
+    _in_scenario("tests/simulation/test_refusals.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
         "refused-by-who-is-behind",
         "a refusal by who may have missed something ends nobody whom a newer configuration names",
         "guarantees",
         Edit(
             _ACQUAINTANCES,
             "Acquaintances.refused",
-            "if state is not None and (named or self.configuration_index() < refusal.configuration_index):",
-            "if state is not None and False:",
+            "if state is not None and behind and state.leader != self._node_id:",
+            "if state is not None and behind and False:",
         ),
+    ),
+    _in_scenario(
+        "tests/simulation/test_refusals.py::test_who_is_refused_stands_for_nobody_while_it_asks_whether_that_is_right"
+    )(
+        "who-doubts-still-stands",
+        "who may have lost its files neither votes nor stands before it knows",
+        "guarantees",
+        Edit(_STATE, "RaftState.doubt_itself", "self.is_voter = self._has_vote_in(self.configuration)", ""),
     ),
     _MOVED(
         "moved-member-not-written",
