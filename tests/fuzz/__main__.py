@@ -7,6 +7,7 @@ each target has had its inputs (`make fuzz-soak`).
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import time
 from pathlib import Path
@@ -37,6 +38,7 @@ def main() -> int:
         return _soak(options, chosen)
     seed = int.from_bytes(os.urandom(4), "big") if options.seed is None else options.seed
     print(f"seed {seed}")
+    gc.freeze()  # as `soak` does
     failed = [name for name in chosen if not _fuzz(name, seed, options.inputs, options.seconds or 20.0)]
     return int(bool(failed))
 

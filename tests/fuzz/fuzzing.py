@@ -46,7 +46,8 @@ def corpus(name: str) -> list[bytes]:
     return [bytes.fromhex(line) for line in lines if line]
 
 
-async def _feed(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
+async def feed(target: Target, data: bytes, heard: Heard | None = None) -> Finding | None:
+    """Feed a target once, in a run of `run_for`."""
     try:
         result = target.feed(data)
         if target.waits:
@@ -62,10 +63,25 @@ async def _feed(target: Target, data: bytes, heard: Heard | None) -> Finding | N
     return None
 
 
+def _feed_at_once(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
+    """As `feed`, of a target that does not wait: for a quick one the coroutine would be much of the time."""
+    try:
+        target.feed(data)
+    except target.promised as error:
+        if heard is not None:
+            heard(data, error)
+        return None
+    except Exception:  # noqa: BLE001 - that is what is looked for
+        return Finding(data, traceback.format_exc(limit=-3))
+    if heard is not None:
+        heard(data, None)
+    return None
+
+
 async def _feed_watching_memory(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
     tracemalloc.start()
     try:
-        found = await _feed(target, data, heard)
+        found = await feed(target, data, heard)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -88,7 +104,7 @@ def run_for(target: Target, coroutine: Callable[[], Coroutine[Any, Any, T]]) -> 
 
 def try_one(target: Target, data: bytes) -> Finding | None:
     """Feed a target once."""
-    return run_for(target, lambda: _feed(target, data, None))
+    return run_for(target, lambda: feed(target, data))
 
 
 def try_memory(target: Target, data: bytes) -> Finding | None:
@@ -100,8 +116,9 @@ def inputs(target: Target, kept: Sequence[bytes], rng: random.Random) -> Iterato
     """Seeds and kept inputs as they are, and then changed without end."""
     seeds = [*target.seeds, *kept]
     yield from seeds
+    draw, most_bytes = rng.random, target.most_bytes
     while True:
-        yield mutated(rng, seeds, target.most_bytes)
+        yield mutated(draw, seeds, most_bytes)
 
 
 def fuzz(
@@ -119,8 +136,12 @@ def fuzz(
         findings: list[Finding] = []
         done = 0
         for done, data in enumerate(inputs(target, kept, random.Random(seed)), 1):
-            feed = _feed_watching_memory if done % _MEMORY_EVERY == 0 else _feed
-            found = await feed(target, data, heard)
+            if done % _MEMORY_EVERY == 0:
+                found = await _feed_watching_memory(target, data, heard)
+            elif target.waits:
+                found = await feed(target, data, heard)
+            else:
+                found = _feed_at_once(target, data, heard)
             if found is not None:
                 findings.append(found)
             if done == count or len(findings) == _MOST_FINDINGS or (done % 64 == 0 and is_over()):

@@ -49,6 +49,7 @@ class _Node:
     async def change_members(self, voters: Any = None, learners: Any = None, **more: Any) -> MembersStatus:
         """As far as the leader's decision, and its write."""
         await trio.lowlevel.checkpoint()
+        _leaders.clear()  # this one is not as it was any more
         arguments: dict[str, Any] = {"if_config": None, "promote": True, **more}
         pending = PendingChange(voters, learners, **arguments)
         try:
@@ -72,8 +73,21 @@ class _Node:
         return SnapshotMetadata(3, 2)
 
 
+_leaders: list[Leader] = []
+"""The one that the next input finds, if the last one changed nothing: most don't, and to make one takes longer."""
+
+
+def _leader() -> Leader:
+    if not _leaders:
+        _leaders.append(make_leader(voters=1))
+    return _leaders[0]
+
+
+_CONFIG = NodeConfig()
+
+
 def _node(*, is_trusted: bool) -> _Node:
-    leader = make_leader(voters=1)
+    leader = _leader()
     inside = SimpleNamespace(
         node_id="n1",
         initial_voters=("n1",),
@@ -84,7 +98,7 @@ def _node(*, is_trusted: bool) -> _Node:
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
         trusts=lambda _caller: is_trusted,
-        config=NodeConfig(),
+        config=_CONFIG,
     )
     return _Node(leader, inside)
 

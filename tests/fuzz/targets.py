@@ -160,6 +160,9 @@ _ROW = StoreRow(
 )
 
 
+_COLUMNS = tuple(_ROW.columns())
+
+
 def _cell(data: bytes) -> object:
     kind, text = data[:1], data[1:].decode("utf-8", "replace")
     try:
@@ -170,7 +173,7 @@ def _cell(data: bytes) -> object:
 
 def _store_row(data: bytes) -> object:
     """Columns by turns, the first letter of each saying of which type it is: the checksum is right for them."""
-    columns = {name: _cell(cell) for name, cell in zip(_ROW.columns(), data.split(b"\0"), strict=False)}
+    columns = {name: _cell(cell) for name, cell in zip(_COLUMNS, data.split(b"\0"), strict=False)}
     row = row_of(columns, _STORE)
     if row_of(row.columns(), _STORE) != row:
         raise AssertionError("another row comes back")
@@ -193,6 +196,8 @@ def _segment(data: bytes) -> object:
 _CLIENTS = client_rules(DEFAULT_CLIENTS)
 _RULES = tuple(map(NameRule.parse, (DEFAULT_RULE, "dns:{node}.{cluster}.example.org", "cn:{node}")))
 
+_WANTED = tuple((rule, rule.name_of("orders", "n1").lower()) for rule in _RULES)
+
 
 def _names(data: bytes) -> object:
     """A certificate with these names, one a line, is nobody's unless it says so: no node's, client's or operator's."""
@@ -202,13 +207,12 @@ def _names(data: bytes) -> object:
         "subject": tuple((("commonName", name),) for name in names),
         "subjectAltName": tuple((kinds[number % 4], name) for number, name in enumerate(names)),
     }
-    for rule in _RULES:
-        wanted = rule.name_of("orders", "n1")
+    for rule, wanted in _WANTED:
         try:
             rule.check(certificate, "orders", "n1")
         except TlsFailure:
             continue
-        if not any(wanted.lower() == name.lower() for name in names):
+        if not any(wanted == name.lower() for name in names):
             raise AssertionError("a name that is not there")
     try:
         caller = caller_of(certificate, "orders", _CLIENTS, _RULES[0], "a node")
