@@ -83,9 +83,9 @@ FUZZ_ARGS ?=
 fuzz: .venv/.installed-test  ## Feed every parser of bytes from elsewhere with bytes nearly in order (FUZZ_ARGS=...)
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
-# Goes on where it stopped. FUZZ_ARGS='--seconds 240 --jobs 2', say.
-fuzz-soak: .venv/.installed-test  ## The same on all cores until each parser has had 10,000,000 (kept in build/fuzz.json)
-	$(BIN)/python -m tests.fuzz --soak build/fuzz.json --jobs $(JOBS) $(FUZZ_ARGS)
+# Goes on where whoever ran it last stopped: commit what it changes. FUZZ_ARGS='--seconds 240 --jobs 2', say.
+fuzz-soak: .venv/.installed-test  ## The same on all cores until each parser has had 10,000,000 (in tests/fuzz/soak.json)
+	$(BIN)/python -m tests.fuzz --soak tests/fuzz/soak.json --jobs $(JOBS) $(FUZZ_ARGS)
 
 # No network is needed: ADVISORIES is OSV's export for PyPI, a zip of JSON documents.
 audit: .venv/.installed-dev  ## Look for known vulnerabilities of pinned packages in ADVISORIES=all.zip

@@ -1,7 +1,7 @@
 """Feed every parser of bytes from elsewhere with bytes nearly in order.
 
 For as long as asked, with another seed each time (`make fuzz`); or with --soak on and on, over several sittings, until
-each target has had its inputs (`make fuzz-soak`).
+each target has had its inputs (`make fuzz-soak`), and what was done is kept in the repository (see `soak.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.fuzz.targets import TARGETS
 
 _ROUND = 20_000
 _SOAK_INPUTS = 10_000_000
+_KEPT = Path("build/fuzz-kept.json")
 
 
 def main() -> int:
@@ -25,9 +26,16 @@ def main() -> int:
     names = ",".join(TARGETS)
     parser.add_argument("--targets", default=names, help=f"which, with commas (default: {names})")
     parser.add_argument("--seconds", type=float, help="for each target (default 20); with --soak in all (no end)")
-    parser.add_argument("--inputs", type=int, help="for each target, instead of a time; with --soak (10,000,000)")
+    parser.add_argument(
+        "--inputs",
+        type=int,
+        help="for each target, instead of a time; with --soak (10,000,000 of the package as it is)",
+    )
     parser.add_argument("--seed", type=int, help="where to begin (default: from the operating system)")
     parser.add_argument("--soak", type=Path, metavar="FILE", help="go on with what this file says, or begin it")
+    parser.add_argument(
+        "--kept", type=Path, default=_KEPT, help="with --soak: inputs to go on from (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, with --soak")
     options = parser.parse_args()
     chosen = options.targets.split(",")
@@ -68,7 +76,7 @@ def _fuzz(name: str, seed: int, inputs: int | None, seconds: float) -> bool:
 
 def _soak(options: argparse.Namespace, names: list[str]) -> int:
     inputs = _SOAK_INPUTS if options.inputs is None else options.inputs
-    soak = Soak.open(options.soak, options.seed)
+    soak = Soak.open(options.soak, options.kept, options.seed)
     soak.try_findings()
     try:
         soak.run(names, inputs, float("inf") if options.seconds is None else options.seconds, options.jobs)

@@ -9,18 +9,23 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import attrs
 
+import raft_actors
 from tests.fuzz.fuzzing import feed, run_for
 from tests.fuzz.target import Target
 
 _LINES_OF_ONE_IN = 128
 _MOST_KEPT = 400
 _INNERMOST = 4
-_OURS = "raft_actors"
+PACKAGE = Path(raft_actors.__file__).parent
+"""Where the package's files are."""
+
+_OURS = PACKAGE.name
 
 Place = tuple[Any, ...]
 
@@ -60,6 +65,11 @@ class Novelty:
         self._samples.clear()
         kept, self.kept = self.kept[:_MOST_KEPT], []
         return kept
+
+    def files(self) -> list[str]:
+        """The package's files in which lines were run, as far as was looked at."""
+        paths = (Path(file) for file in {file for file, _ in self._lines})
+        return sorted(path.relative_to(PACKAGE).as_posix() for path in paths if path.is_relative_to(PACKAGE))
 
     def _look_at(self, inputs: list[bytes]) -> None:
         """Look at these, all in one Trio run where the target waits: most of the time is spent to begin one."""

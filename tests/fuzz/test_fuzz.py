@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from raft_actors.client.board import Board
-from raft_actors.errors import ConfigurationError, ProtocolError
+from raft_actors.errors import ProtocolError
 from raft_actors.node.serving import _ServedClient
 from raft_actors.persistence.sqlite.store_row import StoreRow
 from raft_actors.raft.roles import Leader
@@ -25,10 +25,9 @@ from raft_actors.service.snapshots import encode_snapshot
 from raft_actors.transports.sockets.addresses import Address
 from raft_actors.transports.tls.naming import NameRule
 from tests.fuzz import guided, mutating
-from tests.fuzz.fuzzing import CORPUS, Finding, corpus, fuzz, inputs, run_for, try_memory, try_one
+from tests.fuzz.fuzzing import CORPUS, corpus, fuzz, inputs, run_for, try_memory, try_one
 from tests.fuzz.mutating import _CHANGES, _NOTABLE, Change
 from tests.fuzz.novelty import Novelty
-from tests.fuzz.soak import Soak, play
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
@@ -146,28 +145,6 @@ def test_what_was_asked_before_makes_no_difference() -> None:
     assert answers(requests[::-1]) == alone
 
 
-def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """Each sitting adds to what the file says; findings stay until they are mended, and are gone on from then."""
-    path = tmp_path / "of" / "fuzz.json"
-    soak = Soak.open(path, 7)
-    soak.targets["address"].findings.append(Finding(b"h:1", "once"))
-    soak.targets["hello"].take(play("hello", 1, 3000, []))
-    soak.save()
-    again = Soak.open(path, None)
-    assert again == soak
-    assert again.next_target(["hello", "address"], 3000, set()) == "address"
-    assert again.next_target(["hello", "address"], 3000, {"address"}) is None
-    again.try_findings()
-    assert (again.targets["address"].findings, again.targets["address"].corpus) == ([], [b"h:1"])
-    hello = again.targets["hello"]
-    assert (hello.inputs, hello.rounds) == (3000, 1)
-    assert hello.corpus  # inputs that are refused elsewhere than the seeds
-    assert "3,000   30.0%" in again.table(10_000)
-    path.write_text("{}")
-    with pytest.raises(ConfigurationError, match="no search"):
-        Soak.open(path, None)
-
-
 def test_a_seed_gives_the_same_inputs_again() -> None:
     """And another one others; none is longer than it may be."""
     target = attrs.evolve(TARGETS["message"], most_bytes=60)
@@ -266,6 +243,15 @@ def test_inputs_that_somebody_else_thinks_up_are_fed(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "atheris", None)
     with pytest.raises(SystemExit, match="pip install atheris"):
         guided.main(["message"], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["operation", "users"])
+def test_lines_are_looked_at_whether_a_target_waits_or_not(name: str) -> None:
+    novelty = Novelty(TARGETS[name])
+    assert novelty.files() == []
+    novelty.learn([*TARGETS[name].seeds])
+    assert novelty.taken() == []
+    assert {"operation": "node/operating.py", "users": "service/users.py"}[name] in novelty.files()
 
 
 def test_what_leads_somewhere_new_is_kept() -> None:
