@@ -8,7 +8,6 @@ from functools import partial
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
-_ACQUAINTANCES = "node/acquaintances.py"
 _CONFIGURATIONS = "raft/configurations.py"
 _LEADER_MEMBERS = "raft/roles/leader_members.py"
 _MEMBERS = "raft/leading/members.py"
@@ -23,19 +22,6 @@ _of_members = partial(mutation, profile="members")
 def _in_scenario(test: str) -> Callable[..., Mutation]:
     return partial(mutation, scenario=test)
 
-
-_FOUND_OUT = _in_scenario(
-    "tests/simulation/test_identity.py::"
-    "test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_nobody_has_met_it"
-)
-_OLDER = _in_scenario(
-    "tests/simulation/test_identity.py::"
-    "test_an_older_copy_with_its_mark_is_found_out_by_those_who_have_met_its_node_since"
-)
-_MOVED = _in_scenario(
-    "tests/simulation/test_identity.py::"
-    "test_a_member_that_has_moved_is_known_there_though_it_is_down_and_all_others_were_restarted"
-)
 
 _READY = "if held.index > state.commit_index or not self.may_append:"
 
@@ -329,120 +315,3 @@ WHO: tuple[Mutation, ...] = (
     ),
 )
 """Who is asked, who may lead, and who has to hear of it."""
-
-_INTRODUCTIONS = "raft/leading/introductions.py"
-
-SAID: tuple[Mutation, ...] = (
-    _FOUND_OUT(
-        "first-voters-never-bound",
-        "the voters that a cluster began with are bound to their stores, too",
-        "guarantees",
-        Edit(
-            _INTRODUCTIONS,
-            "Introductions._news",
-            "if (not member.incarnation or proven.address) and self._answers(member_id, now):",
-            "if member.incarnation and proven.address and self._answers(member_id, now):",
-        ),
-    ),
-    _FOUND_OUT(
-        "bound-store-not-asked-for",
-        "a member is who the configuration says, and nobody else who has its id",
-        "guarantees",
-        Edit(
-            _ACQUAINTANCES,
-            "Acquaintances._known_since",
-            "return self._member(sender).incarnation or self._met.setdefault(sender, said)",
-            "return self._met.setdefault(sender, said)",
-        ),
-    ),
-    _OLDER(
-        "older-copy-not-looked-for",
-        "a store that never had the start at which it was met is an older copy",
-        "guarantees",
-        Edit(_ACQUAINTANCES, "Acquaintances.lacks", "not self.starts.lack(met.start)", "True"),
-    ),
-    _OLDER(
-        "met-start-not-kept",
-        "the start at which a peer was met is known after a restart, too",
-        "guarantees",
-        Edit(
-            _ACQUAINTANCES,
-            "Acquaintances._note_start",
-            "if met != before and self._remember is not None:",
-            "if met != before and self._remember is not None and False:",
-        ),
-    ),
-    _in_scenario("tests/simulation/test_refusals.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before")(
-        "missed-removal-changes-nothing",
-        "what was met of a member is forgotten once the log says something else",
-        "guarantees",
-        Edit(
-            _ACQUAINTANCES,
-            "Acquaintances.settle",
-            "for held in state.configurations.since(self._settled_index):",
-            "for held in ():",
-        ),
-    ),
-    _in_scenario("tests/simulation/test_refusals.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
-        "refused-by-who-is-behind",
-        "a refusal by who may have missed something ends nobody whom a newer configuration names",
-        "guarantees",
-        Edit(
-            _ACQUAINTANCES,
-            "Acquaintances.refused",
-            "if state is not None and behind and state.leader != self._node_id:",
-            "if state is not None and behind and False:",
-        ),
-    ),
-    _in_scenario(
-        "tests/simulation/test_refusals.py::test_who_is_refused_stands_for_nobody_while_it_asks_whether_that_is_right"
-    )(
-        "who-doubts-still-stands",
-        "who may have lost its files neither votes nor stands before it knows",
-        "guarantees",
-        Edit(_STATE, "RaftState.doubt_itself", "self.is_voter = self._has_vote_in(self.configuration)", ""),
-    ),
-    _MOVED(
-        "moved-member-not-written",
-        "where a member is that has moved is known to those who have not met it since",
-        "guarantees",
-        Edit(
-            _INTRODUCTIONS,
-            "Introductions._news",
-            "if proven.address == known_at:",
-            "if proven.address:",
-        ),
-    ),
-    _MOVED(
-        "moved-member-bound-anew",
-        "a new address is its member's, and changes nothing else of it",
-        "etcd #21736",
-        Edit(
-            _MEMBERSHIP,
-            "_introduced",
-            "return attrs.evolve(member, incarnation=incarnation, address=address)",
-            """
-            kept = incarnation if address == member.address else ""
-            return attrs.evolve(member, incarnation=kept, address=address)
-            """,
-        ),
-    ),
-    _of_members(
-        "introduced-beside-a-change",
-        "what members say of themselves is not written beside a change",
-        "§6",
-        Edit(
-            _MEMBERS,
-            "Members.next",
-            """
-            if held.index > state.commit_index or not self.may_append:
-                return None
-            """,
-            """
-            if held.index > state.commit_index or not self.may_append:
-                return self.introductions.due(now)
-            """,
-        ),
-    ),
-)
-"""What members say of themselves."""
