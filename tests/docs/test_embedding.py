@@ -41,7 +41,7 @@ def run(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_each_program_is_run() -> None:
-    assert FILES.keys() == PRINTED.keys() | WITH_OTHERS.keys() | {"count.py", "test_application.py"}
+    assert FILES.keys() == PRINTED.keys() | WITH_OTHERS.keys() | {"count.py", "test_application.py", "with_qt.py"}
 
 
 @pytest.mark.parametrize("name", PRINTED)
