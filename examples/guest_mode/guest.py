@@ -98,10 +98,11 @@ async def open_guest_node(
     scope = trio.CancelScope()
 
     async def guest() -> None:
-        with scope:
-            async with open_it() as node, trio.open_nursery() as nursery:
-                ready.set_result(GuestNode(node, nursery))
-                await trio.sleep_forever()
+        async with open_it() as node:
+            with scope:  # inside of the node's block: cancelled from outside, it would not hand leadership over
+                async with trio.open_nursery() as nursery:
+                    ready.set_result(GuestNode(node, nursery))
+                    await trio.sleep_forever()
 
     trio.lowlevel.start_guest_run(
         guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=ended.set_result

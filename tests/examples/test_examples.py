@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the host of a guest node
+import logging
 import re
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from examples.job_queue.queue import Done, GiveBack, JobQueue, Submit, Take
 from examples.leader_cron.cron import Claim, Claims, Job, run_jobs
 from examples.remote_client.stock import Add, Sell, Stock
 from examples.three_nodes import leader_of, three_nodes
-from raft_actors import ClusterConfig, Node, NodeStopped, StateMachine, open_node
+from raft_actors import ClusterConfig, Node, NodeConfig, NodeStopped, StateMachine, open_node
 from raft_actors.persistence import MemoryStorage
 from raft_actors.testing import check_state_machine
 from raft_actors.transports import MemoryNetwork
@@ -158,6 +161,42 @@ def test_who_asks_a_guest_node_hears_that_it_has_stopped() -> None:
             await node.propose(AddToCounter("anna", 2, 1))
 
     asyncio.run(host())
+
+
+def test_a_guest_node_hands_leadership_over_at_the_end_of_its_block(caplog: pytest.LogCaptureFixture) -> None:
+    network, voters = MemoryNetwork(), {"n1": "memory", "n2": "memory", "n3": "memory"}
+
+    def opened(name: str, election_timeout_s: tuple[float, float]) -> AbstractAsyncContextManager[Node[Counter]]:
+        return open_node(
+            name,
+            cluster=ClusterConfig("guest", voters),
+            state_machine=Counter,
+            storage=MemoryStorage(),
+            transport=network.transport(name),
+            config=NodeConfig(election_timeout_s=election_timeout_s),
+        )
+
+    async def others(ready: trio.Event) -> None:
+        async with opened("n2", (600, 1200)), opened("n3", (600, 1200)):
+            ready.set()
+            await trio.sleep_forever()
+
+    @asynccontextmanager
+    async def leader() -> AsyncGenerator[Node[Counter], None]:
+        """The only one that stands for election by itself, beside nodes that go on when it ends."""
+        trio.lowlevel.spawn_system_task(others, ready := trio.Event())
+        await ready.wait()
+        async with opened("n1", (0.4, 0.8)) as node:
+            yield node
+
+    async def host() -> None:
+        async with open_guest_node(leader) as node:
+            assert await node.propose(AddToCounter("anna", 1, 1)) == 1
+
+    with caplog.at_level(logging.INFO, logger="raft_actors"):
+        asyncio.run(host())
+    handed_over = [f"node n1: has handed leadership to {name}, and stops" for name in ("n2", "n3")]
+    assert [line for line in caplog.messages if line in handed_over]
 
 
 def test_a_run_is_given_once() -> None:
