@@ -12,6 +12,7 @@ from raft_actors.errors import CertificateError, ProtocolError, Unreachable
 from raft_actors.records import define
 from raft_actors.transports.conversation import Conversation, Dialer
 from raft_actors.transports.sockets.addresses import Address
+from raft_actors.transports.sockets.connecting import connect
 from raft_actors.transports.sockets.listening import tune
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.conversing import StreamConversation
@@ -64,8 +65,7 @@ class TcpDialer(Dialer):
             raise Unreachable(f"nobody answers at {address}: {error.__cause__ or error}") from error
 
     async def _greet(self, address: str, hello: Hello, cluster_id: str, node_id: str | None) -> Conversation:
-        to = Address.parse(address)
-        tcp = await trio.open_tcp_stream(to.host, to.port)
+        tcp = await connect(Address.parse(address), self.connect_timeout_s)
         tune(tcp, self.dead_peer_timeout_s)
         plain = TcpStream(tcp)
         stream: trio.abc.Stream = plain

@@ -24,6 +24,7 @@ from raft_actors.transports.abc import Endpoint, PeerStatistics, Transport, Tran
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.sockets.accepting import AddressBudget, SharedBudget, serve_listeners
 from raft_actors.transports.sockets.addresses import Address
+from raft_actors.transports.sockets.connecting import connect
 from raft_actors.transports.sockets.listening import listen_error, open_listeners, tune
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.acquainted import Acquainted
@@ -327,8 +328,7 @@ class TcpTransport(Transport):
 
     async def _open(self, address: str) -> TcpStream:
         """Connect to a node. Raises OSError, or UnicodeError for a host name that can't be one."""
-        to = parse_peer(address)
-        stream = await trio.open_tcp_stream(to.host, to.port)
+        stream = await connect(parse_peer(address), self.connect_timeout_s)
         tune(stream, self.dead_peer_timeout_s)
         return TcpStream(stream)
 
