@@ -366,17 +366,26 @@ class MemoryTransport(Transport):
         return self._admitted.get(sender) is origin or self._greet(sender, origin, endpoint)
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
-        can = self.network.older.get(sender, FEATURES)
-        if refusal := greet(sender, origin, endpoint, can, self.own_features()):
-            return self._refuse(refusal)
+        can, caller = self.network.older.get(sender, FEATURES), self.network.running.get(sender)
+        lives = caller is not None and caller.is_at(origin)
+        hears = lives and self.network.is_open(self.node_id, sender)
+        refused = greet(sender, origin, endpoint, can, self.own_features(), hears=hears)
+        if refused is not None:
+            reason, by = refused
+            (caller if caller is not None and lives and by is origin else self).refuse_greeting(reason)
+            return False
         self._totals.peers[sender].incarnation = origin.incarnation
         self._admitted[sender] = origin
         return True
 
-    def _refuse(self, reason: str) -> bool:
+    def is_at(self, endpoint: Endpoint) -> bool:
+        """Whether this is the life of the node that this endpoint is of."""
+        return self._endpoint is endpoint
+
+    def refuse_greeting(self, reason: str) -> None:
+        """Count that this node has refused another one."""
         self._totals.refused_handshakes += 1
         self._totals.refused_by_reason[reason] += 1
-        return False
 
     def _end_connection(self, endpoint: Endpoint, sender: str) -> None:
         # Unless it is back already: then there is a new connection.
