@@ -90,14 +90,17 @@ async def take_in_again(cluster: FaultyCluster[Any, Any], name: str) -> None:
     """Wait until a node without its store is a member again, with the one that it has now, and knows that.
 
     It sees to that itself where it may, and finds anybody where its settings say that they are. Else an operator does;
-    also where it ended after it was removed, and before it was added: then it is no member whom anybody would miss.
+    also where it ended after it was removed, and before it was added: then it is no member whom anybody would miss. And
+    where it has come to have a log without being admitted: here a leader can be heard that could not greet it, for the
+    way back was cut (over TCP it is not), and after a restart nothing tells such a node that it has lost anything.
     """
     looks_without = 0
     while not _is_taken_in(cluster, name):
         await trio.sleep(_LOOK_S)
         members, leader = cluster.members(), cluster.leader()
         looks_without = 0 if members is None or name in members.members else looks_without + 1
-        by_itself = cluster.config.rejoin_if_wiped and cluster.finds_others(name)
+        is_empty = not cluster.disk(name).state.last_index
+        by_itself = cluster.config.rejoin_if_wiped and is_empty and cluster.finds_others(name)
         helps = not by_itself or looks_without > _LOOKS_WITHOUT
         if helps and leader is not None and leader != name:
             with suppress(RaftError), trio.move_on_after(_WAIT_S):
