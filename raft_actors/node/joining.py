@@ -169,6 +169,7 @@ async def _settle_doubt(supervisor: Supervisor) -> None:
     newer configuration is right where that names this store. The log will say so, too, once this node has caught up.
     """
     acquaintances, state = supervisor.acquaintances, supervisor.recovered_state()
+    log = NodeLog(_logger, state.node_id)
     await acquaintances.in_doubt.wait()
     doubt = acquaintances.doubt
     if doubt is None:
@@ -182,9 +183,7 @@ async def _settle_doubt(supervisor: Supervisor) -> None:
     named = await is_named(state.incarnation, identity, ask, addresses, doubt.configuration_index)
     if not named and state.has_lost_promises:  # else its own log has come to name it meanwhile
         raise doubt.error
-    NodeLog(_logger, state.node_id).warning(
-        "was admitted with the store that it has now, which %r does not know", doubt.peer
-    )
+    log.warning("was admitted with the store that it has now, which %r does not know", doubt.peer)
 
 
 async def ask_to_join(supervisor: Supervisor, join: Join) -> None:

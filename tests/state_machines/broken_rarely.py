@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from tests.state_machines.databases import in_memory
 from tests.state_machines.right import joined
 from tests.state_machines.unusual import Get, Plain, Put, Take
 
@@ -62,7 +63,7 @@ class NumbersByTheDatabase(Plain):
         self.database = self._empty()
 
     def _empty(self) -> sqlite3.Connection:
-        database = sqlite3.connect(":memory:", isolation_level=None)
+        database = in_memory()
         database.execute(self.made)
         return database
 

@@ -23,6 +23,7 @@ import trio
 from typing_extensions import override
 
 from raft_actors import StateMachine, attrs_commands, attrs_queries
+from tests.state_machines.databases import in_memory
 from tests.state_machines.right import joined
 
 
@@ -137,7 +138,7 @@ class KeepsADatabase(StateMachine[Put | Get | Take, Any]):
         self.database = self._empty()
 
     def _empty(self) -> sqlite3.Connection:
-        database = sqlite3.connect(":memory:", isolation_level=None)
+        database = in_memory()
         database.execute("CREATE TABLE pair (key TEXT PRIMARY KEY, value BLOB)")
         return database
 
@@ -165,7 +166,7 @@ class KeepsADatabase(StateMachine[Put | Get | Take, Any]):
     @override
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
         self.database.close()
-        self.database = sqlite3.connect(":memory:", isolation_level=None)
+        self.database = in_memory()
         self.database.deserialize(await joined(chunks))
 
 

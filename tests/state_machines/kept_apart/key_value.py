@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import sqlite3
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -15,6 +14,7 @@ from typing import Any
 import attrs
 
 from raft_actors import StateMachine, attrs_commands, attrs_queries
+from tests.state_machines.databases import in_memory
 from tests.state_machines.kept_apart.base import Json, broken, join, right
 
 
@@ -204,7 +204,7 @@ class SqliteClock(StateMachine[Any, Any]):
     commands = attrs_commands(Set | Get | Delete)
 
     def __init__(self) -> None:
-        self.db: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.db: Any = in_memory(check_same_thread=False)
         self.db.execute(
             "CREATE TABLE kv (k TEXT PRIMARY KEY, v TEXT, at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')))"
         )
@@ -232,7 +232,7 @@ class SqliteRowIds(StateMachine[Any, Any]):
     commands = attrs_commands(Set | Get | Delete)
 
     def __init__(self) -> None:
-        self.db: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.db: Any = in_memory(check_same_thread=False)
         self.db.execute("CREATE TABLE kv (id INTEGER PRIMARY KEY AUTOINCREMENT, k TEXT, v TEXT)")
 
     def apply(self, command: Any) -> Any:

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from raft_actors import StateMachine, attrs_commands
+from tests.state_machines.databases import in_memory
 from tests.state_machines.kept_apart.bank import BANK, Bank, Deposit
 from tests.state_machines.kept_apart.base import join, right
 from tests.state_machines.kept_apart.jobs import JOBS, BoundLost, Jobs, Pop, Push
@@ -67,7 +68,7 @@ class Sqlite(SqliteRowIds):
 
     async def restore(self, chunks: AsyncIterable[bytes]) -> None:
         self.db.close()
-        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.db = in_memory(check_same_thread=False)
         self.db.executescript((await join(chunks)).decode())
 
     def state_digest(self) -> bytes:
@@ -209,7 +210,7 @@ class SqliteNoDigest(StateMachine[Any, Any]):
     commands = attrs_commands(Set | Get | Delete)
 
     def __init__(self) -> None:
-        self.db: Any = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=True)
+        self.db: Any = in_memory(check_same_thread=True)
         self.db.row_factory = sqlite3.Row
         self.db.execute("CREATE TABLE kv (k TEXT PRIMARY KEY, v TEXT)")
 
