@@ -50,6 +50,7 @@ class MemoryNetwork:
         max_in_flight: messages under way on one link; further ones are refused and counted.
         encode: pass every message through the codec, so that the receiver gets a copy and sizes are exact.
         running: node id → the transport that runs for it.
+        stores: node id → the incarnation of the store that it has run on last.
         count_bytes: count encoded sizes also without `encode`. Either costs some microseconds a message.
         certified: whether who asks a node for something is known by its id, as over TLS by its certificate; else
             anybody may ask for anything, as without TLS.
@@ -66,6 +67,7 @@ class MemoryNetwork:
     certified: bool = False
     older: dict[str, frozenset[str]] = attrs.field(factory=dict[str, frozenset[str]])
     running: dict[str, MemoryTransport] = attrs.field(factory=dict[str, "MemoryTransport"], init=False, repr=False)
+    stores: dict[str, str] = attrs.field(factory=dict[str, str], init=False, repr=False)
     _links: dict[tuple[str, str], Link] = attrs.field(factory=dict[tuple[str, str], Link], init=False, repr=False)
     _cuts: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
     _disconnected: set[str] = attrs.field(factory=set[str], init=False)
@@ -234,7 +236,7 @@ class MemoryTransport(Transport):
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
         self._admitted.clear()
         self._endpoint = endpoint
-        running[self.node_id] = self
+        running[self.node_id], self.network.stores[self.node_id] = self, endpoint.incarnation
         try:
             async with self.clients.serving(endpoint):
                 task_status.started()
@@ -366,8 +368,10 @@ class MemoryTransport(Transport):
         return self._admitted.get(sender) is origin or self._greet(sender, origin, endpoint)
 
     def _greet(self, sender: str, origin: Endpoint, endpoint: Endpoint) -> bool:
+        if origin.node_id == sender and origin.incarnation != self.network.stores.get(sender):
+            return False  # whoever sent it is gone, and its store, too: over TCP it could greet nobody any more
         can, caller = self.network.older.get(sender, FEATURES), self.network.running.get(sender)
-        lives = caller is not None and caller.is_at(origin)
+        lives = caller is not None and caller.endpoint is origin
         hears = lives and self.network.is_open(self.node_id, sender)
         refused = greet(sender, origin, endpoint, can, self.own_features(), hears=hears)
         if refused is not None:
@@ -377,10 +381,6 @@ class MemoryTransport(Transport):
         self._totals.peers[sender].incarnation = origin.incarnation
         self._admitted[sender] = origin
         return True
-
-    def is_at(self, endpoint: Endpoint) -> bool:
-        """Whether this is the life of the node that this endpoint is of."""
-        return self._endpoint is endpoint
 
     def refuse_greeting(self, reason: str) -> None:
         """Count that this node has refused another one."""

@@ -237,7 +237,7 @@ class SimulatedTransport(MemoryTransport):
         self._totals = TransportStatistics(peers={peer: PeerStatistics() for peer in endpoint.peers})
         self._admitted.clear()
         self._endpoint = endpoint
-        running[self.node_id] = self
+        running[self.node_id], self.network.stores[self.node_id] = self, endpoint.incarnation
         try:
             async with self.clients.serving(endpoint):
                 task_status.started()
