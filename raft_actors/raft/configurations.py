@@ -75,12 +75,17 @@ class Configurations:
         return tuple(self._held[bisect_right(self._held, index, key=_index) :])
 
     def was_removed(self, node_id: str, incarnation: str) -> bool:
-        """Whether a node was a member, with this store, and is none now, as far as what is not forgotten tells."""
-        named = [
-            node_id in held.configuration.ids and held.configuration.members[node_id].incarnation == incarnation
+        """Whether a node was a member, with this store, and is none now, as far as what is not forgotten tells.
+
+        One that was added again with no store named is a member: a leader names the store once it has met it.
+        """
+        stores = [
+            held.configuration.members[node_id].incarnation
             for held in self._held
+            if node_id in held.configuration.ids  # how it was a member, each time
         ]
-        return any(named) and not named[-1]
+        is_member = node_id in self.latest.configuration.ids and stores[-1] in ("", incarnation)
+        return incarnation in stores and not is_member
 
     def append(self, batch: EntryBatch) -> None:
         """Put a batch of kind CONFIGURATION into force, entry by entry.

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import trio
 
-from raft_actors.errors import NodeStopped, ProposalError
+from raft_actors.errors import NodeStopped, NotMember, ProposalError
 from raft_actors.service.connection import Context
 from raft_actors.service.operations import Operation, operation
 
@@ -17,11 +17,17 @@ _PASS_TIME = operation(Operation.PASS_TIME)
 
 
 async def keep_time(context: Context) -> None:
-    """Do so until cancelled, or the node has ended. Where no key is to expire, nothing is done, and nothing written."""
+    """Do so until cancelled, or the node has ended. Where no key is to expire, nothing is done, and nothing written.
+
+    A node that was removed may be added again.
+    """
     with suppress(NodeStopped):
         while True:
-            async with context.node.while_leading():
-                await _tell_time(context)
+            try:
+                async with context.node.while_leading():
+                    await _tell_time(context)
+            except NotMember:
+                await trio.sleep(_LONGEST_S)
 
 
 async def _tell_time(context: Context) -> None:

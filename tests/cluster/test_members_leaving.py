@@ -152,6 +152,29 @@ async def test_a_restart_remembers_what_was_appended_and_not_committed(seed: int
 # --- being told ---------------------------------------------------------------------------------------------------
 
 
+async def test_who_was_removed_and_added_again_with_no_store_named_is_a_member_at_once() -> None:
+    """Whoever waits there to lead goes on waiting, before anybody has met its store."""
+    async with open_log(3, 1) as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.wait_for_one_leader()
+        await cluster.one(b"x", 3)
+        await trio.sleep(2)  # until the members are bound to their stores
+        gone = next(name for name in ("n1", "n2", "n3") if name != leader)
+        await change(cluster, {"n1", "n2", "n3"} - {gone})
+        node, led = cluster.node(gone), trio.Event()
+
+        async def lead() -> None:
+            async with node.while_leading():
+                led.set()
+
+        await change(cluster, {"n1", "n2", "n3"})
+        assert not node.members().members[gone].incarnation
+        nursery.start_soon(lead)
+        await trio.sleep(5)
+        await cluster.node(leader).transfer_leadership(gone)
+        with trio.fail_after(5):
+            await led.wait()
+
+
 async def test_who_was_removed_says_so_once_and_serves_nothing_but_its_own_state(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -287,3 +287,21 @@ async def test_keys_expire_on_every_node_in_time(seed: int, autojump_clock: Mock
         await trio.sleep(30)
         assert cluster.node(survivor).status().last_index == written  # nothing is to expire, so no time is told
         nursery.cancel_scope.cancel()
+
+
+async def test_time_is_kept_by_a_node_that_was_removed_and_added_again(autojump_clock: MockClock) -> None:
+    machine = partial(KeyValue, trio.current_time)
+    async with open_cluster(machine, nodes=3, seed=3) as cluster, trio.open_nursery() as nursery:
+        nodes = Nodes(cluster, nursery)
+        leader = await cluster.wait_for_one_leader()
+        clients = {node_id: nodes.serve(node_id) for node_id in cluster.node_ids}
+        gone = next(node_id for node_id in cluster.node_ids if node_id != leader)
+        await trio.sleep(3)
+        for voters in ({*cluster.node_ids} - {gone}, cluster.node_ids):
+            await cluster.node(leader).change_members({node_id: f"{node_id}.test:1" for node_id in sorted(voters)})
+            await trio.sleep(3)
+        await cluster.node(leader).transfer_leadership(gone)
+        assert await clients[leader].ask("SET", "short", "v", "PX", "700") == b"+OK\r\n"
+        await trio.sleep(1)
+        assert await clients[leader].ask("RAFT.LOCAL", "EXISTS", "short") == b":0\r\n"
+        nursery.cancel_scope.cancel()

@@ -7,7 +7,7 @@ from raft_actors.raft.configurations import Configurations
 from raft_actors.raft.effects import Become, Persist
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.inputs import SnapshotReceived, SnapshotWritten, TimerFired
-from raft_actors.raft.membership import Configuration
+from raft_actors.raft.membership import Configuration, Member
 from raft_actors.raft.membership_codec import encode_configuration
 from raft_actors.raft.messages import AppendEntries, RequestPreVote, RequestVoteReply, TimeoutNow
 from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata, StoredConfiguration
@@ -241,3 +241,27 @@ def test_a_leader_without_a_vote_counts_itself_for_nothing() -> None:
     assert leader.commit.advance() is None  # one of three, and its own
     leader.commit.record_match("n4", 3)
     assert leader.commit.advance() == 3
+
+
+@pytest.mark.parametrize(
+    ("stores", "removed"),
+    [
+        (["mine", None], True),
+        (["mine", "other"], True),
+        (["", None], False),  # nobody says that it was this store
+        (["mine", "mine"], False),
+        (["mine", None, "mine"], False),
+        (["mine", None, ""], False),  # it was added again, and is not named yet
+        (["other", None, ""], False),
+        ([None, None], False),
+    ],
+    ids=str,
+)
+def test_who_was_a_member_with_its_store_and_is_none_now_was_removed(stores: list[str | None], removed: bool) -> None:
+    history = Configurations(FIRST)
+    for index, store in enumerate(stores, 1):
+        others = {"n8": Member("n8.test:1")}
+        members = others if store is None else {**others, "n9": Member("n9.test:1", incarnation=store)}
+        data = stored(index, Configuration(members, members=members)).data
+        history.append(EntryBatch.encode(index, 1, EntryKind.CONFIGURATION, [data]))
+    assert history.was_removed("n9", "mine") == removed
