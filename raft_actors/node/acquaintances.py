@@ -77,7 +77,6 @@ class Acquaintances:
         address: where this node says that it is reached; "" where it does not say.
         starts: of this node's own store.
         doubt: a refusal of this node by one that may have missed something; None: none so far.
-        in_doubt: set once there is one.
     """
 
     def __init__(self, node_id: str, fail: Callable[[Exception], None]) -> None:
@@ -95,7 +94,7 @@ class Acquaintances:
         self._remember: Remember | None = None
         self._settled_index = 0
         self.doubt: Doubt | None = None
-        self.in_doubt: trio.Event = trio.Event()
+        self._doubted = trio.lowlevel.ParkingLot()
         self._log = NodeLog(_logger, node_id)
 
     def recovered(self, state: RaftState, address: str = "") -> None:
@@ -255,6 +254,12 @@ class Acquaintances:
         if state is not None and behind and state.leader != self._node_id:  # else it would name itself
             state.doubt_itself()
             self.doubt = Doubt(peer, refusal.configuration_index, error)
-            self.in_doubt.set()
+            self._doubted.unpark_all()
             return
         self._fail(error)
+
+    async def wait_doubt(self) -> Doubt:
+        """The refusal that this node doubts, once there is one."""
+        while self.doubt is None:
+            await self._doubted.park()
+        return self.doubt

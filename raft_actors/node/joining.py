@@ -19,14 +19,7 @@ import attrs
 import trio
 
 from raft_actors.config import ClusterConfig
-from raft_actors.errors import (
-    ConfigurationError,
-    FeatureMissing,
-    InternalError,
-    ProtocolError,
-    StoreReplaced,
-    TransportError,
-)
+from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
 from raft_actors.node.asking import OperationRefused, ask_cluster
 from raft_actors.node.forgetting import has_forgotten, is_named, must_still_join, opened
 from raft_actors.node_log import NodeLog
@@ -34,6 +27,7 @@ from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.persistent_state import Recovered
+from raft_actors.raft.state import RaftState
 from raft_actors.records import frozen
 from raft_actors.transports.abc import Transport
 
@@ -168,16 +162,12 @@ async def _settle_doubt(supervisor: Supervisor) -> None:
     The peer may have been removed while it was cut off, and go by what was before for as long as it runs. Who knows a
     newer configuration is right where that names this store. The log will say so, too, once this node has caught up.
     """
-    acquaintances, state = supervisor.acquaintances, supervisor.recovered_state()
+    state = supervisor.recovered_state()
     log = NodeLog(_logger, state.node_id)
-    await acquaintances.in_doubt.wait()
-    doubt = acquaintances.doubt
-    if doubt is None:
-        raise InternalError("in doubt, and not about anything")
-    known = [address for peer in state.peers if (address := state.address_of(peer))]
+    doubt = await supervisor.acquaintances.wait_doubt()
     joins = supervisor.join.addresses if supervisor.join else ()
     voters = [address for peer, address in supervisor.cluster.voters.items() if peer != state.node_id]
-    addresses = list(dict.fromkeys([*known, *voters, *joins]))
+    addresses = list(dict.fromkeys([*_known(state), *voters, *joins]))
     identity = StoreIdentity(supervisor.cluster.cluster_id, state.node_id)
     ask = supervisor.transport.ask
     named = await is_named(state.incarnation, identity, ask, addresses, doubt.configuration_index)
@@ -246,12 +236,16 @@ def _made_at(node_id: str, join: Join, reply: Mapping[str, Any]) -> int | None:
     return index if role == "voter" or (role == "learner" and not join.voter) else None
 
 
+def _known(state: RaftState) -> list[str]:
+    """Where this node's log, or its settings, say that the other members are."""
+    return [address for peer in state.peers if (address := state.address_of(peer))]
+
+
 async def _ask(supervisor: Supervisor, join: Join) -> dict[str, Any]:
     state = supervisor.recovered_state()
-    known = [address for peer in state.peers if (address := state.address_of(peer))]
     asked = await ask_cluster(
         supervisor.transport.ask,
-        [*join.addresses, *known],
+        [*join.addresses, *_known(state)],
         "join",
         cluster_id=supervisor.cluster.cluster_id,
         patience_s=_RETRY_S[1],

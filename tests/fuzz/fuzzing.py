@@ -48,33 +48,30 @@ def corpus(name: str) -> list[bytes]:
 
 async def feed(target: Target, data: bytes, heard: Heard | None = None) -> Finding | None:
     """Feed a target once, in a run of `run_for`."""
+    if not target.waits:
+        return _feed_at_once(target, data, heard)
     try:
-        result = target.feed(data)
-        if target.waits:
-            await cast("Coroutine[Any, Any, object]", result)
-    except target.promised as error:
-        if heard is not None:
-            heard(data, error)
-        return None
-    except Exception:  # noqa: BLE001 - that is what is looked for
-        return Finding(data, traceback.format_exc(limit=-3))
-    if heard is not None:
-        heard(data, None)
-    return None
+        await cast("Coroutine[Any, Any, object]", target.feed(data))
+    except Exception as error:  # noqa: BLE001 - that is what is looked for
+        return _told(target, data, heard, error)
+    return _told(target, data, heard, None)
 
 
 def _feed_at_once(target: Target, data: bytes, heard: Heard | None) -> Finding | None:
     """As `feed`, of a target that does not wait: for a quick one the coroutine would be much of the time."""
     try:
         target.feed(data)
-    except target.promised as error:
-        if heard is not None:
-            heard(data, error)
-        return None
-    except Exception:  # noqa: BLE001 - that is what is looked for
+    except Exception as error:  # noqa: BLE001 - that is what is looked for
+        return _told(target, data, heard, error)
+    return _told(target, data, heard, None)
+
+
+def _told(target: Target, data: bytes, heard: Heard | None, error: Exception | None) -> Finding | None:
+    """What an input comes to; called while its error is handled."""
+    if error is not None and not isinstance(error, target.promised):
         return Finding(data, traceback.format_exc(limit=-3))
     if heard is not None:
-        heard(data, None)
+        heard(data, error)
     return None
 
 

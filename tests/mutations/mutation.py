@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
@@ -120,6 +121,11 @@ def mutation(
 ) -> Mutation:
     """Make one."""
     return Mutation(name=name, breaks=breaks, source=source, edits=edits, profile=profile, scenario=scenario)
+
+
+def in_scenario(test: str) -> Callable[..., Mutation]:
+    """Makes those that a scenario of the tests is to notice: its path and name."""
+    return partial(mutation, scenario=test)
 
 
 def _indented(text: str, indent: str) -> str:

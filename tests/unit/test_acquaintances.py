@@ -130,7 +130,7 @@ def test_who_may_be_behind_doubts_a_refusal_and_grants_nothing_meanwhile(
         assert (doubt.peer, doubt.configuration_index) == ("n2", refuser)
         assert "node 'n2' knows 'n1' by another store than this one (1111)" in str(doubt.error)
     assert len(failures) == (not doubtful)
-    assert known.in_doubt.is_set() == doubtful == state.has_lost_promises
+    assert (known.doubt is not None) == doubtful == state.has_lost_promises
 
 
 def test_who_doubts_has_no_vote(known: Acquaintances) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from tests.mutations.mutation import Edit, Mutation, mutation
+from tests.mutations.mutation import Edit, Mutation, in_scenario, mutation
 
 _ACQUAINTANCES = "node/acquaintances.py"
 _INTRODUCTIONS = "raft/leading/introductions.py"
@@ -16,19 +15,15 @@ _STATE = "raft/state.py"
 _of_members = partial(mutation, profile="members")
 
 
-def _in_scenario(test: str) -> Callable[..., Mutation]:
-    return partial(mutation, scenario=test)
-
-
-_FOUND_OUT = _in_scenario(
+_FOUND_OUT = in_scenario(
     "tests/simulation/test_identity.py::"
     "test_a_voter_of_the_first_ones_without_its_files_is_found_out_though_nobody_has_met_it"
 )
-_OLDER = _in_scenario(
+_OLDER = in_scenario(
     "tests/simulation/test_identity.py::"
     "test_an_older_copy_with_its_mark_is_found_out_by_those_who_have_met_its_node_since"
 )
-_MOVED = _in_scenario(
+_MOVED = in_scenario(
     "tests/simulation/test_identity.py::"
     "test_a_member_that_has_moved_is_known_there_though_it_is_down_and_all_others_were_restarted"
 )
@@ -73,7 +68,7 @@ SAID: tuple[Mutation, ...] = (
             "if met != before and self._remember is not None and False:",
         ),
     ),
-    _in_scenario("tests/simulation/test_refusals.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before")(
+    in_scenario("tests/simulation/test_refusals.py::test_who_missed_a_removal_does_not_go_back_to_the_store_before")(
         "missed-removal-changes-nothing",
         "what was met of a member is forgotten once the log says something else",
         "guarantees",
@@ -84,7 +79,7 @@ SAID: tuple[Mutation, ...] = (
             "for held in ():",
         ),
     ),
-    _in_scenario("tests/simulation/test_refusals.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
+    in_scenario("tests/simulation/test_refusals.py::test_who_was_removed_can_not_end_a_node_that_was_admitted_since")(
         "refused-by-who-is-behind",
         "a refusal by who may have missed something ends nobody whom a newer configuration names",
         "guarantees",
@@ -95,7 +90,7 @@ SAID: tuple[Mutation, ...] = (
             "if state is not None and behind and False:",
         ),
     ),
-    _in_scenario(
+    in_scenario(
         "tests/simulation/test_refusals.py::test_who_is_refused_stands_for_nobody_while_it_asks_whether_that_is_right"
     )(
         "who-doubts-still-stands",

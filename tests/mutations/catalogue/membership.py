@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from tests.mutations.mutation import Edit, Mutation, mutation
+from tests.mutations.mutation import Edit, Mutation, in_scenario, mutation
 
 _CONFIGURATIONS = "raft/configurations.py"
 _LEADER_MEMBERS = "raft/roles/leader_members.py"
@@ -17,10 +16,6 @@ _STATE = "raft/state.py"
 _RECOVERY = "node/recovery.py"
 
 _of_members = partial(mutation, profile="members")
-
-
-def _in_scenario(test: str) -> Callable[..., Mutation]:
-    return partial(mutation, scenario=test)
 
 
 _READY = "if held.index > state.commit_index or not self.may_append:"
@@ -63,7 +58,7 @@ CONFIGURATIONS: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _in_scenario(
+    in_scenario(
         "tests/cluster/test_members_rare.py::test_a_snapshot_takes_a_change_that_was_never_committed_along_with_the_log"
     )(
         "snapshot-keeps-newer-looking-members",
@@ -187,7 +182,7 @@ CHANGES: tuple[Mutation, ...] = (
             "if current.is_joint:",
         ),
     ),
-    _in_scenario(
+    in_scenario(
         "tests/cluster/test_members.py::test_a_newcomer_that_does_not_answer_stays_a_learner_and_the_call_says_so"
     )(
         "newcomers-vote-unseen",
@@ -200,7 +195,7 @@ CHANGES: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _in_scenario("tests/cluster/test_members.py::test_without_promote_only_who_holds_all_becomes_a_voter")(
+    in_scenario("tests/cluster/test_members.py::test_without_promote_only_who_holds_all_becomes_a_voter")(
         "dead-learner-promoted",
         "newcomers vote only while they answer",
         "etcd",
@@ -211,7 +206,7 @@ CHANGES: tuple[Mutation, ...] = (
             "",
         ),
     ),
-    _in_scenario("tests/cluster/test_members.py::test_a_newcomer_that_ends_just_when_it_counts_costs_no_quorum")(
+    in_scenario("tests/cluster/test_members.py::test_a_newcomer_that_ends_just_when_it_counts_costs_no_quorum")(
         "joint-never-taken-back",
         "newcomers that fall silent as they become voters don't take the cluster along",
         "etcd",
@@ -222,7 +217,7 @@ CHANGES: tuple[Mutation, ...] = (
             "if False:",
         ),
     ),
-    _in_scenario(
+    in_scenario(
         "tests/cluster/test_members_rare.py::test_a_new_leader_takes_no_joint_configuration_back_before_it_has_committed_anything"
     )(
         "joint-taken-back-before-own-entry",
@@ -293,7 +288,7 @@ WHO: tuple[Mutation, ...] = (
         "dissertation §4.2.2; etcd #12136",
         Edit(_LEADER_MEMBERS, "LeaderOfMembers._go_on_with_members", "if members.must_hand_over:", "if False:"),
     ),
-    _in_scenario("tests/cluster/test_members.py::test_any_set_becomes_any_other_in_one_call")(
+    in_scenario("tests/cluster/test_members.py::test_any_set_becomes_any_other_in_one_call")(
         "removed-node-is-not-told",
         "a node that is removed hears so",
         "PySyncObj",
@@ -304,7 +299,7 @@ WHO: tuple[Mutation, ...] = (
             "del gone",
         ),
     ),
-    _in_scenario(
+    in_scenario(
         "tests/simulation/test_identity.py::"
         "test_a_wiped_voter_joins_again_by_itself_and_nothing_counts_that_its_old_store_held"
     )(
