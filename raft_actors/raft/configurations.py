@@ -87,6 +87,14 @@ class Configurations:
         is_member = node_id in self.latest.configuration.ids and stores[-1] in ("", incarnation)
         return incarnation in stores and not is_member
 
+    def name_another(self, node_id: str, incarnation: str) -> bool:
+        """Whether any names another store for a node than its own, so that what names none does not mean that either.
+
+        The log tells of what was, to a store that learns it from the beginning: of a voter, say, whose files were lost.
+        """
+        known = [one.configuration.members[node_id] for one in self._held if node_id in one.configuration.ids]
+        return bool(incarnation) and any(member.incarnation not in ("", incarnation) for member in known)
+
     def append(self, batch: EntryBatch) -> None:
         """Put a batch of kind CONFIGURATION into force, entry by entry.
 

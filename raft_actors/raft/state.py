@@ -85,7 +85,7 @@ class RaftState:
         unresolved: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
-        must_be_named: whether a configuration that names no store does not mean this one either: its files were lost.
+        must_be_named: whether a configuration that names no store does not mean this one either: another one was lost.
         was_named: whether a committed configuration has named it since; then later ones mean it, too.
         stored_configurations: what the store had of them (see `Recovered.configurations`).
         configurations: those in the log. Change the log by the methods here, which keep them in step with it.
@@ -188,6 +188,7 @@ class RaftState:
         self.configuration = configuration = self.configurations.latest.configuration
         if not configuration.features <= self.features:
             raise missing(configuration.features - self.features)
+        self.must_be_named |= self.configurations.name_another(self.node_id, self.incarnation)
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
         self.is_voter = self._has_vote_in(configuration)
@@ -219,9 +220,9 @@ class RaftState:
 
     def _is_meant(self, member: Member) -> bool:
         """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""
-        return member.incarnation == self.incarnation or (
-            not member.incarnation and (self.was_named or not self.must_be_named)
-        )
+        if member.incarnation or not self.incarnation:
+            return member.incarnation == self.incarnation
+        return self.was_named or not self.must_be_named
 
     def append(self, batch: EntryBatch) -> None:
         """Add a batch at the end of the log; a configuration in it takes effect at once."""

@@ -271,3 +271,25 @@ def test_once_a_committed_configuration_has_named_its_new_store_one_that_names_n
     before = (follower.state.is_voter, granted(follower, asks(9)))
     follower.state.commit(1)
     assert (before, follower.state.is_voter, granted(follower, asks(9))) == ((False, False), True, True)
+
+
+@pytest.mark.parametrize("doubts", [False, True])
+def test_a_vote_that_waits_for_the_disk_is_not_given_by_who_learns_meanwhile_that_it_has_none(doubts: bool) -> None:
+    follower = make_follower([1], incarnation="new")
+    effects = receive(follower, "n2", RequestVote(9, 9, 9), now=10.0)
+    if doubts:
+        follower.state.doubt_itself()
+    replies = [message for _, message in sent(make_durable(follower, effects, now=10.0))]
+    assert replies == ([] if doubts else [RequestVoteReply(9, granted=True)])
+
+
+def test_who_learns_that_another_store_had_its_id_was_not_the_voter_before_that_either() -> None:
+    """It was started again with a log that goes on further than it knows to be committed."""
+    lost = Configuration({"n1"}, members={"n1": Member(incarnation="lost")})
+    knows: dict[str, Any] = {"commit_index": 1, "stored_configurations": (stored(2, lost),)}
+    follower = make_follower([1, 1], incarnation="new", **knows)
+    assert not follower.state.may_be_needed
+    assert [effect for effect in follower.handle(TimerFired(), 100.0) if isinstance(effect, Become)] == []
+    assert not granted(follower, asks(9), now=200.0)
+    # Its node's own store had a vote before, and may be needed if it was removed and nobody knows.
+    assert make_follower([1, 1], incarnation="lost", **knows).state.may_be_needed

@@ -55,6 +55,10 @@ from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
 
 
+def _gives_vote(effect: Effect) -> bool:
+    return isinstance(effect, Send) and isinstance(effect.message, RequestVoteReply) and effect.message.granted
+
+
 class Role(Forwarder, TermKeeper, Comparer, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
@@ -188,6 +192,8 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
         self.state.mark_durable(persisted)
         current = persisted.hard_state.term == self.state.term
         effects: list[Effect] = [effect for effect in persisted.then if current or not isinstance(effect, Send)]
+        if self.state.has_lost_promises:  # which it may have learned since it decided on a vote
+            effects = [effect for effect in effects if not _gives_vote(effect)]
         return [*effects, *self.answer_pre_votes(now)] if self.asked else effects
 
     # --- requests and replies; each role overrides those that concern it ------------------------------------------
