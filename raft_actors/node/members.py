@@ -243,9 +243,24 @@ class MemberCalls:
                 raise ChangeFailed("leadership changed before any of it was committed: ask the next leader")
             if held.index <= state.commit_index and held.configuration.goal is None and not held.configuration.is_joint:
                 return self._result(held, goal)
+            if self._is_decided_without_it(held, goal):
+                return self._result(held, goal)
             if supervisor.over:
                 raise NodeStopped(supervisor.node_id) from supervisor.crash
             await supervisor.changed.park()
+
+    def _is_decided_without_it(self, held: Held, goal: Goal) -> bool:
+        """Whether all that is left is that others commit the entry by which this node goes: it may never be told.
+
+        The new voters decide alone, so nobody can go back. Whoever leads brings the change to that end.
+        """
+        state = self._supervisor.recovered_state()
+        committed = state.configurations.at(state.commit_index).configuration
+        return (
+            state.node_id not in held.configuration.ids
+            and held.configuration.voters == goal.voters == committed.voters
+            and not committed.is_joint
+        )
 
     def _result(self, held: Held, goal: Goal) -> MembersStatus:
         configuration = held.configuration

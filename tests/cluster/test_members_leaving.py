@@ -166,13 +166,34 @@ async def test_who_was_removed_and_added_again_with_no_store_named_is_a_member_a
             async with node.while_leading():
                 led.set()
 
-        await change(cluster, {"n1", "n2", "n3"})
+        await change(cluster, {"n1", "n2", "n3"} - {gone}, learners={gone})
+        await until(cluster, lambda: gone in node.members().members)
         assert not node.members().members[gone].incarnation
         nursery.start_soon(lead)
+        await change(cluster, {"n1", "n2", "n3"})
         await trio.sleep(5)
         await cluster.node(leader).transfer_leadership(gone)
         with trio.fail_after(5):
             await led.wait()
+
+
+async def test_a_leader_that_removes_itself_hears_of_its_change_though_nobody_tells_it_any_more() -> None:
+    """It holds the entry by which it goes, and those who decide alone are out of reach."""
+    async with open_log(3, 1) as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.wait_for_one_leader()
+        node, rest = cluster.node(leader), {"n1", "n2", "n3"} - {leader}
+
+        async def lose_it() -> None:
+            await until(cluster, lambda: leader not in node.members().members)
+            cluster.disconnect(leader)
+
+        nursery.start_soon(lose_it)
+        with trio.fail_after(10):
+            members = await node.change_members(newcomers(*rest))
+        assert members.voters == rest
+        assert not members.committed
+        with trio.fail_after(10):
+            await until(cluster, lambda: all(cluster.node(name).members().voters == rest for name in rest))
 
 
 async def test_who_was_removed_says_so_once_and_serves_nothing_but_its_own_state(
