@@ -3,7 +3,8 @@
 Once it runs, it is told so by whichever peer knows, and ends (`node.acquaintances`). Where it may join anew by itself
 (`NodeConfig.rejoin_if_wiped`), it asks the others before it runs:
 
-- on an empty store, whether they know it by another one;
+- on an empty store, whether they know it by another one. The store notes that, or it would take itself for the voter
+  that the node was when it is started again with a part of the log;
 - on any other, whether they have met it at a start that this store never had (`raft.starts`). What it holds is kept
   then, for what was committed still is; but as a store of another incarnation, which has promised nothing yet.
 """
@@ -42,27 +43,21 @@ async def opened(storage: Storage, identity: StoreIdentity) -> AsyncGenerator[Re
         await storage.aclose()  # noqa: ASYNC102 - cancelled, it is closed by and by
 
 
-async def has_forgotten(
-    recovered: Recovered, identity: StoreIdentity, storage: Storage, ask: Ask, addresses: Iterable[str]
-) -> bool:
-    """Whether one of the others knows that this store lacks what the node has promised. An older copy is renewed then.
+async def has_forgotten(recovered: Recovered, identity: StoreIdentity, ask: Ask, addresses: Iterable[str]) -> bool:
+    """Whether one of the others knows that this store lacks what the node has promised.
 
     Args:
         recovered: what the store holds, which is closed.
         identity: whose it is.
-        storage: opens it.
         ask: asks one node.
         addresses: of the others.
-
-    Raises:
-        StorageError: it can't be renewed.
     """
     node_id, log = identity.node_id, NodeLog(_logger, identity.node_id)
     # An empty store gives them a little time, for it may be the only chance. Another one is found out once the node
     # runs, at the latest, so those who are down are not waited for.
-    patience_s, limit_s = (_PATIENCE_S, math.inf) if _is_empty(recovered) else (0.0, _PATIENCE_S)
+    patience_s, limit_s = (_PATIENCE_S, math.inf) if is_empty(recovered) else (0.0, _PATIENCE_S)
     replies = await _ask_others(ask, addresses, identity.cluster_id, patience_s=patience_s, limit_s=limit_s)
-    if _is_empty(recovered):
+    if is_empty(recovered):
         return any(_incarnation(reply, node_id) not in ("", recovered.incarnation) for reply in replies)
     for reply in replies:
         met = _met(reply, node_id)
@@ -71,10 +66,22 @@ async def has_forgotten(
                 "has an older copy of its store, without start %d, at which it was met: it is renewed, and joins anew",
                 met.start.number,
             )
-            async with opened(storage, identity):
-                await storage.renew()
             return True
     return False
+
+
+async def renew(recovered: Recovered, identity: StoreIdentity, storage: Storage) -> None:
+    """Have a store that lacks what the node has promised know that: also after a start before it is a member's again.
+
+    One that counts no starts can't note it: its node knows it until it ends.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    knows = is_empty(recovered) and recovered.renewed
+    if recovered.starts.latest is not None and not knows:
+        async with opened(storage, identity):
+            await storage.renew()
 
 
 async def is_named(
@@ -96,8 +103,15 @@ def must_still_join(recovered: Recovered, node_id: str) -> bool:
     return recovered.renewed and known_as.incarnation != recovered.incarnation
 
 
-def _is_empty(recovered: Recovered) -> bool:
+def is_empty(recovered: Recovered) -> bool:
+    """Whether a store holds no log. It may hold a vote."""
     return not recovered.last_index and recovered.snapshot is None
+
+
+def has_begun(reply: dict[str, Any], node_id: str) -> bool:
+    """Whether the members, as one of them says, have changed since the cluster began, or have met this one of them."""
+    met = _incarnation(reply, node_id) or _met(reply, node_id) is not None
+    return bool(met) or _index(reply) > 0 or bool(reply.get("withheld"))
 
 
 async def _ask_others(

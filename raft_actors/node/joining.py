@@ -5,7 +5,7 @@ began with, which is kept in its store from then on, so a later start needs nobo
 reached it asks to be added; the leader adds it as a learner, bound to the incarnation of its store, and makes it a
 voter once it has caught up (`node.member_operations`).
 
-A node that has forgotten what it promised (`node.forgetting`) goes the same way, if it may: it must not vote before the
+A node that has forgotten what it promised (`node.forgetting`) goes the same way, if it may. Neither votes before the
 cluster has agreed on the store that it has now.
 """
 
@@ -21,7 +21,7 @@ import trio
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
 from raft_actors.node.asking import OperationRefused, ask_cluster
-from raft_actors.node.forgetting import has_forgotten, is_named, must_still_join, opened
+from raft_actors.node.forgetting import has_begun, has_forgotten, is_empty, is_named, must_still_join, opened, renew
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.membership import Member
@@ -83,16 +83,18 @@ async def prepare(supervisor: Supervisor) -> None:
     cluster, node_id = supervisor.cluster, supervisor.node_id
     may_rejoin = supervisor.config.rejoin_if_wiped and (node_id in cluster.voters or supervisor.join is not None)
     if not cluster.voters or may_rejoin:
-        identity = StoreIdentity(cluster.cluster_id, node_id)
+        identity, forgotten = StoreIdentity(cluster.cluster_id, node_id), False
         async with opened(supervisor.storage, identity) as recovered:
             pass
         if not cluster.voters:
-            voters = await _voters(cluster, recovered, supervisor.transport, supervisor.join)
+            voters, forgotten = await _voters(node_id, cluster, recovered, supervisor.transport, supervisor.join)
             supervisor.cluster = attrs.evolve(cluster, voters=voters)
-        if may_rejoin:
+        if may_rejoin and not forgotten:
             others = _addresses_of_others(supervisor, recovered)
-            if await has_forgotten(recovered, identity, supervisor.storage, supervisor.transport.ask, others):
-                _join_anew(supervisor)
+            forgotten = await has_forgotten(recovered, identity, supervisor.transport.ask, others)
+        if forgotten:
+            await renew(recovered, identity, supervisor.storage)
+            _join_anew(supervisor, recovered)
     if supervisor.join is not None:
         supervisor.address = supervisor.join.address
 
@@ -110,25 +112,30 @@ def resume(supervisor: Supervisor, recovered: Recovered) -> None:
     """Take up what was before this start: whom the node has met, and joining anew where that has not ended."""
     supervisor.acquaintances.recall(recovered, supervisor.storage.remember)
     if must_still_join(recovered, supervisor.node_id):
-        _join_anew(supervisor)
+        _join_anew(supervisor, recovered)
 
 
-def _join_anew(supervisor: Supervisor) -> None:
+def _join_anew(supervisor: Supervisor, recovered: Recovered) -> None:
     voters, node_id = supervisor.cluster.voters, supervisor.node_id
     supervisor.must_be_named = True
-    if supervisor.join is None and node_id in voters:
-        others = [address for peer, address in voters.items() if peer != node_id]
+    others = _addresses_of_others(supervisor, recovered)
+    if supervisor.join is None and node_id in voters and others:
         supervisor.join = Join(addresses=others, address=voters[node_id])
 
 
 async def _voters(
-    cluster: ClusterConfig, recovered: Recovered, transport: Transport, join: Join | None
-) -> dict[str, str]:
-    """The voters that the cluster began with, and where they are, as far as that is known."""
+    node_id: str, cluster: ClusterConfig, recovered: Recovered, transport: Transport, join: Join | None
+) -> tuple[dict[str, str], bool]:
+    """The voters that the cluster began with, and where they are, as far as that is known.
+
+    And whether this store, which is empty, is none that the members may have known: the log, as it learns it, tells of
+    whoever had its id before, and it must not take itself for that. Only where no member has changed yet, and none has
+    met this one, it is a voter that the cluster began with, at its first start.
+    """
     if recovered.initial_voters:
         stored = recovered.configurations
         known = decode_configuration(stored[-1].data).members if stored else dict[str, Member]()
-        return {voter: known.get(voter, Member()).address for voter in recovered.initial_voters}
+        return {voter: known.get(voter, Member()).address for voter in recovered.initial_voters}, False
     if join is None:
         raise ConfigurationError("a cluster needs at least one voter: ClusterConfig(voters={'n1': 'host:port'})")
     asked = await ask_cluster(
@@ -138,7 +145,8 @@ async def _voters(
     named: dict[str, Any] = found
     if type(found) is not dict or not found:
         raise ProtocolError(f"the node at {asked.address} does not say which voters the cluster began with")
-    return {voter: str(address) for voter, address in named.items()}
+    is_first = node_id in named and not has_begun(asked.reply, node_id)
+    return {voter: str(address) for voter, address in named.items()}, is_empty(recovered) and not is_first
 
 
 # --- once it runs --------------------------------------------------------------------------------------------

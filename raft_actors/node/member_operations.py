@@ -139,7 +139,8 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
 
     Its store is made a part of what the members know of it. One that is a member with another store has lost that: it
     is removed first, because its vote must not count before it is a new member; unless it is there with its old store.
-    So is one that says that it was wiped, whatever store it is known by here: this node may have met it only since.
+    So is a voter that says that it was wiped, whatever store it is known by here: this node may have met it only since.
+    A learner has promised nothing that counts.
     """
     member_id, incarnation = _id(arguments), _text(arguments, "incarnation")
     known_as = inside.recovered_state().configuration.members.get(member_id, Member())
@@ -153,7 +154,8 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
         if member_id in now.members:
             named = inside.recovered_state().configuration.members[member_id].incarnation
             known = inside.acquaintances.known(member_id)
-            if named == incarnation or (known in ("", incarnation) and not arguments.get("wiped")):
+            is_wiped = bool(arguments.get("wiped")) and now.members[member_id].is_voter
+            if named == incarnation or (known in ("", incarnation) and not is_wiped):
                 return told(node, inside, await _with(node, inside, now, member_id, member, voter=voter))
             peer = inside.transport.statistics().peers.get(member_id)  # None: this node itself, which is there
             is_there = peer is not None and peer.connected and peer.incarnation == known
