@@ -91,6 +91,7 @@ class Acquaintances:
         self._called: dict[str, tuple[str, str]] = {}
         self._reached: dict[str, tuple[str, str]] = {}
         self._starts_met: dict[str, Met] = {}
+        self._silent: dict[str, bool] = {}
         self._remember: Remember | None = None
         self._settled_index = 0
         self.doubt: Doubt | None = None
@@ -136,7 +137,7 @@ class Acquaintances:
         known = self.known(node_id)
         called, reached = self._called.get(node_id), self._reached.get(node_id)
         place = called[1] if called is not None and called == reached and called[0] == known else ""
-        return Proven(known, place)
+        return Proven(known, place, silent=node_id in self._silent)
 
     def met(self, node_id: str) -> Met | None:
         """The start at which a peer was reached last, as this node remembers it; see `Endpoint.met`."""
@@ -161,7 +162,8 @@ class Acquaintances:
             self._fail(older)
             return Refusal(OLDER_STORE, f"node {self._node_id!r} learns by this that it has an older copy of its store")
         said = greeting.incarnation
-        if not said:  # a version that does not say: nothing is known against it
+        if not said:  # an older version, or a storage that draws none: nothing is known against it
+            self._silent[greeting.sender] = True
             return None
         known = self._known_since(greeting.sender, said)
         if said == known or greeting.configuration_index > self.configuration_index():
@@ -229,7 +231,7 @@ class Acquaintances:
                     self._met.pop(member_id, None)  # it is known by that; and once it is not, it has been away
 
     def _forget_all_but(self, members: frozenset[str]) -> None:
-        for known in (self._met, self._called, self._reached, self._starts_met):
+        for known in (self._met, self._called, self._reached, self._starts_met, self._silent):
             for gone in known.keys() - members:
                 del known[gone]
 

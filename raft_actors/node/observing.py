@@ -10,6 +10,8 @@ from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.admission import Admission
 from raft_actors.node.events import CommitAdvanced, EventHub, LeaderChanged, MembershipChanged, RoleChanged
 from raft_actors.node_log import NodeLog
+from raft_actors.raft.features import IDENTITY
+from raft_actors.raft.membership import Proven
 from raft_actors.raft.roles import Role
 from raft_actors.raft.state import RaftState
 from raft_actors.transports.abc import Transport
@@ -92,6 +94,27 @@ class Observing:
     def _set_peers(self, state: RaftState) -> None:
         self._transport.set_peers({**self._guests, **peer_addresses(state)})
 
+    def _greet_unknown(self, state: RaftState) -> None:
+        """Have members greet anew whose connections are older than their being members.
+
+        What they said of their stores was forgotten when they were removed, or not kept while they were strangers. Not
+        the leader: this node needs it now.
+        """
+        transport, counted = self._transport, self._transport.statistics().peers
+        unknown = {
+            peer
+            for peer in state.peers
+            if peer in counted
+            and counted[peer].connected
+            and peer != state.leader
+            and IDENTITY in transport.features_of(peer)
+            and self._acquaintances.proven(peer) == Proven()
+        }
+        if unknown:
+            peers = {**self._guests, **peer_addresses(state)}
+            transport.set_peers({peer: peers[peer] for peer in peers.keys() - unknown})
+            transport.set_peers(peers)
+
     def _tell_members(self, state: RaftState) -> None:
         """Tell of the configuration in force, and once more when it is committed."""
         held = state.configurations.latest
@@ -100,6 +123,7 @@ class Observing:
             return
         self._told = now
         self._acquaintances.settle(state)
+        self._greet_unknown(state)
         changed = MembershipChanged.of(held, committed=now[1])
         self._log.info("%s", changed)
         self._events.publish(changed)

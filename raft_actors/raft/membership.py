@@ -75,11 +75,10 @@ class Member:
         for text in (self.address, self.incarnation, *self.metadata, *self.metadata.values()):
             if not _is_text(text):
                 raise ConfigurationError(f"{text!r} can't be told of a member: it is no text")
-        size = (
-            len(self.address)
-            + len(self.incarnation)
-            + sum(len(key) + len(value) for key, value in self.metadata.items())
-        )
+        if len(self.incarnation) > _MAX_ID:
+            raise ConfigurationError(f"an incarnation of {len(self.incarnation):,} characters: at most {_MAX_ID}")
+        # Without the incarnation, which is not the application's to choose: naming a store must not fail for its sake.
+        size = len(self.address) + sum(len(key) + len(value) for key, value in self.metadata.items())
         if size > _MAX_MEMBER:
             raise ConfigurationError(
                 f"a member of {size:,} characters, where {_MAX_MEMBER:,} are allowed: keep its metadata small"
@@ -93,10 +92,12 @@ class Proven:
     Attributes:
         incarnation: of the store that it is known by; "" where it has not greeted, or does not say.
         address: where it says that it is, and was reached; "" where that is not so.
+        silent: whether it has greeted, and does not say which store it has.
     """
 
     incarnation: str = ""
     address: str = ""
+    silent: bool = False
 
 
 @frozen

@@ -6,13 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from copy import deepcopy
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
+from typing_extensions import override
 
-from raft_actors import Member, NodeConfig
-from raft_actors.persistence import MemoryDisk
+from raft_actors import Member, NodeConfig, open_node
+from raft_actors.persistence import MemoryDisk, MemoryStorage
 from raft_actors.persistence.abc import StoreIdentity
+from raft_actors.raft.persistent_state import Recovered
+from raft_actors.raft.starts import Starts
+from tests.cluster.support import CommandLog
 from tests.cluster.test_joining import CommandNode, World, cluster_of, leading, three, until, voting
 
 
@@ -148,3 +153,37 @@ async def test_a_store_with_a_log_that_does_not_say_who_began_is_kept(world: Wor
             assert (world.disks["n2"].renewed, world.disks["n2"].incarnation) == (False, store)
             with trio.fail_after(10):
                 await (await leading([one, two])).propose(b"y")
+
+
+class Nameless(MemoryStorage):
+    """A storage that draws no incarnation, as it may."""
+
+    @override
+    async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
+        return attrs.evolve(await super().open(identity, tail_bytes=tail_bytes), incarnation="", starts=Starts())
+
+
+@pytest.mark.parametrize("metadata", [0, 4086])
+async def test_who_says_nothing_of_its_store_becomes_a_voter_and_so_does_who_has_much_to_say(
+    world: World, metadata: int
+) -> None:
+    """As much as is allowed: the store's name is not the application's, and needs no room of it."""
+    disk = MemoryDisk()
+    storage = MemoryStorage(disk) if metadata else Nameless(disk)
+    members = {"n1": Member("n1.test:1"), "n2": Member("n2.test:1", {"k": "v" * metadata})}
+    async with (
+        world.opened("n1", cluster_of("n1")) as one,
+        open_node(
+            "n2",
+            cluster=cluster_of("n1"),
+            state_machine=CommandLog,
+            storage=storage,
+            transport=world.network.transport("n2"),
+            join=True,
+        ) as two,
+    ):
+        await one.wait_leader()
+        with trio.fail_after(10):
+            await one.change_members(members)
+        await voting(one, two)
+        assert store_of(one, "n2") == (disk.incarnation if metadata else "")

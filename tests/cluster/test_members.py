@@ -108,6 +108,8 @@ async def test_without_promote_only_who_holds_all_becomes_a_voter() -> None:
         members = await node.change_members(learners=newcomers("n2"))
         assert (sorted(members.voters), sorted(members.learners)) == (["n1"], ["n2"])
         await cluster.one(b"x", 2)
+        await until(cluster, lambda: all(one.incarnation for one in node.members().members.values()))
+        await until(cluster, lambda: not node.members().members["n2"].behind)  # it will lack nothing, but not answer
         cluster.disconnect("n2")
         await trio.sleep(2)
         with pytest.raises(ChangeRefused, match="'n2' can't vote yet"):

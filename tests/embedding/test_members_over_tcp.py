@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from raft_actors import ClusterConfig, Node, NotLeader, NotMember, open_node
+from raft_actors import ClusterConfig, Member, Node, NotLeader, NotMember, open_node
 from raft_actors.persistence import SqliteStorage
 from raft_actors.transports import TcpTransport
 from tests.actors.machines import Machine
@@ -75,3 +75,28 @@ async def test_one_node_becomes_three_and_three_become_two(tmp_path: Path) -> No
         for node in others:
             await node.wait_applied(index)
             assert node.status().voters == ("n2", "n3")
+
+
+async def test_who_comes_back_before_its_leave_is_over_is_bound_to_its_store(tmp_path: Path) -> None:
+    """Its connection is older than its being a member, and what it said then was forgotten."""
+    one, two = await free_ports(2)
+    addresses: dict[str, str] = {"n1": f"127.0.0.1:{one}", "n2": f"127.0.0.1:{two}"}
+    cluster = ClusterConfig("returning", addresses)
+    async with AsyncExitStack() as stack:
+        nodes: dict[str, Node[Machine]] = {}
+        for name, address in addresses.items():
+            storage, transport = SqliteStorage(tmp_path / f"{name}.db"), TcpTransport(address)
+            node = open_node(name, cluster=cluster, state_machine=Machine, storage=storage, transport=transport)
+            nodes[name] = await stack.enter_async_context(node)
+        with trio.fail_after(30):
+            leader = nodes[await nodes["n1"].wait_leader()]
+            [other] = addresses.keys() - {leader.node_id}
+            await leader.propose(b"x")
+            own = {leader.node_id: Member(addresses[leader.node_id])}
+            await leader.change_members(own)
+            # It holds its removal, and is not told yet that this is committed: it is no stranger to the leader.
+            await leader.change_members({**own, other: Member(addresses[other])})
+            assert leader.members().voters == addresses.keys()
+            store = leader.members().members[other].incarnation
+            await nodes[other].wait_applied(leader.status().commit_index)
+        assert store == leader.statistics().transport.peers[other].incarnation != ""

@@ -11,7 +11,7 @@ from raft_actors.node.admission import Admission
 from raft_actors.node.proposals import LocalProposal, LocalProposals, PendingProposals, PendingRead
 from raft_actors.raft.effects import Become, Effect, Persist, Refuse, Send
 from raft_actors.raft.entries import EntryBatch, EntryKind
-from raft_actors.raft.features import FEATURES
+from raft_actors.raft.features import FEATURES, IDENTITY
 from raft_actors.raft.inputs import Durable, Input, Received, Requested
 from raft_actors.raft.log import Log
 from raft_actors.raft.membership import Configuration
@@ -90,6 +90,10 @@ def stored(index: int, configuration: Configuration) -> StoredConfiguration:
     return StoredConfiguration(index, encode_configuration(configuration))
 
 
+#: The others say nothing of their stores, where a test does not have them do so.
+_FEATURES_OF_OTHERS = FEATURES - {IDENTITY}
+
+
 def make_state(
     terms: Sequence[int] = (),
     *,
@@ -101,7 +105,7 @@ def make_state(
     first_index: int | None = None,
     stored_configurations: tuple[StoredConfiguration, ...] = (),
     features: frozenset[str] = FEATURES,
-    features_of: Callable[[str], frozenset[str]] = lambda _peer: FEATURES,
+    features_of: Callable[[str], frozenset[str]] = lambda _peer: _FEATURES_OF_OTHERS,
     turned_on: frozenset[str] = frozenset(),
     incarnation: str = "",
     must_be_named: bool = False,

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from raft_actors.raft.effects import Effect
+from raft_actors.raft.features import FEATURES
 from raft_actors.raft.inputs import ChangeRequested, PeerDisconnected, TimerFired
 from raft_actors.raft.membership import Configuration, Member, Proven, begin_change, introduce
 from raft_actors.raft.roles import Leader
@@ -23,6 +24,7 @@ def leading(configuration: Configuration | None = None, proven: dict[str, Proven
     leader = make_leader([1, 1], stored_configurations=held, incarnation="1111", **more)
     told = STORES if proven is None else proven
     leader.state.proven = lambda member_id: told.get(member_id, Proven())
+    leader.state.features_of = lambda _peer: FEATURES
     acks(leader, *leader.state.peers)
     return leader
 
@@ -96,6 +98,43 @@ def test_a_change_keeps_the_stores_and_is_known_again() -> None:
     configuration = leader.state.configuration
     assert configuration.goal is not None
     assert [configuration.members[f"n{one}"].incarnation for one in range(1, 5)] == ["1111", "2222", "3333", ""]
+
+
+def test_who_is_to_vote_is_bound_to_the_store_that_has_caught_up_in_the_same_entry() -> None:
+    """Else a later store of its id, which learns the log from the beginning, would be that voter for a while."""
+    told = dict(STORES)
+    leader = leading(proven=told)
+    members = {f"n{one}": Member(f"n{one}:1") for one in range(1, 5)}
+    effects = leader.handle(ChangeRequested(wish(members.keys(), members=members)), 0.0)
+    make_durable(leader, effects)
+    acks(leader, "n2", "n3")
+    assert appended(acks(leader, "n4", now=0.1)) == []  # it answers, and has all: but nobody knows yet which store does
+    told["n4"] = Proven("4444")
+    joint = appended(effects := acks(leader, "n4", now=0.1))
+    assert [one.members["n4"].incarnation for one in joint] == ["4444"]
+    assert [one.is_joint for one in joint] == [True]
+    make_durable(leader, effects, now=0.1)
+    [left] = appended(acks(leader, "n2", "n3", "n4", now=0.1))
+    assert (left.members["n4"], left.is_joint) == (Member("n4:1", incarnation="4444"), False)
+
+
+def test_a_learner_becomes_a_voter_at_once_under_its_store() -> None:
+    told = {**STORES, "n4": Proven("4444")}
+    learning = attrs.evolve(bound(1, 2, 3), learners={"n4"})
+    leader = leading(learning, told)
+    acks(leader, "n4", now=0.1)
+    [joint] = appended(leader.handle(ChangeRequested(wish({"n1", "n2", "n3", "n4"})), 0.1))
+    assert joint.voters == {"n1", "n2", "n3", "n4"}
+    assert joint.members["n4"].incarnation == "4444"
+
+
+def test_stores_are_named_also_soon_after_another_change() -> None:
+    """A cluster whose members come and go all the time would never do so else."""
+    leader = leading()
+    [first] = beat(leader, "n2", until=3)
+    assert not first.members["n3"].incarnation
+    [second] = beat(leader, "n2", "n3", until=5)
+    assert second.members["n3"].incarnation == "3333"
 
 
 # --- addresses ------------------------------------------------------------------------------------------------

@@ -3,14 +3,15 @@
 Nodes greet each other: each says which store speaks for it (its incarnation) and where it is reached. What only those
 know who have met it is lost with them, so a leader appends it, as it appends any other change of the members:
 
-- which store a member has, where no configuration says so yet: that of the voters that the cluster began with. From
-  then on nobody takes another store for it, whoever was restarted meanwhile (dissertation §11.2 has no such thing: it
-  takes for granted that a disk is never lost);
+- which store a member has, where no configuration says so yet: that of the voters that the cluster began with, and of
+  learners that were added by their address. From then on nobody takes another store for it, whoever was restarted
+  meanwhile (dissertation §11.2 has no such thing: it takes for granted that a disk is never lost);
 - where a member is that has moved: only once this leader has reached it there, and has found its store to be the one
   that it is known by;
 - where this leader itself is: it can't know where the others' settings have it, which may be where it was before.
 
-Never beside a change of members, and seldom: a member whose address changes to and fro must not fill the log.
+Never beside a change of members; and where members are, seldom: one whose address changes to and fro must not fill the
+log. Stores are named whenever there is one to name, for each is named once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from raft_actors.raft.membership import Configuration, Proven, introduce
 from raft_actors.raft.membership_codec import MOST_BYTES, encode_configuration
 from raft_actors.raft.state import RaftState
 
-#: For how many of the longest election timeouts nothing more is written once something was.
+#: For how many of the longest election timeouts no address is written once something was.
 _REST = 10
 
 #: And for how many others are waited for that say something new, too: so that one entry is enough for all.
@@ -52,20 +53,24 @@ class Introductions:
         new member as soon as it runs, and is none by that store before.
         """
         longest_s = self._state.config.election_timeout_s[1]
-        ripe = {one: proven for one, (proven, since) in self._since.items() if now - since >= longest_s}
-        if not ripe or now < self._rests_until:
+        current, since = self._state.configuration, self._since
+        if now < self._rests_until:
+            since = {one: told for one, told in since.items() if not current.members[one].incarnation}
+        ripe = {one: proven for one, (proven, began_at) in since.items() if now - began_at >= longest_s}
+        if not ripe:
             return None
-        oldest = min(since for _, since in self._since.values())
-        if len(ripe) < len(self._since) and now - oldest < _COLLECTING * longest_s:
+        oldest = min(began_at for _, began_at in since.values())
+        if len(ripe) < len(since) and now - oldest < _COLLECTING * longest_s:
             return None
-        changed = introduce(self._state.configuration, ripe)
+        changed = introduce(current, ripe)
         if changed is None or len(encode_configuration(changed)) > MOST_BYTES:
             return None
         return changed
 
     def appended(self, now: float) -> None:
-        """A configuration was appended, whatever for."""
-        self._since.clear()
+        """A configuration was appended, whatever for. What is known of its members still is ripe when it was."""
+        members = self._state.configuration.members
+        self._since = {one: told for one, told in self._since.items() if one in members}
         self._rests_until = now + _REST * self._state.config.election_timeout_s[1]
 
     def _news(self, now: float) -> dict[str, Proven]:

@@ -46,6 +46,7 @@ CATALOGUE: dict[str, tuple[Mutation, ...]] = {
     "Changes of members": membership.CHANGES,
     "Members that come and go": membership.WHO,
     "What members say of themselves": identity.SAID,
+    "Stores that lack what their nodes have promised": identity.FORGOTTEN,
     "Who is heard": hearing.HEARD,
     "Features of the whole cluster": gates.GATES,
     "Outcomes": sessions.OUTCOMES,

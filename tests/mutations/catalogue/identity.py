@@ -8,6 +8,8 @@ from tests.mutations.mutation import Edit, Mutation, in_scenario, mutation
 
 _ACQUAINTANCES = "node/acquaintances.py"
 _INTRODUCTIONS = "raft/leading/introductions.py"
+_JOINING = "node/joining.py"
+_FORGETTING = "node/forgetting.py"
 _MEMBERS = "raft/leading/members.py"
 _MEMBERSHIP = "raft/membership.py"
 _STATE = "raft/state.py"
@@ -142,3 +144,53 @@ SAID: tuple[Mutation, ...] = (
     ),
 )
 """What members say of themselves."""
+
+_ANEW = "tests/cluster/test_joining_anew.py::"
+
+FORGOTTEN: tuple[Mutation, ...] = (
+    in_scenario(
+        "tests/simulation/test_relearning.py::"
+        "test_a_store_that_learns_the_log_anew_is_not_the_only_voter_that_its_node_once_was"
+    )(
+        "new-voter-without-its-store",
+        "who is to vote from now on is bound to the store that has caught up",
+        "guarantees",
+        Edit(
+            _MEMBERS,
+            "Members._with_new_voters_named",
+            "return introduce(configuration, stores) or configuration",
+            "return configuration if stores else configuration",
+        ),
+    ),
+    in_scenario(
+        "tests/embedding/test_members_over_tcp.py::test_who_comes_back_before_its_leave_is_over_is_bound_to_its_store"
+    )(
+        "unknown-store-not-asked-for",
+        "a member whose connection is older than its membership says again which store it has",
+        "guarantees",
+        Edit("node/observing.py", "Observing._greet_unknown", "if unknown:", "if not unknown and unknown:"),
+    ),
+    in_scenario(f"{_ANEW}test_who_joins_again_is_not_the_voter_that_the_cluster_began_with")(
+        "joins-as-who-began",
+        "who joins under the id of a voter that the cluster began with is not that voter",
+        "guarantees",
+        Edit(
+            _JOINING,
+            "_voters",
+            "return {voter: str(address) for voter, address in named.items()}, is_empty(recovered) and not is_first",
+            "return {voter: str(address) for voter, address in named.items()}, False",
+        ),
+    ),
+    in_scenario(f"{_ANEW}test_a_wiped_voter_knows_that_it_was_at_its_next_start_too")(
+        "loss-not-noted",
+        "a store that lacks what its node promised knows that after a restart, too",
+        "guarantees",
+        Edit(
+            _FORGETTING,
+            "renew",
+            "knows = is_empty(recovered) and recovered.renewed",
+            "knows = is_empty(recovered)",
+        ),
+    ),
+)
+"""Stores that lack what their nodes have promised, and what they take themselves for."""

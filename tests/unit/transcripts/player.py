@@ -21,7 +21,7 @@ from raft_actors.raft.effects import (
     Refuse,
     Transferred,
 )
-from raft_actors.raft.features import FEATURES
+from raft_actors.raft.features import FEATURES, IDENTITY
 from raft_actors.raft.inputs import (
     ChangeRequested,
     PeerDisconnected,
@@ -165,7 +165,8 @@ class Player:
 
     def _features_of(self, node_id: str) -> Callable[[str], frozenset[str]]:
         def features_of(peer: str) -> frozenset[str]:
-            return self.can.get(peer or node_id, FEATURES) & self.can.get(node_id, FEATURES)
+            can = self.can.get(peer or node_id, FEATURES) & self.can.get(node_id, FEATURES)
+            return can if self.proven.get(peer) else can - {IDENTITY}  # who says no store, is of a version before
 
         return features_of
 
