@@ -179,7 +179,9 @@ async def _settle_doubt(supervisor: Supervisor) -> None:
     identity = StoreIdentity(supervisor.cluster.cluster_id, state.node_id)
     ask = supervisor.transport.ask
     named = await is_named(state.incarnation, identity, ask, addresses, doubt.configuration_index)
-    if not named and state.has_lost_promises:  # else its own log has come to name it meanwhile
+    while named and state.configuration.members.get(state.node_id, Member()).incarnation != state.incarnation:
+        await supervisor.changed.park()  # how it was named, its own log must tell
+    if state.has_lost_promises:  # else its own log has come to say that it was admitted
         raise doubt.error
     log.warning("was admitted with the store that it has now, which %r does not know", doubt.peer)
 
@@ -229,7 +231,7 @@ def _is_member(supervisor: Supervisor, join: Join) -> bool:
     state = supervisor.recovered_state()
     held = state.configurations.latest
     member = held.configuration.members.get(state.node_id)
-    named = member is not None and member.incarnation == state.incarnation
+    named = member is not None and member.incarnation == state.incarnation and not state.has_lost_promises
     return named and held.index <= state.commit_index and (state.is_voter or not join.voter)
 
 
@@ -263,6 +265,6 @@ async def _ask(supervisor: Supervisor, join: Join) -> dict[str, Any]:
         metadata=dict(join.metadata),
         voter=join.voter,
         features=sorted(state.features),
-        wiped=supervisor.must_be_named,
+        wiped=state.has_lost_promises,
     )
     return asked.reply

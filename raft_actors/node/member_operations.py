@@ -152,10 +152,11 @@ async def join(node: Node[Any], inside: Supervisor, arguments: Arguments) -> dic
         if lacking:
             raise missing(lacking)
         if member_id in now.members:
-            named = inside.recovered_state().configuration.members[member_id].incarnation
             known = inside.acquaintances.known(member_id)
             is_wiped = bool(arguments.get("wiped")) and now.members[member_id].is_voter
-            if named == incarnation or (known in ("", incarnation) and not is_wiped):
+            # It may have been named in the place of the voter that it was, before this was asked.
+            is_wiped = is_wiped and not inside.recovered_state().configurations.admit(member_id, incarnation)
+            if known in ("", incarnation) and not is_wiped:
                 return told(node, inside, await _with(node, inside, now, member_id, member, voter=voter))
             peer = inside.transport.statistics().peers.get(member_id)  # None: this node itself, which is there
             is_there = peer is not None and peer.connected and peer.incarnation == known

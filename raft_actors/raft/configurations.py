@@ -87,13 +87,31 @@ class Configurations:
         is_member = node_id in self.latest.configuration.ids and stores[-1] in ("", incarnation)
         return incarnation in stores and not is_member
 
-    def name_another(self, node_id: str, incarnation: str) -> bool:
-        """Whether any names another store for a node than its own, so that what names none does not mean that either.
+    def another_until(self, node_id: str, incarnation: str) -> int:
+        """The last index whose configuration names another store for a node than its own; -1: none does.
 
-        The log tells of what was, to a store that learns it from the beginning: of a voter, say, whose files were lost.
+        Whatever came before that, and names none, does not mean its own either. The log tells of what was, to a store
+        that learns it from the beginning: of a voter, say, whose files were lost.
         """
-        known = [one.configuration.members[node_id] for one in self._held if node_id in one.configuration.ids]
-        return bool(incarnation) and any(member.incarnation not in ("", incarnation) for member in known)
+        own = {"", incarnation}
+        named = [
+            (one.index, one.configuration.members[node_id]) for one in self._held if node_id in one.configuration.ids
+        ]
+        return max((index for index, member in named if incarnation and member.incarnation not in own), default=-1)
+
+    def admit(self, node_id: str, incarnation: str) -> bool:
+        """Whether any takes a store in, under the id of a node: names it where the one before gave that id no vote.
+
+        One that names it in the place of a voter without a name says of that voter that this is the store that it had,
+        and the store itself may know better. What was before the first one here is forgotten, and was in order.
+        """
+        gives_vote = False
+        for held in self._held:
+            member = held.configuration.members.get(node_id)
+            if member is not None and member.incarnation == incarnation and not gives_vote:
+                return True
+            gives_vote = node_id in held.configuration.all_voters
+        return False
 
     def append(self, batch: EntryBatch) -> None:
         """Put a batch of kind CONFIGURATION into force, entry by entry.

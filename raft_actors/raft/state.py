@@ -160,11 +160,14 @@ class RaftState:
 
     @property
     def has_lost_promises(self) -> bool:
-        """Whether its files were lost, and its old votes may count: no configuration names the store it has now."""
-        return self.must_be_named and not self.was_named and not self._is_named_in(self.configuration)
+        """Whether its files were lost, and its old votes may count: the store that it has now was not taken in."""
+        if self.configurations.another_until(self.node_id, self.incarnation) == self.configurations.latest.index:
+            return True
+        return self.must_be_named and not (self.was_named or self._is_named_in(self.configuration))
 
     def _is_named_in(self, configuration: Configuration) -> bool:
-        return configuration.members.get(self.node_id, Member()).incarnation == self.incarnation
+        member = configuration.members.get(self.node_id, Member())
+        return member.incarnation == self.incarnation and self.configurations.admit(self.node_id, self.incarnation)
 
     @property
     def was_removed(self) -> bool:
@@ -175,8 +178,7 @@ class RaftState:
     def address_of(self, node_id: str) -> str | None:
         """Where a member is reached; None where that is not known.
 
-        The voters that the cluster began with are where this start names them, unless a later configuration knows
-        better.
+        The voters that the cluster began with are where this start names them, unless a later configuration does.
         """
         member = self.configuration.members.get(node_id) or self.parting.get(node_id)
         return (member.address if member else "") or self.cluster.voters.get(node_id)
@@ -188,7 +190,6 @@ class RaftState:
         self.configuration = configuration = self.configurations.latest.configuration
         if not configuration.features <= self.features:
             raise missing(configuration.features - self.features)
-        self.must_be_named |= self.configurations.name_another(self.node_id, self.incarnation)
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
         self.is_voter = self._has_vote_in(configuration)
@@ -206,8 +207,7 @@ class RaftState:
 
     @property
     def may_be_needed(self) -> bool:
-        """Whether the cluster may need this node to lead: it has a vote, or had one before a change that is not
-        committed, as far as it knows.
+        """Whether the cluster may need this node to lead: it has a vote, or had one before a change under way.
 
         A leader that removes itself may be alone with the entry that says so. The others then need its vote, and don't
         get it, for its log is longer; so it must stand, and leads without a vote of its own until that entry is
@@ -216,13 +216,14 @@ class RaftState:
         if self.is_voter or self.configurations.latest.index <= self.commit_index:
             return self.is_voter
         held = (self.configurations.at(self.commit_index), *self.configurations.since(self.commit_index))
-        return any(self._has_vote_in(one.configuration) for one in held)
+        another_until = self.configurations.another_until(self.node_id, self.incarnation)
+        return any(self._has_vote_in(one.configuration) for one in held if one.index > another_until)
 
     def _is_meant(self, member: Member) -> bool:
         """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""
-        if member.incarnation or not self.incarnation:
-            return member.incarnation == self.incarnation
-        return self.was_named or not self.must_be_named
+        if self.was_named or not self.must_be_named:
+            return member.incarnation in ("", self.incarnation)
+        return member.incarnation == self.incarnation and self.configurations.admit(self.node_id, self.incarnation)
 
     def append(self, batch: EntryBatch) -> None:
         """Add a batch at the end of the log; a configuration in it takes effect at once."""
@@ -347,9 +348,7 @@ class RaftState:
         return Persist(write, then, self.written, self.log.epoch, self.log.last_index, size)
 
     def note_commit(self) -> list[Persist]:
-        """The effect that tells the storage of a commit that no write has told it of. For quiet moments: none while a
-        write is under way, which the next may follow.
-        """
+        """The effect that tells the storage of a commit that no write has told it of: none while one is under way."""
         if self.commit_index <= self.noted_commit_index or self.unsynced_writes:
             return []
         return [self.persist()]

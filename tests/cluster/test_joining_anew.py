@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from typing import Any
 
 import attrs
 import pytest
@@ -12,7 +13,8 @@ import trio
 from trio.testing import MockClock
 from typing_extensions import override
 
-from raft_actors import Member, NodeConfig, open_node
+from raft_actors import Member, MembershipChanged, NodeConfig, open_node
+from raft_actors.node.asking import ask_cluster
 from raft_actors.persistence import MemoryDisk, MemoryStorage
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.persistent_state import Recovered
@@ -116,6 +118,45 @@ async def test_an_older_copy_of_who_began_alone_asks_whom_its_log_names(world: W
             await until(two, lambda: store_of(two, "n1") == older.incarnation)
             await voting(two, third, back)
     assert older.renewed
+
+
+async def test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_that_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader was restarted, and has met only the new store; and the node's request to be a new member is late."""
+    began = cluster_of("n1", "n2", "n3")
+    async with world.opened("n1", began) as one, world.opened("n2", began), world.opened("n3", began):
+        await one.wait_leader()
+        await trio.sleep(0.3)  # n3 has voted, and acknowledged an entry
+        assert not store_of(one, "n3")
+    world.disks["n3"] = MemoryDisk()
+    asked = trio.Event()
+
+    async def ask_late(*arguments: Any, **more: Any) -> Any:
+        if "join" in arguments:
+            await asked.wait()
+        return await ask_cluster(*arguments, **more)
+
+    monkeypatch.setattr("raft_actors.node.joining.ask_cluster", ask_late)
+    async with world.opened("n1", began) as one, world.opened("n2", began) as two:
+        leader = await leading([one, two])
+        await until(leader, lambda: bool(store_of(leader, "n2")))
+        async with world.opened("n3") as back:
+            await until(back, lambda: bool(store_of(back, "n3")))
+            assert "n3" in back.members().voters  # as the leader had it written, in the place of the one before
+            for other in ("n1", "n2"):
+                world.network.disconnect(other)
+            await trio.sleep(5)
+            assert back.status().voted_for is None
+            assert str(back.status().role) == "follower"
+            world.network.heal()
+            async with (await leading([one, two])).events() as events:
+                asked.set()
+                async for event in events:
+                    if isinstance(event, MembershipChanged) and "n3" not in event.voters:
+                        break
+            await voting(one, two, back)
+            await (await leading([one, two, back])).transfer_leadership("n3")
 
 
 # --- who is no such node ----------------------------------------------------------------------------------------------

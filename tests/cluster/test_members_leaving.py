@@ -181,7 +181,7 @@ async def test_a_leader_that_removes_itself_hears_of_its_change_though_nobody_te
     """It holds the entry by which it goes, and those who decide alone are out of reach."""
     async with open_log(3, 1) as cluster, trio.open_nursery() as nursery:
         leader = await cluster.wait_for_one_leader()
-        node, rest = cluster.node(leader), {"n1", "n2", "n3"} - {leader}
+        node, rest = cluster.node(leader), frozenset({"n1", "n2", "n3"} - {leader})
 
         async def lose_it() -> None:
             await until(cluster, lambda: leader not in node.members().members)

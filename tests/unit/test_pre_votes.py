@@ -252,8 +252,8 @@ def test_no_other_role_minds() -> None:
 def test_who_knows_that_its_files_were_lost_votes_only_once_its_new_store_is_named(store: str, votes: bool) -> None:
     """It may have voted in any term, and it would count with who never met its old store (dissertation §11.2)."""
     named = Configuration({"n1", "n2", "n3"}, members={"n1": Member(incarnation=store)})
-    knows: dict[str, Any] = {"incarnation": "new", "must_be_named": True, "stored_configurations": (stored(1, named),)}
-    follower = make_follower([1], **knows)
+    held = (stored(1, Configuration({"n2", "n3"})), stored(2, named))
+    follower = make_follower([1, 1], incarnation="new", must_be_named=True, stored_configurations=held)
     effects = receive(follower, "n2", asks(9), now=10.0)
     assert [message.granted for _, message in sent(effects) if isinstance(message, RequestPreVoteReply)] == [votes]
     effects = receive(follower, "n2", RequestVote(9, 9, 9), now=10.0)
@@ -266,10 +266,10 @@ def test_once_a_committed_configuration_has_named_its_new_store_one_that_names_n
     """It was removed and added again, without a word of its store; nobody else could tell it from any other member."""
     named = Configuration({"n1", "n2", "n3"}, members={"n1": Member(incarnation="new")})
     unnamed = Configuration({"n1", "n2", "n3"})
-    held = (stored(1, named), stored(2, unnamed))
-    follower = make_follower([1, 1], incarnation="new", must_be_named=True, stored_configurations=held)
+    held = (stored(1, Configuration({"n2", "n3"})), stored(2, named), stored(3, unnamed))
+    follower = make_follower([1, 1, 1], incarnation="new", must_be_named=True, stored_configurations=held)
     before = (follower.state.is_voter, granted(follower, asks(9)))
-    follower.state.commit(1)
+    follower.state.commit(2)
     assert (before, follower.state.is_voter, granted(follower, asks(9))) == ((False, False), True, True)
 
 
@@ -293,3 +293,16 @@ def test_who_learns_that_another_store_had_its_id_was_not_the_voter_before_that_
     assert not granted(follower, asks(9), now=200.0)
     # Its node's own store had a vote before, and may be needed if it was removed and nobody knows.
     assert make_follower([1, 1], incarnation="lost", **knows).state.may_be_needed
+
+
+@pytest.mark.parametrize(("before", "votes"), [("voter", False), ("learner", True), ("nobody", True)])
+def test_a_name_in_the_place_of_a_voter_without_one_gives_no_vote_back(before: str, votes: bool) -> None:
+    """Whoever wrote it did not know that the files were lost. Who was taken in with its store has a vote of its own."""
+    others = {"n2", "n3"}
+    known = Configuration(others | {"n1"} if before == "voter" else others, {"n1"} if before == "learner" else ())
+    named = Configuration(others | {"n1"}, members={"n1": Member(incarnation="new")})
+    held = (stored(1, known), stored(2, named))
+    follower = make_follower([1, 1], incarnation="new", must_be_named=True, stored_configurations=held)
+    assert (follower.state.is_voter, follower.state.has_lost_promises) == (votes, not votes)
+    follower.state.commit(2)
+    assert (follower.state.is_voter, follower.state.has_lost_promises) == (votes, not votes)

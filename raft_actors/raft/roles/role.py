@@ -192,8 +192,8 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
         self.state.mark_durable(persisted)
         current = persisted.hard_state.term == self.state.term
         effects: list[Effect] = [effect for effect in persisted.then if current or not isinstance(effect, Send)]
-        if self.state.has_lost_promises:  # which it may have learned since it decided on a vote
-            effects = [effect for effect in effects if not _gives_vote(effect)]
+        # It may have learned since that it has none to give.
+        effects = [effect for effect in effects if not (_gives_vote(effect) and self.state.has_lost_promises)]
         return [*effects, *self.answer_pre_votes(now)] if self.asked else effects
 
     # --- requests and replies; each role overrides those that concern it ------------------------------------------

@@ -181,6 +181,17 @@ FORGOTTEN: tuple[Mutation, ...] = (
             "return {voter: str(address) for voter, address in named.items()}, False",
         ),
     ),
+    in_scenario(f"{_ANEW}test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_that_it_was")(
+        "name-in-place-gives-the-vote-back",
+        "who was named in the place of the voter that it was has no vote of its own yet",
+        "guarantees",
+        Edit(
+            "raft/configurations.py",
+            "Configurations.admit",
+            "gives_vote = node_id in held.configuration.all_voters",
+            "gives_vote = False",
+        ),
+    ),
     in_scenario(f"{_ANEW}test_a_wiped_voter_knows_that_it_was_at_its_next_start_too")(
         "loss-not-noted",
         "a store that lacks what its node promised knows that after a restart, too",
