@@ -128,9 +128,9 @@ async def _voters(
 ) -> tuple[dict[str, str], bool]:
     """The voters that the cluster began with, and where they are, as far as that is known.
 
-    And whether this store, which is empty, is none that the members may have known: the log, as it learns it, tells of
-    whoever had its id before, and it must not take itself for that. Only where no member has changed yet, and none has
-    met this one, it is a voter that the cluster began with, at its first start.
+    And whether this store, which is empty, is not that of the voter of its id that the cluster began with: the log, as
+    it learns it, tells of that, and it must not take itself for it. Only where no member has changed yet, and none has
+    met this one, it is that voter, at its first start.
     """
     if recovered.initial_voters:
         stored = recovered.configurations
@@ -145,8 +145,8 @@ async def _voters(
     named: dict[str, Any] = found
     if type(found) is not dict or not found:
         raise ProtocolError(f"the node at {asked.address} does not say which voters the cluster began with")
-    is_first = node_id in named and not has_begun(asked.reply, node_id)
-    return {voter: str(address) for voter, address in named.items()}, is_empty(recovered) and not is_first
+    forgotten = node_id in named and is_empty(recovered) and has_begun(asked.reply, node_id)
+    return {voter: str(address) for voter, address in named.items()}, forgotten
 
 
 # --- once it runs --------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ whichever that is. So a node knows all of them from the one that its snapshot en
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from operator import attrgetter
@@ -99,14 +100,16 @@ class Configurations:
         ]
         return max((index for index, member in named if incarnation and member.incarnation not in own), default=-1)
 
-    def admit(self, node_id: str, incarnation: str) -> bool:
-        """Whether any takes a store in, under the id of a node: names it where the one before gave that id no vote.
+    def admit(self, node_id: str, incarnation: str, until: float = math.inf) -> bool:
+        """Whether any, up to an index, takes a store in: names it for a node whose id had no vote in the one before.
 
         One that names it in the place of a voter without a name says of that voter that this is the store that it had,
         and the store itself may know better. What was before the first one here is forgotten, and was in order.
         """
         gives_vote = False
         for held in self._held:
+            if held.index > until:
+                return False
             member = held.configuration.members.get(node_id)
             if member is not None and member.incarnation == incarnation and not gives_vote:
                 return True

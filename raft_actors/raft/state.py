@@ -148,9 +148,10 @@ class RaftState:
         self.noted_commit_index = self.commit_index
         self.outbox = Outbox(self.config, self.rng)
         self.checks = StateChecks(self.node_id)
-        self.configurations = Configurations(
-            Configuration(self.cluster.voters), self.stored_configurations, snapshot_index=self.log.snapshot_index
-        )
+        first, snapshot_index = Configuration(self.cluster.voters), self.log.snapshot_index
+        self.configurations = Configurations(first, self.stored_configurations, snapshot_index=snapshot_index)
+        own, known = (self.node_id, self.incarnation), self.configurations
+        self.was_named |= self.must_be_named and known.admit(*own, self.commit_index)
         self._use_latest_configuration()
 
     @property

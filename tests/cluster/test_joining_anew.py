@@ -162,15 +162,6 @@ async def test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_t
 # --- who is no such node ----------------------------------------------------------------------------------------------
 
 
-async def test_whoever_joins_has_no_vote_before_its_store_is_named(world: World) -> None:
-    """The log may tell of others who had its id; so the store notes it, and says nothing of it once it is named."""
-    async with world.opened("n1", cluster_of("n1")) as one, world.opened("n2") as two:
-        assert world.disks["n2"].renewed
-        await voting(one, two)
-        await one.transfer_leadership("n2")
-        assert await two.propose(b"x") == 1
-
-
 async def test_a_voter_that_the_cluster_began_with_may_join_at_its_first_start(world: World) -> None:
     """Nobody leads without its vote, so nobody could make it a member."""
     async with world.opened("n1", cluster_of("n1", "n2")) as one, world.opened("n2") as two:

@@ -306,3 +306,12 @@ def test_a_name_in_the_place_of_a_voter_without_one_gives_no_vote_back(before: s
     assert (follower.state.is_voter, follower.state.has_lost_promises) == (votes, not votes)
     follower.state.commit(2)
     assert (follower.state.is_voter, follower.state.has_lost_promises) == (votes, not votes)
+
+
+def test_who_was_taken_in_votes_after_a_restart_too_though_it_was_added_again_without_a_name() -> None:
+    """The entry that gives it its vote, and its name, may be one that only others have: they need its vote to go on."""
+    named = Configuration({"n2", "n3"}, {"n1"}, members={"n1": Member(incarnation="new")})
+    held = (stored(1, Configuration({"n2", "n3"})), stored(2, named), stored(3, Configuration({"n2", "n3"}, {"n1"})))
+    knows: dict[str, Any] = {"incarnation": "new", "must_be_named": True, "stored_configurations": held}
+    assert granted(make_follower([1, 1, 1], commit_index=2, **knows), asks(9))
+    assert not granted(make_follower([1, 1, 1], commit_index=1, **knows), asks(9))

@@ -177,7 +177,7 @@ FORGOTTEN: tuple[Mutation, ...] = (
         Edit(
             _JOINING,
             "_voters",
-            "return {voter: str(address) for voter, address in named.items()}, is_empty(recovered) and not is_first",
+            "return {voter: str(address) for voter, address in named.items()}, forgotten",
             "return {voter: str(address) for voter, address in named.items()}, False",
         ),
     ),
