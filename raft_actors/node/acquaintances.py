@@ -91,7 +91,7 @@ class Acquaintances:
         self._called: dict[str, tuple[str, str]] = {}
         self._reached: dict[str, tuple[str, str]] = {}
         self._starts_met: dict[str, Met] = {}
-        self._silent: dict[str, bool] = {}
+        self._silent: set[str] = set()
         self._remember: Remember | None = None
         self._settled_index = 0
         self.doubt: Doubt | None = None
@@ -163,7 +163,7 @@ class Acquaintances:
             return Refusal(OLDER_STORE, f"node {self._node_id!r} learns by this that it has an older copy of its store")
         said = greeting.incarnation
         if not said:  # an older version, or a storage that draws none: nothing is known against it
-            self._silent[greeting.sender] = True
+            self._silent.add(greeting.sender)
             return None
         known = self._known_since(greeting.sender, said)
         if said == known or greeting.configuration_index > self.configuration_index():
@@ -231,9 +231,10 @@ class Acquaintances:
                     self._met.pop(member_id, None)  # it is known by that; and once it is not, it has been away
 
     def _forget_all_but(self, members: frozenset[str]) -> None:
-        for known in (self._met, self._called, self._reached, self._starts_met, self._silent):
+        for known in (self._met, self._called, self._reached, self._starts_met):
             for gone in known.keys() - members:
                 del known[gone]
+        self._silent &= members
 
     def refused(self, peer: str, refusal: Refusal) -> None:
         """A peer does not take this node for the one that has its id; see `Endpoint.refused`."""

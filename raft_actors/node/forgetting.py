@@ -110,8 +110,8 @@ def is_empty(recovered: Recovered) -> bool:
 
 def has_begun(reply: dict[str, Any], node_id: str) -> bool:
     """Whether the members, as one of them says, have changed since the cluster began, or have met this one of them."""
-    met = _incarnation(reply, node_id) or _met(reply, node_id) is not None
-    return bool(met) or _index(reply) > 0 or bool(reply.get("withheld"))
+    has_met = bool(_incarnation(reply, node_id)) or _met(reply, node_id) is not None
+    return has_met or _index(reply) > 0 or bool(reply.get("withheld"))
 
 
 async def _ask_others(

@@ -113,7 +113,7 @@ class Observing:
         if unknown:
             peers = {**self._guests, **peer_addresses(state)}
             transport.set_peers({peer: peers[peer] for peer in peers.keys() - unknown})
-            transport.set_peers(peers)
+            self._set_peers(state)
 
     def _tell_members(self, state: RaftState) -> None:
         """Tell of the configuration in force, and once more when it is committed."""

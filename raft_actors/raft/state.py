@@ -150,8 +150,8 @@ class RaftState:
         self.checks = StateChecks(self.node_id)
         first, snapshot_index = Configuration(self.cluster.voters), self.log.snapshot_index
         self.configurations = Configurations(first, self.stored_configurations, snapshot_index=snapshot_index)
-        own, known = (self.node_id, self.incarnation), self.configurations
-        self.was_named |= self.must_be_named and known.admit(*own, self.commit_index)
+        if self.must_be_named:
+            self.was_named |= self.configurations.admit(self.node_id, self.incarnation, self.commit_index)
         self._use_latest_configuration()
 
     @property

@@ -7,8 +7,9 @@ on with it. Here is when it may be appended:
 - and only when an entry of this leader's own term is, under the configuration in force, both halves of it where it is
   joint: before that, a leader can't know what else may be committed;
 - and newcomers only become voters while they answer now and hold all that is committed, or will within an election
-  timeout; and as the store that answers, which the configuration names from then on. Were one a voter without a name, a
-  later store of the same id that learns the log from its beginning would take itself for that voter meanwhile.
+  timeout; and once an entry that they hold names their stores. Were one a voter without a name, a later store of the
+  same id that learns the log from its beginning would take itself for that voter meanwhile. And did one not hold the
+  name, it might give no vote that the others need, for all that it knows.
 
 A change never costs the quorum that there was: where newcomers don't come up, or stop answering before they count,
 those who voted before vote on, and the newcomers stay learners.
@@ -156,7 +157,8 @@ class Members:
         except ConfigurationError as error:  # an id or a priority that can't be one
             raise ChangeRefused(str(error)) from error
         if changed is not None:
-            changed = self._with_new_voters_named(self.gates.opened_for(changed, now))
+            changed = self.gates.opened_for(changed, now)
+            changed = self._naming_newcomers(changed) or changed
             self._check(request, goal, held.index, changed, now)
         return changed, goal
 
@@ -169,8 +171,8 @@ class Members:
         behind = sorted(goal.voters - self._state.voters - self.caught_up(now))
         if behind and not request.promote:
             raise ChangeRefused(
-                f"{', '.join(map(repr, behind))} can't vote yet: only learners that answer now, with a store that is "
-                "known, and hold all that is committed can at once. Let them learn first, or ask with promote=True"
+                f"{', '.join(map(repr, behind))} can't vote yet: only learners that answer now, whose stores are "
+                "named, and that hold all that is committed can at once. Let them learn first, or ask with promote=True"
             )
         size = len(encode_configuration(changed))
         if size > MOST_BYTES:
@@ -222,17 +224,15 @@ class Members:
             opened = self.gates.due(now) or self.introductions.due(now)
             self.busy = bool(self.farewells or self.gates.closed) or not state.is_voter
             return opened
-        following = next_configuration(current, self.caught_up(now))
-        if following is None:
-            return settle_change(current) if self._are_silent(current.newcomers, now) else None
-        return self._with_new_voters_named(following)
+        following = self._naming_newcomers(current) or next_configuration(current, self.caught_up(now))
+        if following is None and self._are_silent(current.newcomers, now):
+            return settle_change(current)
+        return following
 
-    def _with_new_voters_named(self, configuration: Configuration) -> Configuration:
-        """The same, where those who are to vote from now on are bound to the stores that have caught up."""
-        state = self._state
-        new = configuration.voters - state.voters
-        stores = {voter: Proven(state.proven(voter).incarnation) for voter in new}
-        return introduce(configuration, stores) or configuration
+    def _naming_newcomers(self, configuration: Configuration) -> Configuration | None:
+        """The same, where learners that are to vote are bound to their stores; None where they are, as far as known."""
+        newcomers = configuration.newcomers & configuration.ids
+        return introduce(configuration, {one: Proven(self._state.proven(one).incarnation) for one in newcomers})
 
     def take_back(self, now: float) -> Configuration | None:
         """What to append where a majority of the new voters has fallen silent and one of the old has not; None else.
@@ -249,7 +249,7 @@ class Members:
     def caught_up(self, now: float) -> frozenset[str]:
         """Learners that answer now, and hold all that is committed, or what the log held an election timeout ago.
 
-        Not before it is known which store that is, unless its version does not say.
+        Not before the configuration in force names their stores, unless they don't say which these are.
         """
         state, commit, contact = self._state, self._commit, self._contact
         enough = state.commit_index
@@ -264,13 +264,14 @@ class Members:
             and contact.last_contact[peer] >= earliest
             and contact.last_contact[peer] > contact.began_at
             and peer not in contact.disconnected
-            and self._is_known(peer)
+            and self._is_named(peer)
         )
 
-    def _is_known(self, peer: str) -> bool:
+    def _is_named(self, peer: str) -> bool:
         """Whether the store of a peer is, or can't be: it does not say."""
-        proven = self._state.proven(peer)
-        return bool(proven.incarnation) or proven.silent or IDENTITY not in self._state.features_of(peer)
+        state = self._state
+        named = state.configuration.members[peer].incarnation
+        return bool(named) or state.proven(peer).silent or IDENTITY not in state.features_of(peer)
 
     def beat(self, now: float) -> bool:
         """A heartbeat is due: note how long the log is, and take leave. Returns whether the followers have changed."""

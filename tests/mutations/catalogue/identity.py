@@ -153,13 +153,14 @@ FORGOTTEN: tuple[Mutation, ...] = (
         "test_a_store_that_learns_the_log_anew_is_not_the_only_voter_that_its_node_once_was"
     )(
         "new-voter-without-its-store",
-        "who is to vote from now on is bound to the store that has caught up",
+        "who is to vote is bound to its store before",
         "guarantees",
+        Edit(_MEMBERS, "Members._is_named", "return bool(named) or", "return True or bool(named) or"),
         Edit(
             _MEMBERS,
-            "Members._with_new_voters_named",
-            "return introduce(configuration, stores) or configuration",
-            "return configuration if stores else configuration",
+            "Members._naming_newcomers",
+            "newcomers = configuration.newcomers & configuration.ids",
+            "newcomers = configuration.newcomers - configuration.ids",
         ),
     ),
     in_scenario(
