@@ -7,11 +7,13 @@ pre-candidate → follower        a leader of this term, a vote for another, or 
 candidate     → pre-candidate   the election timed out: ask before standing again
 candidate     → leader          votes from a majority
 candidate     → follower        a leader of this term, or anything of a higher term
-leader        → follower        a higher term, no word from a majority, or a disk that hangs
+leader        → pre-candidate   no word from a majority: whoever still hears this node learns that it has given up
+leader        → follower        a higher term, or a disk that hangs
 
 Without pre-votes (switched off, nobody to ask, or the leader hands over):
 
 follower      → candidate       the election timeout passed without word from a leader, or the leader said so
+leader        → follower        no word from a majority
 candidate     → candidate       the election timed out: a new one, in a new term
 """
 
@@ -51,6 +53,7 @@ LEGAL: frozenset[tuple[RoleName, RoleName]] = frozenset(
         (RoleName.CANDIDATE, RoleName.CANDIDATE),
         (RoleName.CANDIDATE, RoleName.LEADER),
         (RoleName.CANDIDATE, RoleName.FOLLOWER),
+        (RoleName.LEADER, RoleName.PRE_CANDIDATE),
         (RoleName.LEADER, RoleName.FOLLOWER),
     }
 )

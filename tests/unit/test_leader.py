@@ -18,17 +18,19 @@ from raft_actors.raft.effects import (
 )
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.inputs import Received, SnapshotReceived, SnapshotWritten, TimerFired
+from raft_actors.raft.membership import Configuration
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
     AppendEntriesRejected,
     InstallSnapshot,
     InstallSnapshotReply,
+    RequestPreVote,
     RequestVote,
     RequestVoteReply,
 )
 from raft_actors.raft.persistent_state import CommitSnapshot, HardState, LogWrite, SnapshotMetadata
-from raft_actors.raft.roles import Leader
+from raft_actors.raft.roles import Leader, PreCandidate
 from raft_actors.raft.transitions import RoleName
 from tests.unit.builders import (
     append,
@@ -44,6 +46,7 @@ from tests.unit.builders import (
     refused,
     sent,
     step,
+    stored,
     written,
 )
 
@@ -211,9 +214,26 @@ def beat(leader: Leader, now: float, *, late_s: float = 0.0) -> list[Effect]:
 def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeout() -> None:
     leader = make_leader(voters=5)
     assert beat(leader, 0.8) == [Beat(frozenset(leader.state.peers))]
-    assert became(beat(leader, 0.81)) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 0.81)) == [Become(RoleName.PRE_CANDIDATE)]
     assert leader.state.leader is None
     assert leader.state.term == 2
+
+
+def test_asks_for_pre_votes_at_once_then_so_that_whoever_hears_it_knows() -> None:
+    leader = make_leader([1, 2], voters=3)
+    assert became(beat(leader, 0.81)) == [Become(RoleName.PRE_CANDIDATE)]
+    leader.leave()
+    asking = PreCandidate(leader.state).start(0.81)
+    assert sent(asking) == [(peer, RequestPreVote(3, 3, 2, 1)) for peer in ("n2", "n3")]
+
+
+def test_does_not_ask_where_pre_votes_are_off_or_it_has_no_vote() -> None:
+    leader = make_leader(voters=3, pre_vote=False)
+    assert became(beat(leader, 0.81)) == [Become(RoleName.FOLLOWER)]
+    others = Configuration({"n2", "n3"})
+    leader = make_leader([1], commit_index=1, stored_configurations=(stored(1, others),))
+    assert became(beat(leader, 0.81)) == [Become(RoleName.FOLLOWER)]
+    assert leader.state.leader is None
 
 
 @pytest.mark.parametrize(
@@ -227,11 +247,11 @@ def test_steps_down_when_no_majority_has_answered_for_the_longest_election_timeo
 def test_any_answer_of_a_majority_keeps_it_in_office(reply: AppendEntriesAccepted) -> None:
     leader = make_leader(voters=5)
     receive(leader, "n2", reply, now=0.5)
-    assert became(beat(leader, 0.9)) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 0.9)) == [Become(RoleName.PRE_CANDIDATE)]
     leader.state.follow("n1")
     receive(leader, "n3", reply, now=0.6)
     assert beat(leader, 1.2) == [Beat(frozenset(leader.state.peers))]
-    assert became(beat(leader, 1.4)) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 1.4)) == [Become(RoleName.PRE_CANDIDATE)]
 
 
 def test_names_those_who_have_not_answered_for_half_an_election_timeout() -> None:
@@ -248,7 +268,7 @@ def test_one_that_was_held_up_asks_before_it_steps_down() -> None:
     leader = make_leader(voters=3)
     assert beat(leader, 7.0, late_s=0.11) == [Beat(frozenset({"n2", "n3"}))]
     assert leader.deadline == pytest.approx(7.1)
-    assert became(beat(leader, 7.1, late_s=0.09)) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 7.1, late_s=0.09)) == [Become(RoleName.PRE_CANDIDATE)]
     leader = make_leader(voters=3)
     beat(leader, 7.0, late_s=0.11)
     receive(leader, "n2", accepted(0), now=7.05)
@@ -260,7 +280,7 @@ def test_has_a_whole_timeout_to_be_answered_from_its_start() -> None:
     leader.start(100.0)
     assert beat(leader, 100.3) == [Beat()]
     assert beat(leader, 100.7) == [Beat(frozenset({"n2", "n3"}))]
-    assert became(beat(leader, 100.9)) == [Become(RoleName.FOLLOWER)]
+    assert became(beat(leader, 100.9)) == [Become(RoleName.PRE_CANDIDATE)]
 
 
 def test_stays_in_office_alone_where_check_quorum_is_off() -> None:

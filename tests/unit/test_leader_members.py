@@ -301,7 +301,7 @@ def test_without_the_old_half_it_steps_down_as_ever() -> None:
         now = leader.deadline
         acks(leader, "n4", now=now)
         effects = leader.handle(TimerFired(), now)
-    assert became(effects) == [Become(RoleName.FOLLOWER)]
+    assert became(effects) == [Become(RoleName.PRE_CANDIDATE)]
 
 
 # --- what is refused, and what waits ------------------------------------------------------------------------------

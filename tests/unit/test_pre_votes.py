@@ -103,9 +103,9 @@ def test_says_nothing_while_its_disk_is_far_behind() -> None:
 
 
 def test_grants_nothing_before_its_disk_has_done_something_of_what_it_was_asked() -> None:
-    follower = make_follower(term=2)
-    first = receive(follower, "n3", append(0, 0, [1, 1], term=2), now=0.0)
-    second = receive(follower, "n3", append(2, 1, [1], term=2), now=0.0)
+    follower = make_follower(term=2, voters=4)
+    first = receive(follower, "n4", append(0, 0, [1, 1], term=2), now=0.0)
+    second = receive(follower, "n4", append(2, 1, [1], term=2), now=0.0)
     before = _all_of(follower)
     assert receive(follower, "n2", asks(3), now=1.0) == []
     assert receive(follower, "n3", asks(4), now=1.0) == []
@@ -113,7 +113,7 @@ def test_grants_nothing_before_its_disk_has_done_something_of_what_it_was_asked(
     assert _all_of(follower) == before
     grants = [effect for effect in sent(make_durable(follower, first, now=1.1)) if effect[1].term > 2]
     assert grants == [(peer, RequestPreVoteReply(term, 5, granted=True)) for peer, term in (("n2", 3), ("n3", 4))]
-    assert sent(make_durable(follower, second, now=1.2)) == [("n3", AppendEntriesAccepted(2, 3))]
+    assert sent(make_durable(follower, second, now=1.2)) == [("n4", AppendEntriesAccepted(2, 3))]
 
 
 def test_a_leader_that_is_heard_meanwhile_takes_a_grant_back() -> None:
@@ -224,6 +224,26 @@ def test_a_late_request_for_the_vote_that_made_the_leader_does_not_end_the_haste
     effects = receive(follower, "n3", request, now=0.2)
     assert sent(effects) + held_back(effects) == [("n3", RequestVoteReply(2, granted=True))]
     assert follower.deadline == deadline
+
+
+def test_a_leader_that_asks_for_pre_votes_leads_no_more() -> None:
+    """So does one that hears nobody: it has given up, and is heard."""
+    follower = follows(heard_at=1.0)  # n1 comes next after n3
+    assert not granted(follower, asks(3), now=1.1)
+    effects = receive(follower, "n3", asks(3), now=1.1)
+    assert sent(effects) == [("n3", RequestPreVoteReply(3, 5, granted=True))]
+    assert granted(follower, asks(3), now=1.1)
+    assert follower.deadline == 1.1
+    assert follower.handle(TimerFired(), 1.1) == [Become(RoleName.PRE_CANDIDATE)]
+
+
+@pytest.mark.parametrize(("term", "pre_vote"), [(2, True), (3, False)], ids=["before it led", "no pre-vote"])
+def test_a_request_of_the_leader_that_tells_nothing_changes_nothing(term: int, pre_vote: bool) -> None:
+    follower = follows(pre_vote=pre_vote)
+    before = _all_of(follower)
+    [(to, reply)] = sent(receive(follower, "n3", asks(term), now=0.1))
+    assert (to, reply) == ("n3", RequestPreVoteReply(2, 5, granted=False))
+    assert _all_of(follower) == before
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from raft_actors.raft.messages import (
     TimeoutNow,
 )
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.roles import Candidate, Follower, Leader
+from raft_actors.raft.roles import Candidate, Follower, Leader, PreCandidate
 from raft_actors.raft.transitions import GivenUp, RoleName
 from tests.unit.builders import (
     append,
@@ -345,8 +345,8 @@ def test_who_waits_is_told_where_nobody_leads() -> None:
     request, _ = transfer(leader, "n2")
     proposal, _ = propose(leader, b"a")
     follower, _ = deposed(leader)
-    effects = follower.on_deadline(1.0)
-    first, second = of(Refuse, effects)
+    assert follower.on_deadline(1.0) == [Become(RoleName.PRE_CANDIDATE)]
+    first, second = of(Refuse, PreCandidate(follower.state).start(1.0))
     assert (first.outcome, second.outcome) == (proposal, request)
     assert isinstance(first.error, NotLeader)
     assert first.error.leader is None

@@ -19,6 +19,7 @@ ARROWS = {
     ("candidate", "candidate"),
     ("candidate", "leader"),
     ("candidate", "follower"),
+    ("leader", "pre-candidate"),
     ("leader", "follower"),
 }
 

@@ -16,6 +16,7 @@ from raft_actors.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     ReadIndexReply,
+    RequestPreVote,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -81,11 +82,24 @@ class Follower(Role):
         Those that still hear it refuse, so that a broken connection alone costs no election. Without pre-votes it
         would, and nothing is done.
         """
-        state = self.state
-        if item.peer == state.leader and state.config.pre_vote:
-            self.heard_at = float("-inf")
-            self.deadline = min(self.deadline, now + self._turn_s(item.peer))
+        if item.peer == self.state.leader:
+            self._leader_is_gone(now)
         return []
+
+    @override
+    def on_request_pre_vote(self, sender: str, message: RequestPreVote, now: float) -> list[Effect]:
+        """Answer. One that asks and was the leader of this term has given that up, or was restarted: nobody need wait
+        for its silence. A heartbeat of it that comes later than it should is outdone when it asks again.
+        """
+        if sender == self.state.leader and message.term > self.state.term:
+            self._leader_is_gone(now)
+        return super().on_request_pre_vote(sender, message, now)
+
+    def _leader_is_gone(self, now: float) -> None:
+        state = self.state
+        if state.leader is not None and state.config.pre_vote:
+            self.heard_at = float("-inf")
+            self.deadline = min(self.deadline, now + self._turn_s(state.leader))
 
     def _turn_s(self, leader: str) -> float:
         """How long to let others go first: none for whoever comes next after the leader in the order of ids."""

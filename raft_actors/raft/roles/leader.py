@@ -135,8 +135,7 @@ class Leader(LeaderHandingOver):
             settled = self.members.take_back(now)
             if settled is None:
                 silent_s = self.contact.silence_s(self.state.voter_sets, now)
-                self.state.leader = None
-                return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), Become(RoleName.FOLLOWER)]
+                return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), self._step_down_unheard()]
             return [*self._change_to(settled, now), Beat(self.contact.inactive(now))]
         elif self.own_disk.hangs(now):
             given_up = GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, now - self.own_disk.seen_at)
@@ -150,6 +149,15 @@ class Leader(LeaderHandingOver):
         effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
         effects += [*self._go_on_with_members(now), *self._give_way_to_priority(now)]
         return [*effects, *self.state.note_commit()]
+
+    def _step_down_unheard(self) -> Become:
+        """Ask at once whether the others have lost it, too. That elects nobody who should not be, and tells those that
+        still hear this node, though it does not hear them, that it leads no more: they need not wait for its silence.
+        """
+        state = self.state
+        may_ask = state.config.pre_vote and state.may_be_needed and bool(state.voting_peers)
+        state.leader = None
+        return Become(RoleName.PRE_CANDIDATE if may_ask else RoleName.FOLLOWER)
 
     @override
     def in_touch(self, now: float) -> bool:

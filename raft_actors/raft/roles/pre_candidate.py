@@ -39,11 +39,12 @@ class PreCandidate(Standing):
     def start(self, now: float) -> list[Effect]:
         """Forget the leader, which this node would else hold against others that ask, and ask all others."""
         state = self.state
+        settled = self._settle_handover()
         state.leader = None
         state.pre_vote_rounds += 1
         self.round = state.pre_vote_rounds
         self.ends_at = state.election_deadline(now)
-        return self._ask(now)
+        return [*settled, *self._ask(now)]
 
     def _ask(self, now: float) -> list[Effect]:
         state = self.state

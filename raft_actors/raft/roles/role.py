@@ -293,12 +293,12 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
         A node that can't be needed (`RaftState.may_be_needed`) waits on: nobody could be led by it.
         """
         state = self.state
-        settled = self._settle_handover()
         needed = state.may_be_needed
+        if needed and state.config.pre_vote and state.voting_peers:
+            return [Become(RoleName.PRE_CANDIDATE)]
+        settled = self._settle_handover()
         if not needed:
             state.leader = None  # it has none any more, and may need to be found by one that it does not know
-        if needed and state.config.pre_vote and state.voting_peers:
-            return [*settled, Become(RoleName.PRE_CANDIDATE)]
         if not state.may_stand or not needed:
             # The only voter waits for its disk alone, and for nobody else to be through.
             alone = needed and not state.voting_peers
