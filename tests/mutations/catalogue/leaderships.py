@@ -50,7 +50,7 @@ WORD_OF_A_LEADER: tuple[Mutation, ...] = (
         Edit(
             _FOLLOWER,
             "Follower.on_peer_disconnected",
-            "self.deadline = min(self.deadline, now + self._turn_s(item.peer))",
+            "self._leader_is_gone(now)",
             """
             from raft_actors.raft.effects import Become as End
             return [End(RoleName.CANDIDATE)]
