@@ -192,6 +192,12 @@ class Storage(ABC):
         call does. Here, nothing is kept: then nobody tells a peer that comes back with an older copy of its store.
         """
 
+    def note_loss(self) -> None:  # noqa: B027 - a storage may do without
+        """Note that what the node has promised is not all in this store (`Recovered.renewed`); else it stays as it is.
+
+        Asked for and carried out as `remember` is. Here, nothing is noted: the node knows it until it ends.
+        """
+
     async def renew(self) -> None:
         """Make another store of it, for the cluster: all that it holds, under a new incarnation (`Recovered.renewed`).
 

@@ -164,6 +164,11 @@ class MemoryStorage(Storage):
             self.disk.met = dict(met)
 
     @override
+    def note_loss(self) -> None:
+        if self._failure is None and self.disk.holder is self:
+            self.disk.renewed = True
+
+    @override
     async def renew(self) -> None:
         self._check_usable()
         self.disk.incarnation, self.disk.renewed = self.disk.draw_incarnation(), True

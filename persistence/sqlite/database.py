@@ -249,15 +249,21 @@ class Database(Guarded):
 
     def remember(self, met: Mapping[str, Met]) -> None:
         """See `Storage.remember`."""
-        if self._opened is not None and self.failed is None:
-            self._upkeep(lambda: self._remember(met))
+        self._save_starts("noting whom it has met", attrs.evolve(self._starts, met=met))
 
-    def _remember(self, met: Mapping[str, Met]) -> None:
-        remembered = attrs.evolve(self._starts, met=met)
-        with self._writing("noting whom it has met") as connection:
-            starts.save(connection, remembered)
-        self._starts = remembered
-        self._wal.grew(len(remembered.starts.nonces), 1)
+    def note_loss(self) -> None:
+        """See `Storage.note_loss`."""
+        self._save_starts("noting that it is not all there", attrs.evolve(self._starts, renewed=True))
+
+    def _save_starts(self, what: str, row: starts.StartsRow) -> None:
+        def save() -> None:
+            with self._writing(what) as connection:
+                starts.save(connection, row)
+            self._starts = row
+            self._wal.grew(len(row.starts.nonces), 1)
+
+        if self._opened is not None and self.failed is None:
+            self._upkeep(save)
 
     def renew(self) -> None:
         """See `Storage.renew`."""

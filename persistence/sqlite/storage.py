@@ -202,6 +202,11 @@ class SqliteStorage(Storage):
             self._session.thread.post(partial(self._session.database.remember, dict(met)))
 
     @override
+    def note_loss(self) -> None:
+        if self._session is not None:
+            self._session.thread.post(self._session.database.note_loss)
+
+    @override
     async def renew(self) -> None:
         session = self._open_session()
         await session.thread.run(session.database.renew)

@@ -32,6 +32,8 @@ import trio
 
 from raft_actors.errors import FeatureMissing, StoreReplaced
 from raft_actors.node_log import NodeLog
+from raft_actors.raft.effects import DoubtStore
+from raft_actors.raft.lost_store import REMEDY
 from raft_actors.raft.membership import Member, Proven
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.starts import Met, Starts, latest_met
@@ -40,13 +42,6 @@ from raft_actors.records import frozen
 from raft_actors.transports.greeting import OLDER_STORE, Greeting, Refusal
 
 LACKS_FEATURE = "LACKS_FEATURE"
-
-REMEDY = (
-    "Its vote and the entries that it acknowledged are not in this store, and the others count on them. Start it on "
-    "the files that it had; where they are lost, remove it and add it again (raft-actors remove, raft-actors serve "
-    "--join), or start it with rejoin_if_wiped"
-)
-"""What to do about a node without what it has promised."""
 
 Remember = Callable[[Mapping[str, Met]], None]
 """`Storage.remember`."""
@@ -73,6 +68,7 @@ class Acquaintances:
     """One node's. Its methods are called by the transport, on the node's thread.
 
     Attributes:
+        node_id: of this node.
         incarnation: of this node's own store, once it is open.
         address: where this node says that it is reached; "" where it does not say.
         starts: of this node's own store.
@@ -84,7 +80,7 @@ class Acquaintances:
         self.incarnation: str = ""
         self.address: str = ""
         self.starts: Starts = Starts()
-        self._node_id = node_id
+        self.node_id = node_id
         self._fail = fail
         self._state: RaftState | None = None
         self._met: dict[str, str] = {}
@@ -93,6 +89,7 @@ class Acquaintances:
         self._starts_met: dict[str, Met] = {}
         self._silent: set[str] = set()
         self._remember: Remember | None = None
+        self._note_loss: Callable[[], None] | None = None
         self._settled_index = 0
         self.doubt: Doubt | None = None
         self._doubted = trio.lowlevel.ParkingLot()
@@ -109,12 +106,13 @@ class Acquaintances:
         held = (configurations.at(state.commit_index), *configurations.since(state.commit_index))
         self._forget_all_but(frozenset[str]().union(*(one.configuration.ids for one in held)))
         self.incarnation = state.incarnation
-        named = state.cluster.voters.get(self._node_id)
-        self.address = address or named or state.address_of(self._node_id) or ""
+        named = state.cluster.voters.get(self.node_id)
+        self.address = address or named or state.address_of(self.node_id) or ""
 
-    def recall(self, recovered: Recovered, remember: Remember) -> None:
+    def recall(self, recovered: Recovered, remember: Remember, note_loss: Callable[[], None]) -> None:
         """Know the starts that the store knows, and have it `remember` those that are met from now on."""
         self.starts, self._starts_met, self._remember = recovered.starts, dict(recovered.met), remember
+        self._note_loss = note_loss
 
     def configuration_index(self) -> int:
         """The newest configuration that this node knows; see `Greeting`."""
@@ -122,7 +120,7 @@ class Acquaintances:
 
     def known(self, node_id: str) -> str:
         """The incarnation by which this node knows a member; "" where it does not."""
-        if node_id == self._node_id:
+        if node_id == self.node_id:
             return self.incarnation
         return self._member(node_id).incarnation or self._met.get(node_id, "")
 
@@ -132,7 +130,7 @@ class Acquaintances:
         It has called, with the store that it is known by, and said where it is; and this node has reached that store
         there. So an address that leads nowhere, or to somebody else, is no news, and neither is one that nobody says.
         """
-        if node_id == self._node_id:
+        if node_id == self.node_id:
             return Proven(self.incarnation, self.address)
         known = self.known(node_id)
         called, reached = self._called.get(node_id), self._reached.get(node_id)
@@ -160,7 +158,7 @@ class Acquaintances:
             return Refusal(LACKS_FEATURE, f"node {greeting.sender!r} can't do what this cluster does: {names}")
         if (older := self.lacks(greeting.sender, greeting.met)) is not None:
             self._fail(older)
-            return Refusal(OLDER_STORE, f"node {self._node_id!r} learns by this that it has an older copy of its store")
+            return Refusal(OLDER_STORE, f"node {self.node_id!r} learns by this that it has an older copy of its store")
         said = greeting.incarnation
         if not said:  # an older version, or a storage that draws none: nothing is known against it
             self._silent.add(greeting.sender)
@@ -180,7 +178,7 @@ class Acquaintances:
         if met is None or met.incarnation != self.incarnation or not self.starts.lack(met.start):
             return None
         return StoreReplaced(
-            f"node {peer!r} has met {self._node_id!r} at start {met.start.number} of its store {met.incarnation}, and "
+            f"node {peer!r} has met {self.node_id!r} at start {met.start.number} of its store {met.incarnation}, and "
             f"this copy of that store was not there (its own starts end with {self.starts.last}): the files were "
             f"replaced by an older copy, or another process runs on a copy of them. {REMEDY}"
         )
@@ -241,7 +239,7 @@ class Acquaintances:
         if refusal.reason == LACKS_FEATURE:
             self._fail(FeatureMissing(f"node {peer!r} refuses this one: {refusal.detail}. Upgrade raft_actors here"))
             return
-        state, named = self._state, self._member(self._node_id).incarnation
+        state, named = self._state, self._member(self.node_id).incarnation
         if state is not None and state.must_be_named:
             return  # it has lost its files, knows that, and waits to be a new member
         if named == self.incarnation:
@@ -249,17 +247,27 @@ class Acquaintances:
             self._log.warning("is refused by %r, which does not know the members of now: %s", peer, refusal.detail)
             return
         error = StoreReplaced(
-            f"node {peer!r} knows {self._node_id!r} by another store than this one ({self.incarnation}): its files "
+            f"node {peer!r} knows {self.node_id!r} by another store than this one ({self.incarnation}): its files "
             f"were lost or replaced, or another process uses its id. {REMEDY}"
         )
         self._log.error("is refused by %r: %s", peer, refusal.detail)
         behind = bool(named) or self.configuration_index() < refusal.configuration_index
-        if state is not None and behind and state.leader != self._node_id:  # else it would name itself
+        if state is not None and behind and state.leader != self.node_id:  # else it would name itself
             state.doubt_itself()
-            self.doubt = Doubt(peer, refusal.configuration_index, error)
-            self._doubted.unpark_all()
+            self._doubt(Doubt(peer, refusal.configuration_index, error))
             return
         self._fail(error)
+
+    def doubt_store(self, effect: DoubtStore) -> None:
+        """Note that this node's own store lacks what it has promised, as a leader's log shows."""
+        self._log.error("learns from %r that its store was lost: %s", effect.peer, effect.error)
+        if self._note_loss is not None:
+            self._note_loss()
+        self._doubt(Doubt(effect.peer, effect.index, effect.error))
+
+    def _doubt(self, doubt: Doubt) -> None:
+        self.doubt = doubt
+        self._doubted.unpark_all()
 
     async def wait_doubt(self) -> Doubt:
         """The refusal that this node doubts, once there is one."""

@@ -58,7 +58,8 @@ async def has_forgotten(recovered: Recovered, identity: StoreIdentity, ask: Ask,
     patience_s, limit_s = (_PATIENCE_S, math.inf) if is_empty(recovered) else (0.0, _PATIENCE_S)
     replies = await _ask_others(ask, addresses, identity.cluster_id, patience_s=patience_s, limit_s=limit_s)
     if is_empty(recovered):
-        return any(_incarnation(reply, node_id) not in ("", recovered.incarnation) for reply in replies)
+        other = any(_incarnation(reply, node_id) not in ("", recovered.incarnation) for reply in replies)
+        return other or any(_was_removed(reply, node_id) for reply in replies)
     for reply in replies:
         met = _met(reply, node_id)
         if met is not None and met.incarnation == recovered.incarnation and recovered.starts.lack(met.start):
@@ -132,6 +133,12 @@ async def _ask_others(
             for address in addresses:
                 nursery.start_soon(look, address)
     return replies
+
+
+def _was_removed(reply: dict[str, Any], node_id: str) -> bool:
+    """Whether a voter that the cluster began with is none any more: if it comes back, it is not the one that it was."""
+    is_voter = reply.get("members", {}).get(node_id, {}).get("role") == "voter"
+    return node_id in reply.get("initial_voters", {}) and _index(reply) > 0 and not is_voter
 
 
 def _incarnation(reply: dict[str, Any], node_id: str) -> str:

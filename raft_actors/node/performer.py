@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from raft_actors.actors.pending import Pending
+from raft_actors.node.acquaintances import Acquaintances
 from raft_actors.node.applier import Applier
 from raft_actors.node.events import (
     EventHub,
@@ -28,6 +29,7 @@ from raft_actors.raft.effects import (
     Apply,
     ChangeBegun,
     DiscardSnapshot,
+    DoubtStore,
     GiveLeadershipUp,
     KeepResults,
     LeaveBehind,
@@ -49,7 +51,7 @@ _logger = logging.getLogger(__name__)
 
 
 def performers(
-    node_id: str,
+    acquaintances: Acquaintances,
     *,
     transport: Transport,
     persistence: PersistenceActor[Persist],
@@ -64,7 +66,7 @@ def performers(
     Args:
         not_sent: called with the number of a forwarded batch that the transport has refused.
     """
-    log = NodeLog(_logger, node_id)
+    log = NodeLog(_logger, acquaintances.node_id)
 
     def send(effect: Send) -> None:
         if not transport.send_nowait(effect.to, effect.message) and type(effect.message) is ForwardProposals:
@@ -112,6 +114,7 @@ def performers(
         KeepResults: applier.keep_results,
         Refuse: refuse,
         RefuseMessage: refused_messages.refuse,
+        DoubtStore: acquaintances.doubt_store,
         Transferred: transferred,
         ChangeBegun: change_begun,
         StoreChunk: installer.notify,

@@ -36,6 +36,7 @@ from raft_actors.raft.effects import (
     Become,
     ChangeBegun,
     DiscardSnapshot,
+    DoubtStore,
     Effect,
     EndScopes,
     Feed,
@@ -86,6 +87,7 @@ COMMON_EFFECTS = (
     TellDifference,
     GiveLeadershipUp,
     RefuseMessage,
+    DoubtStore,
 )
 
 

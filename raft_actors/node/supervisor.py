@@ -242,7 +242,7 @@ class Supervisor:
             transport=self.transport,
             storage=self.storage,
             perform=performers(
-                self.node_id,
+                self.acquaintances,
                 transport=self.transport,
                 persistence=self.persistence,
                 applier=applier,

@@ -75,6 +75,10 @@ class Configurations:
         """Those whose entries follow an index of the log."""
         return tuple(self._held[bisect_right(self._held, index, key=_index) :])
 
+    def hold(self, stored: StoredConfiguration) -> bool:
+        """Whether this very one is among them."""
+        return any(one.stored == stored for one in self._held)
+
     def was_removed(self, node_id: str, incarnation: str) -> bool:
         """Whether a node was a member, with this store, and is none now, as far as what is not forgotten tells.
 

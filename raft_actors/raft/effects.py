@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raft_actors.errors import StoreReplaced
 from raft_actors.raft.impossible import Impossible
 from raft_actors.raft.membership import Goal
 from raft_actors.raft.messages import InstallSnapshot, Message
@@ -83,6 +84,22 @@ class Refuse:
 
     outcome: Request | ReadRequest | TransferRequest | ChangeRequest
     error: Exception
+
+
+@frozen
+class DoubtStore:
+    """Note before anything else is written that this node's store lacks what the node has promised, and find out
+    whether the members have agreed on it since.
+
+    Attributes:
+        peer: whose word shows it.
+        index: of the configuration that the store lacks.
+        error: what the node ends with if they have not.
+    """
+
+    peer: str
+    index: int
+    error: StoreReplaced
 
 
 @frozen
@@ -320,6 +337,7 @@ Effect = (
     | GiveLeadershipUp
     | TellDifference
     | RefuseMessage
+    | DoubtStore
     | Feed
     | Become
 )

@@ -193,16 +193,16 @@ class RaftState:
             raise missing(configuration.features - self.features)
         self.voter_sets = configuration.voter_sets
         self.voters = configuration.all_voters
-        self.is_voter = self._has_vote_in(configuration)
+        self.is_voter = self.has_vote_in(configuration)
         self.peers = tuple(sorted(configuration.ids - {self.node_id}))
         self.voting_peers = tuple(sorted(self.voters - {self.node_id}))
 
     def doubt_itself(self) -> None:
         """Have no vote, and give none, before a configuration names the store that this node has now."""
         self.must_be_named = True
-        self.is_voter = self._has_vote_in(self.configuration)
+        self.is_voter = self.has_vote_in(self.configuration)
 
-    def _has_vote_in(self, configuration: Configuration) -> bool:
+    def has_vote_in(self, configuration: Configuration) -> bool:
         """Whether this node has a vote by this configuration: it, not one of the same id whose store was lost."""
         return self.node_id in configuration.all_voters and self._is_meant(configuration.members[self.node_id])
 
@@ -218,7 +218,7 @@ class RaftState:
             return self.is_voter
         held = (self.configurations.at(self.commit_index), *self.configurations.since(self.commit_index))
         another_until = self.configurations.another_until(self.node_id, self.incarnation)
-        return any(self._has_vote_in(one.configuration) for one in held if one.index > another_until)
+        return any(self.has_vote_in(one.configuration) for one in held if one.index > another_until)
 
     def _is_meant(self, member: Member) -> bool:
         """Whether it is this node that has the vote, not one of the same id whose store was lost, with its promises."""

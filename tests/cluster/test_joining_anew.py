@@ -102,6 +102,21 @@ async def test_a_wiped_voter_knows_that_it_was_at_its_next_start_too(world: Worl
         assert named == found_out
 
 
+async def test_an_initial_voter_that_was_removed_and_lost_its_files_joins_anew_where_it_may(world: World) -> None:
+    """Nobody knows its old store any more, but that it is no voter now, and was one."""
+    config, cluster = NodeConfig(rejoin_if_wiped=True), cluster_of("n1", "n2", "n3")
+    async with three(world, config) as nodes:
+        leader = await leading(nodes)
+        gone, other = (node for node in nodes if node is not leader)
+        await leader.change_members({leader.node_id, other.node_id})
+        await voting(leader, other)
+        await gone.aclose()
+        world.disks[gone.node_id] = MemoryDisk()
+        async with world.opened(gone.node_id, cluster, config=config) as back:
+            await voting(leader, other, back)
+            assert world.disks[gone.node_id].renewed
+
+
 async def test_an_older_copy_of_who_began_alone_asks_whom_its_log_names(world: World) -> None:
     """Its settings name nobody else."""
     config = NodeConfig(rejoin_if_wiped=True)

@@ -81,6 +81,19 @@ async def test_a_store_that_is_renewed_is_another_one_with_all_that_it_held(stor
         await storage.renew()
 
 
+async def test_a_store_notes_what_it_lacks_and_goes_on_as_the_one_that_it_is(storage: Storage, place: Place) -> None:
+    await filled(storage, batch(1, 1, b"a"))
+    async with place.reopened(storage) as (again, before):
+        again.note_loss()
+        again.remember({"n2": Met("2222", Start(7, "00000000000000aa"))})
+        await again.write([append(batch(2, 1, b"b"))])
+        after = await place.recover(again)
+        assert (before.renewed, after.renewed) == (False, True)
+        assert (after.incarnation, after.last_index, [*after.met]) == (before.incarnation, 2, ["n2"])
+        again.note_loss()  # it is closed: nothing is there to note it
+    assert (await place.recover(storage)).renewed
+
+
 async def test_what_was_written_is_there_after_reopening(storage: Storage, place: Place) -> None:
     batches = (batch(1, 1, b"", kind=EntryKind.NOOP), batch(2, 1, b"a", b"bb", b""), batch(5, 3, b"c"))
     await filled(storage, *batches)

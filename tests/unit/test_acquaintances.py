@@ -273,7 +273,7 @@ def recalling(known: Acquaintances, *nonces: str, met: dict[str, Met] | None = N
     for nonce in nonces:
         starts = starts.with_next(nonce)
     recovered = Recovered(HardState(), None, 1, 0, (), (), starts=starts, met=met or {})
-    known.recall(recovered, lambda now: kept.append(dict(now)))
+    known.recall(recovered, lambda now: kept.append(dict(now)), lambda: None)
     return kept
 
 

@@ -9,6 +9,7 @@ from raft_actors.raft import inputs
 from raft_actors.raft.asking import Asking
 from raft_actors.raft.effects import AnswerReads, Apply, Become, Effect, Refuse, Send, StoreChunk
 from raft_actors.raft.entries import EntryBatch
+from raft_actors.raft.lost_store import doubts_of_entries
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -198,6 +199,7 @@ class Follower(Role):
             return []  # as good as lost on the way: an answer would wait for the disk, and the leader will ask again
         if not self._has_entry_before(message):
             return [state.reply(sender, self._rejection(message))]
+        doubts = doubts_of_entries(state, sender, message.entries, message.leader_commit)
         truncate_from, new = self._merge(message.entries)
         commit_index = min(message.leader_commit, message.last_index)
         if new:
@@ -208,7 +210,7 @@ class Follower(Role):
             applied = self._commit(commit_index)
             then = () if at_once else applied
             written = state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))
-            return [written, *applied] if at_once else [written]
+            return [*doubts, written, *applied] if at_once else [*doubts, written]
         effects: list[Effect] = []
         if message.wants_reply:
             # What is on its way to the disk is acknowledged later: till then, no more than what is there.

@@ -25,6 +25,7 @@ from raft_actors.raft.effects import (
     Transferred,
 )
 from raft_actors.raft.impossible import MOST_TERMS_AHEAD
+from raft_actors.raft.lost_store import doubts_of
 from raft_actors.raft.messages import (
     AppendEntries,
     AppendEntriesAccepted,
@@ -356,6 +357,8 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
         elif self.name is RoleName.LEADER:
             raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
+            if item.configuration is not None:
+                decided += doubts_of(state, item.leader, item.configuration)
             state.reset(snapshot, item.configuration)
             decided += state.unresolved.replaced(snapshot)
             state.commit(snapshot.index)

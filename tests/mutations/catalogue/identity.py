@@ -13,6 +13,7 @@ _FORGETTING = "node/forgetting.py"
 _MEMBERS = "raft/leading/members.py"
 _MEMBERSHIP = "raft/membership.py"
 _STATE = "raft/state.py"
+_LOST_STORE = "raft/lost_store.py"
 
 _of_members = partial(mutation, profile="members")
 
@@ -202,6 +203,31 @@ FORGOTTEN: tuple[Mutation, ...] = (
             "renew",
             "knows = is_empty(recovered) and recovered.renewed",
             "knows = is_empty(recovered)",
+        ),
+    ),
+    in_scenario(f"{_ANEW}test_an_initial_voter_that_was_removed_and_lost_its_files_joins_anew_where_it_may")(
+        "removal-is-no-loss",
+        "an initial voter that was removed, and comes back on an empty store, is not the one that it was",
+        "guarantees",
+        Edit(
+            _FORGETTING,
+            "has_forgotten",
+            "return other or any(_was_removed(reply, node_id) for reply in replies)",
+            "return other",
+        ),
+    ),
+    in_scenario(
+        "tests/simulation/test_relearning.py::"
+        "test_who_was_the_only_voter_and_lost_its_store_is_not_again_by_the_log_that_it_learns"
+    )(
+        "loss-in-the-log-not-noticed",
+        "a store that lacks what could not be committed without its node is not the one that the node had",
+        "guarantees",
+        Edit(
+            _LOST_STORE,
+            "doubts_of",
+            "state.doubt_itself()\nreturn [DoubtStore(sender, learned.index, error)]",
+            "return []",
         ),
     ),
 )
