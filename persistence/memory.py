@@ -29,7 +29,7 @@ from raft_actors.persistence.log_state import BegunSnapshot, LogState, find_begu
 from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, Recovered, SnapshotMetadata, Write
-from raft_actors.raft.starts import Met
+from raft_actors.raft.starts import Met, Renewed
 from raft_actors.records import define, frozen
 
 T = TypeVar("T")
@@ -166,12 +166,12 @@ class MemoryStorage(Storage):
     @override
     def note_loss(self) -> None:
         if self._failure is None and self.disk.holder is self:
-            self.disk.renewed = True
+            self.disk.renewed = Renewed.DOUBTS
 
     @override
     async def renew(self) -> None:
         self._check_usable()
-        self.disk.incarnation, self.disk.renewed = self.disk.draw_incarnation(), True
+        self.disk.incarnation, self.disk.renewed = self.disk.draw_incarnation(), Renewed.JOINS
         await trio.lowlevel.checkpoint()
 
     # --- the log -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.persistence.log_state import LogState
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import Write
-from raft_actors.raft.starts import Met, Starts
+from raft_actors.raft.starts import Met, Renewed, Starts
 from raft_actors.records import define
 
 
@@ -51,7 +51,7 @@ class MemoryDisk:
     incarnation: str = attrs.field(default="", init=False)
     starts: Starts = attrs.field(factory=Starts, init=False, repr=False)
     met: Mapping[str, Met] = attrs.field(factory=dict[str, Met], init=False, repr=False)
-    renewed: bool = attrs.field(default=False, init=False)
+    renewed: Renewed = attrs.field(default=Renewed.NO, init=False)
     identity: StoreIdentity | None = attrs.field(default=None, init=False)
     state: LogState = attrs.field(factory=LogState, init=False, repr=False)
     batches: list[EntryBatch] = attrs.field(factory=list[EntryBatch], init=False, repr=False)

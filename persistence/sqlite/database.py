@@ -37,7 +37,7 @@ from raft_actors.persistence.sqlite.taking import take_store
 from raft_actors.persistence.sqlite.wal import WriteAheadLog
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, LogWrite, SnapshotMetadata
-from raft_actors.raft.starts import Met
+from raft_actors.raft.starts import Met, Renewed
 from raft_actors.records import frozen
 
 # Under load, garbage is collected after each so many pieces of work; else when none came for a while.
@@ -253,7 +253,7 @@ class Database(Guarded):
 
     def note_loss(self) -> None:
         """See `Storage.note_loss`."""
-        self._save_starts("noting that it is not all there", attrs.evolve(self._starts, renewed=True))
+        self._save_starts("noting that it is not all there", attrs.evolve(self._starts, renewed=Renewed.DOUBTS))
 
     def _save_starts(self, what: str, row: starts.StartsRow) -> None:
         def save() -> None:
@@ -267,7 +267,8 @@ class Database(Guarded):
 
     def renew(self) -> None:
         """See `Storage.renew`."""
-        row, renewed = attrs.evolve(self._row, store_id=secrets.token_hex(8)), attrs.evolve(self._starts, renewed=True)
+        row = attrs.evolve(self._row, store_id=secrets.token_hex(8))
+        renewed = attrs.evolve(self._starts, renewed=Renewed.JOINS)
         with self._writing("renewing it") as connection:
             connection.execute("BEGIN IMMEDIATE")
             store_row.save(connection, row.columns())

@@ -16,7 +16,7 @@ import attrs
 
 from raft_actors.persistence.sqlite.errors import corrupt
 from raft_actors.persistence.sqlite.store_row import row_checksum
-from raft_actors.raft.starts import Met, Start, Starts
+from raft_actors.raft.starts import Met, Renewed, Start, Starts
 from raft_actors.records import frozen
 
 _TABLE = """
@@ -37,7 +37,7 @@ class StartsRow:
 
     starts: Starts = attrs.field(factory=Starts)
     met: Mapping[str, Met] = attrs.field(factory=dict[str, Met])
-    renewed: bool = False
+    renewed: Renewed = Renewed.NO
 
 
 def count_start(connection: sqlite3.Connection, path: Path, nonce: str) -> StartsRow:
@@ -76,7 +76,7 @@ def _load(connection: sqlite3.Connection, path: Path) -> StartsRow:
             peer: Met(incarnation, Start(number, nonce))
             for peer, (incarnation, number, nonce) in json.loads(met).items()
         },
-        bool(renewed),
+        Renewed(renewed),
     )
 
 

@@ -26,7 +26,7 @@ from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.persistent_state import Recovered
-from raft_actors.raft.starts import Met, Start
+from raft_actors.raft.starts import Met, Renewed, Start
 
 _logger = logging.getLogger(__name__)
 
@@ -97,11 +97,16 @@ async def is_named(
     )
 
 
-def must_still_join(recovered: Recovered, node_id: str) -> bool:
-    """Whether a store that was renewed is no member's yet, as far as it knows."""
+def must_still_join(recovered: Recovered, node_id: str, *, may: bool) -> bool:
+    """Whether a store that was renewed is no member's yet, as far as it knows.
+
+    Args:
+        may: whether its node may join by itself where it found out only while it ran.
+    """
     held = recovered.configurations
     known_as = decode_configuration(held[-1].data).members.get(node_id, Member()) if held else Member()
-    return recovered.renewed and known_as.incarnation != recovered.incarnation
+    joins = recovered.renewed is Renewed.JOINS or (may and recovered.renewed is Renewed.DOUBTS)
+    return joins and known_as.incarnation != recovered.incarnation
 
 
 def is_empty(recovered: Recovered) -> bool:

@@ -94,7 +94,6 @@ async def prepare(supervisor: Supervisor) -> None:
             forgotten = await has_forgotten(recovered, identity, supervisor.transport.ask, others)
         if forgotten:
             await renew(recovered, identity, supervisor.storage)
-        if forgotten or must_still_join(recovered, node_id):
             _join_anew(supervisor, recovered)
     if supervisor.join is not None:
         supervisor.address = supervisor.join.address
@@ -110,8 +109,10 @@ def _addresses_of_others(supervisor: Supervisor, recovered: Recovered) -> list[s
 
 
 def resume(supervisor: Supervisor, recovered: Recovered) -> None:
-    """Take up what was before this start: whom the node has met."""
+    """Take up what was before this start: whom the node has met, and joining anew where that has not ended."""
     supervisor.acquaintances.recall(recovered, supervisor.storage.remember, supervisor.storage.note_loss)
+    if must_still_join(recovered, supervisor.node_id, may=supervisor.config.rejoin_if_wiped):
+        _join_anew(supervisor, recovered)
 
 
 def _join_anew(supervisor: Supervisor, recovered: Recovered) -> None:

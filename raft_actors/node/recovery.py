@@ -46,7 +46,7 @@ def recover(
         commit_index=max(log.snapshot_index, recovered.commit_index),
         pre_vote_rounds=rng.getrandbits(32),
         incarnation=recovered.incarnation,
-        must_be_named=must_be_named or recovered.renewed,
+        must_be_named=must_be_named or bool(recovered.renewed),
         stored_configurations=recovered.configurations,
         has_just_started=True,
         monotonic=clock.now,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import attrs
 
 from raft_actors.raft.entries import EntryBatch
-from raft_actors.raft.starts import Met, Starts
+from raft_actors.raft.starts import Met, Renewed, Starts
 from raft_actors.records import frozen, record
 
 
@@ -78,7 +78,7 @@ class Recovered:
         incarnation: of the store: drawn at random when it was made, and by `Storage.renew`. "": the storage draws none.
         starts: those of the store, this opening being the latest; none where the storage counts none.
         met: node id → the start of its store at which it was reached last, as `Storage.remember` was told.
-        renewed: whether the store was renewed (`Storage.renew`): it has no vote before a configuration names it.
+        renewed: whether the store lacks what its node has promised: no configuration means it before one names it.
     """
 
     hard_state: HardState
@@ -93,7 +93,7 @@ class Recovered:
     incarnation: str = ""
     starts: Starts = attrs.field(factory=Starts)
     met: Mapping[str, Met] = attrs.field(factory=dict[str, Met])
-    renewed: bool = False
+    renewed: Renewed = Renewed.NO
 
 
 @record

@@ -13,6 +13,8 @@ it is found, whenever a node crashes, moves to another machine or goes back to a
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from raft_actors.records import frozen
@@ -21,6 +23,16 @@ NONCE_BYTES = 8
 
 MOST_STARTS = 65_536
 """A store keeps so many, 8 bytes each. Nobody can tell of an older one; one a minute makes them last 45 days."""
+
+
+class Renewed(enum.IntEnum):
+    """Whether a store knows that it lacks what its node has promised. The numbers are the store's, and stay."""
+
+    NO = 0
+    JOINS = 1
+    """It was renewed, and its node joins anew."""
+    DOUBTS = 2
+    """Its node found that out while it ran, and joins anew by itself only where it may."""
 
 
 @frozen

@@ -21,7 +21,7 @@ from raft_actors.persistence.log_state import LogState
 from raft_actors.persistence.memory_disk import MemoryDisk
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.raft.persistent_state import CommitSnapshot, Write
-from raft_actors.raft.starts import Met, Starts
+from raft_actors.raft.starts import Met, Renewed, Starts
 from raft_actors.testing.event_queue import EventQueue, Gate
 
 
@@ -43,7 +43,7 @@ class DiskCopy:
     incarnation: str = ""
     starts: Starts = attrs.field(factory=Starts)
     met: Mapping[str, Met] = attrs.field(factory=dict[str, Met])
-    renewed: bool = False
+    renewed: Renewed = Renewed.NO
 
 
 def _put(copy: DiskCopy, disk: MemoryDisk) -> None:

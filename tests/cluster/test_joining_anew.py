@@ -18,7 +18,7 @@ from raft_actors.node.asking import ask_cluster
 from raft_actors.persistence import MemoryDisk, MemoryStorage
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.persistent_state import Recovered
-from raft_actors.raft.starts import Starts
+from raft_actors.raft.starts import Renewed, Starts
 from tests.cluster.support import CommandLog
 from tests.cluster.test_joining import CommandNode, World, cluster_of, leading, three, until, voting
 
@@ -197,7 +197,7 @@ async def test_a_store_with_a_log_that_does_not_say_who_began_is_kept(world: Wor
         store = world.disks["n2"].incarnation
         world.disks["n2"].identity = StoreIdentity("orders", "n2")
         async with world.opened("n2") as two:
-            assert (world.disks["n2"].renewed, world.disks["n2"].incarnation) == (False, store)
+            assert (world.disks["n2"].renewed, world.disks["n2"].incarnation) == (Renewed.NO, store)
             with trio.fail_after(10):
                 await (await leading([one, two])).propose(b"y")
 

@@ -14,7 +14,7 @@ from raft_actors.errors import ConfigurationError, StorageFailed, StorageLocked,
 from raft_actors.persistence import HardState, LogWrite, MemoryStorage, Storage, StoreIdentity, TermRun
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.persistent_state import SnapshotMetadata
-from raft_actors.raft.starts import Met, Start
+from raft_actors.raft.starts import Met, Renewed, Start
 from raft_actors.transports import MemoryNetwork, TcpTransport
 from raft_actors.transports.abc import Transport
 from tests.cluster.support import CommandLog
@@ -44,7 +44,7 @@ async def test_each_opening_is_a_start_and_is_kept(storage: Storage, place: Plac
     made = await storage.open(IDENTITY, tail_bytes=EVERYTHING)
     first = made.starts.latest
     assert first is not None
-    assert (first.number, made.met, made.renewed) == (1, {}, False)
+    assert (first.number, made.met, made.renewed) == (1, {}, Renewed.NO)
     again = await place.recover(storage)
     assert again.starts.last == 2
     assert again.starts.latest != first
@@ -73,7 +73,7 @@ async def test_a_store_that_is_renewed_is_another_one_with_all_that_it_held(stor
         await again.renew()
         async with place.reopened(again) as (renewed, after):
             assert after.incarnation not in ("", before.incarnation)
-            assert after.renewed
+            assert after.renewed is Renewed.JOINS
             assert (after.hard_state, after.tail, after.starts.last) == (before.hard_state, before.tail, 3)
             await renewed.write([append(batch(3, 4, b"c"))])  # and it goes on
     assert (await place.recover(storage)).last_index == 3
@@ -88,7 +88,7 @@ async def test_a_store_notes_what_it_lacks_and_goes_on_as_the_one_that_it_is(sto
         again.remember({"n2": Met("2222", Start(7, "00000000000000aa"))})
         await again.write([append(batch(2, 1, b"b"))])
         after = await place.recover(again)
-        assert (before.renewed, after.renewed) == (False, True)
+        assert (before.renewed, after.renewed) == (Renewed.NO, Renewed.DOUBTS)
         assert (after.incarnation, after.last_index, [*after.met]) == (before.incarnation, 2, ["n2"])
         again.note_loss()  # it is closed: nothing is there to note it
     assert (await place.recover(storage)).renewed

@@ -47,7 +47,7 @@ DURABLE_BEFORE_SENT: tuple[Mutation, ...] = (
             "Follower.on_append_entries",
             """
             written = state.persist(accepted, *then, truncate_from=truncate_from, entries=tuple(new))
-            return [written, *applied] if at_once else [written]
+            return [*doubts, written, *applied] if at_once else [*doubts, written]
             """,
             """
             written = state.persist(*then, truncate_from=truncate_from, entries=tuple(new))

@@ -89,7 +89,7 @@ SAID: tuple[Mutation, ...] = (
         Edit(
             _ACQUAINTANCES,
             "Acquaintances.refused",
-            "if state is not None and behind and state.leader != self._node_id:",
+            "if state is not None and behind and state.leader != self.node_id:",
             "if state is not None and behind and False:",
         ),
     ),
@@ -99,7 +99,7 @@ SAID: tuple[Mutation, ...] = (
         "who-doubts-still-stands",
         "who may have lost its files neither votes nor stands before it knows",
         "guarantees",
-        Edit(_STATE, "RaftState.doubt_itself", "self.is_voter = self._has_vote_in(self.configuration)", ""),
+        Edit(_STATE, "RaftState.doubt_itself", "self.is_voter = self.has_vote_in(self.configuration)", ""),
     ),
     _MOVED(
         "moved-member-not-written",
