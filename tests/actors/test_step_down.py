@@ -132,7 +132,7 @@ async def test_its_proposers_are_told_and_its_followers_commit_nothing_of_it(
         assert await old.propose(b"kept") == "result of kept"
         network.disconnect(old.node_id)
         lost, term = old.propose_nowait(b"lost"), old.status().term
-        await wait_until(lambda: old.status().role is RoleName.FOLLOWER)
+        await wait_until(lambda: old.status().role is RoleName.PRE_CANDIDATE)
         with pytest.raises(NotLeader):
             await old.propose(b"refused", forward=False)
         new = await wait_leader({node_id: node for node_id, node in nodes.items() if node is not old})
