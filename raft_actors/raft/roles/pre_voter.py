@@ -35,7 +35,7 @@ class PreVoter(ABC):
         return isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted)
 
     def on_request_pre_vote(self, sender: str, message: RequestPreVote, now: float) -> list[Effect]:
-        """Tell whether this node would vote for the sender: the same in every role, and it changes nothing."""
+        """Tell whether this node would vote for the sender: the same in every role, and the answer changes nothing."""
         state = self.state
         if state.disk_is_behind:
             return []
