@@ -27,7 +27,7 @@ CHECKS := ruff lint-imports flake8-async pyright mypy verifytypes
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest smoke soak coverage storage-crashes mutations connectivity links docs check $(CHECKS) format bench trend bugs wheel clean
+.PHONY: help demo test test-thorough test-lowest smoke soak coverage storage-crashes mutations connectivity links docs check $(CHECKS) format bench trend bugs wheel clean
 # Two installs into one .venv at once would break it: SIDE_BY_SIDE says that whatever is asked for is installed.
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
@@ -44,6 +44,9 @@ demo: .venv/.installed-cli  ## See a cluster at work
 
 test: .venv/.installed-test  ## Run all tests, on JOBS (2) cores
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-thorough: .venv/.installed-test  ## Run all tests, with two to three times the seeds and rounds
+	THOROUGH=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 test-lowest: .venv-lowest/.installed  ## Run all tests with the oldest packages that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -n $(JOBS) $(PYTEST_ARGS)

@@ -8,7 +8,7 @@ from raft_actors.cli.demo_cluster import Cluster
 from raft_actors.cli.demo_load import Loader
 from raft_actors.cli.demo_text import compare
 
-LINES = [b"line %d" % number for number in range(30_000)]
+LINES = [b"line %d" % number for number in range(12_000)]
 
 
 def test_every_node_of_a_loaded_cluster_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:

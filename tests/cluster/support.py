@@ -11,15 +11,16 @@ import pytest
 
 from raft_actors import NodeConfig, StateMachine
 from raft_actors.testing import SimulatedCluster, open_cluster
+from tests.thorough import rounds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 LogCluster = SimulatedCluster[bytes, int]
 
 
-def seeds(count: int) -> Callable[[F], F]:
-    """Run a test once for each of so many seeds."""
-    return pytest.mark.parametrize("seed", range(1, count + 1))
+def seeds(count: int, usually: int | None = None) -> Callable[[F], F]:
+    """Run a test once for each of so many seeds, or of a part of them: see `tests.thorough.rounds`."""
+    return pytest.mark.parametrize("seed", range(1, rounds(count, usually) + 1))
 
 
 class CommandLog(StateMachine[bytes, int]):

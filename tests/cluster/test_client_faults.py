@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.cluster.client_faults import clients_under_faults
+from tests.cluster.support import seeds
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@seeds(3)
 async def test_all_that_clients_are_told_is_so_whatever_befalls_nodes_and_links(seed: int) -> None:
     clients = await clients_under_faults(seed, seconds=10.0)
     assert len(clients.results) > 50

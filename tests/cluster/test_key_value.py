@@ -82,7 +82,7 @@ async def run_clients(cluster: Cluster, scenario: Scenario) -> list[Operation]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@seeds(3)
+@seeds(3, usually=1)
 async def test_linearizable(seed: int, name: str) -> None:
     scenario = SCENARIOS[name]
     config = snapshotting(20) if scenario.snapshots else NodeConfig()

@@ -15,6 +15,7 @@ from raft_actors.persistence import SqliteStorage, inspect_store
 from tests.persistence import crashing
 from tests.persistence.model import Contents, Operation, Snapshot, carry_out, random_work, states
 from tests.persistence.support import IDENTITY, contents_of
+from tests.thorough import rounds
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def start(path: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(rounds(8, usually=3)))
 def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, seed: int) -> None:
     path, count = tmp_path / "n1.db", 400
     work = list(random_work(seed, count))

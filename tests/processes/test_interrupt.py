@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes.harness import Cluster, open_cluster
+from tests.thorough import rounds
 
-ROUNDS = 12
+ROUNDS = rounds(12)
 
 
 async def _check_interrupted(cluster: Cluster, node_id: str) -> None:

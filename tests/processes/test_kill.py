@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes.harness import Cluster, open_cluster
+from tests.thorough import rounds
 
-ROUNDS = 15
+ROUNDS = rounds(15, usually=6)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -9,8 +9,9 @@ import random
 from pathlib import Path
 
 from tests.processes.harness import CALM, COMPACTING, SNAPSHOT_CHUNKS, Process, open_cluster
+from tests.thorough import rounds
 
-ROUNDS = 6
+ROUNDS = rounds(6)
 
 
 def _moment(worker: Process, rng: random.Random) -> tuple[str, int]:

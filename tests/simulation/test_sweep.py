@@ -1,13 +1,14 @@
-"""Two hundred seeds: whatever befalls a cluster, invariants hold, it recovers, and clients were told the truth."""
+"""Many seeds: whatever befalls a cluster, invariants hold, it recovers, and clients were told the truth."""
 
 from __future__ import annotations
 
 import pytest
 
 from raft_actors.testing import Options, SeedReport, run_seed
+from tests.thorough import rounds
 
 #: Each test runs a run of seeds, so that they spread over the processes that run tests.
-SEEDS, STRIDE = 200, 10
+SEEDS, STRIDE = rounds(200), 10
 SECONDS = 8.0
 
 

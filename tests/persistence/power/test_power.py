@@ -17,12 +17,14 @@ from tests.persistence.power.running import Plan, record_again, run_here
 from tests.persistence.power.settings import small_and_inline
 from tests.persistence.power.tally import Tally
 from tests.persistence.power.workload import make_workload
+from tests.thorough import rounds
 
 CALLS = 1000
 
 
 @pytest.mark.parametrize(("kind", "count"), [("crash", 90), ("fail", 20), ("damage", 16)])
 def test_a_sample_of_all_points(kind: str, count: int) -> None:
+    count = rounds(count)
     tally = run_here(Plan(1, CALLS, kind).sample(count))
     assert tally.violations == []
     assert tally.points == count
