@@ -15,7 +15,7 @@ Who does not know a member of an object skips it.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import trio
@@ -143,6 +143,17 @@ def decode(data: bytes) -> dict[str, Any]:
     if type(loaded) is not dict:
         raise ProtocolError(f"a JSON object expected, not {type(loaded).__name__}")
     return value
+
+
+def member_in(reply: Mapping[str, Any], node_id: str) -> Mapping[str, Any]:
+    """What a reply says of one of its "members". Nothing, too, where it is of another shape: who asks before it is a
+    member does not choose who answers at an address, and must not end of what that says.
+    """
+    found: Any = reply.get("members")
+    members: dict[str, Any] = found if type(found) is dict else {}
+    said: Any = members.get(node_id)
+    member: dict[str, Any] = said if type(said) is dict else {}
+    return member
 
 
 def opened(data: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 import trio
 
 from raft_actors.errors import TransportError
-from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
+from raft_actors.node.asking import Ask, OperationRefused, ask_cluster, member_in
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.raft.membership import Member
@@ -142,16 +142,18 @@ async def _ask_others(
 
 def _was_removed(reply: dict[str, Any], node_id: str) -> bool:
     """Whether a voter that the cluster began with is none any more: if it comes back, it is not the one that it was."""
-    is_voter = reply.get("members", {}).get(node_id, {}).get("role") == "voter"
-    return node_id in reply.get("initial_voters", {}) and _index(reply) > 0 and not is_voter
+    is_voter = member_in(reply, node_id).get("role") == "voter"
+    found: Any = reply.get("initial_voters")
+    initial_voters: list[Any] | dict[str, Any] = found if isinstance(found, (list, dict)) else []
+    return node_id in initial_voters and _index(reply) > 0 and not is_voter
 
 
 def _incarnation(reply: dict[str, Any], node_id: str) -> str:
-    return str(reply.get("members", {}).get(node_id, {}).get("incarnation", ""))
+    return str(member_in(reply, node_id).get("incarnation", ""))
 
 
 def _named(reply: dict[str, Any], node_id: str) -> str:
-    return str(reply.get("members", {}).get(node_id, {}).get("named", ""))
+    return str(member_in(reply, node_id).get("named", ""))
 
 
 def _index(reply: dict[str, Any]) -> int:

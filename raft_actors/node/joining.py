@@ -20,7 +20,7 @@ import trio
 
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, FeatureMissing, ProtocolError, StoreReplaced, TransportError
-from raft_actors.node.asking import OperationRefused, ask_cluster
+from raft_actors.node.asking import OperationRefused, ask_cluster, member_in
 from raft_actors.node.forgetting import has_begun, has_forgotten, is_empty, is_named, must_still_join, opened, renew
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import StoreIdentity
@@ -238,11 +238,9 @@ def _is_member(supervisor: Supervisor, join: Join) -> bool:
 def _made_at(node_id: str, join: Join, reply: Mapping[str, Any]) -> int | None:
     """By which configuration, as its index, it was made what it is to be; None: the reply does not say that it was."""
     index: Any = reply.get("config")
-    found: Any = reply.get("members")
-    members: dict[str, dict[str, Any]] = found
-    if type(index) is not int or type(found) is not dict:
+    if type(index) is not int:
         return None
-    role = members.get(node_id, {}).get("role")
+    role = member_in(reply, node_id).get("role")
     return index if role == "voter" or (role == "learner" and not join.voter) else None
 
 

@@ -10,7 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.errors import ConfigurationError, ProtocolError, TransportError, Unreachable
-from raft_actors.node.asking import Asked, OperationRefused, ask_cluster, decode, encode, opened
+from raft_actors.node.asking import Asked, OperationRefused, ask_cluster, decode, encode, member_in, opened
+from raft_actors.node.forgetting import has_begun, has_forgotten, is_named
+from raft_actors.persistence import MemoryStorage, StoreIdentity
 
 
 @attrs.define
@@ -107,3 +109,22 @@ def test_a_later_version_may_say_more() -> None:
     assert opened(encode({"done": {}, "took_s": 1.5})) == {}
     with pytest.raises(OperationRefused):
         opened(encode({"error": {"kind": "New", "text": "why", "address": 7, "moon": "full"}}))
+
+
+IDENTITY = StoreIdentity("orders", "d")
+OF_ANOTHER_SHAPE: list[dict[str, Any]] = [
+    {"config": 3, "members": members, "initial_voters": members, "met": members}
+    for members in (5, None, "d", ["d"], {"d": 5}, {"d": None}, {"d": ["voter"]}, {"d": {"role": 1, "incarnation": []}})
+]
+
+
+@pytest.mark.parametrize("reply", OF_ANOTHER_SHAPE, ids=str)
+async def test_who_asks_before_it_is_a_member_survives_whatever_is_answered(reply: dict[str, Any]) -> None:
+    """It is told at which address to ask, and not who answers there."""
+    nodes = Nodes({"a": [{"done": reply}]})
+    assert isinstance(member_in(reply, "d"), dict)
+    assert member_in(reply, "e") == {}
+    empty = await MemoryStorage().open(IDENTITY, tail_bytes=0)
+    assert isinstance(await has_forgotten(empty, IDENTITY, nodes.ask, ["a"]), bool)
+    assert not await is_named("store", IDENTITY, nodes.ask, ["a"], 2)
+    assert has_begun(reply, "d")
