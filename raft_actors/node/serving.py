@@ -61,6 +61,9 @@ MOST_REQUESTS = 2048
 
 MOST_UNTOLD_BYTES = 64 * 1024 * 1024
 
+# What Python takes for one that is short: an answer to a PING has five bytes, and takes ten times as much.
+_PAYLOAD_OVERHEAD = 64
+
 GRAIN_BYTES = 64 * 1024
 """Smaller changes of what a connection holds are not told: most connections never hold as much."""
 
@@ -364,8 +367,8 @@ class _ServedClient:
             return
         payload = pack(kind, number, body)
         self._untold.append(payload)
-        self._untold_bytes += len(payload)
-        if self._untold_bytes > MOST_UNTOLD_BYTES + len(payload) and self._nursery is not None:
+        self._untold_bytes += (size := len(payload) + _PAYLOAD_OVERHEAD)
+        if self._untold_bytes > MOST_UNTOLD_BYTES + size and self._nursery is not None:
             self._service.log.warning("client %s does not read what it asked for", self._caller.name)
             self._left = True
             self._nursery.cancel_scope.cancel()
@@ -381,7 +384,7 @@ class _ServedClient:
                     await self._told.park()
                 untold, self._untold = self._untold, []
                 await self._conversation.send(untold)
-                self._untold_bytes -= sum(map(len, untold))
+                self._untold_bytes -= sum(map(len, untold)) + len(untold) * _PAYLOAD_OVERHEAD
                 self._weigh()
         except RaftError:  # it is gone: `receive` meets the same, or the end
             serving.cancel()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import attrs
+import trio
+from typing_extensions import override
 
 from raft_actors import NodeConfig, RaftClient, attrs_queries, open_client
+from raft_actors.node.client_messages import Ask, pack
 from raft_actors.testing import SimulatedCluster, open_cluster
+from raft_actors.transports.conversation import Caller, Conversation
 from tests.cluster.support import CommandLog
 
 Cluster = SimulatedCluster[bytes, int]
@@ -84,3 +89,34 @@ def client_of(
         patience_s=patience_s,
         seed=cluster.seed,
     )
+
+
+class Deaf(Conversation):
+    """A client that asks whether the node is there, again and again, and never reads that it is."""
+
+    def __init__(self, count: int) -> None:
+        self.asks = [pack(Ask.PING, 1)] * count
+
+    @override
+    async def send(self, payloads: Sequence[bytes]) -> None:
+        await trio.sleep_forever()
+
+    @override
+    async def receive(self) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        if not self.asks:
+            await trio.sleep_forever()
+        return [self.asks.pop()]
+
+    @override
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def is_left_by_n1(cluster: Cluster, client: Conversation) -> None:
+    """See a node end its conversation with a client."""
+    endpoint = cluster.network.running["n1"].endpoint
+    assert endpoint is not None
+    assert endpoint.converse is not None
+    with trio.fail_after(1.0):
+        await endpoint.converse(client, Caller("deaf"))

@@ -41,8 +41,18 @@ from raft_actors.node.client_messages import (
     unpack,
 )
 from raft_actors.raft.sessions import close, numbered, register, tick
-from raft_actors.transports.conversation import Caller, Conversation, Dialer
-from tests.cluster.client_support import UNREADABLE, At, Cluster, Count, ReadableLog, client_of, open_readable
+from raft_actors.transports.conversation import Conversation, Dialer
+from tests.cluster.client_support import (
+    UNREADABLE,
+    At,
+    Cluster,
+    Count,
+    Deaf,
+    ReadableLog,
+    client_of,
+    is_left_by_n1,
+    open_readable,
+)
 from tests.cluster.support import CommandLog
 
 
@@ -289,28 +299,6 @@ async def raw(cluster: Cluster) -> AsyncGenerator[Raw]:
     await conversation.aclose()
 
 
-class Deaf(Conversation):
-    """A client that asks whether the node is there, again and again, and never reads that it is."""
-
-    def __init__(self, count: int) -> None:
-        self.asks = [pack(Ask.PING, 1)] * count
-
-    @override
-    async def send(self, payloads: Sequence[bytes]) -> None:
-        await trio.sleep_forever()
-
-    @override
-    async def receive(self) -> list[bytes]:
-        await trio.lowlevel.checkpoint()
-        if not self.asks:
-            await trio.sleep_forever()
-        return [self.asks.pop()]
-
-    @override
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
 async def test_what_would_harm_the_cluster_is_refused() -> None:
     """Nobody but a leader says how much time has passed, and no entry comes into the log that can't be applied."""
     async with open_readable(1) as cluster:
@@ -362,11 +350,14 @@ async def test_who_asks_too_much_or_does_not_read_is_disconnected(monkeypatch: p
             await client.send(*[pack(Ask.PROPOSE, number, packed([register()])) for number in range(4)])
             with pytest.raises(EOFError):
                 await client.answer(0)
-        endpoint = cluster.network.running["n1"].endpoint
-        assert endpoint is not None
-        assert endpoint.converse is not None
-        with trio.fail_after(1.0):
-            await endpoint.converse(Deaf(2000), Caller("deaf"))
+        await is_left_by_n1(cluster, Deaf(2000))
+
+
+async def test_short_answers_that_nobody_reads_count_for_the_memory_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "MOST_UNTOLD_BYTES", 10_000)
+    async with open_readable(1) as cluster:
+        await cluster.wait_for_one_leader()
+        await is_left_by_n1(cluster, Deaf(200))  # a thousand bytes on the wire
 
 
 async def test_a_proposal_that_waits_for_room_and_is_cancelled_waits_no_more() -> None:
