@@ -1,4 +1,8 @@
-"""Log lines that say which node speaks: processes and tests run several."""
+"""Log lines that say which node speaks: processes and tests run several.
+
+What others have said stands in many of them: no line break or control character of theirs may make a line of its own,
+or speak to a terminal.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,28 @@ class NodeLog(logging.LoggerAdapter[logging.Logger]):
         self._prefix = f"node {node_id}: ".replace("%", "%%")
 
     @override
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a line, at the caller's place in the source."""
+        if self.isEnabledFor(level):
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+            super().log(level, msg, *map(_in_one_line, args), **kwargs)
+
+    @override
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         msg, kwargs = super().process(msg, kwargs)
         return f"{self._prefix}{msg}", kwargs
+
+
+def in_one_line(text: str) -> str:
+    """A text with whatever is not printable spelled out, as `repr` does; ordinary text in any language stays."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _in_one_line(value: object) -> object:
+    if isinstance(value, str):
+        return in_one_line(value)
+    if isinstance(value, BaseException):
+        return in_one_line(str(value))
+    return value

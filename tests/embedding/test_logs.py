@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from raft_actors import Event, GivenUp, LeadershipGivenUp, StateMachineError, open_node
+from raft_actors.errors import TransportError
+from raft_actors.node_log import NodeLog
 from raft_actors.testing import simulate
 from tests.actors.machines import Machine
 from tests.embedding.support import arguments
@@ -63,3 +65,19 @@ async def test_a_leader_that_gives_leadership_up_says_why(
     assert given_up.silent_s > 0.8
     [line] = [record.getMessage() for record in caplog.records if "gives leadership up" in record.getMessage()]
     assert line == f"node {leader}: gives leadership up: no majority has answered for {given_up.silent_s:.1f} s"
+
+
+def test_what_others_have_said_makes_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does it reach the terminal of who reads the log as anything but text."""
+    log = NodeLog(logging.getLogger("raft_actors.node"), "n1")
+    said = "no\nnode n1: has ended\x1b[2J\u202e"
+    log.warning("is refused by %r: %s (%s), %d times", "n2", said, TransportError(said), 3)
+    log.warning("läuft: %s", "größer als 3 µs – 你好")
+    text = r"no\nnode n1: has ended\x1b[2J\u202e"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"node n1: is refused by 'n2': {text} ({text}), 3 times",
+        "node n1: läuft: größer als 3 µs – 你好",
+    ]
+    assert {record.funcName for record in caplog.records} == {
+        test_what_others_have_said_makes_no_line_of_its_own.__name__
+    }
