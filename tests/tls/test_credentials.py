@@ -8,6 +8,8 @@ from pathlib import Path
 
 import attrs
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from raft_actors.errors import CertificateError
@@ -18,8 +20,10 @@ from tests.tls.certificates import (
     SERVER,
     Issuer,
     authority,
+    builder,
     key_number,
     name_of,
+    named,
     node_files,
     pem_of_key,
     stranger,
@@ -145,6 +149,55 @@ def test_without_a_ca_others_are_not_asked_for_certificates(tmp_path: Path) -> N
     expired = stranger().issue("a:b", ends=-DAY / 2).write(tmp_path, "n2")
     with pytest.raises(CertificateError, match="has expired"):
         Credentials.load(attrs.evolve(expired, ca=None))
+
+
+def test_a_ca_with_a_name_that_is_no_text_is_taken_as_openssl_takes_it(tmp_path: Path) -> None:
+    files = node_files(tmp_path, "n1")
+    assert files.ca is not None
+    uri = b"http://\xff/"
+    key = key_number(5)
+    alternative = bytes([0x30, len(uri) + 2, 0x86, len(uri)]) + uri
+    odd = (
+        builder(named("odd"), named("odd"), key, key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), alternative), critical=False)
+        .sign(key, SHA256())
+    )
+    files.ca.write_bytes(files.ca.read_bytes() + odd.public_bytes(Encoding.PEM))
+    assert len(Credentials.load(files).client.get_ca_certs(binary_form=True)) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: "Bag Attributes\n    friendlyName: Jörg\n".encode() + pem,
+        lambda pem: pem.replace(b"CERTIFICATE-", b"X509 CERTIFICATE-"),
+        lambda pem: b"-----END CERTIFICATE-----\n" + pem,
+    ],
+    ids=["text before it", "another word for it", "an end before it"],
+)
+@pytest.mark.parametrize("with_ca", [True, False], ids=["with a CA", "without"])
+def test_what_openssl_takes_for_a_certificate_is_one(
+    tmp_path: Path, spoil: Callable[[bytes], bytes], with_ca: bool
+) -> None:
+    files = node_files(tmp_path, "n1")
+    files.certificate.write_bytes(spoil(files.certificate.read_bytes()))
+    Credentials.load(files if with_ca else attrs.evolve(files, ca=None))
+
+
+def test_whatever_goes_wrong_with_files_is_told_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = node_files(tmp_path, "n1")
+    impossible = attrs.evolve(files, key=Path("no\0path"))
+    impossible.look()
+    with pytest.raises(CertificateError, match=r"n1\.pem or no\0path or .*n1\.ca\.pem: ValueError: embedded null"):
+        Credentials.load(impossible)
+
+    def fail(_time: str) -> int:
+        raise LookupError("no such month")
+
+    monkeypatch.setattr(ssl, "cert_time_to_seconds", fail)
+    with pytest.raises(CertificateError, match=r"n1\.pem or .*n1\.key or .*n1\.ca\.pem: LookupError: no such month"):
+        Credentials.load(files)
 
 
 def test_a_file_that_changes_or_goes_looks_different(tmp_path: Path) -> None:

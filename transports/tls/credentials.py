@@ -18,8 +18,6 @@ from raft_actors.errors import CertificateError
 from raft_actors.records import frozen
 from raft_actors.transports.tls.failures import failure_of
 
-_PEM_END = "-----END CERTIFICATE-----"
-
 
 def _path(value: str | os.PathLike[str]) -> Path:
     return Path(value)
@@ -55,6 +53,8 @@ class CertificateFiles:
                     found = path.stat()
                 except OSError as error:
                     seen.append(error.errno)
+                except ValueError as error:  # it can't be a path, which loading it tells
+                    seen.append(str(error))
                 else:
                     seen.append((found.st_mtime_ns, found.st_size, found.st_ino))
         return tuple(seen)
@@ -85,9 +85,15 @@ class Credentials:
         Raises:
             CertificateError: they are of no use; it names the file and what is wrong.
         """
-        server, client = make_contexts(files)
-        certificate = _try(files, server, client)
-        expires_at = float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+        try:
+            server, client = make_contexts(files)
+            certificate = _try(files, server, client)
+            expires_at = float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+        except CertificateError:
+            raise
+        except Exception as error:
+            # Files hold any bytes, and what Python makes of odd ones differs: nothing of it may end who has good ones.
+            raise CertificateError(f"{_names(files)}: {type(error).__name__}: {error}") from error
         return cls(server, client, certificate, expires_at, _is_exposed(files.key))
 
 
@@ -137,9 +143,11 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
     _check_readable(ca)
     try:
         context.load_verify_locations(ca)
-    except (ssl.SSLError, OSError) as error:
+        # As bytes: what a CA is called does not matter, and Python can't decode every name that OpenSSL takes.
+        found = context.get_ca_certs(binary_form=True)
+    except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
         _refuse_files(str(ca), error)
-    if not context.get_ca_certs():
+    if not found:
         raise CertificateError(f"{ca} has certificates, and none of them is a CA's: name the file of the CA")
 
 
@@ -161,43 +169,54 @@ def _refuse_files(names: str, error: Exception) -> NoReturn:
 
 def _try(files: CertificateFiles, server: ssl.SSLContext, client: ssl.SSLContext) -> dict[str, Any]:
     """Have two ends with these certificates shake hands; return what the certificate says."""
-    if files.ca is None:
-        # Whoever connects knows the CA; here it is enough that the certificate is in order by itself.
-        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        client.check_hostname = False
-        client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-        client.load_verify_locations(cadata=_first_certificate(files.certificate))
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller = client.wrap_bio(back, there, server_side=False)
-    called = server.wrap_bio(there, back, server_side=True)
-    pending = [caller, called]
     try:
-        for _ in range(10):  # it takes two rounds
-            for end in tuple(pending):
-                try:
-                    end.do_handshake()
-                    pending.remove(end)
-                except ssl.SSLWantReadError:
-                    continue
-        said: dict[str, Any] = dict(caller.getpeercert() or {})
+        if files.ca is None:
+            # Whoever connects knows the CA; here it is enough that the certificate is in order by itself.
+            client = _trusting_alone(server)
+        said: dict[str, Any] = dict(_shake_hands(server, client).getpeercert() or {})
     except (ssl.SSLError, ValueError) as error:
         found = failure_of(error) if isinstance(error, ssl.SSLError) else error
         raise CertificateError(f"{files.certificate}: {found}{_remedy(files)}") from error
-    if pending or not said:
-        raise CertificateError(f"{files.certificate}: two ends that hold it don't agree on TLS 1.3")
+    if not said:
+        raise CertificateError(f"{files.certificate}: two ends that hold it show each other no certificate")
     return said
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Have them shake hands; return the client's end."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    caller = client.wrap_bio(back, there, server_side=False)
+    pending = [caller, server.wrap_bio(there, back, server_side=True)]
+    for _ in range(10):  # it takes two rounds
+        for end in tuple(pending):
+            try:
+                end.do_handshake()
+                pending.remove(end)
+            except ssl.SSLWantReadError:
+                continue
+    if pending:
+        raise ValueError("two ends that hold it don't agree on TLS 1.3")
+    return caller
+
+
+def _trusting_alone(server: ssl.SSLContext) -> ssl.SSLContext:
+    """A client that trusts the server's own certificate: as OpenSSL took it from the file, whatever else that holds."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    shown = _shake_hands(server, client).getpeercert(binary_form=True)
+    client.verify_mode = ssl.CERT_REQUIRED
+    client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cadata=shown or b"")
+    return client
+
+
+def _names(files: CertificateFiles) -> str:
+    return " or ".join(str(path) for path in (files.certificate, files.key, files.ca) if path is not None)
 
 
 def _remedy(files: CertificateFiles) -> str:
     return "" if files.ca is None else f"; the CAs are those of {files.ca}"
-
-
-def _first_certificate(path: Path) -> str:
-    try:
-        text = path.read_text("ascii", errors="replace")
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}") from error
-    return text[: text.find(_PEM_END) + len(_PEM_END) + 1]
 
 
 def _is_exposed(key: Path) -> bool:
