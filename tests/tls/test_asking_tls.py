@@ -8,7 +8,7 @@ import attrs
 import pytest
 import trio
 
-from raft_actors.errors import Unreachable
+from raft_actors.errors import CertificateError, Unreachable
 from raft_actors.transports import TcpTransport, TlsConfig
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.tls.credentials import CertificateFiles
@@ -86,3 +86,47 @@ async def test_who_has_no_nodes_certificate_is_asked_for_nothing(tmp_path: Path,
         asking = attrs.evolve(config(node_files(tmp_path, "a")), names=names)
         with pytest.raises(Unreachable, match="names no node"):
             await operator(asking).ask(node.transport.address, b"this")
+
+
+async def test_who_runs_asks_with_its_last_good_certificate(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """A node that joins goes on asking while somebody puts new files in the place of its own."""
+
+    async def operate(request: bytes, caller: Caller) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return request + caller.name.split(",")[0].encode()
+
+    node = Member.make(TcpTransport("127.0.0.1:0", tls=config(node_files(tmp_path, "a"))), "a", {})
+    node.endpoint = attrs.evolve(node.endpoint, operate=operate)
+    files = node_files(tmp_path, "b")
+    joining = Member.make(TcpTransport("127.0.0.1:0", tls=config(files)), "b", {})
+    for member in (node, joining):
+        await member.start(nursery)
+    assert isinstance(node.transport, TcpTransport)
+    assert node.transport.address is not None
+    files.key.write_bytes(b"torn")
+    assert await joining.transport.ask(node.transport.address, b"from ") == b"from raft://test/b"
+
+
+async def test_who_does_not_run_asks_with_the_last_good_files_and_is_told_at_once_of_bad_ones(
+    tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def operate(request: bytes, _caller: Caller) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return request
+
+    node = Member.make(TcpTransport("127.0.0.1:0", tls=config(node_files(tmp_path, "a"))), "a", {})
+    node.endpoint = attrs.evolve(node.endpoint, operate=operate)
+    await node.start(nursery)
+    assert isinstance(node.transport, TcpTransport)
+    assert node.transport.address is not None
+    files = node_files(tmp_path, "operator")
+    asking, good = operator(config(files)), files.key.read_bytes()
+    files.key.write_bytes(b"torn")
+    with free_port() as nobody:
+        for address in (node.transport.address, f"127.0.0.1:{nobody}"):
+            with pytest.raises(CertificateError, match=r"operator\.key"):
+                await asking.ask(address, b"this")
+    for now_there in (good, b"torn"):
+        files.key.write_bytes(now_there)
+        assert await asking.ask(node.transport.address, b"this") == b"this"
+    assert "new certificates are of no use, the last good ones stay in use: " in caplog.text

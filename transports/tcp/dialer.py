@@ -8,7 +8,7 @@ import attrs
 import trio
 from typing_extensions import override
 
-from raft_actors.errors import CertificateError, ProtocolError, Unreachable
+from raft_actors.errors import ProtocolError, Unreachable
 from raft_actors.records import define
 from raft_actors.transports.conversation import Conversation, Dialer
 from raft_actors.transports.sockets.addresses import Address
@@ -17,7 +17,7 @@ from raft_actors.transports.sockets.listening import tune
 from raft_actors.transports.sockets.stream import TcpStream
 from raft_actors.transports.tcp.conversing import StreamConversation
 from raft_actors.transports.tls.config import TlsConfig
-from raft_actors.transports.tls.credentials import Credentials
+from raft_actors.transports.tls.keeper import LastGood
 from raft_actors.transports.tls.stream import TlsStream
 from raft_actors.transports.wire.client_handshake import check_answer, client_hello
 from raft_actors.transports.wire.frames import frame
@@ -45,8 +45,7 @@ class TcpDialer(Dialer):
     dead_peer_timeout_s: float = 3.0
     max_reply_bytes: int = 64 * 1024 * 1024
     log: logging.Logger = attrs.field(default=logger, init=False, repr=False)
-    _credentials: Credentials | None = attrs.field(default=None, init=False, repr=False)
-    _seen: tuple[object, ...] = attrs.field(default=(), init=False, repr=False)
+    _own: LastGood | None = attrs.field(default=None, init=False, repr=False)
 
     @override
     async def dial(self, address: str, cluster_id: str, node_id: str | None = None) -> Conversation:
@@ -85,28 +84,12 @@ class TcpDialer(Dialer):
     async def _secured(self, stream: TcpStream, cluster_id: str, node_id: str | None) -> trio.abc.Stream:
         if self.tls is None or self.tls.plain == "sent":
             return stream
-        secured = TlsStream(stream, (await self._load(self.tls)).client, server_side=False)
+        if self._own is None:
+            self._own = LastGood(files=self.tls.files, log=self.log)
+        secured = TlsStream(stream, (await self._own.load()).client, server_side=False)
         await secured.do_handshake()
         if node_id is None:
             self.tls.names.check_cluster(secured.certificate, cluster_id)
         else:
             self.tls.names.check(secured.certificate, cluster_id, node_id)
         return secured
-
-    async def _load(self, tls: TlsConfig) -> Credentials:
-        """What the files hold now, or held last when they were of use: somebody may be in the middle of replacing them.
-
-        Raises:
-            CertificateError: they never were.
-        """
-        seen = await trio.to_thread.run_sync(tls.files.look)
-        if self._credentials is not None and seen == self._seen:
-            return self._credentials
-        try:
-            self._credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
-        except CertificateError as error:
-            if self._credentials is None:
-                raise
-            self.log.error("new certificates are of no use, the last good ones stay in use: %s", error)  # noqa: TRY400
-        self._seen = seen
-        return self._credentials

@@ -112,18 +112,14 @@ def _named(stream: TlsStream) -> str:
     return named or "somebody whose certificate names nobody"
 
 
-async def secured_for_asking(stream: TcpStream, tls: TlsConfig) -> trio.abc.Stream:
+async def secured_for_asking(stream: TcpStream, tls: TlsConfig, own: Credentials) -> trio.abc.Stream:
     """The stream to ask a node over. Which node it is, who asks need not know; that it is one, and no client that has
     a certificate of the same CA, the certificate says.
 
     Raises:
-        CertificateError: the files that `tls` names are of no use.
         TlsFailure, trio.BrokenResourceError: the connection can't be secured.
     """
-    if tls.plain == "sent":
-        return stream
-    credentials = await trio.to_thread.run_sync(Credentials.load, tls.files)
-    secured = TlsStream(stream, credentials.client, server_side=False)
+    secured = TlsStream(stream, own.client, server_side=False)
     await secured.do_handshake()
     tls.names.check_any(secured.certificate)
     return secured

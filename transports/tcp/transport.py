@@ -43,7 +43,8 @@ from raft_actors.transports.wire.handshake import THIS_VERSION, Hello, ProtocolR
 
 if TYPE_CHECKING:
     from raft_actors.transports.tls.config import TlsConfig
-    from raft_actors.transports.tls.keeper import CredentialsKeeper
+    from raft_actors.transports.tls.credentials import Credentials
+    from raft_actors.transports.tls.keeper import CredentialsKeeper, LastGood
 
 _logger = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class TcpTransport(Transport):
     _guard: Guard = attrs.field(factory=Guard, init=False, repr=False)
     _keeper: CredentialsKeeper | None = attrs.field(default=None, init=False, repr=False)
     """Of the certificate with which the guard goes about, if this transport has one."""
+    _last_good: LastGood | None = attrs.field(default=None, init=False, repr=False)
     _totals: TransportStatistics = attrs.field(factory=TransportStatistics, init=False, repr=False)
 
     @property
@@ -333,16 +335,20 @@ class TcpTransport(Transport):
         return TcpStream(stream)
 
     async def ask(self, address: str, request: bytes) -> bytes:
-        """Have the node at an address do something (see `Transport.ask`); this transport need not run."""
+        """Have the node at an address do something (see `Transport.ask`); this transport need not run.
+
+        Raises:
+            CertificateError: the files that `tls` names are of no use, and never were. Not while the transport runs.
+        """
         stream: trio.abc.Stream | None = None
         try:
             with trio.fail_after(self.connect_timeout_s):
+                own = await self._own_credentials()  # first: who has none is told so, whether anybody is there or not
                 stream = await self._open(address)
-                if self.tls is not None:
-                    # As in `_open_guard`.
-                    from raft_actors.transports.tcp.tls_guard import secured_for_asking  # noqa: PLC0415
+                if self.tls is not None and own is not None:
+                    from raft_actors.transports.tcp.tls_guard import secured_for_asking  # noqa: PLC0415 - likewise
 
-                    stream = await secured_for_asking(stream, self.tls)
+                    stream = await secured_for_asking(stream, self.tls, own)
             return await ask(stream, request)
         except (OSError, UnicodeError, trio.TooSlowError, trio.BrokenResourceError, TlsFailure) as error:
             why = f"no connection within {self.connect_timeout_s} s" if isinstance(error, trio.TooSlowError) else error
@@ -350,6 +356,17 @@ class TcpTransport(Transport):
         finally:
             if stream is not None:
                 await trio.aclose_forcefully(stream)
+
+    async def _own_credentials(self) -> Credentials | None:
+        """With which to ask: those of the node that runs, or the last good ones of the files. None: without TLS."""
+        if self.tls is None or self.tls.plain == "sent":
+            return None
+        if self._keeper is not None and self._receiver is not None:
+            return self._keeper.current
+        from raft_actors.transports.tls.keeper import LastGood  # noqa: PLC0415 - as in `_open_guard`
+
+        self._last_good = self._last_good or LastGood(files=self.tls.files, log=_logger)
+        return await self._last_good.load()
 
     def send_nowait(self, to: str, message: Message) -> bool:
         """Queue a message to a peer (see `Transport.send_nowait`)."""

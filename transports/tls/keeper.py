@@ -22,6 +22,39 @@ from raft_actors.transports.tls.today import DAY_S, date_of, now_s
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+@define(eq=False, kw_only=True)
+class LastGood:
+    """Credentials of who has nobody to watch the files: it looks at them whenever it needs credentials.
+
+    Attributes:
+        files: where they are.
+        log: told of new files that are of no use.
+    """
+
+    files: CertificateFiles
+    log: logging.Logger
+    _credentials: Credentials | None = attrs.field(default=None, init=False, repr=False)
+    _seen: tuple[object, ...] = attrs.field(default=(), init=False, repr=False)
+
+    async def load(self) -> Credentials:
+        """What the files hold now, or held last when they were of use: somebody may be in the middle of replacing them.
+
+        Raises:
+            CertificateError: they never were.
+        """
+        seen = await trio.to_thread.run_sync(self.files.look, abandon_on_cancel=True)
+        if self._credentials is not None and seen == self._seen:
+            return self._credentials
+        try:
+            self._credentials = await trio.to_thread.run_sync(Credentials.load, self.files, abandon_on_cancel=True)
+        except CertificateError as error:
+            if self._credentials is None:
+                raise
+            self.log.error("new certificates are of no use, the last good ones stay in use: %s", error)  # noqa: TRY400
+        self._seen = seen
+        return self._credentials
+
+
 def _accept(_credentials: Credentials) -> None: ...
 
 
