@@ -1,98 +1,18 @@
-"""The way in, over streams in memory and a simulated clock; the test plays the peers."""
+"""The way in: messages, connections that end, and handshakes."""
 
 from __future__ import annotations
 
-import attrs
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
-from raft_actors.raft.messages import Message
-from raft_actors.transports import Endpoint, PeerStatistics, TransportStatistics, encode
+from raft_actors.transports import TransportStatistics, encode
 from raft_actors.transports.sockets.accepting import AddressBudget
-from raft_actors.transports.tcp.receiver import Receiver
-from raft_actors.transports.tcp.strangers import Strangers
 from raft_actors.transports.wire.frames import FrameParser, frame, pack_length
-from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, THIS_VERSION, Answer, Hello, ProtocolRange, Verdict
+from raft_actors.transports.wire.handshake import MAX_HELLO_BYTES, THIS_VERSION, Answer, ProtocolRange, Verdict
+from tests.transports.receiving import Node, Stream, assert_closed, assert_open, hello, say, verdict_of
 from tests.transports.support import MAX_MESSAGE_BYTES, numbered
-
-Stream = trio.abc.Stream
-
-
-def hello(sender: str = "b", **changes: object) -> bytes:
-    return frame(attrs.evolve(Hello("test", sender, "a"), **changes).encode())  # type: ignore[arg-type]
-
-
-@attrs.define(eq=False)
-class Node:
-    """A receiver of node a, and what it delivers."""
-
-    nursery: trio.Nursery
-    clock: MockClock
-    receiver: Receiver
-    received: list[tuple[str, Message]]
-    heard_of: list[str]
-
-    async def connect(self, *said: bytes) -> Stream:
-        """Open a connection, and say that."""
-        ours, theirs = trio.testing.memory_stream_pair()
-        self.nursery.start_soon(self.receiver.serve, theirs)
-        for data in said:
-            await say(ours, data)
-        await trio.testing.wait_all_tasks_blocked()
-        return ours
-
-    async def join(self, sender: str = "b") -> Stream:
-        stream = await self.connect(hello(sender))
-        assert await verdict_of(stream) is Verdict.ACCEPTED
-        return stream
-
-    @property
-    def totals(self) -> TransportStatistics:
-        return self.receiver.totals
-
-
-@pytest.fixture
-def node(nursery: trio.Nursery, mock_clock: MockClock) -> Node:
-    received: list[tuple[str, Message]] = []
-    heard_of: list[str] = []
-
-    def deliver(sender: str, message: Message) -> bool:
-        received.append((sender, message))
-        return True
-
-    peers = {"b": PeerStatistics(), "c": PeerStatistics()}
-    receiver = Receiver(
-        endpoint=Endpoint("test", "a", {"b": "", "c": ""}, deliver, MAX_MESSAGE_BYTES),
-        peers=peers,
-        totals=TransportStatistics(peers=peers),
-        strangers=Strangers(3, 3, 2.0),
-        heard_of=lambda greeting: heard_of.append(greeting.sender),
-        protocol=THIS_VERSION,
-    )
-    return Node(nursery, mock_clock, receiver, received, heard_of)
-
-
-async def say(stream: Stream, data: bytes) -> None:
-    await stream.send_all(data)
-    await trio.testing.wait_all_tasks_blocked()
-
-
-async def verdict_of(stream: Stream) -> Verdict:
-    (payload,) = FrameParser(1_000).feed(await stream.receive_some())
-    return Answer.decode(payload).verdict
-
-
-async def assert_closed(stream: Stream) -> None:
-    assert await stream.receive_some() == b""
-    await trio.testing.wait_all_tasks_blocked()
-
-
-async def assert_open(stream: Stream, node: Node, sender: str) -> None:
-    await say(stream, frame(encode(numbered(99))))
-    assert node.received[-1] == (sender, numbered(99))
-
 
 # --- messages ------------------------------------------------------------------------------------------------
 
@@ -376,25 +296,3 @@ async def test_a_displaced_caller_leaves_its_place_once(node: Node) -> None:
     assert node.totals.refused_handshakes == 1
     for stream in second:
         await stream.aclose()
-
-
-# --- peers that are none any more ----------------------------------------------------------------------------
-
-
-async def test_a_peer_that_goes_while_it_is_answered_is_not_taken_in(node: Node) -> None:
-    ours, theirs = trio.testing.lockstep_stream_pair()
-    node.nursery.start_soon(node.receiver.serve, theirs)
-    await say(ours, hello("b"))  # and the answer waits to be read
-    node.receiver.endpoint = attrs.evolve(node.receiver.endpoint, peers={"c": ""})
-    node.totals.peers.pop("b")
-    node.receiver.part_from("b")
-    assert await verdict_of(ours) is Verdict.ACCEPTED
-    await assert_closed(ours)
-    assert node.heard_of == []
-    await node.join("c")
-
-
-async def test_parting_from_a_peer_without_a_connection_changes_nothing(node: Node) -> None:
-    c = await node.join("c")
-    node.receiver.part_from("b")
-    await assert_open(c, node, "c")
