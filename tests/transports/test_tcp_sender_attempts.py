@@ -232,3 +232,23 @@ async def test_a_bug_in_connecting_is_not_taken_for_the_networks(line: Line) -> 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run, make(line).run)
         line.refuse(ZeroDivisionError())
+
+
+async def test_a_bug_in_what_stops_a_sender_is_told(line: Line) -> None:
+    sender, told = make(line), list[str]()
+
+    def reached() -> None:
+        sender.stop()
+        raise LookupError("a bug")
+
+    async def run() -> None:
+        try:
+            await sender.run()
+        except LookupError as bug:
+            told.append(str(bug))
+
+    sender.reached = reached
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await line.pick_up()
+    assert told == ["a bug"]

@@ -56,11 +56,13 @@ class _Connection:
         whole: around all that is done with it.
         reading: around what takes in its messages alone: after it, the peer can still be told why it has ended.
         refused: what the peer has said that is impossible; "": nothing.
+        over: it is a peer's no more: nothing that came with what ended it is delivered.
     """
 
     whole: trio.CancelScope
     reading: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     refused: str = attrs.field(default="", init=False)
+    over: bool = attrs.field(default=False, init=False)
 
 
 @define(eq=False, kw_only=True)
@@ -113,6 +115,7 @@ class Receiver:
         """End the peer's connection, if it has one, without telling that it was lost."""
         connection = self._connections.pop(peer, None)
         if connection is not None:
+            connection.over = True
             connection.whole.cancel()
 
     def refuse(self, peer: str, why: str) -> None:
@@ -151,7 +154,9 @@ class Receiver:
             except trio.BrokenResourceError as error:
                 self._log.debug("a connection broke: %s", error.__cause__ or error)
             finally:
-                await trio.aclose_forcefully(stream)
+                # Shielded: where a message ended its own connection, a bug in what it did would be lost in Cancelled.
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(stream)
         if connection.cancelled_caught and sender is None:
             self.totals.refused_handshakes += 1
 
@@ -296,7 +301,7 @@ class Receiver:
         self.heard_of(greeting)
         try:
             with connection.reading:
-                await self._deliver_all(stream, sender)
+                await self._deliver_all(stream, sender, connection)
         finally:
             if self._connections.get(sender) is connection:
                 del self._connections[sender]
@@ -304,24 +309,25 @@ class Receiver:
         if connection.refused:
             raise ProtocolError(connection.refused)
 
-    async def _deliver_all(self, stream: trio.abc.Stream, sender: str) -> None:
+    async def _deliver_all(self, stream: trio.abc.Stream, sender: str, connection: _Connection) -> None:
         statistics, deliver = self.peers[sender], self.endpoint.deliver
         parser = FrameParser(self.endpoint.max_message_bytes)
         receive = stream.receive_into if isinstance(stream, DirectStream) else partial(receive_into, stream)
         while count := await receive(parser.room()):
             statistics.received_bytes += count
             for payload in parser.received(count):
+                if connection.over:  # by the message before: it was that the sender is no peer any more
+                    return
                 statistics.received_messages += 1
                 try:
                     message = decode(payload, statistics)
                 except UnknownMessage as unknown:
-                    self._drop_unknown(sender, unknown)
+                    self._drop_unknown(sender, statistics, unknown)
                 else:
                     deliver(sender, message)
 
-    def _drop_unknown(self, sender: str, unknown: UnknownMessage) -> None:
+    def _drop_unknown(self, sender: str, statistics: PeerStatistics, unknown: UnknownMessage) -> None:
         """Count a message of a newer node, and tell of the first one."""
-        statistics = self.peers[sender]
         if not statistics.unknown_messages:
             self._log.info("dropped, as all that follow, from peer %s: %s", sender, unknown)
         statistics.unknown_messages += 1

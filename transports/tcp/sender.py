@@ -234,7 +234,8 @@ class PeerSender:
                 attempt.deadline = float("inf")
                 await self._use(stream)
         finally:
-            await trio.aclose_forcefully(stream)
+            with trio.CancelScope(shield=True):  # else a bug in what has stopped this sender would be lost in Cancelled
+                await trio.aclose_forcefully(stream)
 
     async def _shake_hands(self, stream: trio.abc.Stream) -> bool:
         """Say hello; return whether the peer accepted."""
