@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from raft_actors.node_log import NodeLog
-from raft_actors.transports.sockets import sieve
+from raft_actors.transports.sockets import accepting, sieve
 from raft_actors.transports.sockets.accepting import AddressBudget, Budget, SharedBudget, network_of, serve_listeners
 from raft_actors.transports.sockets.listening import open_listeners
 from raft_actors.transports.sockets.sieve import Sieve
@@ -146,3 +146,45 @@ async def test_a_process_without_descriptors_waits_and_goes_on(
     async with listening(AddressBudget(5, 1.0)) as port:
         assert await hear(port) == b"hello"
     assert "node a: can't accept a connection now" in caplog.text
+
+
+async def test_descriptors_that_are_short_for_long_fill_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    accept, left = socket.socket.accept, 250
+
+    def fail(listener: socket.socket) -> object:
+        nonlocal left
+        if left:
+            left -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    async with listening(AddressBudget(5, 1.0)) as port:
+        assert await hear(port) == b"hello"
+    short = "can't accept a connection now: Too many open files"
+    again = f"{short} (as 99 times since the line before)"
+    assert [message.removeprefix("node a: ") for message in caplog.messages] == [
+        *(short, again, again),
+        "can accept connections again",
+    ]
+
+
+async def test_descriptors_that_are_short_again_and_again_fill_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mock_clock: MockClock
+) -> None:
+    accept, is_short = socket.socket.accept, False
+
+    def fail(listener: socket.socket) -> object:
+        nonlocal is_short
+        is_short = not is_short
+        if is_short:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    monkeypatch.setattr(accepting, "_RESOURCES_PAUSE_S", 0.0)
+    async with listening(AddressBudget(10, 1.0)) as port:
+        assert [await hear(port) for _ in range(10)] == [b"hello"] * 10
+    assert len(caplog.messages) == 2

@@ -35,6 +35,8 @@ _FLOOD_PAUSE_S = 0.05
 _MOST_WAITING = 4096
 _CROWDED_S = 1.0
 _RESOURCES_PAUSE_S = 0.1
+_SHORT_LINES_PER_S = 0.1
+"""About descriptors or memory that are short, of each listener: however long that lasts, it fills no disk."""
 _MOST_ADDRESSES = 4096
 _DROPPED_FOR_ONE = 250
 """So many connections that the system drops cost as much as one that is heard: 2 and 500 microseconds."""
@@ -206,6 +208,9 @@ class _Acceptor:
     """Networks of the flood, since it does that: as many as a sieve may list."""
     _refused_in_a_row: int = attrs.field(default=0, init=False)
     """Connections, since nobody was waiting."""
+    _lines: AddressBudget = attrs.field(factory=lambda: AddressBudget(1, _SHORT_LINES_PER_S), init=False)
+    _told_short: bool = attrs.field(default=False, init=False)
+    """The log says that it can't accept a connection, and not yet that it can again."""
 
     async def run(self) -> None:
         """Accept connections until cancelled."""
@@ -224,7 +229,7 @@ class _Acceptor:
                 connection, name = self.waiting.accept()
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
-                    self.log.error("can't accept a connection now: %s", error.strerror)  # noqa: TRY400
+                    self._tell_short(error)
                     return _RESOURCES_PAUSE_S
                 if error.errno in _NOBODY_YET:
                     self._refused_in_a_row = 0
@@ -232,6 +237,9 @@ class _Acceptor:
                 if error.errno in _NO_LISTENER:
                     raise
                 continue  # the connection was over before it was accepted: the next one may not be
+            if self._told_short:
+                self._told_short = False
+                self.log.warning("can accept connections again")
             network = network_of(str(name[0]) if name else "")
             if self.budget.admits(network):
                 connection.setblocking(False)
@@ -250,6 +258,15 @@ class _Acceptor:
             # Those who were waiting before the sieve was there are in the way of others: on with them.
             return 0.0
         return _FLOOD_PAUSE_S
+
+    def _tell_short(self, error: OSError) -> None:
+        """Log that descriptors or memory are short, and after that only now and then, as long as they are."""
+        if not self._lines.admits(""):
+            return
+        left_out, self._lines.refused = self._lines.refused, 0
+        more = f" (as {left_out:,} times since the line before)" if left_out else ""
+        self.log.error("can't accept a connection now: %s%s", error.strerror, more)
+        self._told_short = True
 
     def _have_dropped(self) -> None:
         """Have the system drop them for a while."""
