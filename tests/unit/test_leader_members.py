@@ -155,6 +155,23 @@ def test_reads_wait_while_a_leader_without_a_vote_hands_over() -> None:
     assert (leader.transfer.told, leader.state.log.last_index) == (True, last_index)
 
 
+@pytest.mark.parametrize("priority", [0, 10])
+def test_a_leader_without_a_vote_passes_over_who_does_not_take_its_place(priority: int) -> None:
+    """It may answer, and hold all, and not stand all the same: its disk hangs where only its vote would be written."""
+    members = {"n3": Member("n3", priority=priority)}
+    left = Configuration(LEFT.voters, LEFT.learners, goal=GOAL, members=members, features={"priority"})
+    leader = make_leader([1, 1], stored_configurations=(stored(2, left),))
+    told: list[str] = []
+    effects = acks(leader, "n3", "n2", "n4")
+    while leader.deadline < 5.0:
+        told += [to for to, message in sent(effects) if message == TimeoutNow(2) and to not in told[-1:]]
+        effects = leader.handle(TimerFired(), leader.deadline)
+        effects += acks(leader, "n2", "n4", "n3", now=leader.deadline - 0.01)
+    assert sorted(told[:3]) == ["n2", "n3", "n4"]
+    assert len(told) > 3  # each has had its chance, and has another
+    assert told[0] == "n3" or not priority
+
+
 def test_who_is_removed_hears_so_and_is_left_alone_then() -> None:
     leader = ready()
     effects = ask(leader, wish({"n1", "n2"}))
@@ -173,6 +190,20 @@ def test_who_is_removed_hears_so_and_is_left_alone_then() -> None:
     assert [one.peers for one in of(ReplicateTo, leader.handle(TimerFired(), leader.deadline))] == [("n2",)]
     assert (leader.state.parting, acks(leader, "n3")) == ({}, [])
     assert not leader.members.busy
+
+
+@pytest.mark.parametrize("check_quorum", [True, False])
+def test_new_voters_that_are_silent_do_not_take_the_cluster_along(check_quorum: bool) -> None:
+    """Also where the leader leads on without a majority: it could commit nothing for ever."""
+    leader = ready(Configuration({"n1"}, {"n2"}, goal=Goal({"n1", "n2"})), check_quorum=check_quorum)
+    effects = acks(leader, "n2", now=0.1)
+    make_durable(leader, effects, now=0.1)
+    taken_back: list[Configuration] = []
+    while not taken_back and leader.deadline < 10.0:
+        effects = leader.handle(TimerFired(), leader.deadline)
+        make_durable(leader, effects, now=leader.deadline)
+        taken_back = appended(effects)
+    assert [one.voters for one in taken_back] == [{"n1"}]
 
 
 def test_who_is_removed_and_never_answers_is_given_up() -> None:
@@ -205,7 +236,7 @@ def test_a_new_leader_first_commits_an_entry_of_its_own_under_what_is_in_force(l
 
 def test_a_new_leader_does_not_go_back_before_that_either() -> None:
     leader = make_leader([1, 1], stored_configurations=(stored(2, JOINT),), commit_index=2)
-    acks(leader, "n2", "n3", now=5.0, index=2)
+    acks(leader, "n2", now=5.0, index=2)  # a majority of the old voters, and none of the new ones
     assert leader.members.take_back(5.0) is None
     assert ask(leader, wish(cancels=True), 5.0) == []  # it waits
     effects = acks(leader, "n2", "n3", now=5.0)

@@ -94,6 +94,7 @@ class Members:
         farewells: who was removed lately, and is still replicated to.
         gates: what may be in the log.
         introductions: what the members say of themselves.
+        declined: who was to lead in the place of this leader, which has no vote any more, and did not take it.
     """
 
     def __init__(self, state: RaftState, commit: Commit, contact: Contact) -> None:
@@ -105,6 +106,7 @@ class Members:
         self.busy: bool = True
         self.waiting: ChangeRequest | None = None
         self.farewells: dict[str, _Farewell] = {}
+        self.declined: frozenset[str] = frozenset()
         self._began_at = 0.0
         self._marks: deque[tuple[float, int]] = deque()
 
@@ -239,12 +241,13 @@ class Members:
 
         Else a newcomer that ends the moment that it counts would take the cluster along. Not before an entry of this
         term is committed under both halves: only then can nobody be elected any more who holds a configuration of the
-        new voters alone that an earlier leader appended.
+        new voters alone that an earlier leader appended. Whatever `check_quorum` is: a leader that goes on without a
+        majority can commit nothing by this configuration, and can by the old one.
         """
-        current = self._state.configuration
-        if current.is_joint and self.may_append and self._contact.holds_among([current.outgoing], now):
-            return settle_change(current)
-        return None
+        current, contact = self._state.configuration, self._contact
+        if not current.is_joint or contact.holds(now):
+            return None
+        return settle_change(current) if self.may_append and contact.holds_among([current.outgoing], now) else None
 
     def caught_up(self, now: float) -> frozenset[str]:
         """Learners that answer now, and hold all that is committed, or what the log held an election timeout ago.

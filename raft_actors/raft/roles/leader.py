@@ -131,15 +131,8 @@ class Leader(LeaderHandingOver):
         self.deadline: float = self._next_deadline(now)
         if held_up:
             self.own_disk.saw_it_work(now)
-        elif self.contact.is_lost(now):
-            settled = self.members.take_back(now)
-            if settled is None:
-                silent_s = self.contact.silence_s(self.state.voter_sets, now)
-                return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), self._step_down_unheard()]
-            return [*self._change_to(settled, now), Beat(self.contact.inactive(now))]
-        elif self.own_disk.hangs(now):
-            given_up = GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, now - self.own_disk.seen_at)
-            return [given_up, *self._give_way(now)]
+        elif instead := self._look_around(now):
+            return instead
         effects: list[Effect] = []
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
@@ -149,6 +142,20 @@ class Leader(LeaderHandingOver):
         effects += [*self._go_on_with_transfer(now), *self._ask_again_for_reads()]
         effects += [*self._go_on_with_members(now), *self._give_way_to_priority(now)]
         return [*effects, *self.state.note_commit()]
+
+    def _look_around(self, now: float) -> list[Effect]:
+        """Whether this node can't lead on, or not by this configuration: what to do instead of a beat; else nothing."""
+        is_lost = self.contact.is_lost(now)
+        settled = self.members.take_back(now)
+        if settled is not None:
+            return [*self._change_to(settled, now), Beat(self.contact.inactive(now))]
+        if is_lost:
+            silent_s = self.contact.silence_s(self.state.voter_sets, now)
+            return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), self._step_down_unheard()]
+        if self.own_disk.hangs(now):
+            given_up = GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, now - self.own_disk.seen_at)
+            return [given_up, *self._give_way(now)]
+        return []
 
     def _step_down_unheard(self) -> Become:
         """Ask at once whether the others have lost it, too. That elects nobody who should not be, and tells those that

@@ -103,6 +103,8 @@ class LeaderHandingOver(LeaderOfMembers):
             another = self._hand_over_to_another(transfer, now)
             if another:
                 return another
+        if transfer.told and transfer.request is None and transfer.target is not None:
+            self.members.declined |= {transfer.target}
         return self._lead_on(transfer, TransferFailed(self._why_in_vain(transfer)), now)
 
     def _why_in_vain(self, transfer: Transfer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
+from functools import partial
 
 from typing_extensions import override
 
@@ -87,9 +88,18 @@ class LeaderOfMembers(Role):
         return effects if following is None else effects + self._change_to(following, now)
 
     def _hand_over(self, now: float) -> list[Effect]:
-        """Have a voter lead, for this leader is none any more. Where nobody can now, look again with the next beat."""
+        """Have a voter lead, for this leader is none any more. Where nobody can now, look again with the next beat.
+
+        Not one that did not take it, as long as there is another: it may answer, hold all, and not be able to stand.
+        """
+        members = self.members
+        choose = partial(choose_target, None, self.state, self.commit, self.contact, now)
         with contextlib.suppress(TransferRefused):
-            target = choose_target(None, self.state, self.commit, self.contact, now)
+            try:
+                target = choose(without=members.declined)
+            except TransferRefused:
+                members.declined = frozenset()  # nobody else is left: each has another chance
+                target = choose()
             if target is not None:
                 return self._begin_transfer(None, target, now)
         return []

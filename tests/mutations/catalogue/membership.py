@@ -213,8 +213,8 @@ CHANGES: tuple[Mutation, ...] = (
         Edit(
             _MEMBERS,
             "Members.take_back",
-            "if current.is_joint and self.may_append and self._contact.holds_among([current.outgoing], now):",
-            "if False:",
+            "if not current.is_joint or contact.holds(now):",
+            "if True:",
         ),
     ),
     in_scenario(
@@ -226,8 +226,8 @@ CHANGES: tuple[Mutation, ...] = (
         Edit(
             _MEMBERS,
             "Members.take_back",
-            "if current.is_joint and self.may_append and self._contact.holds_among([current.outgoing], now):",
-            "if current.is_joint and self._contact.holds_among([current.outgoing], now):",
+            "if self.may_append and contact.holds_among",
+            "if contact.holds_among",
         ),
     ),
     _of_members(
