@@ -9,7 +9,7 @@ from typing import TypeVar
 import trio
 
 from raft_actors.config import KIB
-from raft_actors.service.authentication import NOAUTH_HELLO, WRONGPASS, log_in
+from raft_actors.service.authentication import NOAUTH_HELLO, log_in
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.glob import MAX_PATTERN_BYTES, compile_glob
@@ -117,8 +117,9 @@ async def hello(context: Context, session: Session, request: Request) -> Reply:
             words = words[3:]
         else:
             return ErrorReply(f"ERR Syntax error in HELLO option '{words[0].decode(errors='surrogateescape')}'")
-    if login is not None and not await log_in(context, session, *login):
-        return WRONGPASS
+    refusal = None if login is None else await log_in(context, session, *login)
+    if refusal is not None:
+        return refusal
     if session.user is None:
         return NOAUTH_HELLO
     session.protocol, session.name = protocol, name

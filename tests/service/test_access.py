@@ -105,6 +105,16 @@ async def test_a_wrong_password_changes_nothing(tmp_path: Path, inline: None, au
         assert served.service.context.logins.failed == 3
 
 
+async def test_who_is_turned_away_is_told_so_and_not_that_the_password_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft_actors.service.logins._MOST_WAITING", 0)
+    async with serving(users=users_file(tmp_path, ADMIN)) as served:
+        for words in (("AUTH", "admin", "secret"), ("HELLO", "3", "AUTH", "admin", "secret")):
+            client = Client(await served.connect())
+            await client.ask(*words, expect=b"-ERR too many clients are logging in")
+
+
 async def test_the_default_user_is_as_redis_has_it(tmp_path: Path) -> None:
     async with serving(users=users_file(tmp_path, User("default", Rights.READ), ADMIN)) as served:
         client = Client(await served.connect())
