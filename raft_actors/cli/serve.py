@@ -16,7 +16,7 @@ import trio
 
 from raft_actors.actors.one_error import one_error
 from raft_actors.cli import serve_joining, serve_security
-from raft_actors.cli.descriptors import room_for_clients
+from raft_actors.cli.descriptors import Clients, room_for_clients
 from raft_actors.cli.options import (
     Member,
     command_bytes,
@@ -166,6 +166,7 @@ class Settings:
     service: ServiceConfig
     tls: TlsConfig | None = None
     join: Join | None = None
+    max_raft_clients: int = 1_024
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -258,8 +259,7 @@ def run(options: argparse.Namespace) -> int:
     if options.init:
         _make_folders(settings.data)
     _log_to_stderr()
-    settings = attrs.evolve(settings, service=_within_descriptors(settings))
-    trio.run(_serve_until_signalled, settings)
+    trio.run(_serve_until_signalled, _within_descriptors(settings))
     return 0
 
 
@@ -274,17 +274,18 @@ def _is_news(record: logging.LogRecord) -> bool:
     return record.name != "raft_actors.node.supervisor" or record.levelno < logging.ERROR
 
 
-def _within_descriptors(settings: Settings) -> ServiceConfig:
+def _within_descriptors(settings: Settings) -> Settings:
     """As many clients as there are file descriptors for."""
-    wanted = settings.service.max_connections
+    wanted = Clients(settings.service.max_connections, settings.max_raft_clients)
     granted = room_for_clients(wanted, peers=max(len(settings.cluster.voters), _MEMBERS) - 1)
-    if granted < wanted:
+    if granted != wanted:
         _logger.warning(
-            "the limit of open files leaves room for %d clients, not %d (--max-connections): raise it (ulimit -n)",
-            granted,
-            wanted,
+            "the limit of open files leaves room for %d Redis clients, not %d (--max-connections), and for %d clients "
+            "at the nodes' port (RaftClient), not %d: raise it (ulimit -n)",
+            *(granted.redis, wanted.redis, granted.raft, wanted.raft),
         )
-    return attrs.evolve(settings.service, max_connections=granted)
+    service = attrs.evolve(settings.service, max_connections=granted.redis)
+    return attrs.evolve(settings, service=service, max_raft_clients=granted.raft)
 
 
 def _make_folders(file: Path) -> None:
@@ -362,7 +363,9 @@ async def serve_node(settings: Settings, stopping: trio.Event) -> None:
                 cluster=settings.cluster,
                 state_machine=machine,
                 storage=SqliteStorage(settings.data),
-                transport=TcpTransport(str(settings.listen_raft), tls=settings.tls),
+                transport=TcpTransport(
+                    str(settings.listen_raft), tls=settings.tls, max_clients=settings.max_raft_clients
+                ),
                 config=settings.node,
                 join=settings.join or False,
             )

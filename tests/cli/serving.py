@@ -48,9 +48,12 @@ def command(cluster: Cluster, *changes: str) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def serving(arguments: Sequence[str]) -> Generator[subprocess.Popen[bytes]]:
-    """Run a node from when it serves clients until the end of the block; then SIGTERM must end it in good order."""
-    with subprocess.Popen([*CLI, *arguments], stdout=subprocess.PIPE) as process:
+def serving(arguments: Sequence[str], *before: str) -> Generator[subprocess.Popen[bytes]]:
+    """Run a node from when it serves clients until the end of the block; then SIGTERM must end it in good order.
+
+    `before`: a command that ends in running the command after it.
+    """
+    with subprocess.Popen([*before, *CLI, *arguments], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert b" serves Redis clients at " in process.stdout.readline()
