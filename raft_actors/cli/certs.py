@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raft_actors.cli.foreign_text import printable
 from raft_actors.cli.options import days, name
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
@@ -124,5 +125,6 @@ def show_(options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps({"file": str(path), **facts.as_json(), "days_left": round(left, 1)}))
             else:
-                print("\n".join([f"{path}: {facts.subject}", *(f"  {line}" for line in facts.lines(left))]))
+                lines = [f"{path}: {facts.subject}", *(f"  {line}" for line in facts.lines(left))]
+                print("\n".join(map(printable, lines)))
     return int(ended)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raft_actors.cli.foreign_text import printable
 from raft_actors.errors import ConfigurationError
 from raft_actors.persistence import StoreSummary, inspect_store, stored_entries
 from raft_actors.raft.entries import Entry, EntryKind
@@ -57,11 +58,11 @@ def run(options: argparse.Namespace) -> int:
     rows = list(_rows(summary))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        print(printable(f"{name:<{width}}  {value}"))
     if options.entries is not None:
         print()
         for entry in _chosen(summary, *options.entries):
-            print(show_entry(entry))
+            print(printable(show_entry(entry)))
     return 0
 
 

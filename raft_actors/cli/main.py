@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from raft_actors import cli
 from raft_actors.cli import certs, demo, diagram, inspect, operate, serve, simulate, streams, users
+from raft_actors.cli.foreign_text import printable_lines
 from raft_actors.errors import ConfigurationError, RaftError
 
 _UNREAD = 128 + 13  # SIGPIPE, which not every system has
@@ -91,5 +92,5 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _tell(error: str, code: int) -> int:
     with contextlib.suppress(OSError):  # standard error may be broken too; the exit code still tells
-        print(f"raft-actors: {error}", file=sys.stderr)
+        print(f"raft-actors: {printable_lines(error)}", file=sys.stderr)
     return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from raft_actors.actors.one_error import one_error
+from raft_actors.cli.foreign_text import printable, printable_json
 from raft_actors.cli.options import count, name, node_address, pair, seconds
 from raft_actors.cli.tables import table
 from raft_actors.errors import ConfigurationError, RaftError, TransportError
@@ -127,7 +127,10 @@ def _run(perform: Perform, options: argparse.Namespace) -> int:
         except BaseExceptionGroup as group:
             raise one_error(group) from None
 
-    return trio.run(main)
+    try:
+        return trio.run(main)
+    except (OperationRefused, TransportError) as error:  # a node's own words, perhaps
+        raise RaftError(printable(error)) from error
 
 
 def _tls(options: argparse.Namespace) -> TlsConfig | None:
@@ -154,7 +157,7 @@ async def _ask(
 
 
 def _show(options: argparse.Namespace, found: object, text: str) -> None:
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else text)
+    print(printable_json(found) if options.json else text)
 
 
 # --- status --------------------------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ async def _status(ask: Ask, options: argparse.Namespace) -> int:
             nursery.start_soon(look, peer, seen["address"])
     nodes = [found[node_id] for node_id in sorted(found)]
     text = table(tuple(_COLUMNS.values()), [[node.get(key) for key in _COLUMNS] for node in nodes])
-    _show(options, nodes, f"cluster {first['cluster_id']}\n{text}")
+    _show(options, nodes, f"cluster {printable(first['cluster_id'])}\n{text}")
     silent = any("error" in node for node in nodes)
     return int(silent or not any(node.get("role") == "leader" for node in nodes))
 
@@ -231,7 +234,8 @@ def _show_members(options: argparse.Namespace, found: dict[str, Any]) -> None:
     ]
     heading = ("MEMBER", "ROLE", "ADDRESS", "PRIORITY", "BEHIND", "SILENT-S", "STORE", "METADATA")
     phase = "" if found["phase"] == "stable" else f", a change is under way ({found['phase']})"
-    text = f"cluster {found['cluster_id']}, configuration {found['config']}{phase}\n{table(heading, rows)}"
+    summary = printable(f"cluster {found['cluster_id']}, configuration {found['config']}{phase}")
+    text = f"{summary}\n{table(heading, rows)}"
     _show(options, found, text)
 
 
@@ -269,7 +273,7 @@ def _change(operation: str) -> Perform:
 
 async def _transfer(ask: Ask, options: argparse.Namespace) -> int:
     done = await _ask(ask, options, "transfer", to=options.to)
-    _show(options, done, f"node {done['leader']} leads")
+    _show(options, done, printable(f"node {done['leader']} leads"))
     return 0
 
 
@@ -283,7 +287,7 @@ async def _snapshot(ask: Ask, options: argparse.Namespace) -> int:
         except (OperationRefused, TransportError) as error:
             troubles.append(f"{address}: {error}")
     lines = [f"node {one['node']} has a snapshot up to index {one['index']} of term {one['term']}" for one in taken]
-    _show(options, taken, "\n".join(lines))
+    _show(options, taken, "\n".join(map(printable, lines)))
     if troubles:
-        raise RaftError("; ".join(troubles))
+        raise RaftError(printable("; ".join(troubles)))
     return 0

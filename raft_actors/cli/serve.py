@@ -17,6 +17,7 @@ import trio
 from raft_actors.actors.one_error import one_error
 from raft_actors.cli import serve_joining, serve_security
 from raft_actors.cli.descriptors import Clients, room_for_clients
+from raft_actors.cli.foreign_text import PrintableFormatter
 from raft_actors.cli.options import (
     Member,
     command_bytes,
@@ -266,7 +267,8 @@ def run(options: argparse.Namespace) -> int:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_is_news)
-    logging.basicConfig(level=logging.WARNING, format="raft-actors: %(message)s", handlers=[handler])
+    handler.setFormatter(PrintableFormatter("raft-actors: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from raft_actors.cli.foreign_text import printable
+
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """The lines of a table. What is empty stands as “-”, so that every row has as many words as it has columns."""
@@ -15,5 +17,4 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text or "-"
+    return printable("" if value is None else value) or "-"
