@@ -16,8 +16,8 @@ from pathlib import Path
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -30,7 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.records import frozen
 from raft_actors.transports.tls.naming import NameRule
-from raft_actors.transports.tls.today import now_s
+from raft_actors.transports.tls.today import date_of, now_s
 
 _CLOCKS_DIFFER_BY = timedelta(minutes=10)
 """A certificate is valid from so long ago on: the node that gets it may have a clock that is behind."""
@@ -63,7 +63,7 @@ class Authority:
     """A CA that can issue certificates."""
 
     certificate: x509.Certificate
-    key: CertificateIssuerPrivateKeyTypes = attrs.field(repr=False)
+    key: ec.EllipticCurvePrivateKey = attrs.field(repr=False)
 
     @classmethod
     def create(cls, files: AuthorityFiles, name: str, days: int) -> Authority:
@@ -102,7 +102,7 @@ class Authority:
             raise RaftError(
                 f"{error.filename}: {error.strerror}: is this the folder that 'certs init' made?"
             ) from error
-        except (ValueError, TypeError) as error:  # TypeError: it is encrypted
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is encrypted
             raise RaftError(f"{files.folder}: ca.pem and ca.key are not as 'certs init' made them: {error}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise RaftError(f"{files.key} is not the key of {files.certificate}")
@@ -134,6 +134,7 @@ def issue(authority: Authority, order: Order, folder: Path, *, renew: bool) -> t
 
     Raises:
         ConfigurationError: they are there already, and are not to be renewed; or a name can't stand in a certificate.
+        RaftError: the CA has ended.
     """
     stem = "".join(character if character.isalnum() or character in "-_." else "_" for character in order.node)
     certificate_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
@@ -154,6 +155,11 @@ def _sign(authority: Authority, order: Order, public_key: ec.EllipticCurvePublic
     shown = order.node.encode()[:_LONGEST_COMMON_NAME].decode(errors="ignore")  # the name that counts is elsewhere
     subject = _subject(name if order.rule.kind == "cn" else shown)
     issuer = authority.certificate
+    if issuer.not_valid_after_utc.timestamp() <= now_s():
+        raise RaftError(
+            f"the CA's certificate has ended, on {date_of(issuer.not_valid_after_utc.timestamp())}: make another CA "
+            "('certs init'), and give its ca.pem to all nodes beside the old one before you issue from it"
+        )
     builder = (
         _builder(subject, issuer.subject, public_key, order.days, issuer.not_valid_after_utc)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -161,17 +167,20 @@ def _sign(authority: Authority, order: Order, public_key: ec.EllipticCurvePublic
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            ),
-            critical=False,
-        )
+        .add_extension(_key_identifier(issuer, authority.key), critical=False)
     )
     names = list(_alternative_names(order, name))
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(authority.key, SHA256())
+
+
+def _key_identifier(issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    try:
+        found = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:  # a CA that others made may have none
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
 
 
 def _alternative_names(order: Order, name: str) -> list[x509.GeneralName]:

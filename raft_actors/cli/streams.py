@@ -53,7 +53,7 @@ def make_usable() -> None:
 
     The number of a closed one would go to the next file or socket that is opened, and whatever is printed by way of
     the number (a crash's last words, a child's output) would go there. The null device takes their places. A stream
-    that Python found closed stays None, for `output_closed` to tell.
+    that Python found closed stays None, for `output_closed` to tell; standard input is empty then.
     """
     codecs.register_error(_HANDLER, _spell_out)
     for descriptor in range(3):
@@ -62,6 +62,8 @@ def make_usable() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
             os.set_inheritable(descriptor, True)
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the null device, by now: it ends at once
     reconfigure: Callable[..., None] | None = getattr(sys.stderr, "reconfigure", None)
     if reconfigure is not None:  # it may be None, or what a caller has put into its place
         reconfigure(errors=_HANDLER)

@@ -8,6 +8,7 @@ import getpass
 import os
 import secrets
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,21 +95,37 @@ def list_(options: argparse.Namespace) -> int:
 
 
 def _password(options: argparse.Namespace) -> bytes:
-    if options.password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        try:
-            password, again = (getpass.getpass(prompt) for prompt in ("password: ", "again: "))
-        except EOFError as error:
-            raise RaftError(
-                "no terminal to ask for the password at: with --password-stdin it is a line of standard input"
-            ) from error
-        if password != again:
-            raise RaftError("the two are not the same: nothing was changed")
-    data = password.encode()
+    try:
+        data = (_password_of_a_line() if options.password_stdin else _password_asked_for()).encode()
+    except UnicodeError as error:  # not told: its message has bytes of the password
+        raise ConfigurationError("the password is no UTF-8: nothing was changed") from error
     if not 1 <= len(data) <= MAX_PASSWORD_BYTES:
         raise ConfigurationError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes, not {len(data)}")
     return data
+
+
+def _password_of_a_line() -> str:
+    try:
+        line = sys.stdin.readline()
+    except OSError as error:
+        raise RaftError(f"can't read the password from standard input: {error.strerror or error}") from error
+    if not line:
+        raise RaftError("standard input is closed or empty: with --password-stdin it has the password, in a line")
+    return line.rstrip("\r\n")
+
+
+def _password_asked_for() -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would be shown, or comes from no terminal
+            password, again = (getpass.getpass(prompt) for prompt in ("password: ", "again: "))
+    except (EOFError, OSError, getpass.GetPassWarning) as error:
+        raise RaftError(
+            "no terminal to ask for the password at: with --password-stdin it is a line of standard input"
+        ) from error
+    if password != again:
+        raise RaftError("the two are not the same: nothing was changed")
+    return password
 
 
 def _read(file: Path) -> dict[str, User]:

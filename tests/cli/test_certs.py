@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from raft_actors.cli.certificate_facts import facts_of
 from raft_actors.cli.main import main
 from raft_actors.transports.tls.credentials import CertificateFiles, Credentials
 from raft_actors.transports.tls.naming import NameRule
+from raft_actors.transports.tls.today import DAY_S, now_s
+from tests.tls.certificates import named, pem_of_key
+
+OF_AN_OLD_CURVE = """
+MIGBAgEAMBMGByqGSM49AgEGCCqGSM49AwEEBGcwZQIBAQQeHET7xYXv5XpiIN4z
+MKVUee8n9LMOovZqiQMkyjPboUADPgAEK71dk3tqFFQuJrsZN72JD+qJUvR/98dZ
++dXjxm30XZ48wS/YkMx3/w2gsfP5P+djmrN8g3WxHXFmRyF8
+"""  # prime239v1, which cryptography doesn't know
 
 
 def issue(folder: Path, *more: str) -> int:
@@ -77,6 +90,48 @@ def test_a_certificate_does_not_outlive_its_ca(tmp_path: Path) -> None:
     assert issue(tmp_path, "--node=n2", "--days=2") == 0
     (n2,) = facts_of((tmp_path / "n2.pem").read_bytes())
     assert n2.expires_at < ca.expires_at
+
+
+def test_a_ca_that_has_ended_issues_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["certs", "init", str(tmp_path / "ca"), "--days=1"]) == 0
+    began = now_s()
+    for passed_s in (DAY_S, 3 * DAY_S):
+        monkeypatch.setattr("raft_actors.cli.certificate_authority.now_s", lambda now=began + passed_s: now)
+        assert issue(tmp_path, "--node=n1") == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "the CA's certificate has ended, on 20" in line
+    assert not (tmp_path / "n1.key").exists()
+
+
+def test_a_ca_of_others_may_have_no_key_identifier(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, start = named("another"), datetime.fromtimestamp(now_s() - DAY_S, UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca" / "ca.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (tmp_path / "ca" / "ca.key").write_bytes(pem_of_key(key))
+    assert issue(tmp_path, "--node=n1") == 0
+    Credentials.load(files(tmp_path, "n1"))
+
+
+def test_a_key_of_a_kind_that_nobody_uses_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "ca" / "ca.key").write_text(
+        f"-----BEGIN PRIVATE KEY-----\n{OF_AN_OLD_CURVE}\n-----END PRIVATE KEY-----\n"
+    )
+    assert issue(folder, "--node=n1") == 1
+    assert "are not as 'certs init' made them" in capsys.readouterr().err
 
 
 def test_what_a_certificate_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

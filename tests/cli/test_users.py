@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from raft_actors.cli.main import main
 from raft_actors.service.users import Rights, read_users
+from tests.cli.serving import CLI
 
 
 def set_user(monkeypatch: pytest.MonkeyPatch, file: Path, *arguments: str, password: str = "secret\n") -> int:
@@ -72,3 +75,33 @@ def test_faults_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             main(["users", "set", str(file), *arguments])
         assert caught.value.code == 2
     assert "'dance' is no right" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_password_that_is_no_text_is_refused_in_one_line(tmp_path: Path, locale: str) -> None:
+    file = tmp_path / "users"
+    done = subprocess.run(
+        [*CLI, "users", "set", str(file), "alice", "--rights=read", "--password-stdin"],
+        input=b"\xff\n",
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": locale},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, b"raft-actors: the password is no UTF-8: nothing was changed\n")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("how", ["--password-stdin", None])
+@pytest.mark.parametrize("standard_input", ["<&-", "</dev/null", "0>/dev/null"])
+def test_without_standard_input_the_refusal_is_one_line(tmp_path: Path, how: str | None, standard_input: str) -> None:
+    set_alice = [*CLI, "users", "set", str(tmp_path / "users"), "alice", "--rights=read", *([how] if how else [])]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {standard_input}', "sh", *set_alice],
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # without a terminal
+        check=False,
+    )
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert line.startswith("raft-actors: ")
+    assert "--password-stdin" in line or "from standard input" in line
