@@ -6,10 +6,7 @@ certificate for any node: it belongs neither on the nodes nor in their backups.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import os
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from raft_actors.cli.replacing import replace_file
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.records import frozen
 from raft_actors.transports.tls.naming import NameRule
@@ -84,8 +82,8 @@ class Authority:
             .sign(key, SHA256())
         )
         files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _put(files.key, _pem(key), private=True)
-        _put(files.certificate, made.public_bytes(Encoding.PEM))
+        replace_file(files.key, _pem(key))
+        replace_file(files.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
         return cls(made, key)
 
     @classmethod
@@ -145,8 +143,8 @@ def issue(authority: Authority, order: Order, folder: Path, *, renew: bool) -> t
     key = ec.generate_private_key(ec.SECP256R1())
     made = _sign(authority, order, key.public_key())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _put(key_file, _pem(key), private=True)
-    _put(certificate_file, made.public_bytes(Encoding.PEM))
+    replace_file(key_file, _pem(key))
+    replace_file(certificate_file, made.public_bytes(Encoding.PEM), mode=0o644)
     return certificate_file, key_file
 
 
@@ -234,19 +232,3 @@ def _key_usage(*allowed: str) -> x509.KeyUsage:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _put(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Put a file in place, whole or not at all; a private one was never anybody else's to read."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import getpass
-import os
-import secrets
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raft_actors.cli.replacing import replace_file
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.service import users
 from raft_actors.service.users import MAX_PASSWORD_BYTES, PasswordHash, Rights, User
@@ -133,16 +131,4 @@ def _read(file: Path) -> dict[str, User]:
 
 
 def _write(file: Path, found: dict[str, User]) -> None:
-    """Put the file in place whole, and its owner's alone."""
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.writelines(f"{line}\n" for line in users.lines_of(found))
-            opened.flush()
-            os.fsync(opened.fileno())
-        beside.replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
+    replace_file(file, "".join(f"{line}\n" for line in users.lines_of(found)).encode())
