@@ -26,18 +26,6 @@ _LOOK_S = 1.0
 _PONG = SimpleString("PONG")
 
 
-def wrong_arity(name: str, request: Request) -> ErrorReply:
-    """What Redis says to a known subcommand with the wrong number of arguments."""
-    subcommand = request[1].lower().decode(errors="surrogateescape")
-    return ErrorReply(f"ERR wrong number of arguments for '{name}|{subcommand}' command")
-
-
-def unknown_subcommand(name: str, request: Request) -> ErrorReply:
-    """What Redis says to an unknown subcommand."""
-    subcommand = request[1][:128].decode(errors="surrogateescape")
-    return ErrorReply(f"ERR unknown subcommand '{subcommand}'. Try {name.upper()} HELP.")
-
-
 async def ping(_context: Context, _session: Session, request: Request) -> Reply:
     """PING [message]"""
     if len(request) > 2:
@@ -134,34 +122,29 @@ async def hello(context: Context, session: Session, request: Request) -> Reply:
     }
 
 
-async def client(_context: Context, session: Session, request: Request) -> Reply:
-    """CLIENT ID | GETNAME | SETNAME name | SETINFO attribute value"""
-    reply: Reply
-    match request[1].upper(), len(request):
-        case b"ID", 2:
-            reply = session.number
-        case b"GETNAME", 2:
-            reply = session.name or None
-        case b"SETNAME", 3:
-            reply = _set_name(session, request[2])
-        case b"SETINFO", 4:
-            reply = _check_information(request[2], request[3])
-        case ((b"ID" | b"GETNAME" | b"SETNAME" | b"SETINFO"), _):
-            reply = wrong_arity("client", request)
-        case _:
-            reply = unknown_subcommand("client", request)
-    return reply
+async def client_id(_context: Context, session: Session, _request: Request) -> Reply:
+    """CLIENT ID"""
+    return session.number
 
 
-def _set_name(session: Session, name: bytes) -> Reply:
+async def client_getname(_context: Context, session: Session, _request: Request) -> Reply:
+    """CLIENT GETNAME"""
+    return session.name or None
+
+
+async def client_setname(_context: Context, session: Session, request: Request) -> Reply:
+    """CLIENT SETNAME name"""
+    name = request[2]
     if not _acceptable_name(name):
         return _BAD_NAME
     session.name = name
     return OK
 
 
-def _check_information(attribute: bytes, value: bytes) -> Reply:
+async def client_setinfo(_context: Context, _session: Session, request: Request) -> Reply:
+    """CLIENT SETINFO attribute value"""
     # Client libraries announce themselves; nothing here shows it, so it is checked and forgotten.
+    attribute, value = request[2:]
     spelling = attribute.decode(errors="surrogateescape")
     if attribute.upper() not in (b"LIB-NAME", b"LIB-VER"):
         return ErrorReply(f"ERR Unrecognized option '{spelling}'")
@@ -178,12 +161,8 @@ async def info(context: Context, _session: Session, request: Request) -> Reply:
     return Text(info_text(context, {section.lower().decode(errors="replace") for section in request[1:]}))
 
 
-async def config(context: Context, _session: Session, request: Request) -> Reply:
+async def config_get(context: Context, _session: Session, request: Request) -> Reply:
     """CONFIG GET pattern [pattern …]"""
-    if request[1].upper() != b"GET":
-        return unknown_subcommand("config", request)
-    if len(request) == 2:
-        return wrong_arity("config", request)
     if max(map(len, request[2:])) > MAX_PATTERN_BYTES:
         return SYNTAX_ERROR
     patterns = [compile_glob(pattern.lower()) for pattern in request[2:]]
@@ -210,23 +189,16 @@ async def _unless_it_leaves(context: Context, session: Session, wait: Callable[[
             return None
 
 
-async def raft_wait(context: Context, session: Session, request: Request) -> Reply:
-    """RAFT.WAIT LEADER | RAFT.WAIT APPLIED index
+async def wait_leader(context: Context, session: Session, _request: Request) -> Reply:
+    """RAFT.WAIT LEADER: answers, as late as it takes, with the leader's id."""
+    leader = await _unless_it_leaves(context, session, context.node.wait_leader)
+    return None if leader is None else leader.encode()
 
-    Answers, as late as it takes, with the leader's id, or with the index once this node has applied the entry
-    there.
-    """
-    match request[1].upper(), len(request):
-        case b"LEADER", 2:
-            leader = await _unless_it_leaves(context, session, context.node.wait_leader)
-            return None if leader is None else leader.encode()
-        case b"APPLIED", 3:
-            index = parse_integer(request[2])
-            if index is None or index < 0:
-                return NOT_AN_INTEGER
-            await _unless_it_leaves(context, session, partial(context.node.wait_applied, index))
-            return index
-        case ((b"LEADER" | b"APPLIED"), _):
-            return wrong_arity("raft.wait", request)
-        case _:
-            return unknown_subcommand("raft.wait", request)
+
+async def wait_applied(context: Context, session: Session, request: Request) -> Reply:
+    """RAFT.WAIT APPLIED index: answers, as late as it takes, with the index once this node has applied the entry."""
+    index = parse_integer(request[2])
+    if index is None or index < 0:
+        return NOT_AN_INTEGER
+    await _unless_it_leaves(context, session, partial(context.node.wait_applied, index))
+    return index

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from raft_actors.service import topology
-from raft_actors.service.admin import unknown_subcommand, wrong_arity
 from raft_actors.service.connection import Context, Session
 from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.replies import OK, Reply, Text
 from raft_actors.service.resp import Request
 
 
-async def cluster(context: Context, _session: Session, request: Request) -> Reply:
-    """CLUSTER SLOTS | SHARDS | NODES | INFO | MYID | KEYSLOT key"""
-    reply: Reply
-    match request[1].upper(), len(request):
-        case b"SLOTS", 2:
-            reply = topology.slots(context)
-        case b"SHARDS", 2:
-            reply = topology.shards(context)
-        case b"NODES", 2:
-            reply = Text(topology.nodes_text(context))
-        case b"INFO", 2:
-            reply = Text("".join(f"{name}:{value}\r\n" for name, value in topology.info_lines(context)))
-        case b"MYID", 2:
-            reply = topology.number_of(context, context.node.status().node_id)
-        case b"KEYSLOT", 3:
-            reply = topology.slot_of(request[2])
-        case ((b"SLOTS" | b"SHARDS" | b"NODES" | b"INFO" | b"MYID" | b"KEYSLOT"), _):
-            reply = wrong_arity("cluster", request)
-        case _:
-            reply = unknown_subcommand("cluster", request)
-    return reply
+async def slots(context: Context, _session: Session, _request: Request) -> Reply:
+    """CLUSTER SLOTS"""
+    return topology.slots(context)
+
+
+async def shards(context: Context, _session: Session, _request: Request) -> Reply:
+    """CLUSTER SHARDS"""
+    return topology.shards(context)
+
+
+async def nodes(context: Context, _session: Session, _request: Request) -> Reply:
+    """CLUSTER NODES"""
+    return Text(topology.nodes_text(context))
+
+
+async def info(context: Context, _session: Session, _request: Request) -> Reply:
+    """CLUSTER INFO"""
+    return Text("".join(f"{name}:{value}\r\n" for name, value in topology.info_lines(context)))
+
+
+async def my_id(context: Context, _session: Session, _request: Request) -> Reply:
+    """CLUSTER MYID"""
+    return topology.number_of(context, context.node.status().node_id)
+
+
+async def key_slot(_context: Context, _session: Session, request: Request) -> Reply:
+    """CLUSTER KEYSLOT key"""
+    return topology.slot_of(request[2])
 
 
 async def role(context: Context, _session: Session, _request: Request) -> Reply:

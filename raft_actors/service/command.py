@@ -1,9 +1,9 @@
-"""What is known of a command before it is asked for: its three kinds."""
+"""What is known of a command before it is asked for: its kinds."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 
@@ -29,10 +29,10 @@ class AfterMulti(enum.Enum):
 
 @frozen
 class Command:
-    """What is known of a command before it is asked for.
+    """What is known of a command before it is asked for. What is no more than this has subcommands only.
 
     Attributes:
-        name: in lower case.
+        name: in lower case; of a subcommand with its command's before it, as in `client|id`.
         arity: as Redis counts: arguments with the name; negative: at least so many.
         summary: one line, for COMMAND DOCS.
         flags: as COMMAND INFO names them.
@@ -42,6 +42,7 @@ class Command:
         right: what a user has to be allowed for it.
         before_login: whether it is for those, too, who have yet to say who they are.
         weight: how many plain commands take as long, for the bound on a transaction.
+        subcommands: by name in lower case. Where there are any, the first argument names one.
         fewest: the arity as a range.
         most: the same.
     """
@@ -55,6 +56,7 @@ class Command:
     right: Rights = attrs.field(default=Rights.NONE, kw_only=True)
     before_login: bool = attrs.field(default=False, kw_only=True)
     weight: int = attrs.field(default=1, kw_only=True)
+    subcommands: Mapping[bytes, Command] = attrs.field(factory=dict[bytes, "Command"], kw_only=True)
     fewest: int = attrs.field(init=False)
     most: int = attrs.field(init=False)
 

@@ -9,12 +9,14 @@ import attrs
 from raft_actors.service import admin, authentication, cluster, data, timed, transactions
 from raft_actors.service.command import AfterMulti, Command, KeyWalk, Local, Read, Write
 from raft_actors.service.connection import Context, Session
+from raft_actors.service.data import SYNTAX_ERROR
 from raft_actors.service.keyvalue import Question
 from raft_actors.service.replies import ErrorReply, Reply
 from raft_actors.service.resp import Request
 from raft_actors.service.users import Rights
 
 _ALL, _PAIRS, _NO_KEYS = (1, -1, 1), (1, -1, 2), (0, 0, 0)
+_LOCAL_FLAGS = ("loading", "stale")
 
 
 def _write(
@@ -62,7 +64,7 @@ def _local(
         name,
         arity,
         summary,
-        ("loading", "stale", *(["no_auth"] if before_login else ())),
+        (*_LOCAL_FLAGS, *(["no_auth"] if before_login else ())),
         _NO_KEYS,
         answer=answer,
         after_multi=after_multi,
@@ -70,6 +72,61 @@ def _local(
         weight=weight,
         before_login=before_login,
     )
+
+
+def _group(name: str, summary: str, *subcommands: Local) -> Command:
+    """A command of which there are only subcommands."""
+    return attrs.evolve(Command(name, -2, summary, _LOCAL_FLAGS, _NO_KEYS), subcommands=_by_last_name(subcommands))
+
+
+def _by_last_name(subcommands: Iterable[Command]) -> dict[bytes, Command]:
+    return {command.name.partition("|")[2].encode(): command for command in subcommands}
+
+
+def _client() -> Command:
+    return _group(
+        "client",
+        "This connection's name and number",
+        _local("client|id", 2, "Its number", admin.client_id),
+        _local("client|getname", 2, "Its name", admin.client_getname),
+        _local("client|setname", 3, "Give it a name", admin.client_setname),
+        _local("client|setinfo", 4, "What the client is: it is not kept", admin.client_setinfo),
+    )
+
+
+def _cluster() -> Command:
+    return _group(
+        "cluster",
+        "Who serves clients, and where",
+        _local("cluster|slots", 2, "The nodes, the master first", cluster.slots, weight=100),
+        _local("cluster|shards", 2, "The same with more of each", cluster.shards, weight=100),
+        _local("cluster|nodes", 2, "The same as text", cluster.nodes, weight=100),
+        _local("cluster|info", 2, "How the cluster is", cluster.info, weight=100),
+        _local("cluster|myid", 2, "This node's id", cluster.my_id, weight=100),
+        _local("cluster|keyslot", 3, "The slot of a key", cluster.key_slot, weight=100),
+    )
+
+
+def _raft_wait() -> Command:
+    leader, applied = "raft.wait|leader", "raft.wait|applied"
+    refused = AfterMulti.REFUSED
+    return _group(
+        "raft.wait",
+        "Wait for LEADER, or until an index is APPLIED here",
+        _local(leader, 2, "Wait until there is a leader", admin.wait_leader, refused, waits=True),
+        _local(applied, 3, "Wait until an index is applied here", admin.wait_applied, refused, waits=True),
+    )
+
+
+def _command() -> Command:
+    subcommands = (
+        _local("command|count", 2, "How many commands there are", command_count),
+        _local("command|list", -2, "Their names", command_list, weight=100),
+        _local("command|info", -2, "What they take", command_info, weight=100),
+        _local("command|docs", -2, "What they do", command_docs, weight=100),
+    )
+    command = _local("command", -1, "The commands of this service", command_, weight=100)
+    return attrs.evolve(command, subcommands=_by_last_name(subcommands))
 
 
 def _command_table() -> dict[str, Command]:
@@ -112,17 +169,17 @@ def _command_table() -> dict[str, Command]:
         _local("info", -1, "What this node knows of itself and its cluster", admin.info, weight=100),
         _local("auth", -2, "Say who you are", authentication.auth, refused, waits=True, before_login=True),
         _local("hello", -1, "Choose the protocol's version", admin.hello, refused, waits=True, before_login=True),
-        _local("client", -2, "This connection's name and number", admin.client),
-        _local("config", -2, "Settings, to be read only", admin.config),
+        _client(),
+        _group("config", "Settings, to be read only", _local("config|get", -3, "Some of them", admin.config_get)),
         _local("select", 2, "Choose a database: there is only 0", admin.select),
-        _local("command", -1, "The commands of this service", command_, weight=100),
+        _command(),
         _local("reset", 1, "Make this connection as new", admin.reset, at_once, before_login=True),
         _local("quit", -1, "Close this connection", admin.quit_, at_once, before_login=True),
         _local("multi", 1, "Queue what follows, until EXEC", transactions.multi, at_once),
         _local("exec", -1, "Carry out what was queued, all of it or nothing", transactions.exec_, at_once, waits=True),
         _local("discard", 1, "Forget what was queued", transactions.discard, at_once),
-        _local("watch", -2, "Not supported", transactions.watch, refused),
-        _local("cluster", -2, "Who serves clients, and where", cluster.cluster, weight=100),
+        _local("watch", -2, "Not supported", transactions.watch, at_once),
+        _cluster(),
         _local("role", 1, "Whether this node is the master, and who is", cluster.role, weight=100),
         _local("readonly", 1, "Read here, wherever else writes are sent", cluster.readonly),
         _local("readwrite", 1, "The opposite", cluster.readwrite),
@@ -132,19 +189,26 @@ def _command_table() -> dict[str, Command]:
             _local("raft.local", -2, "A read command on this node's own data, which may be stale", raft_local, refused),
             right=Rights.READ,
         ),
-        _local(
-            "raft.wait", -2, "Wait for LEADER, or until an index is APPLIED here", admin.raft_wait, refused, waits=True
-        ),
+        _raft_wait(),
     )
     return {command.name: command for command in entries}
 
 
 def find(request: Request) -> Command | ErrorReply:
-    """The command that a request names, or what is wrong: an unknown name, too few or too many arguments."""
+    """The command that a request names, or what is wrong: an unknown name, too few or too many arguments.
+
+    It is the subcommand where there are any: so what is wrong with its name or its arguments is found here, too, before
+    it is queued in a transaction.
+    """
     name = request[0]
     command = COMMANDS.get(name) or COMMANDS.get(name.lower())
     if command is None:
         return _unknown(request)
+    if command.subcommands and len(request) > 1:
+        subcommand = command.subcommands.get(request[1].lower())
+        if subcommand is None:
+            return _unknown_subcommand(command, request[1])
+        command = subcommand
     if not command.fewest <= len(request) <= command.most:
         return ErrorReply(f"ERR wrong number of arguments for '{command.name}' command")
     return command
@@ -178,37 +242,49 @@ def _unknown(request: Request) -> ErrorReply:
     return ErrorReply(text.decode(errors="surrogateescape"))
 
 
+def _unknown_subcommand(command: Command, word: bytes) -> ErrorReply:
+    text = b"ERR unknown subcommand '%b'. Try %b HELP." % (_shown(word, _LONGEST_SHOWN), command.name.upper().encode())
+    return ErrorReply(text.decode(errors="surrogateescape"))
+
+
 def _shown(word: bytes, most: int) -> bytes:
     """As much of a word as Redis shows: it ends where a string ends in C."""
     return word[:most].partition(b"\0")[0]
 
 
-# --- the two local commands that need the table ---
+# --- the local commands that need the table ---
 
 
-async def command_(_context: Context, _session: Session, request: Request) -> Reply:
-    """COMMAND [COUNT | LIST | INFO [name …] | DOCS [name …]]"""
-    if len(request) == 1:
-        return [command.describe() for command in _TABLE.values()]
-    names = [name.lower().decode(errors="replace") for name in request[2:]]
-    match request[1].upper():
-        case b"COUNT" if not names:
-            return len(_TABLE)
-        case b"LIST" if not names:
-            return [name.encode() for name in _TABLE]
-        case b"INFO":
-            chosen = [_TABLE.get(name) for name in names] if names else list(_TABLE.values())
-            return [command and command.describe() for command in chosen]
-        case b"DOCS":
-            known = [_TABLE[name] for name in names or _TABLE if name in _TABLE]
-            return {
-                command.name.encode(): {b"summary": command.summary.encode(), b"arity": command.arity}
-                for command in known
-            }
-        case b"COUNT" | b"LIST":
-            return admin.wrong_arity("command", request)
-        case _:
-            return admin.unknown_subcommand("command", request)
+async def command_(_context: Context, _session: Session, _request: Request) -> Reply:
+    """COMMAND"""
+    return [command.describe() for command in _TABLE.values()]
+
+
+async def command_count(_context: Context, _session: Session, _request: Request) -> Reply:
+    """COMMAND COUNT"""
+    return len(_TABLE)
+
+
+async def command_list(_context: Context, _session: Session, request: Request) -> Reply:
+    """COMMAND LIST"""
+    return SYNTAX_ERROR if len(request) > 2 else [name.encode() for name in _TABLE]
+
+
+async def command_info(_context: Context, _session: Session, request: Request) -> Reply:
+    """COMMAND INFO [name …]"""
+    names = _names(request)
+    chosen = [_TABLE.get(name) for name in names] if names else list(_TABLE.values())
+    return [command and command.describe() for command in chosen]
+
+
+async def command_docs(_context: Context, _session: Session, request: Request) -> Reply:
+    """COMMAND DOCS [name …]"""
+    known = [_TABLE[name] for name in _names(request) or _TABLE if name in _TABLE]
+    return {command.name.encode(): {b"summary": command.summary.encode(), b"arity": command.arity} for command in known}
+
+
+def _names(request: Request) -> list[str]:
+    return [name.lower().decode(errors="replace") for name in request[2:]]
 
 
 async def raft_local(context: Context, _session: Session, request: Request) -> Reply:

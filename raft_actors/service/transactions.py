@@ -73,8 +73,10 @@ async def discard(_context: Context, session: Session, _request: Request) -> Rep
     return OK
 
 
-async def watch(_context: Context, _session: Session, _request: Request) -> Reply:
+async def watch(_context: Context, session: Session, _request: Request) -> Reply:
     """WATCH key [key …]: refused, since a client that took it for granted would lose updates."""
+    if session.transaction is not None:  # which goes on, as in Redis
+        return ErrorReply("ERR WATCH inside MULTI is not allowed")
     return ErrorReply("ERR WATCH is not supported: transactions of this service do not depend on watched keys")
 
 

@@ -43,7 +43,13 @@ async def test_a_transaction_without_data_asks_nobody() -> None:
     assert conversation.replica.calls == []
 
 
-@pytest.mark.parametrize("words", ["nosuch", "SET a", "KEYS *", "SCAN 0", "HELLO 3", "WATCH a", "RAFT.WAIT LEADER"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("nosuch", "SET a", "KEYS *", "SCAN 0", "HELLO 3", "AUTH a b", "WATCH", "RAFT.WAIT LEADER", "RAFT.WAIT oops"),
+        *("CLIENT oops", "CLIENT SETNAME", "CONFIG GET", "COMMAND COUNT x", "CLUSTER oops", "CLUSTER KEYSLOT"),
+    ],
+)
 async def test_nothing_is_done_where_something_was_refused(words: str) -> None:
     conversation = Conversation()
     replies = await conversation.say(wire("MULTI", "SET a 1", words, "SET a 2", "EXEC", "GET a"))
@@ -60,6 +66,13 @@ async def test_discard_and_reset_forget() -> None:
 
 async def test_watch_is_refused() -> None:
     assert (await Conversation().ask("WATCH", "a")).startswith(b"-ERR WATCH is not supported")
+
+
+async def test_a_transaction_goes_on_after_a_watch_in_it() -> None:
+    replies = await Conversation().say(wire("MULTI", "SET a 1", "WATCH a", "GET a", "EXEC"))
+    assert replies == (
+        b"+OK\r\n+QUEUED\r\n-ERR WATCH inside MULTI is not allowed\r\n+QUEUED\r\n*2\r\n+OK\r\n$1\r\n1\r\n"
+    )
 
 
 async def test_one_that_fails_says_so_once() -> None:
