@@ -1,7 +1,8 @@
 """Where the members of the cluster serve clients, and what clients in cluster mode are told of it.
 
 All slots belong to the leader, and the other members are its replicas. While this node knows no leader it names itself,
-for it serves every command as soon as there is one. So a client in cluster mode finds the node that does its work
+for it serves every command as soon as there is one; if it is no member, the slots are nobody's, and clients ask another
+node. So a client in cluster mode finds the node that does its work
 soonest, and another one when that dies. Nobody needs to be sent elsewhere: MOVED is for who asks for it.
 """
 
@@ -101,16 +102,22 @@ def moved(context: Context, key: bytes) -> str | None:
 # --- the answers of CLUSTER --------------------------------------------------------------------------------------
 
 
+def _has_master(found: list[Place]) -> bool:
+    """Whether the slots are anybody's: not where this node knows no leader and can't name itself, being no member."""
+    return bool(found) and found[0].is_master
+
+
 def slots(context: Context) -> Reply:
     """CLUSTER SLOTS"""
     found = places(context)
     nodes: list[Reply] = [[place.host, place.port, place.number, []] for place in found]
-    return [[0, SLOTS - 1, *nodes]] if found else []
+    return [[0, SLOTS - 1, *nodes]] if _has_master(found) else []
 
 
 def shards(context: Context) -> Reply:
     """CLUSTER SHARDS"""
     port = b"port" if context.config.tls is None else b"tls-port"
+    found = places(context)
     nodes: list[Reply] = [
         {
             b"id": place.number,
@@ -121,9 +128,9 @@ def shards(context: Context) -> Reply:
             b"replication-offset": place.applied,
             b"health": b"online" if place.lives else b"fail",
         }
-        for place in places(context)
+        for place in found
     ]
-    return [{b"slots": [0, SLOTS - 1], b"nodes": nodes}] if nodes else []
+    return [{b"slots": [0, SLOTS - 1], b"nodes": nodes}] if _has_master(found) else []
 
 
 def nodes_text(context: Context) -> str:
@@ -136,7 +143,7 @@ def _node_lines(context: Context) -> Iterator[str]:
     found = places(context)
     for place in found:
         flags = ["myself"] * place.is_me + ["master" if place.is_master else "slave"] + ["fail"] * (not place.lives)
-        master = "-" if place.is_master or not found[0].is_master else found[0].number.decode()
+        master = "-" if place.is_master or not _has_master(found) else found[0].number.decode()
         at = f"{place.host.decode()}:{place.port}@{place.port + _BUS_PORT}"
         link = "connected" if place.lives else "disconnected"
         owned = f" 0-{SLOTS - 1}" if place.is_master else ""
@@ -146,14 +153,16 @@ def _node_lines(context: Context) -> Iterator[str]:
 def info_lines(context: Context) -> Iterator[tuple[str, object]]:
     """CLUSTER INFO"""
     status = context.node.status()
-    led = status.leader is not None
-    yield "cluster_state", "ok" if led else "fail"
-    yield "cluster_slots_assigned", SLOTS
-    yield "cluster_slots_ok", SLOTS if led else 0
+    found = places(context)
+    assigned = SLOTS if _has_master(found) else 0
+    served = 0 if status.leader is None else assigned
+    yield "cluster_state", "ok" if served else "fail"
+    yield "cluster_slots_assigned", assigned
+    yield "cluster_slots_ok", served
     yield "cluster_slots_pfail", 0
-    yield "cluster_slots_fail", 0 if led else SLOTS
-    yield "cluster_known_nodes", len(places(context))
-    yield "cluster_size", 1
+    yield "cluster_slots_fail", assigned - served
+    yield "cluster_known_nodes", len(found)
+    yield "cluster_size", 1 if assigned else 0
     yield "cluster_current_epoch", status.term
     yield "cluster_my_epoch", status.term
 

@@ -68,6 +68,25 @@ async def test_a_leader_that_is_no_member_here_is_not_told_of() -> None:
     assert await replies(conversation, "SET foo 1") == ["+OK\r\n"]
 
 
+@pytest.mark.parametrize("leader", [None, "n3"])
+async def test_no_replica_is_named_as_master_by_a_node_that_knows_none(leader: str | None) -> None:
+    """As at a node that was removed: it is no member, and who leads now is not known to it, or not by an address."""
+
+    class Removed(LoneReplica):
+        @override
+        def members(self) -> MembersStatus:
+            found = super().members()
+            return attrs.evolve(found, members={"n2": found.members["n2"]})
+
+    conversation = Conversation(Removed(leader=leader))
+    nodes, slots, shards, info = await replies(
+        conversation, "CLUSTER NODES", "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER INFO"
+    )
+    assert nodes.splitlines()[1].endswith(" 127.0.0.1:6380@16380 slave - 0 0 3 connected")  # where it may be asked
+    assert (slots, shards) == ("*0\r\n", "*0\r\n")
+    assert "cluster_slots_assigned:0\r\ncluster_slots_ok:0\r\n" in info
+
+
 @pytest.mark.parametrize("said", ["", "127.0.0.1", "6381", "a:b", "a b:6381", "a:" + 5000 * "9"])
 async def test_what_is_no_address_is_not_told_of(said: str) -> None:
     class Added(LoneReplica):
