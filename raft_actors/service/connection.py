@@ -102,12 +102,14 @@ class Transaction:
     Attributes:
         queued: its requests, each with the command that it names; emptied once one was refused.
         size: bytes of their arguments.
+        overhead: what Python takes for those that are queued, beside these bytes.
         weight: how long they take, in plain commands.
         refused: something was no command or too much, so that EXEC has to refuse all.
     """
 
     queued: list[tuple[Command, Request]] = attrs.field(factory=list["tuple[Command, Request]"])
     size: int = 0
+    overhead: int = 0
     weight: int = 0
     refused: bool = False
 
@@ -159,8 +161,10 @@ class Session:
 
     def queued_bound_bytes(self, max_command_bytes: int) -> int:
         """How much MULTI may come to hold for it, as far as can be told by now."""
-        queued = 0 if self.transaction is None else self.transaction.size
-        return queued if queued <= FREE_BYTES else max_command_bytes
+        queued = self.transaction
+        if queued is None:
+            return 0
+        return (queued.size if queued.size <= FREE_BYTES else max_command_bytes) + queued.overhead
 
 
 @define(eq=False)

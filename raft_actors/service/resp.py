@@ -16,7 +16,7 @@ import re
 from raft_actors.config import KIB, MIB
 from raft_actors.errors import ProtocolError
 from raft_actors.records import frozen
-from raft_actors.service.memory import FREE_BYTES
+from raft_actors.service.memory import ARGUMENT_BYTES, FREE_BYTES
 
 Request = list[bytes]
 """The command's name, as the client spelt it, and its arguments. Never empty."""
@@ -103,10 +103,16 @@ class RequestParser:
 
     @property
     def bound_bytes(self) -> int:
-        """How large the request under way may become, as far as can be told by now; 0 while there is none."""
-        here = self._consumed * bool(self._missing) + max(self._wanted, len(self._pending))
+        """How large the request under way may become, as far as can be told by now; 0 while there is none.
+
+        That is its bytes as they arrive, and what Python takes for each argument.
+        """
+        there, missing = len(self._arguments), self._missing
+        here = self._consumed * bool(missing) + max(self._wanted, len(self._pending)) + there * ARGUMENT_BYTES
         # Only of the last argument is it known that nothing comes behind it.
-        return here if self._missing <= 1 or here <= FREE_BYTES else self._limits.max_request_bytes
+        if missing <= 1 or here <= FREE_BYTES:
+            return here
+        return self._limits.max_request_bytes + (there + missing) * ARGUMENT_BYTES
 
     def feed(self, data: bytes) -> list[Request]:
         """Take bytes as they came and return the requests that are complete now, in order.

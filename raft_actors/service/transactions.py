@@ -15,13 +15,15 @@ from raft_actors.errors import CommandTooLarge, ProposalError
 from raft_actors.service.command import AfterMulti, Command, Local, Read, Write
 from raft_actors.service.connection import Context, Session, Transaction
 from raft_actors.service.keyvalue import Question
+from raft_actors.service.memory import ARGUMENT_BYTES
 from raft_actors.service.operations import HEAVIEST, is_timed, transaction
 from raft_actors.service.packing import pack
 from raft_actors.service.refusals import refusal
 from raft_actors.service.replies import OK, ErrorReply, Reply, SimpleString
 from raft_actors.service.resp import Request
 
-_OVERHEAD_BYTES = 16  # what a queued request takes beside its arguments, at least
+_OVERHEAD_BYTES = 16  # what a queued request takes in a command beside its arguments, at least
+_REQUEST_BYTES = 176  # what Python takes for it beside them: a list, a pair, and its place in another list
 _FAIR_SHARE = 64
 _QUEUED = SimpleString("QUEUED")
 _NOT_ALLOWED = ErrorReply("ERR Command not allowed inside a transaction")
@@ -34,6 +36,7 @@ def queue(context: Context, queued: Transaction, command: Command | ErrorReply, 
     if reply is not None:
         queued.refused = True
         queued.queued.clear()
+        queued.overhead = 0
         return reply
     return _QUEUED
 
@@ -54,6 +57,7 @@ def _refused(
         return ErrorReply(f"ERR a transaction takes {HEAVIEST} commands at most, or fewer slow ones: split it")
     if not queued.refused:
         queued.queued.append((command, request))
+        queued.overhead += _REQUEST_BYTES + len(request) * ARGUMENT_BYTES
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_actors.errors import ProtocolError
+from raft_actors.service.memory import FREE_BYTES
 from raft_actors.service.resp import Request, RequestLimits, RequestParser, split_inline
 from tests.service.support import request
 
@@ -156,6 +158,27 @@ def test_a_large_argument_is_waited_for_without_looking_again_at_each_piece() ->
         assert parser.feed(piece) == []
         assert parser.missing_bytes == size - sent - len(piece) + 2
     assert parser.feed(b"\r\n") == [[b"x" * size]]
+
+
+def test_what_python_takes_for_each_argument_counts() -> None:
+    arguments = [b"%d" % number for number in range(10, 100)] * 100
+    wire = request(*arguments)
+    taken = sum(map(sys.getsizeof, arguments)) + 8 * len(arguments)  # each has a place in a list, too
+    assert taken > 5 * len(wire)
+    parser = RequestParser()
+    parser.feed(wire[:-4])  # the last argument is under way
+    assert taken <= parser.bound_bytes <= 2 * taken
+    assert parser.feed(wire[-4:]) == [arguments]
+    assert parser.bound_bytes == 0
+
+
+def test_who_begins_a_request_of_many_arguments_may_be_going_to_send_them_all() -> None:
+    limits, count = RequestLimits(), 500_000
+    parser = RequestParser(limits)
+    parser.feed(b"*%d\r\n" % count)
+    assert parser.bound_bytes <= FREE_BYTES  # it costs nothing to say so
+    parser.feed(b"$2\r\nab\r\n" * 4000)
+    assert parser.bound_bytes >= limits.max_request_bytes + sys.getsizeof(b"") * count
 
 
 @pytest.mark.parametrize(
