@@ -150,10 +150,12 @@ def member_in(reply: Mapping[str, Any], node_id: str) -> Mapping[str, Any]:
     member does not choose who answers at an address, and must not end of what that says.
     """
     found: Any = reply.get("members")
-    members: dict[str, Any] = found if type(found) is dict else {}
+    members: dict[str, Any] = found
+    if type(found) is not dict:
+        return {}
     said: Any = members.get(node_id)
-    member: dict[str, Any] = said if type(said) is dict else {}
-    return member
+    member: dict[str, Any] = said
+    return member if type(said) is dict else {}
 
 
 def opened(data: bytes) -> dict[str, Any]:

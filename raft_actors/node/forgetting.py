@@ -144,8 +144,8 @@ def _was_removed(reply: dict[str, Any], node_id: str) -> bool:
     """Whether a voter that the cluster began with is none any more: if it comes back, it is not the one that it was."""
     is_voter = member_in(reply, node_id).get("role") == "voter"
     found: Any = reply.get("initial_voters")
-    initial_voters: list[Any] | dict[str, Any] = found if isinstance(found, (list, dict)) else []
-    return node_id in initial_voters and _index(reply) > 0 and not is_voter
+    initial_voters: dict[str, Any] = found
+    return type(found) is dict and node_id in initial_voters and _index(reply) > 0 and not is_voter
 
 
 def _incarnation(reply: dict[str, Any], node_id: str) -> str:
