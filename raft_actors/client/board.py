@@ -200,7 +200,7 @@ class Board:
                 self._place_ready()
 
     def _refused(self, call: Call, refusal: dict[str, Any]) -> None:
-        verdict = verdict_of(refusal)
+        verdict = verdict_of(refusal, several=call.several)
         call.refusal = refusal["text"]
         if verdict is Verdict.FINAL:
             call.fail(error_of(refusal, proposes=call.ask is Ask.PROPOSE, in_doubt=call.in_doubt))

@@ -37,6 +37,7 @@ class Call(Pending[Any]):
         need: what it takes.
         deadline: when it is given up.
         in_doubt: whether a node has had it that did not say what became of it. Of a read that does not matter.
+        several: whether it proposes several entries, of which some may take effect without the others.
         avoid: a node that has not answered it; None: all have so far.
         sent_at, sent_term: when it was sent last, and in which term.
         line, number: where it is under way now, and as which request; None: nowhere.
@@ -47,11 +48,19 @@ class Call(Pending[Any]):
 
     __slots__ = (
         *("_board", "ask", "avoid", "body", "deadline", "in_doubt", "line", "need", "number", "opened", "pause_s"),
-        *("overload", "refusal", "sent_at", "sent_term"),
+        *("overload", "refusal", "sent_at", "sent_term", "several"),
     )
 
     def __init__(
-        self, board: Board, ask: Ask, body: bytes, opened: Callable[[memoryview], Any], need: Need, deadline: float
+        self,
+        board: Board,
+        ask: Ask,
+        body: bytes,
+        opened: Callable[[memoryview], Any],
+        need: Need,
+        deadline: float,
+        *,
+        several: bool = False,
     ) -> None:
         super().__init__()
         self._board = board
@@ -61,6 +70,7 @@ class Call(Pending[Any]):
         self.need = need
         self.deadline = deadline
         self.in_doubt = False
+        self.several = several
         self.line: Line | None = None
         self.avoid: Line | None = None
         self.sent_at: float = 0.0

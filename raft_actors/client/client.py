@@ -268,7 +268,7 @@ class RaftClient(Generic[M_co]):
     async def _propose_entries(self, entries: list[bytes]) -> list[Any]:
         """Propose entries of a session until it is known what became of them."""
         opened = partial(results_of, count=len(entries))
-        call = self._call(Ask.PROPOSE, packed(entries), opened, Need.LEADER)
+        call = self._call(Ask.PROPOSE, packed(entries), opened, Need.LEADER, several=len(entries) > 1)
         token, outcomes = await self._until_done(call)
         self._board.token = max(self._board.token, token)
         expired = [known for outcome, known in outcomes if outcome == Outcome.EXPIRED]
@@ -293,9 +293,12 @@ class RaftClient(Generic[M_co]):
             case _:
                 return ResultLost(known if isinstance(known, int) else index)
 
-    def _call(self, ask: Ask, body: bytes, opened: Callable[[memoryview], Any], need: Need) -> Call:
+    def _call(
+        self, ask: Ask, body: bytes, opened: Callable[[memoryview], Any], need: Need, *, several: bool = False
+    ) -> Call:
         self._check_open()
-        call = Call(self._board, ask, body, opened, need, trio.current_time() + self.patience_s)
+        deadline = trio.current_time() + self.patience_s
+        call = Call(self._board, ask, body, opened, need, deadline, several=several)
         self._board.submit(call)
         return call
 

@@ -18,16 +18,23 @@ class Verdict(enum.Enum):
     FINAL = "tell who asked"
 
 
-_NOTHING_DONE = frozenset({"NotLeader", "NotMember", "LeadershipEnded", "NotCommitted", "Overloaded", "ReadNotReady"})
+_NOTHING_DONE = frozenset({"NotLeader", "NotMember", "LeadershipEnded", "Overloaded", "ReadNotReady"})
 
 
-def verdict_of(refusal: dict[str, Any]) -> Verdict:
-    """What to do."""
+def verdict_of(refusal: dict[str, Any], *, several: bool = False) -> Verdict:
+    """What to do.
+
+    Args:
+        refusal: what the node said.
+        several: whether several entries were to be proposed together.
+    """
     kind = refusal["kind"]
     if kind in _NOTHING_DONE:
         return Verdict.NOTHING_DONE
     if kind == "LeadershipLost":
         return Verdict.UNKNOWN
+    if kind == "NotCommitted":  # of several, the first ones may be
+        return Verdict.UNKNOWN if several else Verdict.NOTHING_DONE
     if kind == "NodeStopped":
         return Verdict.NOTHING_DONE if refusal.get("index") is None else Verdict.UNKNOWN
     return Verdict.FINAL

@@ -3,90 +3,18 @@
 from __future__ import annotations
 
 import math
-from random import Random
 
-import attrs
 import pytest
 
-from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S, Board, Line
+from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
 from raft_actors.client.refusals import overload_of
 from raft_actors.errors import CommandTooLarge, InternalError, Overloaded, RaftError
-from raft_actors.node.client_messages import Ask, Notice, Tell, pack, refusal_body, refusal_of, unpack
+from raft_actors.node.client_messages import Ask, Tell, pack, refusal_of, unpack
 from raft_actors.node.client_refusals import encode_refusal
 from raft_actors.overload import OverloadCause
-
-MEMBERS = {"n1": "n1:1", "n2": "n2:1", "n3": "n3:1"}
-
-
-@attrs.define(eq=False)
-class World:
-    """A board, its clock, and when it wants to be woken."""
-
-    now: float = 0.0
-    alarm: float = math.inf
-    board: Board = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.board = Board(Random(1), lambda: self.now, self.set_alarm, lambda: None)
-
-    def set_alarm(self, at: float) -> None:
-        self.alarm = min(self.alarm, at)
-
-    def line(self, node: str, address: str = "") -> Line:
-        """A line that is not up yet."""
-        address = address or f"{node}:1"
-        line = self.board.lines[address] = Line(address, lambda: None)
-        return line
-
-    def up(self, node: str, leader: str | None = "n1", term: int = 1, *, address: str = "") -> Line:
-        """A line to a node that says this."""
-        line = self.board.lines.get(address or f"{node}:1") or self.line(node, address)
-        self.says(line, node, leader, term)
-        return line
-
-    def says(
-        self,
-        line: Line,
-        node: str,
-        leader: str | None,
-        term: int,
-        members: dict[str, str] = MEMBERS,
-        config: int = 1,
-        most_bytes: int = 1000,
-    ) -> None:
-        notice = Notice(
-            node_id=node,
-            term=term,
-            leader=leader,
-            config=config,
-            members=members,
-            most_requests=3,
-            most_bytes=most_bytes,
-        )
-        self.board.heard(line, pack(Tell.NOTICE, 0, notice.encode()))
-
-    def ask(self, need: Need = Need.LEADER, body: bytes = b"x", deadline: float = 30.0) -> Call:
-        call = Call(
-            self.board, Ask.PROPOSE if need is Need.LEADER else Ask.READ, body, bytes, need, self.now + deadline
-        )
-        self.board.submit(call)
-        return call
-
-    @staticmethod
-    def place(call: Call) -> Line | None:
-        """Where it is now. (A checker that has seen it nowhere would not believe that it has moved.)"""
-        return call.line
-
-    def refuse(self, call: Call, kind: str, **more: float | str | None) -> None:
-        assert call.line is not None
-        self.board.heard(call.line, pack(Tell.REFUSAL, call.number, refusal_body(kind, "so it says", **more)))
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.alarm = math.inf
-        self.board.tick()
+from tests.unit.client_world import MEMBERS, World
 
 
 @pytest.fixture
@@ -214,25 +142,37 @@ def test_a_refusal_makes_room_for_who_waits_and_so_does_who_gives_up(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("kind", "index", "in_doubt"),
+    ("kind", "more", "in_doubt"),
     [
-        ("NotLeader", None, False),
-        ("NotCommitted", None, False),
-        ("Overloaded", None, False),
-        ("NodeStopped", None, False),
-        ("NodeStopped", 5, True),
-        ("LeadershipLost", None, True),
+        ("NotLeader", {}, False),
+        ("NotCommitted", {}, False),
+        ("Overloaded", {}, False),
+        ("NodeStopped", {"index": None}, False),
+        ("NodeStopped", {"index": 5}, True),
+        ("LeadershipLost", {}, True),
     ],
 )
-def test_what_may_be_asked_again_is_after_a_pause(world: World, kind: str, index: int | None, in_doubt: bool) -> None:
+def test_what_may_be_asked_again_is_after_a_pause(
+    world: World, kind: str, more: dict[str, int | None], in_doubt: bool
+) -> None:
     line = world.up("n1")
     call = world.ask()
-    world.refuse(call, kind, index=index)
+    world.refuse(call, kind, **more)
     assert world.place(call) is None
     assert world.now < world.alarm <= world.now + 0.01
     world.wait(0.01)
     assert world.place(call) is line
     assert call.in_doubt is in_doubt
+
+
+def test_of_several_entries_some_may_take_effect_though_not_all_are_committed(world: World) -> None:
+    line = world.up("n1")
+    one, several = world.ask(deadline=5.0), world.ask(deadline=5.0, several=True)
+    for call in (one, several):
+        world.refuse(call, "NotCommitted")
+    world.board.lost(line, "it broke")
+    world.wait(5.0)
+    assert [type(error_of(call)) for call in (one, several)] == [Unavailable, OutcomeUnknown]
 
 
 def test_pauses_become_longer_and_end_when_another_leads(world: World) -> None:
