@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from raft_actors.overload import OverloadCause
 from raft_actors.rebuilding import rebuild
-
-E = TypeVar("E", bound="RaftError")
 
 
 class RaftError(Exception):
@@ -34,10 +32,10 @@ class RaftError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (type(self), self.args, self.__dict__, _picklable(self.__cause__))
 
-    def __copy__(self: E) -> E:
+    def __copy__(self) -> Self:
         return rebuild(type(self), self.args, self.__dict__, self.__cause__)
 
-    def __deepcopy__(self: E, memo: dict[int, Any]) -> E:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # The cause is shared: it is somebody else's, holds whatever its author put there, and is not changed any more.
         return rebuild(type(self), copy.deepcopy(self.args, memo), copy.deepcopy(self.__dict__, memo), self.__cause__)
 
@@ -202,8 +200,7 @@ class ResultLost(ProposalError):
 
 
 class SessionExpired(ProposalError):
-    """The session has expired (unused for too long, or closed): this attempt did not apply the command. Open a new
-    session.
+    """The session has expired (unused for long, or closed): this attempt did not apply the command. Open a new one.
 
     An earlier attempt, made while the session was still known, may have applied it, once.
 
@@ -258,8 +255,7 @@ class CommandTooLarge(ProposalError, ValueError):
         self.size = size
         self.limit = limit
         super().__init__(
-            f"the command has {size:,} bytes and max_command_bytes is {limit:,}: split it, or raise the limit on every "
-            "node"
+            f"the command has {size:,} bytes and max_command_bytes is {limit:,}: split it, or raise it on every node"
         )
 
 
@@ -280,13 +276,17 @@ class CommandFailed(ProposalError):
 class NodeStopped(ProposalError):
     """The node is shutting down or has ended. What was not yet proposed never will be.
 
-    For a proposal that was under way the outcome is unknown (`index` is then its log index).
+    Attributes:
+        index: the log index of a proposal that was under way, if it is known here; else None.
+        under_way: whether it was: in the log, or handed on to a leader that has not answered. Its outcome is unknown.
     """
 
-    def __init__(self, node_id: str, index: int | None = None) -> None:
+    def __init__(self, node_id: str, index: int | None = None, *, under_way: bool = False) -> None:
         self.node_id = node_id
         self.index = index
-        tail = "" if index is None else f": the outcome of the command at index {index} is unknown"
+        self.under_way = under_way or index is not None
+        what = "what was handed on" if index is None else f"the command at index {index}"
+        tail = f": the outcome of {what} is unknown" if self.under_way else ""
         super().__init__(f"node {node_id!r} has stopped{tail}")
 
 

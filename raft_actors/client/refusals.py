@@ -35,8 +35,8 @@ def verdict_of(refusal: dict[str, Any], *, several: bool = False) -> Verdict:
         return Verdict.UNKNOWN
     if kind == "NotCommitted":  # of several, the first ones may be
         return Verdict.UNKNOWN if several else Verdict.NOTHING_DONE
-    if kind == "NodeStopped":
-        return Verdict.NOTHING_DONE if refusal.get("index") is None else Verdict.UNKNOWN
+    if kind == "NodeStopped":  # an older node does not say what it had handed on to a leader
+        return Verdict.NOTHING_DONE if refusal.get("under_way") is False else Verdict.UNKNOWN
     return Verdict.FINAL
 
 

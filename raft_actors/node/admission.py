@@ -198,10 +198,10 @@ class Admission:
         while self._admitted:
             await self._idle.park()
 
-    def fail_all(self, error: Callable[[int | None], Exception]) -> None:
-        """Settle all with the error made for each one's log index."""
+    def fail_all(self, error: Callable[[Admitted], Exception]) -> None:
+        """Settle all with the error made for each."""
         for outcome in list(self._admitted):
-            outcome.fail(error(outcome.index))
+            outcome.fail(error(outcome))
 
     def _take_in(self, outcome: Admitted) -> bool:
         admitted, size = self._admitted, self.bytes + outcome.size

@@ -40,7 +40,11 @@ def encode_refusal(error: Exception) -> bytes:
             kind = error.kind
         case NotLeader():
             more = {"leader": error.leader, "term": error.term}
-        case NodeStopped() | ResultLost():
+        case NodeStopped(index=None, under_way=True):  # older clients go by the index alone: None is nothing done
+            more = {"index": 0, "under_way": True}
+        case NodeStopped():
+            more = {"index": error.index, "under_way": error.under_way}
+        case ResultLost():
             more = {"index": error.index}
         case CommandTooLarge():
             more = {"size": error.size, "limit": error.limit}

@@ -202,7 +202,8 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
             ResultLost: it took effect, and its result is not known here.
             LeadershipEnded: it was not proposed, for it belongs to a block of `while_leading` that is over.
             LeadershipLost, NodeStopped: it may or may not take effect. LeadershipLost: it was forwarded to a
-                leader that ended, or was cut off, before it reported the command's index.
+                leader that ended, or was cut off, before it reported the command's index. NodeStopped that is not
+                `under_way`: it was not proposed.
             CommandFailed: it took effect, and the state machine's `apply` raised; the cause is what it raised.
             TypeError: it is no command of this state machine.
             UsageError: this is not a task of the node's Trio run, or the node was never run; it was not proposed.

@@ -280,16 +280,16 @@ class Supervisor:
 
     def _settle_all(self) -> None:
         """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""
-        crash = self.crash
         self.over = True
+        handed_on: frozenset[object] = frozenset() if self.state is None else self.state.outbox.handed_on()
 
-        def stopped(index: int | None) -> Exception:
-            error = NodeStopped(self.node_id, index)
-            error.__cause__ = crash
+        def stopped(index: int | None, *, under_way: bool = False) -> Exception:
+            error = NodeStopped(self.node_id, index, under_way=under_way)
+            error.__cause__ = self.crash
             return error
 
-        self.admission.close(crash)
-        self.admission.fail_all(stopped)
+        self.admission.close(self.crash)
+        self.admission.fail_all(lambda outcome: stopped(outcome.index, under_way=outcome in handed_on))
         for transfer in self.transfers:
             transfer.fail(stopped(None))
         self.scopes.end_all("the node has stopped")

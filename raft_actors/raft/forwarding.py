@@ -87,6 +87,10 @@ class Outbox:
         """From which entry on results must be kept, as this member may be told late that they are its own."""
         return min([batch.keep_from for batch in self.sent.values()], default=None) if self.sent else None
 
+    def handed_on(self) -> frozenset[Request]:
+        """Those that a leader may have taken in, and has not answered: nobody here knows what becomes of them."""
+        return frozenset(request for batch in self.sent.values() if batch.copies for request in batch.requests)
+
     def take(self, requests: Iterable[Request]) -> None:
         """Have these handed on when a leader is known."""
         self.waiting.update(dict.fromkeys(requests))

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.errors import NodeStopped, Overloaded
-from raft_actors.node.admission import Admission
+from raft_actors.node.admission import Admission, Admitted
 from raft_actors.node.proposals import PendingProposal
 from raft_actors.overload import OverloadCause
 
@@ -205,9 +205,9 @@ async def test_all_that_are_left_fail_in_the_order_in_which_they_came() -> None:
         proposal.index = index + 10
     order: list[int | None] = []
 
-    def error(index: int | None) -> NodeStopped:
-        order.append(index)
-        return NodeStopped("n1", index)
+    def error(proposal: Admitted) -> NodeStopped:
+        order.append(proposal.index)
+        return NodeStopped("n1", proposal.index)
 
     admission.fail_all(error)
     assert order == [10, 11, 12, 13, 14]

@@ -7,7 +7,7 @@ import statistics
 import pytest
 import trio
 
-from raft_actors import LeadershipLost, NotCommitted, NotLeader
+from raft_actors import LeadershipLost, NodeStopped, NotCommitted, NotLeader
 from raft_actors.testing import open_cluster
 from raft_actors.testing.cluster import UNRELIABLE
 from tests.cluster.support import CommandLog, follower, open_log, seeds
@@ -117,3 +117,32 @@ async def test_a_leader_that_is_handed_over_loses_no_proposal_of_another_member(
                 with trio.move_on_after(1):
                     await cluster.node(leading).transfer_leadership()
         assert sorted(results) == list(range(1, 81))
+
+
+@seeds(3)
+async def test_a_member_that_ends_says_which_proposals_it_had_handed_on(seed: int) -> None:
+    """The leader has committed the one, and its answer did not come; another had been handed to nobody."""
+    async with open_log(3, seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        name = follower(cluster, leader)
+        under_way: dict[bytes, bool] = {}
+
+        async def propose(command: bytes) -> None:
+            with pytest.raises(NodeStopped) as stopped:
+                await cluster.node(name).propose(command)
+            assert stopped.value.index is None
+            under_way[command] = stopped.value.under_way
+
+        async with trio.open_nursery() as nursery:
+            cluster.network.cut(leader, name)  # no answer comes back
+            nursery.start_soon(propose, b"handed on")
+            await trio.sleep(0.05)
+            state = cluster.node(name)._supervisor.recovered_state()
+            assert state.outbox.sent
+            state.outbox._pause = (state.term, float("inf"))  # as the leader may ask for
+            nursery.start_soon(propose, b"kept")
+            await trio.sleep(0.01)
+            cluster.node(name)._supervisor.stop()
+        assert under_way == {b"handed on": True, b"kept": False}
+        await trio.sleep(1.0)
+        assert [entry.command for entry in cluster.facts.history] == [b"handed on"]

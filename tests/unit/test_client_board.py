@@ -10,11 +10,13 @@ from raft_actors.client.board import ATTEMPT_S, GRACE_S, RESEND_S
 from raft_actors.client.call import Call, Need
 from raft_actors.client.errors import OutcomeUnknown, Unavailable
 from raft_actors.client.refusals import overload_of
-from raft_actors.errors import CommandTooLarge, InternalError, Overloaded, RaftError
+from raft_actors.errors import CommandTooLarge, InternalError, NodeStopped, Overloaded, RaftError
 from raft_actors.node.client_messages import Ask, Tell, pack, refusal_of, unpack
 from raft_actors.node.client_refusals import encode_refusal
 from raft_actors.overload import OverloadCause
 from tests.unit.client_world import MEMBERS, World
+
+STOPPED = [(NodeStopped("n1"), False), (NodeStopped("n1", under_way=True), True), (NodeStopped("n1", 5), True)]
 
 
 @pytest.fixture
@@ -147,8 +149,10 @@ def test_a_refusal_makes_room_for_who_waits_and_so_does_who_gives_up(world: Worl
         ("NotLeader", {}, False),
         ("NotCommitted", {}, False),
         ("Overloaded", {}, False),
-        ("NodeStopped", {"index": None}, False),
-        ("NodeStopped", {"index": 5}, True),
+        ("NodeStopped", {"index": None, "under_way": False}, False),
+        ("NodeStopped", {"index": 0, "under_way": True}, True),
+        ("NodeStopped", {"index": 5, "under_way": True}, True),
+        ("NodeStopped", {"index": None}, True),  # an older node, which may have handed it on
         ("LeadershipLost", {}, True),
     ],
 )
@@ -173,6 +177,16 @@ def test_of_several_entries_some_may_take_effect_though_not_all_are_committed(wo
     world.board.lost(line, "it broke")
     world.wait(5.0)
     assert [type(error_of(call)) for call in (one, several)] == [Unavailable, OutcomeUnknown]
+
+
+@pytest.mark.parametrize(("stopped", "in_doubt"), STOPPED)
+def test_what_a_node_that_ends_had_handed_on_is_in_doubt(world: World, stopped: NodeStopped, in_doubt: bool) -> None:
+    world.up("n1")
+    call = world.ask()
+    refusal = refusal_of(encode_refusal(stopped))
+    assert (refusal["index"] is not None) is in_doubt  # by which older clients go
+    world.refuse(call, **{name: said for name, said in refusal.items() if name != "text"})
+    assert call.in_doubt is in_doubt
 
 
 def test_pauses_become_longer_and_end_when_another_leads(world: World) -> None:
