@@ -18,12 +18,12 @@ import trio
 from raft_actors.actors.home_thread import current_task
 from raft_actors.client.board import Board
 from raft_actors.client.call import Call, Need
-from raft_actors.client.errors import QueryFailed, Unavailable
+from raft_actors.client.errors import OutcomeUnknown, QueryFailed, Unavailable
 from raft_actors.client.link import Link
 from raft_actors.errors import CommandFailed, ConfigurationError, InternalError, RaftError, ResultLost, SessionExpired
 from raft_actors.node.client_messages import MOST_TOGETHER_BYTES, Answered, Ask, Outcome, packed, read_body, results_of
 from raft_actors.node.sessions import Session, SessionState
-from raft_actors.raft.sessions import WINDOW
+from raft_actors.raft.sessions import REGISTER, WINDOW
 from raft_actors.read_levels import LINEARIZABLE, BoundedStale, Local, ReadLevel, ReadResult
 from raft_actors.records import frozen
 from raft_actors.state_machine import StateMachine
@@ -260,7 +260,12 @@ class RaftClient(Generic[M_co]):
     # --- inside ----------------------------------------------------------------------------------------------
 
     async def _propose_entry(self, entry: bytes) -> Any:
-        [result] = await self._propose_entries([entry])
+        try:
+            [result] = await self._propose_entries([entry])
+        except OutcomeUnknown as unknown:
+            if entry[0] != REGISTER:
+                raise
+            raise Unavailable(f"nothing was proposed, as no session could be begun in time: {unknown}") from None
         if isinstance(result, (CommandFailed, ResultLost)):
             raise result
         return result

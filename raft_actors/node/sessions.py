@@ -10,6 +10,8 @@ import attrs
 import trio
 
 from raft_actors.errors import (
+    CommandFailed,
+    CommandTooLarge,
     ConfigurationError,
     LeadershipLost,
     NodeStopped,
@@ -73,7 +75,10 @@ class Session(Generic[C, R]):
         self._next_number = state.next_number if state is not None else 1
         self._open: dict[int, bytes] = dict(sorted(state.open.items())) if state is not None else {}  # lowest first
         self._floor = next(iter(self._open), self._next_number)  # the lowest whose outcome is not known
-        self._left = set(self._open)  # by another process: nobody here waits for them yet
+        self._left = set(self._open)  # by another process, or prepared: nobody here waits for them yet
+        self._in_doubt = set(self._open)  # those of them that may have been proposed
+        self._most = WINDOW  # how many commands may be open, for those that come one by one
+        self._together = 0  # callers that wait for room for several
         self._begins = False
         self._begun = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
@@ -100,15 +105,17 @@ class Session(Generic[C, R]):
         Waits while `WINDOW` commands are under way. Cancelling the wait gives the command up: it may take effect, once.
 
         Raises:
-            SessionExpired: the cluster has forgotten the session; this command may have taken effect, once, if it was
-                under way then.
+            SessionExpired: the cluster has forgotten the session; this command may have taken effect, once, unless the
+                error is `certain` that it did not.
             ResultLost: it took effect, once; its result could not be kept (see `StateMachine.results`).
             CommandFailed: it took effect, and the state machine raised. Where the answer was lost and asked for again,
                 the cause is a `RaftError` with the text of what was raised.
-            CommandTooLarge, NotLeader, NodeStopped, TypeError, UsageError: as from `Node.propose`.
+            LeadershipLost, NodeStopped if `under_way`: it may take effect, once. This node can't find out, as it is no
+                member any more, or ends.
+            CommandTooLarge, NotLeader, NodeStopped, TypeError, UsageError: as from `Node.propose`: not proposed.
         """
         data = self._encode(command)
-        if self._expired or not self._id or self._next_number - self._floor >= WINDOW:
+        if self._expired or not self._id or self._next_number - self._floor >= self._most:
             await self.begin()
             await self.wait_room()
         number, floor = self._next_number, self._floor
@@ -131,6 +138,10 @@ class Session(Generic[C, R]):
         Args:
             commands: what `encode` made of them.
             propose: proposes entries, and returns what came of each.
+
+        Raises:
+            SessionExpired: as from `propose`, of all of them.
+            ResultLost: they took effect; their results are lost.
         """
         self._check()
         first = self._next_number
@@ -141,14 +152,21 @@ class Session(Generic[C, R]):
         entries = [
             numbered(self._id, number, number - floor, data) for number, data in zip(numbers, commands, strict=True)
         ]
+        lost: ResultLost | None = None
         try:
             try:
                 return await propose(entries)
-            except ResultLost:
-                return await propose(entries)  # a snapshot skipped them there: the table has their replies
-        except SessionExpired:
+            except ResultLost as error:
+                lost = error
+            return await propose(entries)  # a snapshot skipped them there: the table has their replies
+        except SessionExpired as expired:
             self._expired = True
+            expired.certain = expired.certain and lost is None
             raise
+        except (ProposalError, ConfigurationError) as refusal:
+            if lost is None:
+                raise
+            raise lost from refusal  # nothing came of asking again
         finally:
             for number in numbers:
                 self._close(number)
@@ -173,27 +191,37 @@ class Session(Generic[C, R]):
     async def outcomes(self) -> dict[int, R | ProposalError]:
         """Of a session that was taken up, or prepared: number → what became of each command that was left open.
 
-        Each is proposed again, which has it carried out if it was not before.
+        Each is proposed again, which has it carried out if it was not before. What became of it is its result, or one
+        of `CommandFailed`, `ResultLost` and `SessionExpired`; or `CommandTooLarge`, of one that was prepared here.
 
         Raises:
-            NodeStopped: this node ended; `state` still has what is open.
+            ProposalError: any other. What became of them can't be known now: this node ended or is no member, no
+                node was found in time. `state` still has what is open, all of it, and this may be called again.
         """
-        await self.begin()
+        if not self._id:
+            await self.begin()
         outcomes: dict[int, R | ProposalError] = {}
         for number in sorted(self._left):
+            in_doubt = number in self._in_doubt
+            self._in_doubt.add(number)
             try:
-                outcomes[number] = await self._carry_out(number)
-            except NodeStopped:
-                raise
-            except ProposalError as error:
+                outcomes[number] = await self._until_known(self._entry(number), in_doubt=in_doubt)
+            except (CommandFailed, ResultLost, SessionExpired) as error:
                 outcomes[number] = error
+            except CommandTooLarge as error:
+                if in_doubt:
+                    raise
+                outcomes[number] = error
+        for number in outcomes:
             self._left.discard(number)
+            self._in_doubt.discard(number)
+            self._close(number)
         return outcomes
 
     async def begin(self) -> None:
         """Begin it now, instead of with its first command: for who saves its state before anything can happen.
 
-        Raises as `propose` does.
+        Raises as `propose` does, and never of a command: none was proposed yet.
         """
         self._check()
         while not self._id:
@@ -202,35 +230,61 @@ class Session(Generic[C, R]):
                 continue
             self._begins = True
             try:
-                self._id = await self._until_known(register())
+                self._id = await self._register()
             finally:
                 self._begins = False
                 self._begun.unpark_all()  # all at once: a lock would let them go one at a turn of the event loop
 
+    async def _register(self) -> int:
+        """Have the cluster begin a session. One whose id was lost on the way is nobody's, and ends by itself."""
+        while True:  # noqa: ASYNC913 - each proposal waits
+            try:
+                session_id: int = await self._propose(register())
+            except (NotCommitted, LeadershipLost, ResultLost):
+                continue
+            except Overloaded as refusal:
+                await trio.sleep(refusal.retry_after_s or _OVERLOADED_S)
+            except NodeStopped as stopped:
+                raise NodeStopped(stopped.node_id) from stopped.__cause__
+            else:
+                return session_id
+
     async def wait_room(self, count: int = 1) -> None:
-        """Wait while there is no room for so many commands: `WINDOW` are under way at most."""
-        while self._next_number + count - self._floor > WINDOW:
-            await self._room.park()
+        """Wait while there is no room for so many commands: `WINDOW` are under way at most. Who needs room for several
+        goes before those that need it for one, who would never leave so much.
+        """
+        if count == 1:
+            while self._next_number - self._floor >= self._most:
+                await self._room.park()
+            return
+        self._together, self._most = self._together + 1, 0
+        try:
+            while self._next_number + count - self._floor > WINDOW:
+                await self._room.park()
+        finally:
+            self._together -= 1
+            if not self._together:
+                self._most = WINDOW
+                self._room.unpark_all()
 
     @property
     def is_ready(self) -> bool:
         """Whether `propose` would begin at once, without waiting for anything else."""
-        return bool(self._id) and self._next_number - self._floor < WINDOW
+        return bool(self._id) and self._next_number - self._floor < self._most
 
-    def _check(self, *, certain: bool = True) -> None:
+    def _check(self) -> None:
         if self._expired:
-            raise SessionExpired(self._id, certain=certain)
+            raise SessionExpired(self._id)
 
-    async def _carry_out(self, number: int, happened: ProposalError | None = None) -> R:
-        """Have one that is open carried out, after an attempt to which this happened, if there was one."""
+    def _entry(self, number: int) -> bytes:
+        """One that is open, as it is to be proposed again."""
+        return numbered(self._id, number, number - self._floor, self._open[number])
+
+    async def _carry_out(self, number: int, happened: ProposalError) -> R:
+        """Have one that is open carried out, after an attempt to which this happened."""
         known = True
         try:
-            window = number - self._floor
-            entry = numbered(self._id, number, window, self._open[number])
-            result: R = await self._until_known(entry, happened)
-        except SessionExpired:
-            self._expired = True
-            raise
+            result: R = await self._until_known(self._entry(number), happened)
         except NodeStopped:
             known = False  # `state` still speaks of it, for who goes on elsewhere
             raise
@@ -251,36 +305,55 @@ class Session(Generic[C, R]):
             if self._room:
                 self._room.unpark_all()
 
-    async def _until_known(self, entry: bytes, happened: ProposalError | None = None) -> Any:
+    async def _until_known(self, entry: bytes, happened: ProposalError | None = None, *, in_doubt: bool = False) -> Any:
         """Propose an entry until it is known what came of it. Each wait is for a leader, so this loop does not spin.
+
+        What an attempt met counts before what others have heard of the session since; and that a later one was refused,
+        and nothing proposed, is no answer where an earlier one may have been carried out.
 
         Args:
             happened: what an attempt before this one met.
+            in_doubt: whether another process may have proposed it before.
         """
-        lost: ResultLost | None = None
-        in_doubt = False
+        doubt: LeadershipLost | ResultLost | None = None  # what an earlier attempt of ours met
         while True:  # noqa: ASYNC913 - each proposal waits
-            self._check(certain=not in_doubt)
             try:
                 if happened is not None:
                     error, happened = happened, None
                     raise error
+                self._check()
                 return await self._propose(entry)
             except NotCommitted:
                 continue
-            except LeadershipLost:
-                in_doubt = True
-            except SessionExpired as expired:
-                if lost is not None:
-                    raise lost from None
-                expired.certain = expired.certain and not in_doubt
-                raise
+            except LeadershipLost as error:
+                doubt = doubt or error
             except ResultLost as error:
-                if lost is not None:
+                if isinstance(doubt, ResultLost):
                     raise
-                lost = error  # a snapshot skipped it here: the table has its reply
+                doubt = error  # a snapshot skipped it here: the table has its reply
             except Overloaded as refusal:
                 await trio.sleep(refusal.retry_after_s or _OVERLOADED_S)
+            except (ProposalError, ConfigurationError) as error:
+                told = self._told(error, doubt, in_doubt=in_doubt or doubt is not None)
+                if told is error:
+                    raise
+                raise told from told.__cause__ or error
+
+    def _told(
+        self, error: ProposalError | ConfigurationError, doubt: ProposalError | None, *, in_doubt: bool
+    ) -> ProposalError | ConfigurationError:
+        """What a proposer is told, where this is what its last attempt met."""
+        if isinstance(error, SessionExpired):
+            self._expired = True
+            error.certain = error.certain and not in_doubt  # also after a snapshot: it may have ended before the entry
+        elif isinstance(error, NodeStopped):
+            if in_doubt:
+                stopped = NodeStopped(error.node_id, error.index, under_way=True)
+                stopped.__cause__ = error.__cause__
+                return stopped
+        elif doubt is not None and not isinstance(error, CommandFailed):
+            return doubt
+        return error
 
     async def end(self) -> None:
         """End it in the cluster, which forgets its replies. What can't be ended in time ends by itself."""
