@@ -345,16 +345,20 @@ class Board:
     def wanted(self, seeds: Iterable[str]) -> dict[str, str | None]:
         """Where there should be lines to: address → which member is there, where that is known.
 
-        One to each member. To the addresses that the client was given, while no member can be reached.
+        One to each member. To the addresses that the client was given, while no member is reached that knows a leader:
+        one that was removed without hearing of it knows none, and nothing of those that came since.
         """
-        up = {line.notice.node_id: line.address for line in self.lines.values() if line.notice is not None}
+        up: dict[str, str] = {}
+        for line in self.lines.values():
+            if line.notice is not None:
+                up.setdefault(line.notice.node_id, line.address)  # of two, the one that is used already
         wanted: dict[str, str | None] = {}
         for member, address in self.members.items():
             if member in up:
                 wanted[up[member]] = member
             else:
                 wanted |= {at: member for at in (address, self.reached.get(member)) if at}
-        if not up:
+        if self.leader is None:
             wanted |= {seed: None for seed in seeds if seed not in wanted}
         return wanted
 

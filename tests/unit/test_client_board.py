@@ -317,3 +317,22 @@ def test_lines_lead_to_the_members_and_to_the_beginning_while_none_can_be_reache
     assert board.wanted(seeds) == {"n2:1": "n2", "n4:1": "n4"}
     world.says(world.up("n3"), "n3", None, 1, MEMBERS, 1)  # it knows an older configuration
     assert board.wanted(seeds) == {"n2:1": "n2", "n4:1": "n4"}
+
+
+def test_who_knows_no_leader_does_not_keep_a_client_from_the_beginning(world: World) -> None:
+    """It was removed while it was cut off, and all whom it knows are gone."""
+    board, seeds = world.board, ["n1:1", "n4:1"]
+    removed = world.up("n1", None)
+    assert board.wanted(seeds) == {**{f"n{i}:1": f"n{i}" for i in (1, 2, 3)}, "n4:1": None}
+    world.says(world.line("n4"), "n4", "n4", 7, {"n4": "n4:1"}, 9)
+    assert board.wanted(seeds) == {"n4:1": "n4"}
+    assert removed.notice is not None
+
+
+def test_of_two_connections_with_one_member_the_first_stays(world: World) -> None:
+    """The beginning may name it otherwise than the members do: while nobody leads, it is dialled there, too."""
+    board, seeds = world.board, ["alias:1"]
+    world.up("n1", None)
+    assert board.wanted(seeds)["alias:1"] is None
+    world.up("n1", address="alias:1")
+    assert board.wanted(seeds) == {f"n{i}:1": f"n{i}" for i in (1, 2, 3)}
