@@ -116,7 +116,7 @@ class Board:
             return False
         call.sent_term, most_bytes = (0, 0) if line.notice is None else (line.notice.term, line.notice.most_bytes)
         if len(call.body) + _HEAD_BYTES > most_bytes:
-            call.fail(CommandTooLarge(len(call.body), most_bytes))
+            call.refuse(CommandTooLarge(len(call.body), most_bytes))
         else:
             call.sent_at = self._now()
             line.send(call)

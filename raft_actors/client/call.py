@@ -85,6 +85,13 @@ class Call(Pending[Any]):
         self._board.forget(self)
         super()._settle()
 
+    def refuse(self, error: RaftError) -> None:
+        """No node that is there would take it."""
+        if self.ask is Ask.PROPOSE and self.in_doubt:  # but one may have
+            self.fail(OutcomeUnknown(f"the outcome of what was proposed is unknown: {error}"))
+        else:
+            self.fail(error)
+
     def give_up(self, why: str) -> None:
         """Nobody could answer it."""
         error: RaftError

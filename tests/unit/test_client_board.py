@@ -289,6 +289,15 @@ def test_what_no_node_would_take_is_not_sent(world: World) -> None:
     assert not line.outgoing
 
 
+def test_what_no_node_would_take_any_more_may_be_done_where_one_took_it(world: World) -> None:
+    line = world.up("n1")
+    call, read = world.ask(body=b"x" * 900), world.ask(Need.QUORUM, b"x" * 900)
+    world.board.lost(line, "it broke")
+    world.says(line, "n1", "n1", 1, most_bytes=500)
+    assert type(error_of(call)) is OutcomeUnknown
+    assert type(error_of(read)) is CommandTooLarge
+
+
 def test_a_read_that_gets_no_answer_is_asked_elsewhere_and_a_proposal_at_the_leader_is_not(world: World) -> None:
     lines = [world.up(node) for node in ("n1", "n2")]
     proposal, reads = world.ask(), [world.ask(Need.QUORUM) for _ in range(3)]
