@@ -206,7 +206,7 @@ class SessionExpired(ProposalError):
 
     Attributes:
         session: its id.
-        certain: True: there was no earlier attempt, so the command was surely not applied.
+        certain: True: no earlier attempt can have applied it, so the command surely never takes effect.
     """
 
     def __init__(self, session: int, *, certain: bool = True) -> None:

@@ -27,7 +27,7 @@ from raft_actors.errors import (
 )
 from raft_actors.node import sessions
 from raft_actors.node.sessions import Session, SessionState
-from raft_actors.raft.sessions import REGISTER, SessionEntry
+from raft_actors.raft.sessions import REGISTER, SessionEntry, SessionTable
 
 ID = 7
 LEFT = SessionState(ID, 3, {1: b"a", 2: b"b"})
@@ -40,13 +40,14 @@ class Cluster:
     Attributes:
         says: that.
         begins: the same of attempts to begin a session.
-        proposed: the numbers of commands, one for each attempt.
+        proposed, entries: the numbers of commands, one for each attempt, and what was proposed.
         held: command → what its next attempt waits for.
     """
 
     says: list[Exception | int] = attrs.field(factory=list)
     begins: list[Exception] = attrs.field(factory=list)
     proposed: list[int] = attrs.field(factory=list)
+    entries: list[bytes] = attrs.field(factory=list)
     held: dict[bytes, trio.Event] = attrs.field(factory=dict)
 
     async def propose(self, data: bytes) -> Any:
@@ -57,6 +58,7 @@ class Cluster:
                 raise self.begins.pop(0)
             return ID
         self.proposed.append(entry.number)
+        self.entries.append(data)
         said = self.says.pop(0) if self.says else entry.number
         if entry.value in self.held:
             await self.held.pop(entry.value).wait()
@@ -69,6 +71,10 @@ class Cluster:
 
     def session(self, state: SessionState | None = None) -> Session[bytes, int]:
         return Session(self.propose, bytes, state)
+
+
+def nothing() -> tuple[Any, bytes]:
+    raise NotImplementedError
 
 
 async def told(function: Callable[..., Any], *arguments: Any) -> Exception:
@@ -192,6 +198,36 @@ async def test_outcomes_that_can_not_be_known_now_are_asked_for_again(error: Pro
     assert session.state().open == LEFT.open
     assert await session.outcomes() == {1: 1, 2: 2}
     assert session.state().open == {}
+
+
+async def test_what_is_given_up_can_take_effect_until_one_is_applied_that_came_when_none_before_it_was_open() -> None:
+    end = trio.Event()
+    cluster = Cluster(held={b"open": end, b"given up": trio.Event()})
+    session, table = cluster.session(), SessionTable()
+    await session.begin()
+    assert table.apply(ID, SessionEntry(REGISTER), nothing) == ID
+
+    def carried_out(data: bytes) -> bool:
+        return bool(table.apply(ID + 1, SessionEntry.decode(data), lambda: ("carried out", b"")) == "carried out")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.propose, b"open")
+        await wait_all_tasks_blocked()
+        async with trio.open_nursery() as inner:
+            inner.start_soon(session.propose, b"given up")
+            await wait_all_tasks_blocked()
+            inner.cancel_scope.cancel()
+        await session.propose(b"parallel")
+        end.set()
+    await session.propose(b"later")
+    first, given_up, parallel, later = cluster.entries
+    assert carried_out(parallel)
+    assert carried_out(first)
+    before = SessionTable.decode(table.encode())
+    assert carried_out(given_up)
+    table = before
+    assert carried_out(later)
+    assert not carried_out(given_up)
 
 
 async def test_who_needs_room_for_several_goes_before_those_that_need_it_for_one(
