@@ -138,6 +138,18 @@ def test_before_its_first_entry_is_committed_a_leader_answers_nothing() -> None:
     assert answered(receive(leader, "n2", AppendEntriesAccepted(2, 3))) == [(2, 1), (2, 1)]
 
 
+def test_a_read_that_waits_for_nothing_inherited_does_not_say_how_old_the_rest_is() -> None:
+    """What others have committed may be missing in the state that it sees: it only does not ask about it."""
+    leader = make_leader((1, 1), commit_index=1)
+    reads: list[PendingRead[Any]] = [PendingRead(make_admission(), lambda machine: machine) for _ in range(2)]
+    reads[0].settled_in = 2
+    step(leader, ReadsRequested([*reads]))
+    [settled] = of(AnswerReads, receive(leader, "n2", ConfirmLeaderReply(2, 1)))
+    assert (settled.index, settled.as_of) == (1, None)
+    [other] = of(AnswerReads, receive(leader, "n2", AppendEntriesAccepted(2, 3)))
+    assert (other.index, other.as_of) == (2, 0.0)
+
+
 def test_a_leader_that_knows_all_that_it_inherited_to_be_committed_need_not_wait() -> None:
     """Whatever its predecessors have committed is among that, so its own first entry need not be committed (§8)."""
     leader = make_leader((1, 1), commit_index=2)

@@ -35,14 +35,14 @@ class Round:
     Attributes:
         number: the round's.
         index: the entry that must be applied before they are answered.
-        as_of: when it began, on `RaftState.boottime`.
+        as_of: when it began, on `RaftState.boottime`; None: more than `index` may have been committed by then.
         reads: this node's own, in the order in which they came.
         asked_by: follower → the last of its questions that wait, too.
     """
 
     number: int
     index: int
-    as_of: float
+    as_of: float | None
     reads: list[ReadRequest]
     asked_by: dict[str, int]
 
@@ -105,7 +105,8 @@ class Reads:
         if index > state.commit_index:
             settled = [read for read in reads if read.settled_in == state.term]
             if settled:
-                self.rounds.append(Round(self.last_round, state.commit_index, as_of, settled, {}))
+                # What they don't ask about may be missing in what they see, so of its age they say nothing.
+                self.rounds.append(Round(self.last_round, state.commit_index, None, settled, {}))
                 reads = [read for read in reads if read.settled_in != state.term]
         self.rounds.append(Round(self.last_round, index, as_of, reads, asked_by))
         return [*questions, *self._settle()]
