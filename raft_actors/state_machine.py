@@ -62,7 +62,8 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
         Used only with leases (`ClusterConfig.leases`): a new leader can't commit before its predecessor's lease has
         ended. Until then it answers those reads that name what they look at (`Node.read(…, keys=…)`), if no command
         whose outcome is still open touches any of it. Name too much rather than too little: a missing name may give a
-        stale answer.
+        stale answer. What `pass_time` changes has no names: where there is one, and an entry whose outcome is open lets
+        time pass, all of those reads wait.
         """
         return None
 

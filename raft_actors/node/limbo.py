@@ -6,9 +6,10 @@ from collections.abc import Collection, Hashable
 from typing import Any
 
 from raft_actors.config import MIB
+from raft_actors.node.machines import heeds_time
 from raft_actors.raft.entries import EntryKind
 from raft_actors.raft.roles import Leader
-from raft_actors.raft.sessions import COMMAND, SessionEntry
+from raft_actors.raft.sessions import COMMAND, TICK, SessionEntry
 from raft_actors.state_machine import StateMachine
 
 #: More than this is not looked through: it would hold up the leader that has just begun.
@@ -40,28 +41,25 @@ class Limbo:
         batches = state.log.recent(state.commit_index + 1, last_index, _MOST_BYTES)
         if not batches or batches[-1].last_index < last_index:
             return None
-        machine, touched = self._state_machine, set[Hashable]()
+        touched = set[Hashable]()
         for batch in batches:
             for data in batch.commands():
-                try:
-                    command = _command_in(batch.kind, data)
-                    keys = () if command is None else machine.touches(machine.commands.decode(command))
-                except Exception:  # noqa: BLE001 - what can't be told touches anything; applying it will say why
-                    return None
+                keys = self._touched_by(batch.kind, data)
                 if keys is None:
                     return None
                 touched.update(keys)
         return frozenset(touched)
 
-
-def _command_in(kind: EntryKind, data: bytes) -> bytes | None:
-    """What the state machine would be given, if anything. One of a session's may have been carried out before, which
-    can't be known yet.
-
-    Raises:
-        ValueError: this version knows no such entry.
-    """
-    if kind is not EntryKind.SESSION:
-        return data if kind is EntryKind.COMMAND else None
-    entry = SessionEntry.decode(data)
-    return entry.value if entry.kind == COMMAND else None
+    def _touched_by(self, kind: EntryKind, data: bytes) -> Collection[Hashable] | None:
+        """What an entry touches; None: anything."""
+        machine = self._state_machine
+        try:
+            if kind is EntryKind.SESSION:
+                # A command of a session's may have been carried out before, which can't be known yet.
+                entry = SessionEntry.decode(data)
+                if entry.kind == TICK:
+                    return None if heeds_time(machine) else ()
+                return machine.touches(machine.commands.decode(entry.value)) if entry.kind == COMMAND else ()
+            return machine.touches(machine.commands.decode(data)) if kind is EntryKind.COMMAND else ()
+        except Exception:  # noqa: BLE001 - what can't be told touches anything; applying it will say why
+            return None

@@ -88,6 +88,11 @@ def _check_methods(machine: StateMachine[Any, Any]) -> None:
         )
 
 
+def heeds_time(machine: StateMachine[Any, Any]) -> bool:
+    """Whether it may change as log time passes: not where `pass_time` is the one that does nothing."""
+    return getattr(machine.pass_time, "__func__", None) is not StateMachine.pass_time
+
+
 def is_not_run(result: object) -> bool:
     """Whether a call returned something awaitable instead of having done its work."""
     return isinstance(result, _NOT_RUN)

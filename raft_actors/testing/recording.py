@@ -75,6 +75,7 @@ class RecordingStateMachine(StateMachine[C, R]):
         vars(self)["results"] = inner.results
         vars(self)["queries"] = _InnerQueries(inner.queries)
         vars(self)["answers"] = inner.answers
+        vars(self)["pass_time"] = inner.pass_time  # the inner one's own, which a node looks at: it may do nothing
         self._fatal = fatal_errors(inner)
         self.inner: Any = inner  # whose type only the application knows
         self._watch = watch
@@ -95,10 +96,6 @@ class RecordingStateMachine(StateMachine[C, R]):
             raise
         self._watch.applied(self._life, index, data, comparable(result))
         return result
-
-    @override
-    def pass_time(self, now_ms: int) -> None:
-        self.inner.pass_time(now_ms)
 
     @override
     def touches(self, command: Any) -> Collection[Hashable] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from typing_extensions import override
 
-from raft_actors import BoundedStale, Leases, Local, RoleName
+from raft_actors import BoundedStale, Lease, Leases, Local, ReadNotReady, RoleName
 from raft_actors.testing import simulate
 from raft_actors.testing.simulation import Simulation
 from tests.cluster.support import CommandLog, seeds
@@ -19,6 +20,25 @@ class Initials(CommandLog):
     @override
     def touches(self, command: bytes) -> tuple[bytes, ...]:
         return (command[-1:],)
+
+
+class Expiring(Initials):
+    """What a command puts there is gone after half a second of log time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_ms = 0
+        self.until_ms: dict[bytes, int] = {}
+
+    @override
+    def apply(self, command: bytes) -> int:
+        self.until_ms[command] = self.now_ms + 500
+        return super().apply(command)
+
+    @override
+    def pass_time(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.until_ms = {key: until for key, until in self.until_ms.items() if until > now_ms}
 
 
 async def heir_of(cluster: Simulation[bytes, int], old: str) -> str:
@@ -45,3 +65,36 @@ async def test_a_read_by_keys_says_nothing_of_the_age_of_all_else(seed: int) -> 
         age_s = (await heir.read_result(lambda _: None, Local())).age_s
         assert age_s is None or age_s > 0.5, "x was committed half a second ago, and is not in it"
         assert await heir.read(lambda log: list(log.inner.commands_applied), BoundedStale(seconds=0.1)) == [b"x"]
+
+
+@seeds(3)
+async def test_what_time_removes_is_not_read_while_an_inherited_entry_may_let_time_pass(seed: int) -> None:
+    async with simulate(Expiring, nodes=3, seed=seed, leases=LEASES) as cluster:
+        old = await cluster.wait_for_one_leader()
+        await trio.sleep(6)  # the members have been written down by then
+        async with cluster.node(old).session(end=False) as session:
+            await session.propose(b"a")
+            await trio.sleep(1)
+            await session.propose(b"b")  # with which time passes, and a is gone
+        assert await cluster.node(old).read(lambda log: sorted(log.inner.until_ms)) == [b"b"]
+        heir = cluster.node(await heir_of(cluster, old))
+        with pytest.raises(ReadNotReady, match="name keys, or wait"):
+            heir.read_nowait(lambda _: None, Lease(), keys=[b"a"])
+        for level in (Lease(), None):
+            found = heir.read(lambda log: b"a" in log.inner.until_ms, *([level] if level else []), keys=[b"a"])
+            assert not await found
+
+
+@seeds(2)
+async def test_where_time_changes_nothing_a_read_by_keys_need_not_wait_for_it(seed: int) -> None:
+    async with simulate(Initials, nodes=3, seed=seed, leases=LEASES) as cluster:
+        old = await cluster.wait_for_one_leader()
+        await trio.sleep(6)  # the members have been written down by then
+        async with cluster.node(old).session(end=False) as session:
+            await session.propose(b"a")
+            await trio.sleep(1)
+            await session.propose(b"b")
+        heir = cluster.node(await heir_of(cluster, old))
+        assert await heir.read(lambda log: list(log.inner.commands_applied), keys=[b"a"]) == [b"a"]
+        with pytest.raises(ReadNotReady, match="name keys, or wait"):
+            heir.read_nowait(lambda _: None, Lease(), keys=[b"b"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Collection, Hashable, Iterable
 
 import pytest
+from typing_extensions import override
 
 from raft_actors import StateMachine
 from raft_actors.node.limbo import Limbo
@@ -30,6 +31,14 @@ class Keyed(StateMachine[bytes, None]):
         raise NotImplementedError
 
 
+class Timed(Keyed):
+    """What it holds may end with time."""
+
+    @override
+    def pass_time(self, now_ms: int) -> None:
+        raise NotImplementedError
+
+
 def new_leader(kind: EntryKind, *entries: bytes) -> Leader:
     """One that has inherited these entries of term 1, behind a first one that is known to be committed."""
     state = make_state((1,), commit_index=1)
@@ -52,6 +61,11 @@ def test_what_an_open_command_touches_waits_and_nothing_else(kind: EntryKind, en
 def test_what_begins_and_ends_sessions_touches_nothing() -> None:
     leader = new_leader(EntryKind.SESSION, tick(5), register(), close(1))
     assert not Limbo(Keyed()).concerns(leader, (b"alice",))
+
+
+def test_what_lets_time_pass_may_touch_anything_where_that_changes_something() -> None:
+    assert Limbo(Timed()).concerns(new_leader(EntryKind.SESSION, tick(5)), (b"alice",))
+    assert not Limbo(Timed()).concerns(new_leader(EntryKind.SESSION, register(), close(1)), (b"alice",))
 
 
 @pytest.mark.parametrize("entry", [b"", b"\xff of a newer version", numbered(1, 1, 0, b"")])
