@@ -12,6 +12,7 @@ from raft_actors.command_values import changed_field, field_that_fails, is_same,
 from raft_actors.errors import ConfigurationError
 from raft_actors.records import frozen
 from raft_actors.strict import forbid_coercion
+from raft_actors.wording import text_of
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class _AttrsCommands(Generic[T]):
         try:
             command: T = self.converter.loads(data, self.union, strict_map_key=False)
         except Exception as error:  # cattrs and msgpack raise whatever the bytes provoke
-            raise ValueError(f"no {self.noun} of this state machine: {error}") from error
+            raise ValueError(f"no {self.noun} of this state machine: {text_of(error)}") from error
         return command
 
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from raft_actors.overload import OverloadCause
-from raft_actors.rebuilding import rebuild
+from raft_actors.rebuilding import picklable, rebuild
 
 
 class RaftError(Exception):
@@ -30,7 +30,7 @@ class RaftError(Exception):
     # Exceptions are pickled as a call of their class with `args`, which is the text here, not what `__init__` takes.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild, (type(self), self.args, self.__dict__, _picklable(self.__cause__))
+        return rebuild, (type(self), self.args, self.__dict__, picklable(self.__cause__, RaftError))
 
     def __copy__(self) -> Self:
         return rebuild(type(self), self.args, self.__dict__, self.__cause__)
@@ -38,19 +38,6 @@ class RaftError(Exception):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # The cause is shared: it is somebody else's, holds whatever its author put there, and is not changed any more.
         return rebuild(type(self), copy.deepcopy(self.args, memo), copy.deepcopy(self.__dict__, memo), self.__cause__)
-
-
-def _picklable(cause: BaseException | None) -> BaseException | None:
-    """The cause, or an exception that tells its type and text where another process could not be given it."""
-    if cause is None:
-        return None
-    import pickle  # noqa: PLC0415 - not at the top, for all who import errors; whoever pickles one has it already
-
-    try:
-        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes
-    except Exception:  # noqa: BLE001 - what pickling a stranger's exception raises is up to the stranger
-        return RaftError(f"{type(cause).__qualname__}: {cause}")
-    return cause
 
 
 class ConfigurationError(RaftError, ValueError):

@@ -12,6 +12,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from raft_actors.wording import text_of
+
 
 class NodeLog(logging.LoggerAdapter[logging.Logger]):
     """A module's logger for one node: lines begin with its id, and records have it as `node_id`."""
@@ -44,5 +46,5 @@ def _in_one_line(value: object) -> object:
     if isinstance(value, str):
         return in_one_line(value)
     if isinstance(value, BaseException):
-        return in_one_line(str(value))
+        return in_one_line(text_of(value))
     return value

@@ -6,6 +6,8 @@ from typing import cast
 
 import trio
 
+from raft_actors.wording import described
+
 
 def leaves(error: BaseException) -> list[BaseException]:
     """The plain exceptions in a (nested) group; the error itself where it is none."""
@@ -27,5 +29,5 @@ def one_error(error: BaseException) -> BaseException:
     first, *others = found
     for other in others:
         if other is not first:
-            first.add_note(f"at the same time: {type(other).__name__}: {other}")
+            first.add_note(f"at the same time: {described(other)}")
     return first

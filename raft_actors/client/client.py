@@ -28,6 +28,7 @@ from raft_actors.read_levels import LINEARIZABLE, BoundedStale, Local, ReadLevel
 from raft_actors.records import frozen
 from raft_actors.state_machine import StateMachine
 from raft_actors.transports.conversation import Dialer
+from raft_actors.wording import described
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -223,7 +224,9 @@ class RaftClient(Generic[M_co]):
         try:
             value: T = self._machine.answers.decode(answer.value)
         except Exception as error:  # whatever the bytes provoke in the application's codec
-            raise QueryFailed(f"its answer can't be read here ({error!r}): is the state machine older?") from error
+            raise QueryFailed(
+                f"its answer can't be read here ({described(error)}): is the state machine older?"
+            ) from error
         return ReadResult(value, answer.index, answer.term, answer.age_s)
 
     def read_token(self) -> int:

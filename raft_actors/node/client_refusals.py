@@ -13,6 +13,7 @@ from raft_actors.errors import (
     ResultLost,
 )
 from raft_actors.node.client_messages import refusal_body
+from raft_actors.wording import described, text_of
 
 
 class Refused(RaftError):
@@ -28,12 +29,12 @@ def cause_of(failure: CommandFailed) -> str:
     cause = failure.__cause__
     if type(cause) is RaftError:  # kept by its session, as text
         return str(cause)
-    return "" if cause is None else f"{type(cause).__name__}: {cause}"
+    return "" if cause is None else described(cause)
 
 
 def encode_refusal(error: Exception) -> bytes:
     """What a client is told of an error."""
-    kind, text = type(error).__name__, str(error)
+    kind, text = type(error).__name__, text_of(error)
     more: dict[str, str | float | None] = {}
     match error:
         case Refused():
@@ -55,5 +56,5 @@ def encode_refusal(error: Exception) -> bytes:
         case RaftError():
             more = {}
         case _:
-            kind, text = "QueryFailed", f"{kind}: {text}"
+            kind, text = "QueryFailed", described(error)
     return refusal_body(kind, text, **more)

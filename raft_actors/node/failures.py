@@ -14,6 +14,7 @@ from typing import Any
 from raft_actors.errors import StateMachineError
 from raft_actors.raft.entries import EntryBatch
 from raft_actors.state_machine import StateMachine
+from raft_actors.wording import text_of
 
 #: They tell of memory and stack, of which no two machines have the same.
 ALWAYS_FATAL: tuple[type[Exception], ...] = (MemoryError, RecursionError)
@@ -63,7 +64,7 @@ class SkippedCommands:
 
 def not_decoded(index: int, term: int, command: bytes, error: Exception) -> StateMachineError:
     """The error of a node that could not take a command of the log for one."""
-    return _unable(index, term, command, f"can't be decoded here ({error})")
+    return _unable(index, term, command, f"can't be decoded here ({text_of(error)})")
 
 
 def not_applied(index: int, term: int, command: bytes, error: BaseException) -> StateMachineError:

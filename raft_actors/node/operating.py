@@ -19,6 +19,7 @@ from raft_actors.node_log import NodeLog
 from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Denied
+from raft_actors.wording import text_of
 
 if TYPE_CHECKING:
     from raft_actors.node.node import Node
@@ -102,7 +103,7 @@ class Operations:
 
 
 def _told(error: RaftError) -> dict[str, Any]:
-    told: dict[str, Any] = {"kind": type(error).__name__, "text": str(error)}
+    told: dict[str, Any] = {"kind": type(error).__name__, "text": text_of(error)}
     if isinstance(error, NotLeader):
         told |= {"leader": error.leader, "address": error.address}
     return told

@@ -12,6 +12,7 @@ from raft_actors.node.failures import not_applied, not_decoded
 from raft_actors.raft.sessions import COMMAND, TICK, KeptReply, SessionEntry, SessionTable, opened
 from raft_actors.results import encoder_for_one
 from raft_actors.state_machine import StateMachine
+from raft_actors.wording import described
 
 #: What a snapshot begins with that holds a table. One without is all the state machine's, as were older ones.
 _MAGIC = b"raft-actors/sessions/\x00\xfe\x8c\x1d\x07"
@@ -88,7 +89,7 @@ class ReplicatedSessions:
                     except self._fatal as error:
                         raise not_applied(index, term, data, error) from error
                     except Exception as error:  # noqa: BLE001 - part of the outcome, the same on every replica
-                        keep(number, _FAILED + _told(error))
+                        keep(number, _FAILED + described(error).encode(errors="backslashreplace"))
                         answer = self._failure(index, error)
                     else:
                         keep(number, encode(answer))
@@ -179,14 +180,6 @@ class ReplicatedSessions:
 
 def _nothing() -> tuple[Any, bytes]:
     raise InternalError("an entry without a command has none carried out")
-
-
-def _told(error: Exception) -> bytes:
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an application's `__str__`
-        text = type(error).__name__
-    return text.encode(errors="backslashreplace")
 
 
 def _prefixed(table: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from raft_actors.errors import (
     ResultLost,
     SessionExpired,
 )
+from raft_actors.node.client_codecs import ClientCodecs
 from raft_actors.node.client_messages import (
     MOST_TOGETHER_BYTES,
     OVERHEAD_BYTES,
@@ -77,11 +78,7 @@ class ClientService:
         self.inside = inside
         self.submission = submission
         self.log: NodeLog = NodeLog(_logger, node.node_id)
-        machine = inside.state_machine
-        self.decode_command: Callable[[bytes], Any] = machine.commands.decode
-        self.encode_result: Callable[[Any], bytes] = machine.results.encode
-        self.decode_query: Callable[[bytes], Callable[[Any], Any]] = machine.queries.decode
-        self._encode_answer: Callable[[Any], bytes] = machine.answers.encode
+        self.codecs: ClientCodecs = ClientCodecs(node.node_id, inside.state_machine)
         self.most_command_bytes: int = inside.config.max_command_bytes
 
     @property
@@ -114,17 +111,6 @@ class ClientService:
             most_bytes=self.most_request_bytes,
         )
 
-    def encode_answer(self, value: Any) -> bytes:
-        """What a query returned, as bytes.
-
-        Raises:
-            Refused: it can't travel.
-        """
-        try:
-            return self._encode_answer(value)
-        except TypeError as error:
-            raise Refused(f"what it returned can't travel: {error}", "QueryFailed") from error
-
     def check_entries(self, entries: list[bytes]) -> None:
         """See that entries may be appended: those that can't be applied would end every node.
 
@@ -143,14 +129,7 @@ class ClientService:
             elif entry.kind == COMMAND:
                 if len(entry.value) > self.most_command_bytes:
                     raise CommandTooLarge(len(entry.value), self.most_command_bytes)
-                try:
-                    self.decode_command(entry.value)
-                except Exception as error:  # the application's codec, on bytes from afar
-                    raise Refused(
-                        f"node {self.node.node_id!r} can't read this command ({error}): is its state machine of "
-                        "another version?",
-                        "ConfigurationError",
-                    ) from error
+                self.codecs.check_command(entry.value)
 
 
 class _ServedClient:
@@ -278,6 +257,12 @@ class _ServedClient:
         if self._left or self._end(proposal.number) is None:
             return
         try:
+            self._tell_results(proposal)
+        except Exception as bug:  # noqa: BLE001 - it would leave into the step, or the applier, that settles it
+            self._break_off(bug)
+
+    def _tell_results(self, proposal: ClientProposal) -> None:
+        try:
             results = proposal.result_nowait()
         except Exception as error:  # noqa: BLE001 - whatever it was settled with
             self._refuse(proposal.number, error)
@@ -295,10 +280,8 @@ class _ServedClient:
             return [Outcome.LOST, index]
         if isinstance(result, CommandFailed):
             return [Outcome.FAILED, [index, cause_of(result)]]
-        try:
-            return [Outcome.RESULT, self._service.encode_result(result)]
-        except Exception:  # noqa: BLE001 - what can't travel, for whatever reason, must not end the node
-            return [Outcome.LOST, index]
+        data = self._service.codecs.result(result)
+        return [Outcome.LOST, index] if data is None else [Outcome.RESULT, data]
 
     # --- reads -----------------------------------------------------------------------------------------------
 
@@ -306,11 +289,7 @@ class _ServedClient:
         self._demand(Right.READ)
         data, level = read_of(body)
         service = self._service
-        try:
-            query = service.decode_query(data)
-        except Exception as error:  # the application's codec, on bytes from afar
-            text = f"node {service.node.node_id!r} can't read this query ({error}): is its state machine older?"
-            raise Refused(text, "ConfigurationError") from error
+        query = service.codecs.query(data)
         if type(level) is Linearizable:
             read = ClientRead(service.inside.admission, query, number, self._looked)
             self._begin(number, read, len(body))
@@ -324,9 +303,15 @@ class _ServedClient:
         """Tell what a read has seen. Called wherever it is settled."""
         if self._left or self._end(read.number) is None:
             return
+        try:
+            self._tell_seen(read)
+        except Exception as bug:  # noqa: BLE001 - it would leave into the step, or the applier, that settles it
+            self._break_off(bug)
+
+    def _tell_seen(self, read: ClientRead) -> None:
         service, seen = self._service, read.seen
         try:
-            data = service.encode_answer(read.result_nowait())
+            data = service.codecs.answer(read.result_nowait())
         except Exception as error:  # noqa: BLE001 - the query's own errors among them
             self._refuse(read.number, error)
             return
@@ -337,7 +322,7 @@ class _ServedClient:
         with scope:
             try:
                 seen = await self._service.node.read_result(query, level)
-                value = self._service.encode_answer(seen.value)
+                value = self._service.codecs.answer(seen.value)
                 answer = Answered(seen.index, seen.term, seen.age_s, value).encode()
             except Exception as error:  # noqa: BLE001 - the query's own errors among them
                 if self._end(number) is not None:
@@ -370,12 +355,20 @@ class _ServedClient:
         self._untold_bytes += (size := len(payload) + _PAYLOAD_OVERHEAD)
         if self._untold_bytes > MOST_UNTOLD_BYTES + size and self._nursery is not None:
             self._service.log.warning("client %s does not read what it asked for", self._caller.name)
-            self._left = True
-            self._nursery.cancel_scope.cancel()
+            self._disconnect()
             return
         self._weigh()
         if self._told:
             self._told.unpark()
+
+    def _break_off(self, bug: Exception) -> None:
+        self._service.log.error("a client's request met a bug: its connection is closed", exc_info=bug)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        self._left = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     async def _tell_all(self, serving: trio.CancelScope) -> None:
         try:

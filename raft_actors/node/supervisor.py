@@ -56,6 +56,7 @@ from raft_actors.state_machine import StateMachine
 from raft_actors.transports.abc import Transport
 from raft_actors.transports.conversation import Caller
 from raft_actors.transports.greeting import Operate
+from raft_actors.wording import described
 
 if TYPE_CHECKING:
     from raft_actors.node.serving import ClientService
@@ -272,11 +273,11 @@ class Supervisor:
         error = await closed(self.storage, self.node_id)
         if error is None:
             return
-        self._log.error("its store met an error at closing: %s: %s", type(error).__name__, error)
+        self._log.error("its store met an error at closing: %s", described(error))
         if self.crash is None:
             self.crash = error
             raise error
-        self.crash.add_note(f"at the same time: {type(error).__name__}: {error}")
+        self.crash.add_note(f"at the same time: {described(error)}")
 
     def _settle_all(self) -> None:
         """Leave nobody waiting: every proposer, reader and subscriber learns that the node has ended."""

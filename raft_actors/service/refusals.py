@@ -22,6 +22,7 @@ from raft_actors.service.connection import Context
 from raft_actors.service.patience import OutcomeUnknown
 from raft_actors.service.replies import ErrorReply
 from raft_actors.transports.sockets.addresses import Address
+from raft_actors.wording import text_of
 
 REDIS_ADDRESS = "redis"
 """What a member's metadata say: where it serves Redis clients."""
@@ -74,7 +75,7 @@ def refusal(context: Context, error: ProposalError, *, reading: bool = False) ->
                 "all nodes anew with a larger --max-command-bytes"
             )
         case CommandFailed():
-            text = f"ERR the command failed: {error.__cause__}"
+            text = f"ERR the command failed: {text_of(error.__cause__ or error)}"
         case _:
             text = f"ERR {error}"
     return ErrorReply(text)
