@@ -87,6 +87,7 @@ class Admission:
         self._admitted: dict[Admitted, None] = {}  # a dict for its order, so that a simulation repeats itself
         # Those that leave first came first: a dict would step over all that have left, each time.
         self._waiting: OrderedDict[Admitted, trio.lowlevel.Task | None] = OrderedDict()
+        self._admitting = False
         self._idle = trio.lowlevel.ParkingLot()
 
     @property
@@ -213,16 +214,23 @@ class Admission:
         return True
 
     def _admit_waiting(self) -> None:
-        waiting = self._waiting
-        while waiting:
-            outcome = next(iter(waiting))
-            if not self._take_in(outcome):
-                return
-            task = waiting.pop(outcome)
-            if task is None:
-                self.hand_in(outcome)
-            else:
-                wake(task)
+        # One that is handed in may be settled at once, which frees its room: the loop below gives that to the next. If
+        # each did so itself, they would nest as deep as they are many.
+        if self._admitting:
+            return
+        self._admitting = True
+        try:
+            while self._waiting:
+                outcome = next(iter(self._waiting))
+                if not self._take_in(outcome):
+                    return
+                task = self._waiting.pop(outcome)
+                if task is None:
+                    self.hand_in(outcome)
+                else:
+                    wake(task)
+        finally:
+            self._admitting = False
 
     # --- how long it takes -----------------------------------------------------------------------------------
 

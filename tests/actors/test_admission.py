@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -219,6 +220,25 @@ async def test_all_that_are_left_fail_in_the_order_in_which_they_came() -> None:
 
 
 # --- those who wait for nothing but the outcome --------------------------------------------------------------------
+
+
+def test_of_many_that_wait_and_are_refused_as_they_are_handed_in_none_makes_the_stack_deeper() -> None:
+    """Each frees its room for the next; the order stays."""
+    admission = make_admission(max_count=1)
+    refused: list[PendingProposal[Any]] = []
+
+    def hand_in(proposal: PendingProposal[Any]) -> None:
+        refused.append(proposal)
+        proposal.fail(Overloaded("the inbox is full"))
+
+    admission.hand_in = hand_in
+    first = admitted(admission, 0)
+    waiting = [sized(admission, 0) for _ in range(3 * sys.getrecursionlimit())]
+    assert not any(map(admission.wait_turn, waiting))
+    first.fail(Overloaded("the inbox is full"))
+    assert refused == waiting
+    assert (admission.count, admission.waits) == (0, 0)
+    assert admission.wait_turn(sized(admission, 0))
 
 
 def test_what_waits_is_handed_in_when_there_is_room() -> None:
