@@ -158,7 +158,8 @@ class NotCommitted(ProposalError):
     Attributes:
         term: the term in which it had its place in the log.
         index: the log index that it had; of several commands proposed together, that of the first without effect.
-        results: of several commands proposed together, the results of the first ones, which did take effect.
+        results: of several commands proposed together, the results of the first ones, which did take effect; a
+            `ResultLost` for one whose result is not known here.
     """
 
     def __init__(self, term: int, index: int, results: tuple[Any, ...] = ()) -> None:

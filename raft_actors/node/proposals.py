@@ -92,6 +92,10 @@ class PendingOutcome(Pending[R]):
         """
         raise InternalError(f"a proposal of one command can't be committed as far as index {last_index}")
 
+    def lose(self) -> None:
+        """Fail it, as its entries are committed, and were applied elsewhere: so its results are not known here."""
+        self.fail(ResultLost(self.index or 0))
+
     @abstractmethod
     def answer(self, results: list[Any], first_index: int, state_machine: Any) -> None:
         """Fill it, now that its last command is applied.
@@ -110,7 +114,8 @@ class PendingProposals(PendingOutcome[list[R | CommandFailed]]):
 
     `wait` raises:
         NotLeader, Overloaded: nothing was proposed.
-        NotCommitted: none took effect, or only the first ones: those whose results it has.
+        NotCommitted: none took effect, or only the first ones: those whose results it has (`ResultLost` for one whose
+            result is not known here).
         ResultLost: all took effect.
         LeadershipLost, NodeStopped: the outcome of each is unknown.
     """
@@ -131,6 +136,16 @@ class PendingProposals(PendingOutcome[list[R | CommandFailed]]):
             self.resolve(own)
         else:
             self.fail(NotCommitted(self._cut_in, self.last_index + 1, tuple(own)))
+
+    @override
+    def lose(self) -> None:
+        if self.done:
+            return
+        places = range(self.index or 0, self.last_index + 1)
+        if len(places) == len(self.commands):
+            super().lose()
+        else:
+            self.fail(NotCommitted(self._cut_in, places.stop, tuple(map(ResultLost, places))))
 
 
 class PendingProposal(PendingOutcome[R]):

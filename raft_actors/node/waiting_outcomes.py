@@ -6,7 +6,6 @@ from collections import deque
 from operator import attrgetter
 from typing import Any
 
-from raft_actors.errors import ResultLost
 from raft_actors.node.kept_results import ResultReaders
 from raft_actors.node.proposals import PendingOutcome
 from raft_actors.raft.effects import KeepResults
@@ -73,7 +72,7 @@ class WaitingOutcomes:
         while outcomes and outcomes[0].last_index <= applied_index:
             outcome = outcomes.popleft()
             if not outcome.is_read and (outcome.index or 0) < self._results_from:
-                outcome.fail(ResultLost(outcome.index or 0))
+                outcome.lose()
             else:
                 outcome.answer(self.results, self._results_from, state_machine)
         if self.readers.any:
@@ -93,7 +92,6 @@ class WaitingOutcomes:
         """Fail those whose entries a snapshot skipped: they are committed, and their results were made elsewhere."""
         outcomes = self._outcomes
         while outcomes and outcomes[0].last_index <= applied_index:
-            outcome = outcomes.popleft()
-            outcome.fail(ResultLost(outcome.index or 0))
+            outcomes.popleft().lose()
         self.results = []
         self._results_from = applied_index + 1

@@ -11,9 +11,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from raft_actors.actors.actor import ActorStopped
 from raft_actors.config import NodeConfig
-from raft_actors.errors import ResultLost, StateMachineError, StorageCorrupt
+from raft_actors.errors import NotCommitted, ResultLost, StateMachineError, StorageCorrupt
 from raft_actors.node.applier import Applier
-from raft_actors.node.proposals import PendingProposal
+from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.snapshot_schedule import RequestSnapshot
 from raft_actors.raft.effects import Apply, RestoreSnapshot
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -287,6 +287,27 @@ async def test_proposals_that_a_snapshot_skipped_are_told_that_their_result_is_l
         with pytest.raises(ResultLost) as lost:
             await skipped.wait()
         assert lost.value.index == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_of_a_proposal_that_was_cut_a_snapshot_loses_results_and_makes_none_of_what_was_not_committed(
+    late: bool,
+) -> None:
+    """Whether the snapshot comes before it is known whose entries they were, or after it."""
+    async with running(make_log([1, 1, 1]), **NEVER) as stage:
+        cut: PendingProposals[Any] = PendingProposals(make_admission(), (b"2", b"3", b"4", b"5"), 0)
+        cut.index, cut.last_index = 2, 5
+        cut.cut(3, 1)
+        stage.applier._log.reset(INSTALLED)
+        if late:
+            await install(stage)
+        await stage.apply(3, cut)
+        if not late:
+            await install(stage)
+        with pytest.raises(NotCommitted) as error:
+            await cut.wait()
+        assert (error.value.term, error.value.index) == (1, 4)
+        assert [(type(result), result.index) for result in error.value.results] == [(ResultLost, 2), (ResultLost, 3)]
 
 
 async def test_a_state_machine_that_can_not_be_restored_ends_the_node() -> None:
