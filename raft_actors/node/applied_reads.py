@@ -9,6 +9,9 @@ from raft_actors.node.proposals import PendingRead, Seen
 from raft_actors.raft.effects import AnswerReads
 from raft_actors.state_machine import StateMachine
 
+#: It is not worth while to look for those that were given up among fewer reads than this.
+_FEW = 1024
+
 
 class AppliedReads:
     """Answers reads at once where what they need is applied, else when the applier says so.
@@ -29,6 +32,8 @@ class AppliedReads:
         self.as_of: float | None = None
         self._waiting: list[tuple[int, int, AnswerReads]] = []
         self._count = 0  # keeps equal indexes in order, and the heap from looking at effects
+        self._held = 0  # reads in the heap, those that were given up among them
+        self._most_held = _FEW
 
     def answer_when_applied(self, effect: AnswerReads) -> None:
         """Answer them now, or once the entry is applied. Those that may miss the last entries come earlier."""
@@ -43,6 +48,9 @@ class AppliedReads:
             self._count += 1
             as_of = effect.as_of if index == effect.index else None
             heapq.heappush(self._waiting, (index, self._count, AnswerReads(index, tuple(reads), as_of)))
+        self._held += len(effect.reads)
+        if self._held > self._most_held:
+            self._forget_abandoned()
         if self.is_whole:
             self.moved(self.index, self.term)
 
@@ -50,7 +58,23 @@ class AppliedReads:
         """The state is that after this entry now: answer what waited for it."""
         self.index, self.term, self.is_whole = index, term, True
         while self._waiting and self._waiting[0][0] <= index:
-            self._answer(heapq.heappop(self._waiting)[2])
+            effect = heapq.heappop(self._waiting)[2]
+            self._held -= len(effect.reads)
+            self._answer(effect)
+
+    def _forget_abandoned(self) -> None:
+        """Let go what nobody waits for: that may be asked for anew, again and again, before any of it is applied. Each
+        time as many have come as were left the time before, so one read pays for looking at two at most.
+        """
+        waiting: list[tuple[int, int, AnswerReads]] = []
+        for index, count, effect in self._waiting:
+            reads = tuple(read for read in effect.reads if not read.done)
+            if reads:
+                waiting.append((index, count, AnswerReads(index, reads, effect.as_of)))
+        heapq.heapify(waiting)
+        self._waiting = waiting
+        self._held = sum(len(effect.reads) for _, _, effect in waiting)
+        self._most_held = max(_FEW, 2 * self._held)
 
     def look(self, read: PendingRead[Any]) -> None:
         """Answer one from the state as it is. Only where that `is_whole`."""

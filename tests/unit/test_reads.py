@@ -15,6 +15,8 @@ from raft_actors.raft.messages import (
     AppendEntriesAccepted,
     ConfirmLeader,
     ConfirmLeaderReply,
+    ReadIndexReply,
+    RequestReadIndex,
     RequestVote,
 )
 from raft_actors.raft.roles import Leader, Role
@@ -155,6 +157,28 @@ def test_a_leader_that_knows_all_that_it_inherited_to_be_committed_need_not_wait
     leader = make_leader((1, 1), commit_index=2)
     ask(leader)
     assert answered(receive(leader, "n2", ConfirmLeaderReply(2, 1))) == [(2, 1)]
+
+
+def test_of_what_waits_for_the_inherited_entries_a_leader_keeps_what_somebody_waits_for() -> None:
+    """It may wait for long: until earlier leases have ended, or while the disks of a majority hang."""
+    leader = make_leader((1, 1), commit_index=0)
+    [patient], _ = ask(leader)
+    receive(leader, "n2", ConfirmLeaderReply(2, 1))
+    for number in range(2, 100):
+        receive(leader, "n3", RequestReadIndex(2, number))
+        reads, _ = ask(leader, 10)
+        receive(leader, "n2", ConfirmLeaderReply(2, leader.reads.last_round))
+        for read in reads:
+            read.abandon()
+        step(leader, TimerFired(), now=number * 1.0)
+        receive(leader, "n2", ConfirmLeaderReply(2, leader.reads.last_round))
+        assert sum(len(waiting.reads) + len(waiting.asked_by) for waiting in leader.reads.unread) <= 12
+        assert len(leader.reads.unread) <= 3
+    effects = receive(leader, "n2", AppendEntriesAccepted(2, 3))
+    assert [each.reads for each in of(AnswerReads, effects)] == [(patient,)]
+    assert [message for peer, message in sent(effects) if peer == "n3" and isinstance(message, ReadIndexReply)] == [
+        ReadIndexReply(2, 99, 2)
+    ]
 
 
 def test_an_answer_does_not_say_that_the_log_matches() -> None:

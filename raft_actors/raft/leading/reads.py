@@ -125,11 +125,22 @@ class Reads:
         """Ask in a new round, whose answers count for the earlier ones too: what was sent may be lost. Who waits no
         longer is forgotten.
         """
-        for waiting in self.rounds:
+        for waiting in (*self.rounds, *self.unread):
             waiting.reads = [read for read in waiting.reads if not read.done]
         self.rounds = deque(waiting for waiting in self.rounds if waiting.reads or waiting.asked_by)
+        self._join_unread()
         self.requested = [read for read in self.requested if not read.done]
         return self._ask() if self._lease.is_to_be_renewed() or self.rounds else []
+
+    def _join_unread(self) -> None:
+        """Keep one question of each follower: all of them wait for the last inherited entry, and its answer to a later
+        question answers the earlier ones. That entry may wait for long, and followers ask again and again.
+        """
+        asked: set[str] = set()
+        for waiting in reversed(self.unread):
+            waiting.asked_by = {peer: number for peer, number in waiting.asked_by.items() if peer not in asked}
+            asked.update(waiting.asked_by)
+        self.unread = [waiting for waiting in self.unread if waiting.reads or waiting.asked_by]
 
     def record_answer(self, follower: str, number: int) -> list[Effect]:
         """Note that a follower was in this term when it was asked in this round, which has begun; let go whom a
