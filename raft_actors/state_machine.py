@@ -76,7 +76,8 @@ class StateMachine(ABC, Generic[CommandT, ResultT]):
 
         Called before a command of a session (`Node.session`) if at least a millisecond has passed since the last call,
         and not before other commands. As `apply`, it runs between two commands. It is also called after `restore`, then
-        perhaps with a time that the restored state already contains.
+        perhaps with a time that the restored state already contains. What it raises counts as a failed command, of
+        which nobody is told, and the node goes on; but `fatal_errors` end it, as they do in `apply`.
         """
 
     @abstractmethod

@@ -112,11 +112,21 @@ class ReplicatedSessions:
         if entry.kind != TICK:
             return answer
         try:
-            self.state_machine.pass_time(self.table.log_time_ms)
+            raised = self._pass_time()
         except self._fatal as error:
             raise not_applied(index, term, data, error) from error
-        except Exception as error:  # noqa: BLE001 - as of a command
-            return self._failure(index, error)
+        return None if raised is None else self._failure(index, raised)
+
+    def _pass_time(self) -> Exception | None:
+        """Tell the state machine what time it is; return what it raised, which is an outcome as that of a command is:
+        the same on every replica, and nobody waits for it. What says that this replica has failed is raised.
+        """
+        try:
+            self.state_machine.pass_time(self.table.log_time_ms)
+        except self._fatal:
+            raise
+        except Exception as error:  # noqa: BLE001 - the application's
+            return error
         return None
 
     def _failure(self, index: int, error: Exception) -> CommandFailed:
@@ -174,8 +184,8 @@ class ReplicatedSessions:
             raise StateMachineError("the sessions in the snapshot can't be read") from error
         await restore(rest)
         self.table = table
-        if table.log_time_ms:
-            self.state_machine.pass_time(table.log_time_ms)
+        if table.log_time_ms and self._pass_time() is not None:
+            self.failed += 1
 
 
 def _nothing() -> tuple[Any, bytes]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 
 from raft_actors import CommandFailed, Overloaded, ResultLost, SessionExpired, SessionState
+from raft_actors.node.failures import fatal_errors
+from raft_actors.node.replicated_sessions import ReplicatedSessions
 from raft_actors.raft.sessions import WINDOW
 from raft_actors.testing import open_cluster
 from raft_actors.testing.cluster import UNRELIABLE
@@ -214,3 +218,49 @@ async def test_a_snapshot_without_sessions_is_the_state_machines_own_bytes() -> 
             chunks = b"".join([chunk async for chunk in opened[1]])
         assert chunks.endswith(len(b"numbered").to_bytes(4) + b"numbered")
         assert not chunks.startswith(b"raft-actors/")
+
+
+async def test_a_machine_that_raises_as_time_passes_goes_on_and_is_restored_likewise() -> None:
+    """Nobody waits for what `pass_time` does: it counts as a command that failed, wherever it is called."""
+
+    class Hasty(CommandLog):
+        def pass_time(self, now_ms: int) -> None:
+            raise LookupError(now_ms)
+
+    async with open_cluster(Hasty, seed=1) as cluster:
+        await cluster.wait_for_one_leader()
+        async with cluster.node("n1").session() as session:
+            assert await session.propose(b"a") == 1
+            await trio.sleep(1)
+            assert await session.propose(b"b") == 2
+        await applied_everywhere(cluster)
+        assert cluster.node("n1").statistics().applier.failed_commands > 0
+        await cluster.node("n1").take_snapshot()
+        cluster.crash("n1")
+        node = await cluster.start("n1")
+        await cluster.wait_for_one_leader()
+        await node.wait_leader()
+        await applied_everywhere(cluster)
+        assert node.statistics().applier.failed_commands > 0
+        assert await node.read(lambda log: list(log.inner.commands_applied)) == [b"a", b"b"]
+        assert len(set(tables(cluster))) == 1
+
+
+async def test_time_that_a_replica_fails_at_ends_it_when_it_is_restored_too() -> None:
+    class Tired(CommandLog):
+        fatal_errors = (OSError,)
+
+        def pass_time(self, now_ms: int) -> None:
+            raise OSError(now_ms)
+
+    sessions = ReplicatedSessions(Tired(), fatal_errors(Tired()))
+    sessions.table.log_time_ms = 5
+    kept = [*sessions.snapshot([b""])]
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in kept:
+            yield chunk
+
+    machine = Tired()
+    with pytest.raises(OSError, match="5"):
+        await ReplicatedSessions(machine, fatal_errors(machine)).restore(chunks(), machine.restore)

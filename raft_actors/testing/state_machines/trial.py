@@ -100,7 +100,8 @@ class Trial:
         try:
             self.machine.pass_time(now_ms)
         except Exception as error:
-            raise CheckFailed(f"pass_time({now_ms}) raised {error!r}: it ends the node", "pass_time") from error
+            text = f"pass_time({now_ms}) raised {error!r}: it is not called again, and nobody is told"
+            raise CheckFailed(text, "pass_time") from error
 
     def snapshot(self) -> bytes:
         """Return the whole snapshot of the state as it is now."""
