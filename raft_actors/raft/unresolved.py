@@ -3,6 +3,17 @@
 A leader that is deposed is still a member: its log will say. An entry is known by its index and term (Log Matching,
 Figure 3), and the terms of committed entries never fall along the log. So whatever is committed says of every
 proposal of an older term that it is among the committed entries, or that it never will be.
+
+A snapshot says less: what was committed, but of its entries only the last one's index and term. That decides
+
+- what lies beyond it and is of an older term, which is not committed: any log that holds it would have its term fall
+  after the snapshot's last entry, which all logs of later leaders hold (Leader Completeness);
+- what lies within it and is of a later term, which is not committed, for the same reason;
+- what lies within it and is of the same term, which is committed: one leader has placed both, and what it had before
+  the later one of them lies before it in every log (Log Matching);
+- what lies at its end, where no other entry can be.
+
+It leaves open what lies before its end and is of an older term.
 """
 
 from __future__ import annotations
@@ -13,7 +24,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from raft_actors.errors import LeadershipLost, NotCommitted
+from raft_actors.errors import LeadershipLost, NotCommitted, ProposalError, ResultLost
 from raft_actors.raft.effects import Refuse
 from raft_actors.raft.log import Log
 from raft_actors.raft.persistent_state import SnapshotMetadata
@@ -45,7 +56,8 @@ class UnresolvedProposals:
     """Proposals whose place is known, until it is known what is committed there.
 
     Attributes:
-        committed, not_committed, unknown: how many were decided, and how.
+        committed, not_committed, unknown: how many were decided, and how. Of those that are committed, the results may
+            be lost.
     """
 
     committed: int = 0
@@ -95,8 +107,10 @@ class UnresolvedProposals:
 
     def _count(self, refused: list[Refuse]) -> None:
         not_committed = sum(isinstance(refuse.error, NotCommitted) for refuse in refused)
+        committed = sum(isinstance(refuse.error, ResultLost) for refuse in refused)
+        self.committed += committed
         self.not_committed += not_committed
-        self.unknown += len(refused) - not_committed
+        self.unknown += len(refused) - not_committed - committed
 
     @staticmethod
     def _decide_one(
@@ -106,8 +120,13 @@ class UnresolvedProposals:
         first, last = request.index or 0, request.last_index
         end = min(last, commit_index)
         if end >= first and log.term_at(end) != term:
-            if log.term_at(first) is None:  # it came to this node after the log had been compacted that far
-                refused.append(Refuse(request, LeadershipLost(term, first)))
+            if log.snapshot is not None and log.term_at(first) is None:
+                # It came to this node after the log had been compacted that far.
+                told = _told_by(log.snapshot, request, term)
+                if isinstance(told, ResultLost):
+                    committed.append(request)  # and the result may have been kept
+                else:
+                    refused.append(Refuse(request, told or LeadershipLost(term, first)))
                 return
             # All of one term lie together, so its own are the first of the range, if any of it is.
             end = next((index - 1 for index in range(first, end + 1) if log.term_at(index) != term), end)
@@ -122,18 +141,46 @@ class UnresolvedProposals:
     def replaced(self, snapshot: SnapshotMetadata) -> tuple[Refuse, ...]:
         """Decide what a snapshot decides that has replaced a log which did not match it.
 
-        A proposal below its end is not committed where it is of a later term than that end; else nothing is left that
-        could tell. What lies beyond it is decided by what is committed there.
+        Nothing need be committed after it for long, so whoever it tells anything of does not wait for that. What lies
+        beyond it, and is not of an older term, is decided by what is committed there.
         """
         refused: list[Refuse] = []
         for term in sorted(self._open):
-            waiting = self._open[term]
-            while waiting and (waiting[0].index or 0) <= snapshot.index:
-                request = waiting.popleft()
-                known = term > snapshot.term
-                kind = NotCommitted if known else LeadershipLost
-                refused.append(Refuse(request, kind(term, request.index or 0)))
-            if not waiting:
+            still_open = deque[Request]()
+            for request in self._open[term]:
+                told = _told_by(snapshot, request, term)
+                if told is None:
+                    still_open.append(request)
+                else:
+                    refused.append(Refuse(request, told))
+            if still_open:
+                self._open[term] = still_open
+            else:
                 del self._open[term]
         self._count(refused)
         return tuple(refused)
+
+    def give_up(self) -> tuple[Refuse, ...]:
+        """Wait no more for what would decide them: nobody tells this node."""
+        refused = [
+            Refuse(request, LeadershipLost(term, request.index or 0))
+            for term in sorted(self._open)
+            for request in self._open[term]
+        ]
+        self._open.clear()
+        self._count(refused)
+        return tuple(refused)
+
+
+def _told_by(snapshot: SnapshotMetadata, request: Request, term: int) -> ProposalError | None:
+    """What a snapshot says of a proposal, where the entries before its end are not known; None: nothing yet."""
+    first = request.index or 0
+    if term < snapshot.term:
+        known = first >= snapshot.index
+        return NotCommitted(term, first) if known else LeadershipLost(term, first)
+    if first > snapshot.index:
+        return None
+    if term > snapshot.term:
+        return NotCommitted(term, first)
+    # What is committed in part waits for the rest.
+    return ResultLost(first) if request.last_index <= snapshot.index else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from raft_actors.errors import LeadershipLost, NotCommitted
+from raft_actors.errors import LeadershipLost, NotCommitted, ResultLost
 from raft_actors.node.proposals import PendingProposals
 from raft_actors.raft.effects import Apply, Refuse
 from raft_actors.raft.inputs import SnapshotReceived
@@ -99,10 +100,12 @@ def test_results_of_what_is_committed_in_part_are_kept_until_the_rest_is_decided
     assert watched.decide(make_log([1, 2, 2, 2]), 4).committed == (many,)
 
 
-def test_what_lies_in_a_compacted_part_of_the_log_is_unknown() -> None:
-    mine = placed(2)
+def test_of_what_lies_in_a_compacted_part_of_the_log_the_snapshot_tells_something() -> None:
     log = make_log([3], after=SnapshotMetadata(5, 2))
-    assert isinstance(errors(unresolved(2, mine).decide(log, 6).refused)[mine], LeadershipLost)
+    older, same, later = placed(2), placed(2), placed(2)
+    assert isinstance(errors(unresolved(1, older).decide(log, 6).refused)[older], LeadershipLost)
+    assert unresolved(2, same).decide(log, 6).committed == (same,)
+    assert isinstance(errors(unresolved(3, later).decide(log, 6).refused)[later], NotCommitted)
 
 
 def test_is_watched_in_log_order_however_it_comes() -> None:
@@ -116,6 +119,11 @@ def can_be(terms: list[int], first: int, count: int, term: int) -> bool:
     """Whether a leader of that term can have placed a proposal there: what is of its term holds all before it, too."""
     own = [terms[index - 1] == term for index in range(first, first + count) if index <= len(terms)]
     return own == sorted(own, reverse=True)
+
+
+def lies_in_order(terms: list[int], first: int, term: int) -> bool:
+    """Whether it has a place that is its leader's own, where that leader has placed anything of this log."""
+    return all(first > at for at, other in enumerate(terms, 1) if other < term) or term not in terms
 
 
 @given(
@@ -178,18 +186,66 @@ def test_a_leader_that_leads_again_answers_what_it_had_taken_in_before() -> None
     assert leader.state.apply(3) == [Apply(3, (old,))]
 
 
-def test_a_snapshot_in_the_place_of_another_log_says_what_it_can() -> None:
+@pytest.mark.parametrize(
+    ("index", "count", "term", "error"),
+    [
+        (2, 1, 2, LeadershipLost),
+        (3, 2, 2, LeadershipLost),  # the first of both may be committed
+        (4, 1, 2, NotCommitted),
+        (4, 3, 2, NotCommitted),
+        (5, 1, 2, NotCommitted),
+        (9, 1, 2, NotCommitted),
+        (3, 1, 3, ResultLost),
+        (4, 1, 3, ResultLost),
+        (3, 1, 4, NotCommitted),
+        (4, 2, 4, NotCommitted),
+        (4, 2, 3, None),  # the second of both may come
+        (5, 1, 3, None),
+        (5, 1, 4, None),
+    ],
+)
+def test_a_snapshot_in_the_place_of_another_log_says_at_once_what_it_can(
+    index: int, count: int, term: int, error: type[Exception] | None
+) -> None:
+    """It ends with the entry 4 of term 3, and nothing may be committed after it for long."""
     follower = make_follower([1, 2, 2, 2], term=4, commit_index=1)
-    older, newer, beyond = placed(2), placed(3), placed(9)
-    follower.state.unresolved.watch([older], 2)
-    follower.state.unresolved.watch([newer], 4)
-    follower.state.unresolved.watch([beyond], 2)
+    mine = placed(index, count)
+    follower.state.unresolved.watch([mine], term)
     effects = follower.handle(SnapshotReceived(4, "n2", SnapshotMetadata(4, 3), 1, 1), 0.0)
     told = errors(tuple(of(Refuse, effects)))
-    assert isinstance(told[older], LeadershipLost)
-    assert isinstance(told[newer], NotCommitted)
-    assert beyond not in told
-    assert len(follower.state.unresolved) == 1
+    assert type(told.get(mine)) is (error or type(None))
+    assert len(follower.state.unresolved) == (error is None)
+    counted = follower.state.unresolved
+    kinds = {ResultLost: counted.committed, NotCommitted: counted.not_committed, LeadershipLost: counted.unknown}
+    assert kinds == {kind: int(kind is error) for kind in kinds}
+
+
+@given(
+    terms=st.lists(st.integers(1, 4), min_size=2, max_size=8).map(sorted),
+    mine=st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 4)),
+    data=st.data(),
+)
+def test_a_snapshot_says_nothing_that_the_log_it_stands_for_does_not(
+    terms: list[int], mine: tuple[int, int, int], data: st.DataObject
+) -> None:
+    """Whatever follows it: what it tells is so in every log that goes on from there."""
+    index, count, term = mine
+    assume(can_be(terms, index, count, term) and lies_in_order(terms, index, term))
+    end = data.draw(st.integers(1, len(terms)))
+    proposal = placed(index, count)
+    told = errors(unresolved(term, proposal).replaced(SnapshotMetadata(end, terms[end - 1])))
+    own = [at for at in range(index, index + count) if at <= len(terms) and terms[at - 1] == term]
+    match told.get(proposal):
+        case NotCommitted():
+            assert not own
+        case ResultLost():
+            assert len(own) == count
+        case None:
+            assert term >= terms[end - 1]
+            assert index + count - 1 > end
+        case error:
+            assert isinstance(error, LeadershipLost)
+            assert index < end
 
 
 def test_a_snapshot_of_the_same_log_decides_as_a_commit_does() -> None:
