@@ -50,14 +50,17 @@ class Scopes:
 
     @trio.lowlevel.enable_ki_protection
     async def watch(self, leader: Leader, clock: NodeClock) -> None:
-        """End them when this leader's lease runs out, unless it was renewed. Runs as long as it leads."""
-        alarm = clock.alarm()
+        """End them when this leader's lease runs out, unless it was renewed. Runs as long as it leads.
+
+        Alarms stand still in suspend, and the lease does not. So it looks again and again, while there are any.
+        """
+        alarm, look_s = clock.alarm(), leader.state.config.heartbeat_interval_s
         while True:
             await trio.lowlevel.checkpoint()
             if not self._open:
                 await self._added.park()
             left_s = leader.lease.left_s - _EARLY_S
             if left_s > _EARLY_S:
-                await alarm.wait(clock.now() + left_s)
+                await alarm.wait(clock.now() + min(left_s, look_s))
             else:
                 self.end_all("the lease ran out: a majority has not answered in time")

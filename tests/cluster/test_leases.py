@@ -260,6 +260,35 @@ async def test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commit
             assert check_quorum or "the lease ran out" in why
 
 
+@seeds(3)
+async def test_a_block_ends_soon_after_suspend_in_which_its_alarm_stood_still(seed: int) -> None:
+    """Others have led meanwhile. It is cut off, so nobody tells it, and the time to step down has yet to pass."""
+    async with open_leased(seed) as cluster:
+        leader = await cluster.wait_for_one_leader()
+        woken_at, went_on_at = float("inf"), list[float]()
+
+        async def lead() -> None:
+            async with cluster.node(leader).while_leading() as leadership:
+                while True:
+                    await trio.sleep(0.001)
+                    if trio.current_time() > woken_at:
+                        assert not leadership.holds
+                        went_on_at.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lead)
+            await trio.sleep(cluster.rng.uniform(1, 1.3))
+            cluster.isolate(leader)
+            cluster.pause(leader, clock_stands=True)
+            await cluster.node(await next_leader(cluster, leader)).propose(b"x")
+            woken_at = trio.current_time()
+            cluster.resume(leader)
+            await trio.sleep(0.3)
+            assert cluster.node(leader).status().role is RoleName.LEADER
+            assert max(went_on_at) <= woken_at + NodeConfig().heartbeat_interval_s
+            nursery.cancel_scope.cancel()
+
+
 @seeds(5)
 async def test_blocks_never_overlap(seed: int) -> None:
     """All nodes want to lead, and leaders are cut off, paused with or without their clocks, and told to hand over."""

@@ -118,6 +118,11 @@ class Lease:
         """Whether nobody else can have committed anything by now."""
         return self.left_s > 0.0
 
+    @property
+    def has_failed_those_who_hold_it(self) -> bool:
+        """Whether there are scopes that must not go on. Where the machine was suspended, no alarm has said so."""
+        return self.held > 0 and self.settings is not None and not self.is_valid
+
     def is_to_be_renewed(self) -> bool:
         """Whether to begin a round for it. Asked with each heartbeat: it forgets then who wanted it before."""
         wanted, self.wanted = self.wanted or self.held > 0, False

@@ -134,6 +134,8 @@ class Leader(LeaderHandingOver):
         elif instead := self._look_around(now):
             return instead
         effects: list[Effect] = []
+        if self.lease.has_failed_those_who_hold_it:
+            effects.append(EndScopes("the lease ran out: a majority has not answered in time"))
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
         effects.append(Beat(self.contact.inactive(now) | self.members.awaited | self.priority.higher))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Edit, Mutation, mutation
 
+_LEADER = "raft/roles/leader.py"
 _LEASE = "raft/leading/lease.py"
 _READING = "node/reading.py"
 _PAPER = "LeaseGuard (arXiv 2512.15659)"
@@ -84,6 +85,7 @@ LEASES: tuple[Mutation, ...] = (
             'self.end_all("the lease ran out: a majority has not answered in time")',
             "await alarm.wait(clock.now() + 1.0)",
         ),
+        Edit(_LEADER, "Leader.on_deadline", "if self.lease.has_failed_those_who_hold_it:", "if False:"),
         scenario=f"{_TESTS}::test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commits",
     ),
     mutation(
