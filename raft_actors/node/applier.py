@@ -105,7 +105,7 @@ class Applier(Actor[ApplierMessage]):
         self._waiting = WaitingOutcomes()
         self._slice_ends = 0.0
         self._stride = 1
-        self._moved = trio.lowlevel.ParkingLot()
+        self.moved: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self._snapshots = SnapshotSchedule(config)
         self.readers: ResultReaders = self._waiting.readers
         self.keep_results: Callable[[KeepResults], None] = self._waiting.keep_results
@@ -172,16 +172,16 @@ class Applier(Actor[ApplierMessage]):
         stopped.
         """
         while self.applied_index < index and not self.stopped:
-            await self._moved.park()
+            await self.moved.park()
 
     async def wait_moved(self) -> None:
         """Wait until something more has been applied, a snapshot restored, or it has stopped."""
-        await self._moved.park()
+        await self.moved.park()
 
     def stop(self) -> None:
         """Apply nothing more: let all who wait in `wait_applied` go."""
         self.stopped = True
-        self._moved.unpark_all()
+        self.moved.unpark_all()
 
     # --- applying --------------------------------------------------------------------------------------------
 
@@ -334,8 +334,8 @@ class Applier(Actor[ApplierMessage]):
         """Give the proposals and reads that are due by now their results, and wake who waits for an index."""
         self._waiting.answer(self.applied_index, self._state_machine)
         self.reads.moved(self.applied_index, self._applied_term)
-        if self._moved:
-            self._moved.unpark_all()
+        if self.moved:
+            self.moved.unpark_all()
 
     # --- snapshots -------------------------------------------------------------------------------------------
 

@@ -129,7 +129,7 @@ class Leaderships:
 
         Raises:
             NodeStopped: the node ended first.
-            NotMember: it was removed, and knows that.
+            NotMember: it was removed, and no leader tells it anything any more.
         """
         current_task()
         supervisor = self._supervisor
@@ -140,7 +140,8 @@ class Leaderships:
                 raise NodeStopped(supervisor.node_id) from supervisor.crash
             leader = self._reading.leader()
             if leader is None:
-                self._check_not_removed()
+                if supervisor.role is not None:
+                    supervisor.role.check_not_left_out()
                 await supervisor.changed.park()
             elif await self._has_begun(leader):
                 leadership = Leadership(leader, self._reading, self._submission)
@@ -149,12 +150,6 @@ class Leaderships:
             else:
                 # For a transfer that may fail, or a lease that may begin: both come with the leader's beats.
                 await trio.sleep(supervisor.config.heartbeat_interval_s)
-
-    def _check_not_removed(self) -> None:
-        """Refuse where this node will never lead again. One that is no member yet may come to."""
-        role = self._supervisor.role
-        if role is not None and role.state.was_removed:
-            raise role.not_leader()
 
     async def _has_begun(self, leader: Leader) -> bool:
         """Wait for the term's first entry, before which no later leader than the ones before it has committed, and make
@@ -199,7 +194,8 @@ class LeadingNode:
 
         Raises:
             NodeStopped: the node ended before it led.
-            NotMember: the node was removed from the cluster, and knows that. (One that has not joined yet waits.)
+            NotMember: the node was removed from the cluster, and no leader tells it anything any more. (One that has
+                not joined yet waits.)
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
         leadership = await self._leaderships.enter()

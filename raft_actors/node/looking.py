@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from raft_actors.errors import InternalError
+import trio
+
+from raft_actors.actors.home_thread import current_task
+from raft_actors.errors import InternalError, NodeStopped
 from raft_actors.node.applier import Applier
 from raft_actors.node.status import NodeStatistics, NodeStatus
 from raft_actors.node.supervisor import Supervisor
@@ -17,6 +20,37 @@ def applier_of(supervisor: Supervisor) -> Applier:
     if supervisor.applier is None:
         raise InternalError("a recovered node has no applier")
     return supervisor.applier
+
+
+async def wait_leader(supervisor: Supervisor, least_term: int = 0) -> str:
+    """Wait until a leader of this term or a later one is known; return its id. Raises as `Node.wait_leader`."""
+    current_task()
+    supervisor.check_caller()
+    await trio.lowlevel.checkpoint()
+    while True:
+        if supervisor.over:
+            raise NodeStopped(supervisor.node_id) from supervisor.crash
+        role = supervisor.role
+        if role is not None and role.state.leader is not None and role.state.term >= least_term:
+            return role.state.leader
+        if role is not None:
+            role.check_not_left_out()
+        await supervisor.changed.park()
+
+
+async def wait_applied(supervisor: Supervisor, index: int) -> None:
+    """Wait until the entry at `index` has been applied, or a snapshot restored. Raises as `Node.wait_applied`."""
+    current_task()
+    supervisor.check_caller()
+    applier = applier_of(supervisor)
+    await trio.lowlevel.checkpoint()
+    while applier.applied_index < index:
+        if applier.stopped:
+            raise NodeStopped(supervisor.node_id) from supervisor.crash
+        role = supervisor.role
+        if role is not None and role.state.commit_index < index:
+            role.check_not_left_out()
+        await applier.wait_moved()
 
 
 def status_of(supervisor: Supervisor, role: RoleName | None) -> NodeStatus:

@@ -24,7 +24,6 @@ from raft_actors.errors import (
     ChangeFailed,
     CommandFailed,
     ConfigurationError,
-    NodeStopped,
     NotLeader,
     UsageError,
 )
@@ -34,7 +33,7 @@ from raft_actors.node.handoff import Handoff
 from raft_actors.node.joining import Join
 from raft_actors.node.leadership import Leaderships, LeadingNode, innermost
 from raft_actors.node.leadership import entered as _entered
-from raft_actors.node.looking import applier_of, statistics_of, status_of
+from raft_actors.node.looking import applier_of, statistics_of, status_of, wait_applied, wait_leader
 from raft_actors.node.machines import state_machine_from
 from raft_actors.node.members import MemberCalls
 from raft_actors.node.operating import Operations
@@ -284,9 +283,11 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
 
         Raises:
             NodeStopped: the node ended first.
+            NotMember: the node was removed from the cluster, and no leader tells it anything any more. (One that has
+                not joined yet waits. Once one that was removed is added again, this can be called again.)
             UsageError: this is not a task of the node's Trio run, or the node was never run.
         """
-        return await self._supervisor.wait_leader(0)
+        return await wait_leader(self._supervisor)
 
     @trio.lowlevel.enable_ki_protection
     async def wait_leader_changed(self, refusal: NotLeader) -> str:
@@ -304,7 +305,7 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
         Raises as `wait_leader` does.
         """
         # A term has one leader at most: a node that knows it learns nothing new before a later term has one.
-        return await self._supervisor.wait_leader(refusal.term if refusal.leader is None else refusal.term + 1)
+        return await wait_leader(self._supervisor, refusal.term if refusal.leader is None else refusal.term + 1)
 
     @trio.lowlevel.enable_ki_protection
     async def transfer_leadership(self, to: str | None = None) -> str:
@@ -338,15 +339,10 @@ class Node(ReadingNode[M_co], LeadingNode, MemberCalls, SnapshotCalls, SessionsN
 
         Raises:
             NodeStopped: the node ended first.
+            NotMember: the node was removed from the cluster, so it won't get that entry. (See `wait_leader`.)
             UsageError: this is not a task of the node's Trio run, or the node has not recovered yet.
         """
-        current_task()
-        self._supervisor.check_caller()
-        applier = applier_of(self._supervisor)
-        await trio.lowlevel.checkpoint()
-        await applier.wait_applied(index)
-        if applier.applied_index < index:
-            raise NodeStopped(self.node_id) from self.crash
+        await wait_applied(self._supervisor, index)
 
     def status(self) -> NodeStatus:
         """A frozen picture of the node; after its end, of where it stood.

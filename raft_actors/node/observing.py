@@ -44,7 +44,7 @@ class Observing:
         self._changed = changed
         self._log = log
         self._transport = transport
-        self._seen: tuple[Any, ...] = (None, 0, None, 0, 0, None)
+        self._seen: tuple[Any, ...] = (None, 0, None, 0, False, 0, None)
         self._guests: dict[str, str] = {}
         self._told: tuple[int, bool] = (0, True)
         self._state: RaftState | None = None
@@ -52,12 +52,13 @@ class Observing:
     def look(self, role: Role) -> None:
         """Publish what has changed since the last look, so that no change goes unseen."""
         state = role.state
-        seen = (role, state.term, state.leader, state.commit_index, state.configurations.changes, state.parting)
+        members = (state.configurations.changes, state.parting)
+        seen = (role, state.term, state.leader, state.commit_index, state.solitude.is_final, *members)
         if seen == self._seen:
             return
-        last_role, last_term, last_leader, last_commit, *last_members = self._seen
+        last_role, last_term, last_leader, last_commit, last_final, *last_members = self._seen
         self._seen, self._state = seen, state
-        if [*seen[4:]] != last_members:
+        if [*seen[5:]] != last_members:
             self._set_peers(state)
         if role is not last_role:
             self._log.info("is %s in term %d", role.name, state.term)
@@ -67,6 +68,8 @@ class Observing:
                 self._log.info("knows %r as the leader of term %d", state.leader, state.term)
                 self._part_from_guests(state)
             self._events.publish(LeaderChanged(state.term, state.leader))
+            self._changed.unpark_all()
+        if state.solitude.is_final and not last_final:
             self._changed.unpark_all()
         if state.commit_index != last_commit:
             self._events.publish(CommitAdvanced(state.commit_index))

@@ -33,6 +33,7 @@ from raft_actors.raft.effects import (
     GiveLeadershipUp,
     KeepResults,
     LeaveBehind,
+    LookAgain,
     Persist,
     Refuse,
     RefuseMessage,
@@ -91,20 +92,11 @@ def performers(
     def change_begun(effect: ChangeBegun) -> None:
         cast("Pending[tuple[int, Goal]]", effect.request).resolve((effect.index, effect.goal))
 
-    def leave_behind(effect: LeaveBehind) -> None:
-        log.warning(
-            "%s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
-            "max_catch_up_bytes). It gets a newer snapshot",
-            effect.peer,
-            effect.needed,
-            effect.first_index,
-        )
-        events.publish(FollowerLeftBehind(effect.peer, effect.needed, effect.first_index))
-
     return {
         GiveLeadershipUp: partial(_give_up, log, events),
         TellDifference: partial(_tell_difference, log, events),
-        LeaveBehind: leave_behind,
+        LeaveBehind: partial(_leave_behind, log, events),
+        LookAgain: partial(_look_again, applier),
         Send: send,
         Persist: persistence.persist,
         RestoreSnapshot: restore,
@@ -138,3 +130,18 @@ def _tell_difference(log: NodeLog, events: EventHub, effect: TellDifference) -> 
     states = ", ".join(f"{node} {digest}" for node, digest in digests.items())
     log.error("sees replicas with different states at index %d: %s", difference.index, states)
     events.publish(StatesDiffer(difference.index, digests))
+
+
+def _leave_behind(log: NodeLog, events: EventHub, effect: LeaveBehind) -> None:
+    log.warning(
+        "%s is left behind: it still needs entries from %d on, and the log begins with %d now (config: "
+        "max_catch_up_bytes). It gets a newer snapshot",
+        effect.peer,
+        effect.needed,
+        effect.first_index,
+    )
+    events.publish(FollowerLeftBehind(effect.peer, effect.needed, effect.first_index))
+
+
+def _look_again(applier: Applier, _effect: LookAgain) -> None:
+    applier.moved.unpark_all()

@@ -111,7 +111,7 @@ class Session(Generic[C, R]):
             CommandFailed: it took effect, and the state machine raised. Where the answer was lost and asked for again,
                 the cause is a `RaftError` with the text of what was raised.
             LeadershipLost, NodeStopped if `under_way`: it may take effect, once. This node can't find out, as it is no
-                member any more, or ends.
+                member any more, or ends. `state` still speaks of it, for who goes on elsewhere.
             CommandTooLarge, NotLeader, NodeStopped, TypeError, UsageError: as from `Node.propose`: not proposed.
         """
         data = self._encode(command)
@@ -285,7 +285,7 @@ class Session(Generic[C, R]):
         known = True
         try:
             result: R = await self._until_known(self._entry(number), happened)
-        except NodeStopped:
+        except (NodeStopped, LeadershipLost):
             known = False  # `state` still speaks of it, for who goes on elsewhere
             raise
         finally:

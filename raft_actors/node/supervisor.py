@@ -18,7 +18,7 @@ import trio
 
 from raft_actors.actors.actor import ActorStopped, Mailbox, MailboxFull
 from raft_actors.actors.clock import NodeClock
-from raft_actors.actors.home_thread import HomeThread, current_task
+from raft_actors.actors.home_thread import HomeThread
 from raft_actors.actors.one_error import one_error
 from raft_actors.actors.pending import Pending
 from raft_actors.config import ClusterConfig, NodeConfig
@@ -370,19 +370,6 @@ class Supervisor:
             raise UsageError(
                 f"node {self.node_id!r} has not been run: start it by `await nursery.start(node.run)`, or use open_node"
             )
-
-    async def wait_leader(self, least_term: int) -> str:
-        """Wait until a leader of this term or a later one is known; return its id."""
-        current_task()
-        self.check_caller()
-        await trio.lowlevel.checkpoint()
-        while True:
-            if self.over:
-                raise NodeStopped(self.node_id) from self.crash
-            state = self.state
-            if state is not None and state.leader is not None and state.term >= least_term:
-                return state.leader
-            await self.changed.park()
 
     def recovered_state(self) -> RaftState:
         """The state, for callers that can't come before recovery.

@@ -256,6 +256,11 @@ class EndScopes:
 
 
 @frozen
+class LookAgain:
+    """Have those look again who wait for entries to be applied: nobody sends this node any more of them."""
+
+
+@frozen
 class LeaveBehind:
     """Tell those who care that entries are about to be forgotten which a follower, that is there, still needs.
 
@@ -334,6 +339,7 @@ Effect = (
     | KeepResults
     | EndScopes
     | LeaveBehind
+    | LookAgain
     | GiveLeadershipUp
     | TellDifference
     | RefuseMessage

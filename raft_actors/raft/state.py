@@ -26,6 +26,7 @@ from raft_actors.raft.persistent_state import (
     StoredConfiguration,
 )
 from raft_actors.raft.requests import Handover, Request
+from raft_actors.raft.solitude import Solitude
 from raft_actors.raft.state_checks import StateChecks
 from raft_actors.raft.unresolved import UnresolvedProposals
 from raft_actors.records import define
@@ -59,8 +60,7 @@ class RaftState:
         durable: the term and vote on disk; never of a higher term than `written`.
         commit_index: the last entry known to be committed (Figure 2): from the snapshot's to the log's last, and maybe
             beyond `log.durable_index`, for a majority does not need this node's disk.
-        boottime: a clock that goes on while the machine is suspended, handed in for what elapsed time decides: leases,
-            and how old a read is. Only differences count.
+        boottime: a clock that goes on in suspend, handed in for leases, and for how old a read is.
         monotonic: the clock that timers go by, which may stand still in suspend; for leases, which count on neither.
         lease_over: whether the leader that told this node to stand holds no lease; the candidate takes it.
         features: what this node can do (`raft.features`).
@@ -71,8 +71,7 @@ class RaftState:
         leader: the leader of `term` as far as known; None at a leader, too, that has decided to step down.
         leadership_transfer: whether the leader has told this node to stand; the candidate takes it.
         handover: what this node left behind as a leader that told another to lead, until it hears who does.
-        pre_vote_rounds: the number of the last round of pre-votes. It begins at random, so that a restarted node takes
-            no grant of an earlier life for one of its own.
+        pre_vote_rounds: the number of the last round of pre-votes. It begins at random: no grant is of an earlier life.
         unsynced_bytes: bytes of entries that were handed to persistence and are not yet durable.
         unsynced_writes: how often something was handed to persistence that is not yet done. Each `Persist` that is made
             adds one, so it must be performed, once: else nothing would be noted any more, and this node never stand.
@@ -83,6 +82,7 @@ class RaftState:
         forwarded: what others had handed on to this node in the last leadership that it had.
         checks: digests of the replicas' states.
         unresolved: proposals that wait for what becomes of them, though whoever gave them their places leads no more.
+        solitude: how long nobody has led this node, which is no member.
         noted_commit_index: the commit index last handed to persistence (see `LogWrite.commit_index`).
         incarnation: of this node's store: a configuration that names another one means another node of this id.
         must_be_named: whether a configuration that names no store does not mean this one either: another one was lost.
@@ -132,6 +132,7 @@ class RaftState:
     forwarded: ForwardedBatches | None = attrs.field(default=None, init=False)
     checks: StateChecks = attrs.field(init=False)
     unresolved: UnresolvedProposals = attrs.field(factory=UnresolvedProposals, init=False)
+    solitude: Solitude = attrs.field(factory=Solitude, init=False)
     written: HardState = attrs.field(init=False)
     durable: HardState = attrs.field(init=False)
     noted_commit_index: int = attrs.field(init=False)
@@ -288,6 +289,8 @@ class RaftState:
         """Note who leads this term."""
         if self.leader not in (None, leader):
             raise InternalError(f"two leaders in term {self.term}: {self.leader!r} and {leader!r}")
+        if self.leader is None:
+            self.solitude.ends()
         self.leader = leader
 
     def commit(self, index: int) -> None:
@@ -381,19 +384,16 @@ class RaftState:
         """
         log = self.log
         if not log.snapshot_index <= self.commit_index <= log.last_index:
-            raise InternalError(
-                f"snapshot {log.snapshot_index} ≤ commit {self.commit_index} ≤ last {log.last_index} does not hold"
-            )
+            order = f"snapshot {log.snapshot_index} ≤ commit {self.commit_index} ≤ last {log.last_index}"
+            raise InternalError(f"{order} does not hold")
         if log.durable_index > log.last_index or log.first_index > log.snapshot_index + 1:
             raise InternalError(
                 f"durable {log.durable_index} ≤ last {log.last_index}, first {log.first_index} ≤ snapshot "
                 f"{log.snapshot_index} + 1 do not hold"
             )
         if self.configurations.latest.index > log.last_index:
-            raise InternalError(
-                f"the configuration at {self.configurations.latest.index} is in force, and the log ends at "
-                f"{log.last_index}"
-            )
+            in_force = self.configurations.latest.index
+            raise InternalError(f"the configuration at {in_force} is in force, and the log ends at {log.last_index}")
         if not self.durable.term <= self.written.term <= self.term:
             raise InternalError(
                 f"durable term {self.durable.term} ≤ written term {self.written.term} ≤ term {self.term} does not hold"

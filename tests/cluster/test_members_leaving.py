@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,16 +14,18 @@ from raft_actors import (
     BoundedStale,
     ChangeFailed,
     ChangePhase,
+    LeadershipLost,
     Linearizable,
     Local,
     MembershipChanged,
     Node,
     NotLeader,
     NotMember,
+    ProposalError,
     ReadYourWrites,
 )
 from tests.cluster.membership import change, joint_at, newcomers, until
-from tests.cluster.support import Commands, LogCluster, open_log, seeds
+from tests.cluster.support import Commands, LogCluster, follower, open_log, seeds
 
 # --- leaders that go ----------------------------------------------------------------------------------------------
 
@@ -243,6 +248,67 @@ async def test_who_was_removed_says_so_once_and_serves_nothing_but_its_own_state
         await change(cluster, {"n4"})
         await trio.sleep(1)
         assert waited[2:] == ["leads"]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("session", [False, True])
+@seeds(3)
+async def test_nobody_waits_for_ever_at_a_member_that_misses_the_end_of_its_removal(seed: int, session: bool) -> None:
+    """Its log says that it was removed, and it is cut off until its leader has taken leave of it. So nobody ever says
+    more, neither of its own proposals, which were committed, nor of its removal.
+    """
+    async with open_log(4, seed) as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.wait_for_one_leader()
+        await trio.sleep(6)  # until the members are bound to their stores
+        gone = follower(cluster, leader)
+        node, outcomes = cluster.node(gone), dict[bytes, object]()
+        state = node._supervisor.state
+        assert state is not None
+        opened: AbstractAsyncContextManager[Any] = node.session(end=False) if session else nullcontext(node)
+
+        async def wait(name: bytes, wait: Callable[[], Awaitable[object]]) -> None:
+            try:
+                outcomes[name] = await wait()
+            except ProposalError as error:
+                outcomes[name] = type(error)
+
+        async def lead() -> None:
+            async with node.while_leading():
+                pass
+
+        async with opened as proposer:
+            await proposer.propose(b"first")
+            nursery.start_soon(change, cluster, {*cluster.node_ids} - {gone})
+            commands = list[bytes]()
+            while state.is_member:
+                commands.append(b"%d" % len(commands))
+                nursery.start_soon(wait, commands[-1], partial(proposer.propose, commands[-1]))
+                await trio.sleep(0.0002)
+            for name, waits in (
+                (b"leads", lead),
+                (b"leader", partial(node.wait_leader_changed, NotLeader(leader, term=state.term))),
+                (b"applied", partial(node.wait_applied, 10**6)),
+                (b"reads", partial(node.read, lambda _: None, ReadYourWrites(10**6))),
+            ):
+                nursery.start_soon(wait, name, waits)
+            cluster.network.cut(leader, gone)
+            await trio.sleep(30)
+            cluster.heal()
+            await trio.sleep(5)
+            assert not state.was_removed  # as far as it knows
+            assert outcomes.keys() == {*commands, b"leads", b"leader", b"applied", b"reads"}
+            assert {outcomes[name] for name in (b"leads", b"leader", b"applied", b"reads")} == {NotMember}
+            unknown = {command for command in commands if outcomes[command] is LeadershipLost}
+            committed = {entry.command for entry in cluster.facts.history}
+            assert unknown & committed
+            assert {command for command in commands if outcomes[command] is NotMember}.isdisjoint(committed)
+            if session:
+                assert {*proposer.state().open.values()} == unknown
+        with pytest.raises(NotMember):
+            await node.wait_leader()
+        await change(cluster, set(cluster.node_ids))
+        assert await node.wait_leader() == leader
+        await node.wait_applied(cluster.node(leader).status().commit_index)
         nursery.cancel_scope.cancel()
 
 

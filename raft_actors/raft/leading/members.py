@@ -42,14 +42,12 @@ from raft_actors.raft.membership import (
 )
 from raft_actors.raft.membership_codec import MOST_BYTES, encode_configuration
 from raft_actors.raft.requests import ChangeRequest
+from raft_actors.raft.solitude import FAREWELL
 from raft_actors.raft.state import RaftState
 from raft_actors.records import define, frozen
 
 #: For how many of the longest election timeouts a newcomer may be silent before the change is settled without it.
 _NEWCOMERS_SILENCE = 10
-
-#: And for how many a member that was removed is told so, if it does not answer.
-_FAREWELL = 10
 
 #: Heartbeat intervals within which a newcomer must have answered to be made a voter.
 _ANSWERS_NOW = 2
@@ -189,7 +187,7 @@ class Members:
             Who has come back before its leave was over. Nothing that was known of it counts: it may have another store.
         """
         state = self._state
-        ends_at = now + _FAREWELL * state.config.election_timeout_s[1]
+        ends_at = now + FAREWELL * state.config.election_timeout_s[1]
         for gone in before.ids - state.configuration.ids - {state.node_id}:
             self.farewells[gone] = _Farewell(before.members[gone], index, ends_at)
         returned = state.configuration.ids & self.farewells.keys()

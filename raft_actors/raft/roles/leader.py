@@ -133,9 +133,8 @@ class Leader(LeaderHandingOver):
             self.own_disk.saw_it_work(now)
         elif instead := self._look_around(now):
             return instead
-        effects: list[Effect] = []
-        if self.lease.has_failed_those_who_hold_it:
-            effects.append(EndScopes("the lease ran out: a majority has not answered in time"))
+        ran_out = "the lease ran out: a majority has not answered in time"
+        effects: list[Effect] = [EndScopes(ran_out)] if self.lease.has_failed_those_who_hold_it else []
         if self.members.beat(now):
             effects.append(ReplicateTo(self.members.followers, next_index=self.state.log.last_index + 1))
         effects.append(Beat(self.contact.inactive(now) | self.members.awaited | self.priority.higher))
@@ -155,8 +154,8 @@ class Leader(LeaderHandingOver):
             silent_s = self.contact.silence_s(self.state.voter_sets, now)
             return [GiveLeadershipUp(self.term, GivenUp.NO_MAJORITY, silent_s), self._step_down_unheard()]
         if self.own_disk.hangs(now):
-            given_up = GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, now - self.own_disk.seen_at)
-            return [given_up, *self._give_way(now)]
+            hung_s = now - self.own_disk.seen_at
+            return [GiveLeadershipUp(self.term, GivenUp.HUNG_DISK, hung_s), *self._give_way(now)]
         return []
 
     def _step_down_unheard(self) -> Become:

@@ -51,6 +51,7 @@ from raft_actors.raft.persistent_state import CommitSnapshot, SnapshotMetadata
 from raft_actors.raft.requests import ReadRequest
 from raft_actors.raft.roles.comparing import Comparer
 from raft_actors.raft.roles.forwarder import Forwarder
+from raft_actors.raft.roles.left_out import LeftOut
 from raft_actors.raft.roles.terms import TermKeeper
 from raft_actors.raft.state import RaftState
 from raft_actors.raft.transitions import RoleName
@@ -60,7 +61,7 @@ def _gives_vote(effect: Effect) -> bool:
     return isinstance(effect, Send) and isinstance(effect.message, RequestVoteReply) and effect.message.granted
 
 
-class Role(Forwarder, TermKeeper, Comparer, ABC):
+class Role(Forwarder, LeftOut, TermKeeper, Comparer, ABC):
     """One role of a node, from the transition that made it to the one that ends it."""
 
     name: ClassVar[RoleName]
@@ -129,7 +130,7 @@ class Role(Forwarder, TermKeeper, Comparer, ABC):
 
     def end_of_step(self, now: float) -> list[Effect]:
         """Decide on what a run of inputs came to together."""
-        return self.forward(now)
+        return self.forward(now) if self.state.leader is not None else [*self.forward(now), *self.in_silence(now)]
 
     def leave(self) -> list[Effect]:
         """Decide what to do on leaving the role for another."""

@@ -85,7 +85,7 @@ LEASES: tuple[Mutation, ...] = (
             'self.end_all("the lease ran out: a majority has not answered in time")',
             "await alarm.wait(clock.now() + 1.0)",
         ),
-        Edit(_LEADER, "Leader.on_deadline", "if self.lease.has_failed_those_who_hold_it:", "if False:"),
+        Edit(_LEADER, "Leader.on_deadline", "if self.lease.has_failed_those_who_hold_it", "if False"),
         scenario=f"{_TESTS}::test_a_leader_that_is_cut_off_ends_its_block_before_another_one_commits",
     ),
     mutation(
