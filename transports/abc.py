@@ -82,6 +82,7 @@ class Endpoint:
         incarnation: of this node's store, which peers get to know; "": they don't.
         address: where peers can reach this node, which they get to know; "": they know it already.
         configuration_index: returns the newest configuration of the cluster that this node knows, for `Greeting`.
+        configuration_term: returns the term of that configuration's entry (`raft.newest`); 0: it does not say.
         admit: the node's word on a peer that the transport would take; asked whenever a connection begins, whichever
             side opened it.
         operate: does what operators ask of this node, and nodes that want to join; None: nothing.
@@ -123,6 +124,7 @@ class Endpoint:
     peer_reached: PeerReached = _nobody_minds
     start: Start | None = None
     met: Callable[[str], Met | None] = _has_met_nobody
+    configuration_term: Callable[[], int] = _knows_none
 
     def is_of_same_cluster(self, other: Endpoint) -> bool:
         """Whether two nodes' clusters have the same id, leases and skipped commands, and began with the same voters,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from raft_actors.errors import RaftError
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.starts import Met, Start
 from raft_actors.records import frozen
 from raft_actors.transports.conversation import Caller
@@ -30,6 +31,7 @@ class Greeting:
         dialled: where this node has reached it; "" where it is the one that has called.
         start: of its store; None where it does not say.
         met: which start of this node's store it remembers; None where it says none.
+        configuration_term: the term of that configuration's entry (`raft.newest`); 0 where it does not say.
     """
 
     sender: str
@@ -40,6 +42,12 @@ class Greeting:
     dialled: str = ""
     start: Start | None = None
     met: Met | None = None
+    configuration_term: int = 0
+
+    @property
+    def newest(self) -> Newest:
+        """The newest configuration that it knows."""
+        return Newest(self.configuration_index, self.configuration_term)
 
 
 @frozen
@@ -50,11 +58,18 @@ class Refusal:
         reason: a name of `handshake.Verdict`.
         detail: what is behind it, with the remedy.
         configuration_index: the newest configuration that the node that refuses knows.
+        configuration_term: the term of that configuration's entry; 0 where it does not say.
     """
 
     reason: str
     detail: str = ""
     configuration_index: int = 0
+    configuration_term: int = 0
+
+    @property
+    def newest(self) -> Newest:
+        """The newest configuration that the node that refuses knows."""
+        return Newest(self.configuration_index, self.configuration_term)
 
 
 OLDER_STORE = "OLDER_STORE"

@@ -35,6 +35,7 @@ from raft_actors.node_log import NodeLog
 from raft_actors.raft.effects import DoubtStore
 from raft_actors.raft.lost_store import REMEDY
 from raft_actors.raft.membership import Member, Proven
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.starts import Met, Starts, latest_met
 from raft_actors.raft.state import RaftState
@@ -55,12 +56,12 @@ class Doubt:
 
     Attributes:
         peer: who refuses.
-        configuration_index: of the newest configuration that it knows.
+        newest: the newest configuration that it knows.
         error: what this node ends with, if that peer is right.
     """
 
     peer: str
-    configuration_index: int
+    newest: Newest
     error: StoreReplaced
 
 
@@ -114,9 +115,9 @@ class Acquaintances:
         self.starts, self._starts_met, self._remember = recovered.starts, dict(recovered.met), remember
         self._note_loss = note_loss
 
-    def configuration_index(self) -> int:
+    def newest(self) -> Newest:
         """The newest configuration that this node knows; see `Greeting`."""
-        return 0 if self._state is None else self._state.configurations.latest.index
+        return Newest() if self._state is None else Newest.of(self._state.configurations, self._state.log)
 
     def known(self, node_id: str) -> str:
         """The incarnation by which this node knows a member; "" where it does not."""
@@ -164,7 +165,7 @@ class Acquaintances:
             self._silent.add(greeting.sender)
             return None
         known = self._known_since(greeting.sender, said)
-        if said == known or greeting.configuration_index > self.configuration_index():
+        if said == known or greeting.newest.is_newer_than(self.newest()):
             self._note(greeting)
             return None
         return Refusal(
@@ -251,10 +252,10 @@ class Acquaintances:
             f"were lost or replaced, or another process uses its id. {REMEDY}"
         )
         self._log.error("is refused by %r: %s", peer, refusal.detail)
-        behind = bool(named) or self.configuration_index() < refusal.configuration_index
+        behind = bool(named) or refusal.newest.is_newer_than(self.newest())
         if state is not None and behind and state.leader != self.node_id:  # else it would name itself
             state.doubt_itself()
-            self._doubt(Doubt(peer, refusal.configuration_index, error))
+            self._doubt(Doubt(peer, refusal.newest, error))
             return
         self._fail(error)
 
@@ -263,7 +264,7 @@ class Acquaintances:
         self._log.error("learns from %r that its store was lost: %s", effect.peer, effect.error)
         if self._note_loss is not None:
             self._note_loss()
-        self._doubt(Doubt(effect.peer, effect.index, effect.error))
+        self._doubt(Doubt(effect.peer, Newest(effect.index, effect.term), effect.error))
 
     def _doubt(self, doubt: Doubt) -> None:
         self.doubt = doubt

@@ -25,6 +25,7 @@ from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import Storage, StoreIdentity
 from raft_actors.raft.membership import Member
 from raft_actors.raft.membership_codec import decode_configuration
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.starts import Met, Renewed, Start
 
@@ -85,15 +86,13 @@ async def renew(recovered: Recovered, identity: StoreIdentity, storage: Storage)
             await storage.renew()
 
 
-async def is_named(
-    incarnation: str, identity: StoreIdentity, ask: Ask, addresses: Iterable[str], configuration_index: int
-) -> bool:
-    """Whether one of the others has a newer configuration than this index, which names this store for the node."""
+async def is_named(incarnation: str, identity: StoreIdentity, ask: Ask, addresses: Iterable[str], than: Newest) -> bool:
+    """Whether one of the others has a newer configuration `than` this, which names this store for the node."""
     # One that is paused takes a question, and never answers: this node must not be in doubt for as long.
     limit_s = 2 * _PATIENCE_S
     replies = await _ask_others(ask, addresses, identity.cluster_id, patience_s=_PATIENCE_S, limit_s=limit_s)
     return any(
-        _named(reply, identity.node_id) == incarnation and _index(reply) > configuration_index for reply in replies
+        _named(reply, identity.node_id) == incarnation and _newest(reply).is_newer_than(than) for reply in replies
     )
 
 
@@ -154,6 +153,12 @@ def _incarnation(reply: dict[str, Any], node_id: str) -> str:
 
 def _named(reply: dict[str, Any], node_id: str) -> str:
     return str(member_in(reply, node_id).get("named", ""))
+
+
+def _newest(reply: dict[str, Any]) -> Newest:
+    found: Any = reply.get("config_term")
+    term: int = found
+    return Newest(_index(reply), term if type(found) is int else 0)
 
 
 def _index(reply: dict[str, Any]) -> int:

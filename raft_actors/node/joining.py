@@ -178,7 +178,7 @@ async def _settle_doubt(supervisor: Supervisor) -> None:
     addresses = list(dict.fromkeys([*_known(state), *voters, *joins]))
     identity = StoreIdentity(supervisor.cluster.cluster_id, state.node_id)
     ask = supervisor.transport.ask
-    named = await is_named(state.incarnation, identity, ask, addresses, doubt.configuration_index)
+    named = await is_named(state.incarnation, identity, ask, addresses, doubt.newest)
     while named and state.configuration.members.get(state.node_id, Member()).incarnation != state.incarnation:
         await supervisor.changed.park()  # how it was named, its own log must tell
     if state.has_lost_promises:  # else its own log has come to say that it was admitted

@@ -95,11 +95,13 @@ class DoubtStore:
         peer: whose word shows it.
         index: of the configuration that the store lacks.
         error: what the node ends with if they have not.
+        term: of that configuration's entry, or of a snapshot that covers it; 0: not known.
     """
 
     peer: str
     index: int
     error: StoreReplaced
+    term: int = 0
 
 
 @frozen

@@ -31,16 +31,16 @@ def doubts_of_entries(
 ) -> list[DoubtStore]:
     """Look at a leader's entries before they are appended; see `doubts_of`."""
     learned = [
-        StoredConfiguration(entry.index, entry.command)
+        (StoredConfiguration(entry.index, entry.command), batch.term)
         for batch in batches
         if batch.kind is EntryKind.CONFIGURATION
         for entry in batch.entries()
         if state.commit_index < entry.index <= leader_commit
     ]
-    return [doubt for one in learned for doubt in doubts_of(state, sender, one)]
+    return [doubt for one, term in learned for doubt in doubts_of(state, sender, one, term)]
 
 
-def doubts_of(state: RaftState, sender: str, learned: StoredConfiguration) -> list[DoubtStore]:
+def doubts_of(state: RaftState, sender: str, learned: StoredConfiguration, term: int = 0) -> list[DoubtStore]:
     """Look at a committed configuration before it is taken from another node; what to do where that shows a loss.
 
     A configuration is followed by another one only once it is committed, by a quorum of its own; but for a joint one,
@@ -62,4 +62,4 @@ def doubts_of(state: RaftState, sender: str, learned: StoredConfiguration) -> li
     if state.must_be_named:
         raise error
     state.doubt_itself()
-    return [DoubtStore(sender, learned.index, error)]
+    return [DoubtStore(sender, learned.index, error, term)]

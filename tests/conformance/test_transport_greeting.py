@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from raft_actors.raft.features import FEATURES
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.starts import Met, Start
 from raft_actors.transports.greeting import Greeting, Refusal
 from tests.conformance.worlds import World
@@ -16,14 +17,18 @@ REFUSAL = Refusal("OTHER_INCARNATION", "nobody knows that store")
 async def test_a_node_is_told_who_greets_it(world: World, nursery: trio.Nursery) -> None:
     greetings: list[Greeting] = []
     place = world.addresses["a"]
-    a = world.member("a", incarnation="aaaa", address=place, configuration_index=lambda: 7)
+    a = world.member(
+        "a", incarnation="aaaa", address=place, configuration_index=lambda: 7, configuration_term=lambda: 3
+    )
     b = world.member("b", admit=greetings.append)
     await a.start(nursery)
     await b.start(nursery)
     await a.exchange(b, numbered(1))
-    assert Greeting("a", "aaaa", place, 7, FEATURES) in greetings
+    assert Greeting("a", "aaaa", place, 7, FEATURES, configuration_term=3) in greetings
     await b.exchange(a, numbered(2))
-    assert Greeting("a", "aaaa", "", 7, FEATURES, dialled=place) in greetings  # and where it was reached
+    assert (
+        Greeting("a", "aaaa", "", 7, FEATURES, dialled=place, configuration_term=3) in greetings
+    )  # and where it was reached
     assert b.peer("a").incarnation == "aaaa"
 
 
@@ -62,7 +67,7 @@ async def test_who_is_not_admitted_reaches_nobody_and_is_told(world: World, nurs
         return REFUSAL if greeting.incarnation == "other" else None
 
     a = world.member("a", incarnation="other", refused=lambda peer, refusal: refusals.append((peer, refusal)))
-    b = world.member("b", admit=admit, configuration_index=lambda: 12)
+    b = world.member("b", admit=admit, configuration_index=lambda: 12, configuration_term=lambda: 4)
     c = world.member("c", incarnation="cccc")
     for member in (a, b, c):
         await member.start(nursery)
@@ -73,7 +78,7 @@ async def test_who_is_not_admitted_reaches_nobody_and_is_told(world: World, nurs
 
     await wait_until(told)
     assert refusals[0][0] == "b"
-    assert (refusals[0][1].reason, refusals[0][1].configuration_index) == ("OTHER_INCARNATION", 12)
+    assert (refusals[0][1].reason, refusals[0][1].newest) == ("OTHER_INCARNATION", Newest(12, 4))
     assert "nobody knows that store" in refusals[0][1].detail
     refusing = b.transport.statistics()
     assert refusing.refused_by_reason["OTHER_INCARNATION"] >= 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from raft_actors.config import ClusterConfig
 from raft_actors.errors import ConfigurationError, ProtocolError
 from raft_actors.raft.features import FEATURES as ALL_FEATURES
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.starts import Met, Start
 from raft_actors.transports import Endpoint
 from raft_actors.transports.greeting import Greeting, Refusal
@@ -188,10 +189,25 @@ def test_a_node_has_its_word_on_who_passes_all_else_and_on_nobody_else() -> None
         return Refusal("OTHER_INCARNATION", "put its files back")
 
     endpoint = attrs.evolve(ENDPOINT, admit=admit, incarnation="bbbb", configuration_index=lambda: 9)
-    answer = judge(attrs.evolve(HELLO, incarnation="aaaa", address="there:1"), endpoint, ProtocolRange())
-    assert answer == Answer(Verdict.OTHER_INCARNATION, ProtocolRange(), "put its files back", "bbbb", 9)
+    endpoint = attrs.evolve(endpoint, configuration_term=lambda: 4)
+    hello = attrs.evolve(HELLO, incarnation="aaaa", address="there:1")
+    answer = judge(hello, endpoint, ProtocolRange())
+    assert answer == Answer(
+        Verdict.OTHER_INCARNATION, ProtocolRange(), "put its files back", "bbbb", 9, configuration_term=4
+    )
     assert judge(Hello("stock", "a", "b"), endpoint, ProtocolRange()).verdict is Verdict.OTHER_CLUSTER
     assert asked == [Greeting("a", "aaaa", "there:1", features=ALL_FEATURES)]
+
+
+def test_each_side_says_of_which_term_the_newest_configuration_is_that_it_knows() -> None:
+    knowing = attrs.evolve(ENDPOINT, configuration_index=lambda: 204, configuration_term=lambda: 2**63)
+    hello = Hello.decode(Hello.of(attrs.evolve(knowing, node_id="a"), "b", ProtocolRange()).encode())
+    answer = Answer.decode(judge(hello, knowing, ProtocolRange()).encode(hello.protocol))
+    for said in (hello.greeting, answer.greeting("b", "there:1")):
+        assert said.newest == Newest(204, 2**63)
+    assert Hello.decode(HELLO.encode()).greeting.newest == Newest()  # an older version says none of it
+    with pytest.raises(ProtocolError):
+        Hello.decode(HELLO.encode() + b"\x11\0\x04" + bytes(4))
 
 
 def test_a_set_of_voters_has_one_digest_and_no_other_set_has_it() -> None:

@@ -40,6 +40,7 @@ async def test_who_is_called_is_seen_where_its_answer_gets_back(nursery: trio.Nu
         a.endpoint,
         admit=lambda greeting: Refusal("OTHER_INCARNATION") if greeting.incarnation == "wrong" else None,
         configuration_index=lambda: 7,
+        configuration_term=lambda: 3,
     )
     b.endpoint = attrs.evolve(
         b.endpoint, incarnation="wrong", refused=lambda peer, refusal: refusals.append((peer, refusal))
@@ -51,5 +52,5 @@ async def test_who_is_called_is_seen_where_its_answer_gets_back(nursery: trio.Nu
     a.transport.send_nowait("b", REQUEST)
     await trio.testing.wait_all_tasks_blocked()
     assert b.received == ([] if back else [("a", REQUEST)])
-    assert refusals == ([("a", Refusal("OTHER_INCARNATION", configuration_index=7))] if back else [])
+    assert refusals == ([("a", Refusal("OTHER_INCARNATION", "", 7, 3))] if back else [])
     assert a.transport.statistics().refused_by_reason["OTHER_INCARNATION"] == back

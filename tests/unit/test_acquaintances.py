@@ -8,11 +8,13 @@ from trio.testing import MockClock
 
 from raft_actors.errors import StorageMismatch, StoreReplaced
 from raft_actors.node.acquaintances import Acquaintances
+from raft_actors.node.asking import encode
 from raft_actors.node.forgetting import is_named
 from raft_actors.persistence.abc import StoreIdentity
 from raft_actors.raft.entries import EntryBatch, EntryKind
 from raft_actors.raft.membership import Configuration, Member, Proven
 from raft_actors.raft.membership_codec import encode_configuration
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.persistent_state import HardState, Recovered, SnapshotMetadata
 from raft_actors.raft.starts import Met, Start, Starts
 from raft_actors.raft.state import RaftState
@@ -105,6 +107,43 @@ def test_who_knows_a_newer_configuration_may_be_right(known: Acquaintances) -> N
     assert known.admit(Greeting("n2", "4444", configuration_index=7)) is not None
 
 
+def test_a_configuration_far_up_the_log_of_a_deposed_leader_is_no_newer_one(known: Acquaintances) -> None:
+    """Nobody else has it, and what the others committed since is of a later term, at whatever index."""
+    state = make_state([2] * 7, stored_configurations=(stored(7, naming({"n1": "1111", "n2": "2222"})),))
+    known.recovered(state)
+    assert known.newest() == Newest(7, 2)
+    stale, later = (
+        Greeting("n2", "4444", configuration_index=index, configuration_term=term) for index, term in ((204, 1), (6, 3))
+    )
+    assert known.admit(stale) is not None
+    assert known.admit(later) is None
+
+
+@pytest.mark.parametrize(("refuser", "doubtful"), [(Newest(204, 1), False), (Newest(6, 3), True), (Newest(8, 2), True)])
+def test_a_refusal_by_who_has_a_configuration_of_an_older_term_is_by_no_newer_one(
+    known: Acquaintances, refuser: Newest, doubtful: bool
+) -> None:
+    held = (stored(7, naming({"n1": "", "n2": "2222"})),)
+    known.recovered(make_state([2] * 7, stored_configurations=held, incarnation="1111"))
+    known.refused("n2", Refusal("OTHER_INCARNATION", "never seen", refuser.index, refuser.term))
+    assert (known.doubt is not None) == doubtful
+
+
+@pytest.mark.parametrize(
+    ("config", "term", "named"), [(11, 8, True), (204, 6, False), (11, None, False), (205, None, True)]
+)
+async def test_who_says_which_store_is_named_must_know_more_than_who_refuses_it(
+    config: int, term: int | None, named: bool
+) -> None:
+    """By the terms, where both say them: one that is older says none."""
+
+    async def ask(_address: str, _request: bytes) -> bytes:
+        said = {"cluster_id": "c", "config": config, "config_term": term, "members": {"n1": {"named": "1111"}}}
+        return encode({"done": said})
+
+    assert await is_named("1111", StoreIdentity("c", "n1"), ask, ["somewhere:1"], Newest(204, 7)) == named
+
+
 def test_who_is_a_member_with_this_store_does_not_mind_who_knows_less(
     known: Acquaintances, failures: list[Exception]
 ) -> None:
@@ -127,7 +166,7 @@ def test_who_may_be_behind_doubts_a_refusal_and_grants_nothing_meanwhile(
     if doubtful:
         doubt = known.doubt
         assert doubt is not None
-        assert (doubt.peer, doubt.configuration_index) == ("n2", refuser)
+        assert (doubt.peer, doubt.newest) == ("n2", Newest(refuser))
         assert "node 'n2' knows 'n1' by another store than this one (1111)" in str(doubt.error)
     assert len(failures) == (not doubtful)
     assert (known.doubt is not None) == doubtful == state.has_lost_promises
@@ -153,7 +192,7 @@ async def test_who_never_answers_keeps_no_doubt_open(autojump_clock: MockClock) 
         await trio.sleep(1_000)
         return b""
 
-    assert not await is_named("1111", StoreIdentity("c", "n1"), ask, ["somewhere:1"], 7)
+    assert not await is_named("1111", StoreIdentity("c", "n1"), ask, ["somewhere:1"], Newest(7))
     assert trio.current_time() <= 3.0
 
 

@@ -13,6 +13,7 @@ from raft_actors.errors import ConfigurationError, ProtocolError, TransportError
 from raft_actors.node.asking import Asked, OperationRefused, ask_cluster, decode, encode, member_in, opened
 from raft_actors.node.forgetting import has_begun, has_forgotten, is_named
 from raft_actors.persistence import MemoryStorage, StoreIdentity
+from raft_actors.raft.newest import Newest
 
 
 @attrs.define
@@ -113,7 +114,7 @@ def test_a_later_version_may_say_more() -> None:
 
 IDENTITY = StoreIdentity("orders", "d")
 OF_ANOTHER_SHAPE: list[dict[str, Any]] = [
-    {"config": 3, "members": members, "initial_voters": members, "met": members}
+    {"config": 3, "config_term": members, "members": members, "initial_voters": members, "met": members}
     for members in (5, None, "d", ["d"], {"d": 5}, {"d": None}, {"d": ["voter"]}, {"d": {"role": 1, "incarnation": []}})
 ]
 
@@ -126,5 +127,5 @@ async def test_who_asks_before_it_is_a_member_survives_whatever_is_answered(repl
     assert member_in(reply, "e") == {}
     empty = await MemoryStorage().open(IDENTITY, tail_bytes=0)
     assert isinstance(await has_forgotten(empty, IDENTITY, nodes.ask, ["a"]), bool)
-    assert not await is_named("store", IDENTITY, nodes.ask, ["a"], 2)
+    assert not await is_named("store", IDENTITY, nodes.ask, ["a"], Newest(2, 1))
     assert has_begun(reply, "d")

@@ -260,7 +260,8 @@ class PeerSender:
         said = detail if agreement is None else repr(detail)
         self._note_trouble(f"it refused this node: {verdict.name}" + (f": {said}" if detail else ""))
         if verdict in (Verdict.OTHER_INCARNATION, Verdict.LACKS_FEATURE):
-            self.refused(self.peer, Refusal(verdict.name, detail, answer.configuration_index))
+            newest = (answer.configuration_index, answer.configuration_term)
+            self.refused(self.peer, Refusal(verdict.name, detail, *newest))
         return False
 
     def _admits(self, answer: Answer) -> bool:

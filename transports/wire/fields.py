@@ -29,6 +29,7 @@ class Tag(enum.IntEnum):
     SKIPPED_COMMANDS = 14
     START = 15
     MET = 16
+    CONFIGURATION_TERM = 17
 
 
 def pack_fields(fields: dict[Tag, bytes]) -> bytes:

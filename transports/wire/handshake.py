@@ -30,6 +30,7 @@ from raft_actors.records import frozen
 from raft_actors.transports.abc import Endpoint
 from raft_actors.transports.greeting import Greeting
 from raft_actors.transports.wire.fields import Tag, number, pack_fields, short_text, text, unpack_fields
+from raft_actors.transports.wire.identity_fields import configuration_index, configuration_term, identity_fields
 from raft_actors.transports.wire.settings import differ, skipped_trouble, timing_ms, timing_trouble, voters_digest
 from raft_actors.transports.wire.start_fields import MAX_INCARNATION_BYTES, met_of, start_fields, start_of
 
@@ -51,7 +52,6 @@ _PREFIX = struct.Struct(">4sH")
 _VERDICT = struct.Struct(">B")
 _VERSION = struct.Struct(">H")
 _TIMING = struct.Struct(">II")
-_INDEX = struct.Struct(">Q")
 
 BARE_ANSWER_BYTES = _PREFIX.size + _VERDICT.size
 """An answer without fields: all that version 2 can read."""
@@ -144,7 +144,7 @@ class Hello:
         protocol: what the sender speaks.
         initial_voters: digest of the voters that its cluster began with (`voters_digest`); empty: it does not know.
         timing_ms: its heartbeat interval and shortest election timeout, in milliseconds; zeros: it does not say.
-        incarnation, address, configuration_index, start, met: see `Greeting`.
+        incarnation, address, configuration_index, start, met, configuration_term: see `Greeting`.
         leases: what leases its leaders hold; empty: none.
         client: of a client, which is no member: what it calls itself. It names neither sender nor receiver.
         skipped_commands: which commands of the log it leaves out; empty: none.
@@ -164,12 +164,13 @@ class Hello:
     skipped_commands: str = ""
     start: Start | None = None
     met: Met | None = None
+    configuration_term: int = 0
 
     @property
     def greeting(self) -> Greeting:
         """What the sender says of itself."""
-        can, index = self.protocol.features, self.configuration_index
-        return Greeting(self.sender, self.incarnation, self.address, index, can, start=self.start, met=self.met)
+        can, index, term = self.protocol.features, self.configuration_index, self.configuration_term
+        return Greeting(self.sender, self.incarnation, self.address, index, can, "", self.start, self.met, term)
 
     @classmethod
     def of(cls, endpoint: Endpoint, receiver: str, protocol: ProtocolRange) -> Hello:
@@ -189,6 +190,7 @@ class Hello:
             skipped_commands=endpoint.skipped_commands,
             start=endpoint.start,
             met=endpoint.met(receiver),
+            configuration_term=endpoint.configuration_term(),
         )
 
     def encode(self) -> bytes:
@@ -209,7 +211,8 @@ class Hello:
             more[Tag.ADDRESS] = self.address.encode()
         if self.client:
             more[Tag.CLIENT] = self.client.encode()
-        more |= _identity_fields(self.incarnation, self.configuration_index) | start_fields(self.start, self.met)
+        more |= identity_fields(self.incarnation, self.configuration_index, self.configuration_term)
+        more |= start_fields(self.start, self.met)
         return _PREFIX.pack(MAGIC, self.protocol.newest) + pack_fields(
             {**_range_fields(self.protocol), **texts, **more}
         )
@@ -241,12 +244,13 @@ class Hello:
             _TIMING.unpack(timing),
             short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES),
             short_text(fields, Tag.ADDRESS, MAX_ADDRESS_BYTES),
-            _configuration_index(fields),
+            configuration_index(fields),
             short_text(fields, Tag.LEASES, MAX_ADDRESS_BYTES),
             short_text(fields, Tag.CLIENT, MAX_ID_BYTES),
             short_text(fields, Tag.SKIPPED_COMMANDS, MAX_SKIPPED_BYTES),
             start_of(fields),
             met_of(fields),
+            configuration_term(fields),
         )
 
 
@@ -258,7 +262,7 @@ class Answer:
         verdict: whether it accepts, or why not.
         protocol: what it speaks.
         detail: for a log, what is behind a refusal; at most `MAX_DETAIL_BYTES` are sent.
-        incarnation, configuration_index, start, met: of the side that answers, see `Greeting`.
+        incarnation, configuration_index, start, met, configuration_term: of the side that answers, see `Greeting`.
     """
 
     verdict: Verdict
@@ -268,11 +272,12 @@ class Answer:
     configuration_index: int = 0
     start: Start | None = None
     met: Met | None = None
+    configuration_term: int = 0
 
     def greeting(self, peer: str, dialled: str) -> Greeting:
         """What the side that answers says of itself: this peer, reached at this address."""
-        can, index = self.protocol.features, self.configuration_index
-        return Greeting(peer, self.incarnation, "", index, can, dialled, self.start, self.met)
+        can, index, term = self.protocol.features, self.configuration_index, self.configuration_term
+        return Greeting(peer, self.incarnation, "", index, can, dialled, self.start, self.met, term)
 
     def encode(self, caller: ProtocolRange) -> bytes:
         """Return the answer's bytes, not yet framed, as a caller who speaks these versions can read it."""
@@ -280,7 +285,8 @@ class Answer:
         if caller.newest < _FIRST_WITH_FIELDS:
             return bare
         detail = self.detail.encode()[:MAX_DETAIL_BYTES]
-        more = _identity_fields(self.incarnation, self.configuration_index) | start_fields(self.start, self.met)
+        more = identity_fields(self.incarnation, self.configuration_index, self.configuration_term)
+        more |= start_fields(self.start, self.met)
         return bare + pack_fields({**_range_fields(self.protocol), **({Tag.DETAIL: detail} if detail else {}), **more})
 
     @classmethod
@@ -302,8 +308,9 @@ class Answer:
         except ValueError:
             verdict, detail = Verdict.OTHER_REASON, f"number {number} {detail}".rstrip()
         incarnation = short_text(fields, Tag.INCARNATION, MAX_INCARNATION_BYTES)
-        index = _configuration_index(fields)
-        return cls(verdict, _range(newest, fields), detail, incarnation, index, start_of(fields), met_of(fields))
+        index, term = configuration_index(fields), configuration_term(fields)
+        starts = (start_of(fields), met_of(fields))
+        return cls(verdict, _range(newest, fields), detail, incarnation, index, *starts, term)
 
 
 def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
@@ -334,7 +341,8 @@ def judge(hello: Hello, endpoint: Endpoint, protocol: ProtocolRange) -> Answer:
         refusal = endpoint.admit(hello.greeting)
         if refusal is not None:
             verdict, detail = Verdict[refusal.reason], refusal.detail
-    answer = Answer(verdict, protocol, detail, endpoint.incarnation, endpoint.configuration_index())
+    index, term = endpoint.configuration_index(), endpoint.configuration_term()
+    answer = Answer(verdict, protocol, detail, endpoint.incarnation, index, configuration_term=term)
     if verdict is not Verdict.ACCEPTED:
         return answer
     return attrs.evolve(answer, start=endpoint.start, met=endpoint.met(hello.sender))
@@ -364,19 +372,6 @@ def _range(newest: int, fields: dict[int, bytes]) -> ProtocolRange:
         raise ProtocolError(f"a node that speaks versions {oldest} to {newest} of the protocol")
     names = text(fields, Tag.FEATURES) if Tag.FEATURES in fields else ""
     return ProtocolRange(oldest, newest, frozenset(filter(None, names.split(","))))
-
-
-def _identity_fields(incarnation: str, configuration_index: int) -> dict[Tag, bytes]:
-    fields: dict[Tag, bytes] = {}
-    if incarnation:
-        fields[Tag.INCARNATION] = incarnation.encode()
-    if configuration_index:
-        fields[Tag.CONFIGURATION_INDEX] = _INDEX.pack(configuration_index)
-    return fields
-
-
-def _configuration_index(fields: dict[int, bytes]) -> int:
-    return number(fields[Tag.CONFIGURATION_INDEX], _INDEX) if Tag.CONFIGURATION_INDEX in fields else 0
 
 
 def _check_prefix(data: bytes, what: str) -> int:

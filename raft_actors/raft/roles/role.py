@@ -359,7 +359,7 @@ class Role(Forwarder, LeftOut, TermKeeper, Comparer, ABC):
             raise InternalError(f"the leader of term {state.term} lacks what {snapshot} holds, which was committed")
         else:
             if item.configuration is not None:
-                decided += doubts_of(state, item.leader, item.configuration)
+                decided += doubts_of(state, item.leader, item.configuration, snapshot.term)
             state.reset(snapshot, item.configuration)
             decided += state.unresolved.replaced(snapshot)
             state.commit(snapshot.index)

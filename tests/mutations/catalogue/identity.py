@@ -14,6 +14,7 @@ _MEMBERS = "raft/leading/members.py"
 _MEMBERSHIP = "raft/membership.py"
 _STATE = "raft/state.py"
 _LOST_STORE = "raft/lost_store.py"
+_NEWEST = "raft/newest.py"
 
 _of_members = partial(mutation, profile="members")
 
@@ -91,6 +92,20 @@ SAID: tuple[Mutation, ...] = (
             "Acquaintances.refused",
             "if state is not None and behind and state.leader != self.node_id:",
             "if state is not None and behind and False:",
+        ),
+    ),
+    in_scenario(
+        "tests/simulation/test_replaced_stores.py::"
+        "test_old_files_whose_log_ends_with_a_configuration_that_nobody_else_has_are_no_news"
+    )(
+        "stale-configuration-taken-for-news",
+        "a configuration of a deposed leader is no newer than one of a later term, whatever their indexes",
+        "guarantees",
+        Edit(
+            _NEWEST,
+            "Newest.is_newer_than",
+            "return (self.term, self.index) > (other.term, other.index)",
+            "return self.index > other.index",
         ),
     ),
     in_scenario(
@@ -226,7 +241,7 @@ FORGOTTEN: tuple[Mutation, ...] = (
         Edit(
             _LOST_STORE,
             "doubts_of",
-            "state.doubt_itself()\nreturn [DoubtStore(sender, learned.index, error)]",
+            "state.doubt_itself()\nreturn [DoubtStore(sender, learned.index, error, term)]",
             "return []",
         ),
     ),
