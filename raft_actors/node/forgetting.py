@@ -23,11 +23,10 @@ from raft_actors.errors import TransportError
 from raft_actors.node.asking import Ask, OperationRefused, ask_cluster, member_in
 from raft_actors.node_log import NodeLog
 from raft_actors.persistence.abc import Storage, StoreIdentity
-from raft_actors.raft.membership import Member
-from raft_actors.raft.membership_codec import decode_configuration
 from raft_actors.raft.newest import Newest
 from raft_actors.raft.persistent_state import Recovered
 from raft_actors.raft.starts import Met, Renewed, Start
+from raft_actors.raft.state import RaftState
 
 _logger = logging.getLogger(__name__)
 
@@ -96,16 +95,15 @@ async def is_named(incarnation: str, identity: StoreIdentity, ask: Ask, addresse
     )
 
 
-def must_still_join(recovered: Recovered, node_id: str, *, may: bool) -> bool:
-    """Whether a store that was renewed is no member's yet, as far as it knows.
+def must_still_join(recovered: Recovered, state: RaftState, *, may: bool) -> bool:
+    """Whether a store that was renewed was not taken in yet, as far as it knows: one that is only named was not.
 
     Args:
+        state: what its node starts with.
         may: whether its node may join by itself where it found out only while it ran.
     """
-    held = recovered.configurations
-    known_as = decode_configuration(held[-1].data).members.get(node_id, Member()) if held else Member()
     joins = recovered.renewed is Renewed.JOINS or (may and recovered.renewed is Renewed.DOUBTS)
-    return joins and known_as.incarnation != recovered.incarnation
+    return joins and state.has_lost_promises
 
 
 def is_empty(recovered: Recovered) -> bool:

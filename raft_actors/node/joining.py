@@ -108,10 +108,10 @@ def _addresses_of_others(supervisor: Supervisor, recovered: Recovered) -> list[s
     return list(dict.fromkeys([*addresses, *(supervisor.join.addresses if supervisor.join else ())]))
 
 
-def resume(supervisor: Supervisor, recovered: Recovered) -> None:
+def resume(supervisor: Supervisor, recovered: Recovered, state: RaftState) -> None:
     """Take up what was before this start: whom the node has met, and joining anew where that has not ended."""
     supervisor.acquaintances.recall(recovered, supervisor.storage.remember, supervisor.storage.note_loss)
-    if must_still_join(recovered, supervisor.node_id, may=supervisor.config.rejoin_if_wiped):
+    if must_still_join(recovered, state, may=supervisor.config.rejoin_if_wiped):
         _join_anew(supervisor, recovered)
 
 

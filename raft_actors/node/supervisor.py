@@ -200,7 +200,6 @@ class Supervisor:
             self._opened_storage = False  # it is as it was before: another node's, maybe, which goes on using it
             raise
         voters = self.initial_voters = initial_voters(self.node_id, self.cluster, recovered)
-        resume(self, recovered)
         use(self.state_machine)
         state = self.state = recover(
             self.node_id,
@@ -212,6 +211,7 @@ class Supervisor:
             proven=self.acquaintances.proven,
             must_be_named=self.must_be_named,
         )
+        resume(self, recovered, state)
         self.acquaintances.recovered(state, self.address)
         applier = self.applier = Applier(
             self.state_machine,

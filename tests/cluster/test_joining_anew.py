@@ -135,6 +135,34 @@ async def test_an_older_copy_of_who_began_alone_asks_whom_its_log_names(world: W
     assert older.renewed
 
 
+def held_up(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
+    """Have no request to join be heard before this is set."""
+    asked = trio.Event()
+
+    async def ask_late(*arguments: Any, **more: Any) -> Any:
+        if "join" in arguments:
+            await asked.wait()
+        return await ask_cluster(*arguments, **more)
+
+    monkeypatch.setattr("raft_actors.node.joining.ask_cluster", ask_late)
+    return asked
+
+
+async def taken_in_anew(back: CommandNode, one: CommandNode, two: CommandNode, asked: trio.Event) -> None:
+    """Let its request to join be heard, and see it removed, added, lead, and ask for no more."""
+    async with (await leading([one, two])).events() as events:
+        asked.set()
+        with trio.fail_after(120):
+            async for event in events:
+                if isinstance(event, MembershipChanged) and back.node_id not in event.voters:
+                    break
+    await voting(one, two, back)
+    await (await leading([one, two, back])).transfer_leadership(back.node_id)
+    settled = back.members().config
+    await trio.sleep(30)
+    assert (back.members().config, str(back.status().role)) == (settled, "leader")
+
+
 async def test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_that_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,14 +173,7 @@ async def test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_t
         await trio.sleep(0.3)  # n3 has voted, and acknowledged an entry
         assert not store_of(one, "n3")
     world.disks["n3"] = MemoryDisk()
-    asked = trio.Event()
-
-    async def ask_late(*arguments: Any, **more: Any) -> Any:
-        if "join" in arguments:
-            await asked.wait()
-        return await ask_cluster(*arguments, **more)
-
-    monkeypatch.setattr("raft_actors.node.joining.ask_cluster", ask_late)
+    asked = held_up(monkeypatch)
     async with world.opened("n1", began) as one, world.opened("n2", began) as two:
         leader = await leading([one, two])
         await until(leader, lambda: bool(store_of(leader, "n2")))
@@ -165,13 +186,29 @@ async def test_a_wiped_voter_that_is_named_before_it_is_removed_is_not_the_one_t
             assert back.status().voted_for is None
             assert str(back.status().role) == "follower"
             world.network.heal()
-            async with (await leading([one, two])).events() as events:
-                asked.set()
-                async for event in events:
-                    if isinstance(event, MembershipChanged) and "n3" not in event.voters:
-                        break
-            await voting(one, two, back)
-            await (await leading([one, two, back])).transfer_leadership("n3")
+            await taken_in_anew(back, one, two, asked)
+
+
+async def test_a_wiped_voter_that_was_named_in_its_own_place_goes_on_to_join_at_its_next_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader has met only the new store, and named it; the other member knows the lost one."""
+    began, config = cluster_of("n1", "n2", "n3"), NodeConfig(rejoin_if_wiped=True)
+    async with world.opened("n2", began, config=config) as two:
+        async with world.opened("n1", began, config=config) as one, world.opened("n3", began, config=config):
+            await one.wait_leader()
+            await trio.sleep(0.3)
+            assert not store_of(one, "n3")
+        world.disks["n3"] = MemoryDisk()
+        asked = held_up(monkeypatch)
+        async with world.opened("n1", began, config=config) as one:
+            if await leading([one, two]) is two:
+                await two.transfer_leadership("n1")
+            async with world.opened("n3", began, config=config) as back:
+                await until(back, lambda: bool(store_of(back, "n3")))
+                assert "n3" in back.members().voters
+            async with world.opened("n3", began, config=config) as back:
+                await taken_in_anew(back, one, two, asked)
 
 
 # --- who is no such node ----------------------------------------------------------------------------------------------
