@@ -39,6 +39,7 @@ class SimulatedStorage(MemoryStorage):
     async def open(self, identity: StoreIdentity, *, tail_bytes: int) -> Recovered:
         self._place.check_opening()
         recovered = await MemoryStorage.open(self, identity, tail_bytes=tail_bytes)
+        self._place.count_commit()  # of the start, which a real store notes before anybody can be told of it
         return attrs.evolve(recovered, commit_index=self._place.recall_commit())
 
     @override

@@ -40,3 +40,16 @@ async def test_a_disk_whose_damage_kept_a_node_from_starting_can_be_replaced() -
         assert disk.holder is None
         disk.replace(copy)
         cluster.lost["n1"] = "it was damaged"
+
+
+async def test_a_copy_that_lacks_a_start_is_older_though_nothing_else_was_written() -> None:
+    async with simulate(CommandLog, seed=18) as cluster:
+        await cluster.one(b"x", 3)
+        cluster.crash("n2")
+        copy = cluster.disk("n2").copy()
+        await cluster.start("n2")
+        cluster.crash("n2")
+        cluster.disk("n2").replace(copy)
+        with pytest.raises(StorageCorrupt, match="which were durable, are missing"):
+            await cluster.start("n2")
+        cluster.lost["n2"] = "its disk was replaced"
