@@ -18,6 +18,7 @@ from raft_actors.node.operating import OPERATIONS, Operations
 from raft_actors.node.status import NodeStatus
 from raft_actors.raft.effects import ChangeBegun, Refuse
 from raft_actors.raft.inputs import ChangeRequested
+from raft_actors.raft.newest import Newest
 from raft_actors.raft.persistent_state import SnapshotMetadata
 from raft_actors.raft.roles import Leader
 from raft_actors.transports.conversation import Caller
@@ -94,7 +95,11 @@ def _node(*, is_trusted: bool) -> _Node:
         role=leader,
         clock=SimpleNamespace(now=lambda: 0.0),
         changed=trio.lowlevel.ParkingLot(),
-        acquaintances=SimpleNamespace(known=lambda _member: "", met=lambda _member: None),
+        acquaintances=SimpleNamespace(
+            known=lambda _member: "",
+            met=lambda _member: None,
+            newest=lambda: Newest.of(leader.state.configurations, leader.state.log),
+        ),
         transport=SimpleNamespace(statistics=lambda: SimpleNamespace(peers={})),
         recovered_state=lambda: leader.state,
         trusts=lambda _caller: is_trusted,
