@@ -272,7 +272,7 @@ class NodeStopped(ProposalError):
     def __init__(self, node_id: str, index: int | None = None, *, under_way: bool = False) -> None:
         self.node_id = node_id
         self.index = index
-        self.under_way = under_way or index is not None
+        self.under_way: bool = under_way or index is not None
         what = "what was handed on" if index is None else f"the command at index {index}"
         tail = f": the outcome of {what} is unknown" if self.under_way else ""
         super().__init__(f"node {node_id!r} has stopped{tail}")

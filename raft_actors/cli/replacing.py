@@ -43,7 +43,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError) and error.filename is None:  # a full disk, say
-            raise RaftError(f"{path}: {error.strerror}: nothing was changed") from error
+            raise RaftError(f"{path}: {error.strerror}: nothing was changed") from error  # noqa: ASYNC104
         raise
 
 

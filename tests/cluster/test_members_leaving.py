@@ -282,7 +282,7 @@ async def test_nobody_waits_for_ever_at_a_member_that_misses_the_end_of_its_remo
             commands = list[bytes]()
             while state.is_member:
                 commands.append(b"%d" % len(commands))
-                nursery.start_soon(wait, commands[-1], partial(proposer.propose, commands[-1]))
+                nursery.start_soon(wait, commands[-1], partial(proposer.propose, commands[-1]))  # noqa: ASYNC111 - all end before
                 await trio.sleep(0.0002)
             for name, waits in (
                 (b"leads", lead),
