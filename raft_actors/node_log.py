@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from raft_actors.wording import text_of
+from raft_actors.wording import printable, text_of
 
 
 class NodeLog(logging.LoggerAdapter[logging.Logger]):
@@ -35,16 +35,9 @@ class NodeLog(logging.LoggerAdapter[logging.Logger]):
         return f"{self._prefix}{msg}", kwargs
 
 
-def in_one_line(text: str) -> str:
-    """A text with whatever is not printable spelled out, as `repr` does; ordinary text in any language stays."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _in_one_line(value: object) -> object:
     if isinstance(value, str):
-        return in_one_line(value)
+        return printable(value)
     if isinstance(value, BaseException):
-        return in_one_line(text_of(value))
+        return printable(text_of(value))
     return value

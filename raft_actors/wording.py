@@ -1,4 +1,4 @@
-"""What errors say: an application's may be unable to, and whoever reports one must not fail of it."""
+"""What others say, fit to be reported: an error's text, which an application's may be unable to give, on one line."""
 
 from __future__ import annotations
 
@@ -20,3 +20,15 @@ def described(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - as above
         return type(error).__name__
+
+
+def printable(value: object) -> str:
+    """Its text on one line, in which nothing acts on a terminal: what is no letter, digit, sign or blank is spelled
+    out, as `repr` does. Ordinary text of any script stays.
+    """
+    text = str(value)
+    return text if text.isprintable() else "".join(map(_spelled, text))
+
+
+def _spelled(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

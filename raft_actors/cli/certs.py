@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raft_actors.cli.foreign_text import printable
 from raft_actors.cli.options import days, name
 from raft_actors.errors import ConfigurationError, RaftError
 from raft_actors.transports.tls.naming import DEFAULT_RULE, NameRule
 from raft_actors.transports.tls.rights import CLIENT_RULE, OPERATOR_RULE
 from raft_actors.transports.tls.today import DAY_S, now_s
+from raft_actors.wording import printable
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]

@@ -1,7 +1,7 @@
 """Text that others wrote, fit for a terminal: what nodes and certificates say of themselves, whoever made them.
 
-A terminal acts on control characters: they move its cursor, rename its window, and show what nobody has said. So what
-is no letter, digit, sign or blank is spelled out; ordinary text of any script stays.
+A terminal acts on control characters: they move its cursor, rename its window, and show what nobody has said. So these
+are spelled out (`wording.printable`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,12 @@ import logging
 
 from typing_extensions import override
 
-
-def printable(value: object) -> str:
-    """One line, in which nothing acts on a terminal."""
-    text = str(value)
-    return text if text.isprintable() else "".join(map(_spelled, text))
+from raft_actors.wording import printable
 
 
 def printable_lines(text: str) -> str:
-    """The same for text of several lines, whose ends are ours."""
+    """Text of several lines, whose ends are ours, in which nothing acts on a terminal."""
     return "\n".join(map(printable, text.split("\n")))
-
-
-def _spelled(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def printable_json(found: object) -> str:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raft_actors.cli.foreign_text import printable
 from raft_actors.errors import ConfigurationError
 from raft_actors.persistence import StoreSummary, inspect_store, stored_entries
 from raft_actors.raft.entries import Entry, EntryKind
 from raft_actors.service.operations import describe
+from raft_actors.wording import printable
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]

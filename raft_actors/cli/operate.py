@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from raft_actors.actors.one_error import one_error
-from raft_actors.cli.foreign_text import printable, printable_json
+from raft_actors.cli.foreign_text import printable_json
 from raft_actors.cli.options import count, name, node_address, pair, seconds
 from raft_actors.cli.tables import table
 from raft_actors.errors import ConfigurationError, RaftError, TransportError
 from raft_actors.node.asking import Ask, OperationRefused, ask_cluster
 from raft_actors.transports import TcpTransport, TlsConfig
 from raft_actors.transports.tls.naming import DEFAULT_RULE
+from raft_actors.wording import printable
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[Any]  # pyright: ignore[reportPrivateUsage]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from raft_actors.cli.foreign_text import printable
+from raft_actors.wording import printable
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

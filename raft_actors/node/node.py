@@ -40,7 +40,7 @@ from raft_actors.node.operating import Operations
 from raft_actors.node.proposals import PendingProposal, PendingProposals
 from raft_actors.node.reading import Reading, ReadingNode
 from raft_actors.node.serving import ClientService
-from raft_actors.node.sessions import SessionsNode
+from raft_actors.node.session_calls import SessionsNode
 from raft_actors.node.snapshot_calls import SnapshotCalls
 from raft_actors.node.status import NodeState, NodeStatistics, NodeStatus
 from raft_actors.node.submission import Submission

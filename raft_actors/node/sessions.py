@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -21,15 +20,12 @@ from raft_actors.errors import (
     ResultLost,
     SessionExpired,
 )
-from raft_actors.node.submission import Submission
 from raft_actors.overload import OverloadCause
 from raft_actors.raft.sessions import WINDOW, close, numbered, register
 from raft_actors.records import frozen
-from raft_actors.state_machine import StateMachine
 
 C = TypeVar("C")
 R = TypeVar("R")
-M_co = TypeVar("M_co", bound=StateMachine[Any, Any], covariant=True)
 
 _OVERLOADED_S = 0.05
 
@@ -77,6 +73,7 @@ class Session(Generic[C, R]):
         self._floor = next(iter(self._open), self._next_number)  # the lowest whose outcome is not known
         self._left = set(self._open)  # by another process, or prepared: nobody here waits for them yet
         self._in_doubt = set(self._open)  # those of them that may have been proposed
+        self._unsettled = set[int]()  # whose proposers were told that nobody knows what came of them
         self._most = WINDOW  # how many commands may be open, for those that come one by one
         self._together = 0  # callers that wait for room for several
         self._begins = False
@@ -255,17 +252,25 @@ class Session(Generic[C, R]):
         """
         if count == 1:
             while self._next_number - self._floor >= self._most:
-                await self._room.park()
+                await self._make_room()
             return
         self._together, self._most = self._together + 1, 0
         try:
             while self._next_number + count - self._floor > WINDOW:
-                await self._room.park()
+                await self._make_room()
         finally:
             self._together -= 1
             if not self._together:
                 self._most = WINDOW
                 self._room.unpark_all()
+
+    async def _make_room(self) -> None:
+        """Let go of the lowest that is open, if nobody waits for it any more; else wait until it is settled."""
+        if self._floor in self._unsettled:
+            self._unsettled.discard(self._floor)
+            self._close(self._floor)
+        else:
+            await self._room.park()
 
     @property
     def is_ready(self) -> bool:
@@ -286,7 +291,8 @@ class Session(Generic[C, R]):
         try:
             result: R = await self._until_known(self._entry(number), happened)
         except (NodeStopped, LeadershipLost):
-            known = False  # `state` still speaks of it, for who goes on elsewhere
+            known = False  # `state` still speaks of it, for who goes on elsewhere, while there is room
+            self._unsettled.add(number)
             raise
         finally:
             if known:
@@ -364,33 +370,3 @@ class Session(Generic[C, R]):
                     await self._propose(close(self._id))
                 except ProposalError:
                     return
-
-
-class SessionsNode(Generic[M_co]):
-    """What a node offers to those whose commands must take effect exactly once."""
-
-    _submission: Submission[Any, Any]
-
-    @asynccontextmanager
-    async def session(
-        self: SessionsNode[StateMachine[C, R]], state: SessionState | None = None, *, end: bool = True
-    ) -> AsyncGenerator[Session[C, R], None]:
-        """Propose exactly once: `async with node.session() as session: await session.propose(command)`.
-
-        Whatever happens to leaders and connections, each command is carried out once, and its result comes back. The
-        session may be used by many tasks. When the block ends, so does the session, unless `end` is False;
-        where the block raises, the session is left to expire.
-
-        Args:
-            state: of a session to take up, as `Session.state` gave it, perhaps in another process; see `outcomes`.
-            end: False: leave the session open at the end of the block.
-
-        Raises:
-            ConfigurationError: a member is of a version that knows no sessions.
-        """
-        submission = self._submission
-        submission.check_sessions()
-        session: Session[C, R] = Session(submission.propose_entry, submission.encoded, state)
-        yield session
-        if end:
-            await session.end()

@@ -261,3 +261,17 @@ async def test_who_needs_room_for_several_goes_before_those_that_need_it_for_one
             end.set()
     assert sorted(cluster.proposed) == list(range(1, 11))
     assert session.is_ready
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_what_nobody_learned_the_outcome_of_takes_no_room_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept for who goes on elsewhere, as long as there is room for the next ones."""
+    monkeypatch.setattr(sessions, "WINDOW", 2)
+    cluster = Cluster(says=[LeadershipLost(1, 5), NotMember(None)])
+    session = cluster.session()
+    assert isinstance(await told(session.propose, b"a"), LeadershipLost)
+    assert session.state().open == {1: b"a"}
+    with trio.fail_after(1.0):
+        assert [await session.propose(b"b") for _ in range(3)] == [2, 3, 4]
+        await session.wait_room(2)
+    assert not session.state().open

@@ -41,6 +41,14 @@ class Expiring(Initials):
         self.until_ms = {key: until for key, until in self.until_ms.items() if until > now_ms}
 
 
+async def let_time_pass_between(cluster: Simulation[bytes, int], name: str, one: bytes, other: bytes) -> None:
+    """Two commands of a session, a second of log time apart, which an entry before the second one counts."""
+    async with cluster.node(name).session(end=False) as session:
+        await session.propose(one)
+        await trio.sleep(1)
+        await session.propose(other)
+
+
 async def heir_of(cluster: Simulation[bytes, int], old: str) -> str:
     """Who leads instead of one that is cut off at once: before the others hear what it has just committed."""
     cluster.isolate(old)
@@ -72,10 +80,7 @@ async def test_what_time_removes_is_not_read_while_an_inherited_entry_may_let_ti
     async with simulate(Expiring, nodes=3, seed=seed, leases=LEASES) as cluster:
         old = await cluster.wait_for_one_leader()
         await trio.sleep(6)  # the members have been written down by then
-        async with cluster.node(old).session(end=False) as session:
-            await session.propose(b"a")
-            await trio.sleep(1)
-            await session.propose(b"b")  # with which time passes, and a is gone
+        await let_time_pass_between(cluster, old, b"a", b"b")
         assert await cluster.node(old).read(lambda log: sorted(log.inner.until_ms)) == [b"b"]
         heir = cluster.node(await heir_of(cluster, old))
         with pytest.raises(ReadNotReady, match="name keys, or wait"):
@@ -90,10 +95,7 @@ async def test_where_time_changes_nothing_a_read_by_keys_need_not_wait_for_it(se
     async with simulate(Initials, nodes=3, seed=seed, leases=LEASES) as cluster:
         old = await cluster.wait_for_one_leader()
         await trio.sleep(6)  # the members have been written down by then
-        async with cluster.node(old).session(end=False) as session:
-            await session.propose(b"a")
-            await trio.sleep(1)
-            await session.propose(b"b")
+        await let_time_pass_between(cluster, old, b"a", b"b")
         heir = cluster.node(await heir_of(cluster, old))
         assert await heir.read(lambda log: list(log.inner.commands_applied), keys=[b"a"]) == [b"a"]
         with pytest.raises(ReadNotReady, match="name keys, or wait"):
